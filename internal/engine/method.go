@@ -1,0 +1,109 @@
+// Package engine has the words of the Engine API: methods, statuses, errors and the objects that a multiplexer judges.
+// See https://github.com/ethereum/execution-apis/tree/main/src/engine.
+package engine
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Family groups the methods that are treated alike, whatever their version: a fork must not need a new release.
+type Family uint8
+
+const (
+	Other                Family = iota // eth_*, net_*, web3_* and what else one node answers
+	NewPayload                         // engine_newPayload*
+	ForkchoiceUpdated                  // engine_forkchoiceUpdated*
+	GetPayload                         // engine_getPayload*, bodies aside
+	GetPayloadBodies                   // engine_getPayloadBodies*
+	GetBlobs                           // engine_getBlobs*
+	HasBlobs                           // engine_hasBlobs*
+	GetInclusionList                   // engine_getInclusionList*
+	ExchangeCapabilities               // engine_exchangeCapabilities
+	GetClientVersion                   // engine_getClientVersion*
+	OtherEngine                        // any other engine_ method
+	SendRawTransaction                 // eth_sendRawTransaction
+)
+
+var familyNames = [...]string{"Other", "NewPayload", "ForkchoiceUpdated", "GetPayload", "GetPayloadBodies", "GetBlobs", "HasBlobs",
+	"GetInclusionList", "ExchangeCapabilities", "GetClientVersion", "OtherEngine", "SendRawTransaction"}
+
+// String returns the family's name, fit for a metric's label.
+func (f Family) String() string { return familyNames[f] }
+
+// Method is a method's name, taken apart.
+type Method struct {
+	Name    string
+	Family  Family
+	Version int // 0 where the name has none
+}
+
+// The longer prefix first where one begins with another.
+var families = []struct {
+	prefix string
+	family Family
+}{
+	{"newPayload", NewPayload},
+	{"forkchoiceUpdated", ForkchoiceUpdated},
+	{"getPayloadBodies", GetPayloadBodies},
+	{"getPayload", GetPayload},
+	{"getBlobs", GetBlobs},
+	{"hasBlobs", HasBlobs},
+	{"getInclusionList", GetInclusionList},
+	{"exchangeCapabilities", ExchangeCapabilities},
+	{"getClientVersion", GetClientVersion},
+}
+
+// ParseMethod takes a method's name apart.
+func ParseMethod(name string) Method {
+	m := Method{Name: name}
+	word, isEngine := strings.CutPrefix(name, "engine_")
+	if !isEngine {
+		if name == "eth_sendRawTransaction" {
+			m.Family = SendRawTransaction
+		}
+		return m
+	}
+	m.Family = OtherEngine
+	for _, f := range families {
+		if strings.HasPrefix(word, f.prefix) {
+			m.Family = f.family
+			break
+		}
+	}
+	if v := strings.LastIndexByte(word, 'V'); v >= 0 {
+		if n, err := strconv.Atoi(word[v+1:]); err == nil && n > 0 {
+			m.Version = n
+		}
+	}
+	return m
+}
+
+// Namespace returns what stands before the underscore: "engine", "eth", "debug".
+func (m Method) Namespace() string {
+	namespace, _, _ := strings.Cut(m.Name, "_")
+	return namespace
+}
+
+// Limit is the longest that we may take over an answer. It leaves a CL 500 ms less than the specification's timeout
+// of a method for the way back; getPayload and getBlobs (1 s) get less, because all of it can be needed there. Zero
+// means that the method has no limit but the node's own timeout.
+func (m Method) Limit() time.Duration {
+	switch m.Family {
+	case NewPayload:
+		if m.Version >= 5 {
+			return 5500 * time.Millisecond
+		}
+		return 7500 * time.Millisecond
+	case ForkchoiceUpdated:
+		return 7500 * time.Millisecond
+	case GetPayload, GetInclusionList, ExchangeCapabilities, GetClientVersion:
+		return 900 * time.Millisecond
+	case GetBlobs, HasBlobs:
+		return 850 * time.Millisecond
+	case GetPayloadBodies:
+		return 9500 * time.Millisecond
+	}
+	return 0
+}

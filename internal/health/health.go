@@ -1,0 +1,157 @@
+// Package health judges one node: is it alive, syncing or dead, and does it lag? It is pure: time is an argument, and
+// whoever owns a Health guards it.
+package health
+
+import (
+	"slices"
+	"time"
+)
+
+// State is how a node can be used. The words are those of the REST API.
+type State uint8
+
+const (
+	Unknown State = iota // no probe has ended yet: counts as reachable
+	Alive                // synced: it votes
+	Syncing              // reachable, but behind: it gets every call, and nobody waits for it
+	Dead                 // not reachable, or on the wrong chain
+)
+
+var stateNames = [...]string{"unknown", "alive", "syncing", "dead"}
+
+func (s State) String() string { return stateNames[s] }
+
+// Health is what is known of a node. The zero value knows nothing.
+type Health struct {
+	reachable bool
+	reason    string // why it isn't reachable, in words
+	foreign   string // why it is on the wrong chain; "" where it isn't
+	probed    bool   // a probe has ended, or a call was answered
+	synced    bool   // its own word, eth_syncing
+	evidence  evidence
+
+	laggard      bool
+	late, timely int // newPayloads in a row
+
+	took  [window]time.Duration // the last probes' times
+	takes int
+}
+
+// evidence is what live calls show of a node. It beats what the node says of itself: clients say "not syncing" before
+// they have found peers, and "syncing" before their first forkchoice.
+type evidence uint8
+
+const (
+	noEvidence evidence = iota
+	followed            // it said VALID to a live call
+	behind              // it said SYNCING where it should have known the head
+)
+
+// window is how many probes the response time is taken from.
+const window = 15
+
+// State returns the node's state.
+func (h *Health) State() State {
+	switch {
+	case h.foreign != "":
+		return Dead
+	case !h.probed:
+		return Unknown
+	case !h.reachable:
+		return Dead
+	case h.evidence == behind:
+		return Syncing
+	case h.evidence == followed || h.synced:
+		return Alive
+	}
+	return Syncing
+}
+
+// Reason says in words why the node is not alive; "" if it is.
+func (h *Health) Reason() string {
+	switch h.State() {
+	case Dead:
+		if h.foreign != "" {
+			return h.foreign
+		}
+		return h.reason
+	case Syncing:
+		if h.evidence == behind {
+			return "it answers SYNCING to blocks on our head"
+		}
+		return "eth_syncing says so"
+	case Unknown:
+		return "not probed yet"
+	}
+	return ""
+}
+
+// Laggard reports whether nobody waits for the node's answers.
+func (h *Health) Laggard() bool { return h.laggard }
+
+// Probed notes an answer to eth_syncing, and the time that it took.
+func (h *Health) Probed(synced bool, took time.Duration) {
+	h.Answered()
+	h.synced = synced
+	h.took[h.takes%window] = took
+	h.takes++
+}
+
+// Answered notes an answer to any call: the node is reachable.
+func (h *Health) Answered() { h.probed, h.reachable, h.reason = true, true, "" }
+
+// Failed notes a call or probe that failed on the connection, or on the token: the node is dead at once.
+func (h *Health) Failed(reason string) {
+	h.probed, h.reachable, h.reason = true, false, reason
+	h.synced = false // what it is when it comes back must be shown anew
+	if h.evidence == followed {
+		h.evidence = noEvidence
+	}
+}
+
+// Hung notes a probe without an answer in time: a laggard, not dead, because a hung node may still take calls in.
+func (h *Health) Hung() {
+	if !h.probed {
+		h.probed, h.reachable = true, true
+	}
+	h.laggard, h.timely = true, 0
+}
+
+// Followed notes a VALID to a live call.
+func (h *Health) Followed() { h.evidence = followed }
+
+// Behind notes a SYNCING to a child of the head, or to a forkchoiceUpdated on the head that the node hasn't called VALID.
+func (h *Health) Behind() { h.evidence = behind }
+
+// Foreign notes that the node is on another chain than the others, or (with "") that it isn't.
+func (h *Health) Foreign(reason string) { h.foreign = reason }
+
+// InARow is how many newPayloads make a laggard, and end one.
+const InARow = 2
+
+// Late notes a newPayload that the node had not answered a grace after the first other node.
+func (h *Health) Late() {
+	h.timely = 0
+	if h.late++; h.late >= InARow {
+		h.laggard = true
+	}
+}
+
+// Timely notes a newPayload that the node answered in time.
+func (h *Health) Timely() {
+	h.late = 0
+	if h.timely++; h.timely >= InARow {
+		h.laggard = false
+	}
+}
+
+// ResponseTime is the median of the last probes, or 0 where there was none.
+func (h *Health) ResponseTime() time.Duration {
+	n := min(h.takes, window)
+	if n == 0 {
+		return 0
+	}
+	sorted := h.took
+	slices.Sort(sorted[:n])
+	return sorted[n/2]
+}

@@ -1,0 +1,277 @@
+package jsonrpc
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Error codes of JSON-RPC 2.0, and of the Engine API's common section for a failed server.
+const (
+	CodeParse          = -32700
+	CodeInvalidRequest = -32600
+	CodeMethodNotFound = -32601
+	CodeInvalidParams  = -32602
+	CodeServer         = -32000
+)
+
+// Error is the error object of a reply.
+type Error struct {
+	Code    int             `json:"code"`
+	Message string          `json:"message"`
+	Data    json.RawMessage `json:"data,omitempty"`
+
+	raw []byte // as the node sent it, with members that we don't know
+}
+
+// bytes returns the error object: a node's own as it came, else an encoding.
+func (e *Error) bytes() []byte {
+	if e.raw != nil {
+		return e.raw
+	}
+	b, err := json.Marshal(e)
+	if err != nil { // data that isn't JSON
+		b, _ = json.Marshal(&Error{Code: e.Code, Message: e.Message})
+	}
+	return b
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s (%d)", e.Message, e.Code) }
+
+// Request is one call as it stands in a body. All of it is slices of that body; nothing is decoded.
+type Request struct {
+	Raw    []byte // the whole object
+	ID     []byte // nil in a notification
+	Method string
+	Params []byte // nil where there are none
+
+	args    [maxArgs][]byte
+	members [maxMembers]member // those of the first parameter, if it is an object
+	count   int                // how many members it has; -1 where it isn't an object
+}
+
+const (
+	maxArgs    = 6  // newPayloadV6 has five parameters
+	maxMembers = 24 // ExecutionPayloadV4 has nineteen members
+)
+
+type member struct{ name, value []byte }
+
+// Notification reports whether the caller wants no answer.
+func (r *Request) Notification() bool { return r.ID == nil }
+
+// Arg returns the raw i-th parameter of an array of parameters, or nil.
+func (r *Request) Arg(i int) []byte {
+	if i < len(r.args) {
+		return r.args[i]
+	}
+	return nil
+}
+
+// ArgMembers is Members for the first parameter, without a second scan of it. Where that isn't an object, all values
+// are nil.
+func (r *Request) ArgMembers(names []string, values [][]byte) error {
+	clear(values)
+	if r.count < 0 {
+		return nil
+	}
+	if r.count > maxMembers {
+		return Members(r.args[0], names, values)
+	}
+	for _, m := range r.members[:r.count] {
+		if err := store(m.name, m.value, names, values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var envelope = []string{"jsonrpc", "id", "method", "params"}
+
+// ParseRequest scans one call. The error is ErrSyntax where b isn't JSON (code -32700), anything else where it is no
+// request (code -32600); the id is then set as far as it was found.
+func ParseRequest(b []byte, r *Request) error {
+	start := skipSpace(b, 0)
+	if start < len(b) && b[start] != '{' {
+		if end := skipValue(b, start); end < 0 || atEnd(b, end) != nil {
+			return ErrSyntax
+		}
+		return errNotRequest
+	}
+	*r = Request{count: -1}
+	var found [4][]byte
+	end, err := eachMember(b, start, func(name []byte, at int) (int, error) {
+		i, invalid := lookup(name, envelope)
+		var end int
+		var err error
+		if i == 3 && found[3] == nil && at < len(b) && b[at] == '[' {
+			end, err = r.scanParams(b, at)
+		} else if end = skipValue(b, at); end < 0 {
+			err = ErrSyntax
+		}
+		switch {
+		case err != nil:
+			return 0, err
+		case invalid != nil:
+			return 0, invalid
+		case i >= 0 && found[i] != nil:
+			return 0, &AmbiguousError{envelope[i]}
+		case i >= 0:
+			found[i] = b[at:end]
+		}
+		return end, nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := atEnd(b, end); err != nil {
+		return err
+	}
+	r.Raw, r.ID, r.Params = b[start:end], found[1], found[3]
+	if r.ID != nil && !json.Valid(r.ID) {
+		r.ID = nil
+		return ErrSyntax
+	}
+	if s, ok := String(found[0]); !ok || s != "2.0" {
+		return errVersion
+	}
+	var ok bool
+	if r.Method, ok = String(found[2]); !ok {
+		return errMethod
+	}
+	return nil
+}
+
+var (
+	errNotRequest = errors.New("a request is an object")
+	errVersion    = errors.New(`a request has "jsonrpc": "2.0"`)
+	errMethod     = errors.New("a request has a method, and it is a string")
+)
+
+// scanParams walks the array at b[at] and keeps its first elements and the members of the very first.
+func (r *Request) scanParams(b []byte, at int) (int, error) {
+	return eachElement(b, at, func(n, at int) (int, error) {
+		var end int
+		var err error
+		if n == 0 && at < len(b) && b[at] == '{' {
+			end, err = r.scanFirst(b, at)
+		} else if end = skipValue(b, at); end < 0 {
+			err = ErrSyntax
+		}
+		if err == nil && n < len(r.args) {
+			r.args[n] = b[at:end]
+		}
+		return end, err
+	})
+}
+
+func (r *Request) scanFirst(b []byte, at int) (int, error) {
+	r.count = 0
+	return eachMember(b, at, func(name []byte, at int) (int, error) {
+		v, end, err := value(b, at)
+		if r.count < maxMembers {
+			r.members[r.count] = member{name, v}
+		}
+		r.count++
+		return end, err
+	})
+}
+
+// Reply is a node's answer to one call: a result or an error, raw.
+type Reply struct {
+	Result []byte
+	Err    *Error
+}
+
+var replyMembers = []string{"jsonrpc", "id", "result", "error"}
+var errorMembers = []string{"code", "message", "data"}
+
+// ParseReply scans a node's answer. Result is a slice of b. Anything but one object with either a result or an error
+// object is an error: it counts as no answer.
+func ParseReply(b []byte) (Reply, error) {
+	var found [4][]byte
+	if err := Members(b, replyMembers, found[:]); err != nil {
+		return Reply{}, err
+	}
+	result, failure := found[2], found[3]
+	if IsNull(failure) {
+		if result == nil {
+			return Reply{}, errors.New("neither a result nor an error")
+		}
+		return Reply{Result: result}, nil
+	}
+	if !IsNull(result) {
+		return Reply{}, errors.New("both a result and an error")
+	}
+	var members [3][]byte
+	if err := Members(failure, errorMembers, members[:]); err != nil {
+		return Reply{}, err
+	}
+	e := new(Error)
+	if err := json.Unmarshal(failure, e); err != nil {
+		return Reply{}, errors.New("malformed error object")
+	}
+	e.raw = failure
+	return Reply{Err: e}, nil
+}
+
+// NewCall returns the bytes of a call of our own, with id 1.
+func NewCall(method string, params []byte) []byte {
+	b := make([]byte, 0, len(params)+len(method)+64)
+	b = append(b, `{"jsonrpc":"2.0","id":1,"method":`...)
+	b = append(b, quote(method)...)
+	b = append(b, `,"params":`...)
+	if params == nil {
+		params = []byte("[]")
+	}
+	return append(append(b, params...), '}')
+}
+
+// AppendReply appends the answer to a call under the caller's own id, byte for byte.
+func AppendReply(dst, id []byte, r Reply) []byte {
+	dst = append(dst, `{"jsonrpc":"2.0","id":`...)
+	if id == nil {
+		id = []byte("null")
+	}
+	dst = append(dst, id...)
+	if r.Err != nil {
+		dst = append(dst, `,"error":`...)
+		return append(append(dst, r.Err.bytes()...), '}')
+	}
+	dst = append(dst, `,"result":`...)
+	return append(append(dst, r.Result...), '}')
+}
+
+// SetMember returns the object with its member name set to a raw value: replaced where it stands, else appended. The
+// other members keep their bytes and their order.
+func SetMember(object []byte, name string, raw []byte) ([]byte, error) {
+	var from, to int
+	members := 0
+	end, err := eachMember(object, skipSpace(object, 0), func(n []byte, at int) (int, error) {
+		members++
+		v, end, err := value(object, at)
+		if string(n) == name {
+			from, to = at, at+len(v)
+		}
+		return end, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, 0, len(object)+len(name)+len(raw)+4)
+	if to > 0 {
+		return append(append(append(out, object[:from]...), raw...), object[to:]...), nil
+	}
+	out = append(out, object[:end-1]...) // up to the closing brace
+	if members > 0 {
+		out = append(out, ',')
+	}
+	out = append(append(out, quote(name)...), ':')
+	return append(append(out, raw...), '}'), nil
+}
+
+// quote encodes a string as JSON.
+func quote(s string) []byte {
+	b, _ := json.Marshal(s) // a string always can be
+	return b
+}

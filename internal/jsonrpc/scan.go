@@ -1,0 +1,210 @@
+package jsonrpc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// ErrSyntax says that something is not JSON, or that more than white space follows it.
+var ErrSyntax = errors.New("invalid JSON")
+
+// AmbiguousError says that an object names a judged member twice, or in another case.
+type AmbiguousError struct{ Name string }
+
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("member %q is duplicated or spelled in another case", e.Name)
+}
+
+// maxDepth is how deep arrays and objects may nest, as in encoding/json.
+const maxDepth = 10000
+
+// skipSpace returns the index of the first byte at or after i that isn't white space, or len(b).
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+		i++
+	}
+	return i
+}
+
+// skipString returns the index behind the string whose opening quote is b[i], or -1. It judges nothing inside.
+func skipString(b []byte, i int) int {
+	for j := i + 1; j < len(b); j++ {
+		n := bytes.IndexByte(b[j:], '"')
+		if n < 0 {
+			return -1
+		}
+		j += n
+		// The quote ends the string unless an odd number of backslashes stands before it.
+		slashes := 0
+		for b[j-1-slashes] == '\\' {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return j + 1
+		}
+	}
+	return -1
+}
+
+// skipScalar returns the index behind the number, true, false or null at b[i], or -1.
+func skipScalar(b []byte, i int) int {
+	switch b[i] {
+	case 't':
+		return skipWord(b, i, "true")
+	case 'f':
+		return skipWord(b, i, "false")
+	case 'n':
+		return skipWord(b, i, "null")
+	}
+	return skipNumber(b, i)
+}
+
+func skipWord(b []byte, i int, word string) int {
+	if end := i + len(word); end <= len(b) && string(b[i:end]) == word {
+		return end
+	}
+	return -1
+}
+
+func skipNumber(b []byte, i int) int {
+	if i < len(b) && b[i] == '-' {
+		i++
+	}
+	integer := i
+	i = skipDigits(b, i)
+	if i == integer || b[integer] == '0' && i > integer+1 {
+		return -1
+	}
+	if i < len(b) && b[i] == '.' {
+		fraction := i + 1
+		if i = skipDigits(b, fraction); i == fraction {
+			return -1
+		}
+	}
+	if i < len(b) && (b[i] == 'e' || b[i] == 'E') {
+		i++
+		if i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		exponent := i
+		if i = skipDigits(b, exponent); i == exponent {
+			return -1
+		}
+	}
+	return i
+}
+
+func skipDigits(b []byte, i int) int {
+	for i < len(b) && '0' <= b[i] && b[i] <= '9' {
+		i++
+	}
+	return i
+}
+
+// skipValue returns the index behind the JSON value that starts at b[i], or -1 where there is none. The structure is
+// checked (brackets, commas, colons, scalars); what strings contain is not. It does not recurse, so that no nesting
+// can exhaust the stack.
+func skipValue(b []byte, i int) int {
+	var nest nesting
+	for {
+		if i >= len(b) {
+			return -1
+		}
+		switch b[i] {
+		case '"':
+			i = skipString(b, i)
+		case '{', '[':
+			object := b[i] == '{'
+			if !nest.push(object) {
+				return -1
+			}
+			i = skipSpace(b, i+1)
+			if i < len(b) && b[i] == closing(object) {
+				break // empty: closed below
+			}
+			if object {
+				i = skipKey(b, i)
+			}
+			if i < 0 {
+				return -1
+			}
+			continue
+		default:
+			i = skipScalar(b, i)
+		}
+		if i < 0 {
+			return -1
+		}
+		// A value has ended, or an empty bracket stands at b[i]: close what closes, then go on behind the comma.
+		for {
+			if nest.depth == 0 {
+				return i
+			}
+			if i = skipSpace(b, i); i >= len(b) {
+				return -1
+			}
+			if b[i] == ',' {
+				break
+			}
+			if b[i] != closing(nest.object()) {
+				return -1
+			}
+			nest.depth--
+			i++
+		}
+		i = skipSpace(b, i+1)
+		if nest.object() {
+			if i = skipKey(b, i); i < 0 {
+				return -1
+			}
+		}
+	}
+}
+
+func closing(object bool) byte {
+	if object {
+		return '}'
+	}
+	return ']'
+}
+
+// skipKey returns the index of the value behind the member name at b[i], or -1.
+func skipKey(b []byte, i int) int {
+	if i >= len(b) || b[i] != '"' {
+		return -1
+	}
+	if i = skipString(b, i); i < 0 {
+		return -1
+	}
+	if i = skipSpace(b, i); i >= len(b) || b[i] != ':' {
+		return -1
+	}
+	return skipSpace(b, i+1)
+}
+
+// nesting remembers, bit by bit, which of the open brackets are objects.
+type nesting struct {
+	depth int
+	bits  [maxDepth/64 + 1]uint64
+}
+
+func (n *nesting) push(object bool) bool {
+	if n.depth == maxDepth {
+		return false
+	}
+	word, bit := n.depth/64, uint64(1)<<(n.depth%64)
+	if object {
+		n.bits[word] |= bit
+	} else {
+		n.bits[word] &^= bit
+	}
+	n.depth++
+	return true
+}
+
+// object reports whether the innermost open bracket is an object's.
+func (n *nesting) object() bool {
+	d := n.depth - 1
+	return n.bits[d/64]&(1<<(d%64)) != 0
+}

@@ -1,0 +1,214 @@
+package jsonrpc
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// eachMember calls visit with the name (between its quotes, still escaped) and the value of each member of the object
+// at b[i] and returns the index behind it. value skips or walks the member's value at b[i] and returns where it ends.
+func eachMember(b []byte, i int, value func(name []byte, at int) (end int, err error)) (int, error) {
+	if i >= len(b) || b[i] != '{' {
+		return 0, ErrSyntax
+	}
+	i = skipSpace(b, i+1)
+	if i < len(b) && b[i] == '}' {
+		return i + 1, nil
+	}
+	for {
+		at := skipKey(b, i)
+		if at < 0 {
+			return 0, ErrSyntax
+		}
+		end, err := value(b[i+1:skipString(b, i)-1], at)
+		if err != nil {
+			return 0, err
+		}
+		next, more := separator(b, end, '}')
+		if !more {
+			if next < 0 {
+				return 0, ErrSyntax
+			}
+			return next, nil
+		}
+		i = next
+	}
+}
+
+// eachElement is eachMember for the array at b[i].
+func eachElement(b []byte, i int, value func(n, at int) (end int, err error)) (int, error) {
+	if i >= len(b) || b[i] != '[' {
+		return 0, ErrSyntax
+	}
+	i = skipSpace(b, i+1)
+	if i < len(b) && b[i] == ']' {
+		return i + 1, nil
+	}
+	for n := 0; ; n++ {
+		end, err := value(n, i)
+		if err != nil {
+			return 0, err
+		}
+		next, more := separator(b, end, ']')
+		if !more {
+			if next < 0 {
+				return 0, ErrSyntax
+			}
+			return next, nil
+		}
+		i = next
+	}
+}
+
+// separator looks behind a value that ended at i: at a comma it returns where the next item starts and true, at the
+// closing bracket the index behind it and false, else -1.
+func separator(b []byte, i int, closing byte) (next int, more bool) {
+	if i = skipSpace(b, i); i >= len(b) {
+		return -1, false
+	}
+	switch b[i] {
+	case ',':
+		return skipSpace(b, i+1), true
+	case closing:
+		return i + 1, false
+	}
+	return -1, false
+}
+
+// value returns the bytes of the value at b[at] and where it ends.
+func value(b []byte, at int) ([]byte, int, error) {
+	end := skipValue(b, at)
+	if end < 0 {
+		return nil, 0, ErrSyntax
+	}
+	return b[at:end], end, nil
+}
+
+// atEnd returns an error unless nothing but white space stands at and behind b[i].
+func atEnd(b []byte, i int) error {
+	if skipSpace(b, i) != len(b) {
+		return ErrSyntax
+	}
+	return nil
+}
+
+// lookup returns the index in names of a member's name, or -1. A name that a reader which folds case would take for
+// one of them is an *AmbiguousError.
+func lookup(name []byte, names []string) (int, error) {
+	if isPlain(name) {
+		for i, want := range names {
+			if len(name) == len(want) && asciiFold(name, want) {
+				if string(name) != want {
+					return -1, &AmbiguousError{want}
+				}
+				return i, nil
+			}
+		}
+		return -1, nil
+	}
+	// Escapes, and letters such as U+017F and U+212A that fold to ASCII: rare enough for the slow way.
+	decoded := unquote(name)
+	for i, want := range names {
+		if strings.EqualFold(decoded, want) {
+			if decoded != want {
+				return -1, &AmbiguousError{want}
+			}
+			return i, nil
+		}
+	}
+	return -1, nil
+}
+
+// asciiFold compares two ASCII names of equal length without regard to case.
+func asciiFold(name []byte, want string) bool {
+	for i, c := range name {
+		if d := want[i]; c != d && (c|0x20 != d|0x20 || c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
+}
+
+// unquote decodes what stands between the quotes of a JSON string; what is malformed in it stays as it is.
+func unquote(inner []byte) string {
+	quoted := make([]byte, 0, len(inner)+2)
+	quoted = append(append(append(quoted, '"'), inner...), '"')
+	var s string
+	if json.Unmarshal(quoted, &s) != nil {
+		return string(inner)
+	}
+	return s
+}
+
+// Members reads the object b: values[i] becomes the raw value of its member names[i], or nil where it has none. Other
+// members are passed over. It returns ErrSyntax where b is not one JSON object, and an *AmbiguousError where one of
+// names stands in it twice or in another case.
+func Members(b []byte, names []string, values [][]byte) error {
+	clear(values)
+	end, err := eachMember(b, skipSpace(b, 0), func(name []byte, at int) (int, error) {
+		v, end, err := value(b, at)
+		if err != nil {
+			return 0, err
+		}
+		return end, store(name, v, names, values)
+	})
+	if err != nil {
+		return err
+	}
+	return atEnd(b, end)
+}
+
+// store puts v where its name says.
+func store(name, v []byte, names []string, values [][]byte) error {
+	i, err := lookup(name, names)
+	if err != nil || i < 0 {
+		return err
+	}
+	if values[i] != nil {
+		return &AmbiguousError{names[i]}
+	}
+	values[i] = v
+	return nil
+}
+
+// Elements returns the raw elements of the array b.
+func Elements(b []byte) ([][]byte, error) {
+	elements := [][]byte{}
+	end, err := eachElement(b, skipSpace(b, 0), func(_, at int) (int, error) {
+		v, end, err := value(b, at)
+		elements = append(elements, v)
+		return end, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return elements, atEnd(b, end)
+}
+
+// String decodes a raw JSON string. Anything else gives "" and false.
+func String(raw []byte) (string, bool) {
+	if len(raw) < 2 || raw[0] != '"' {
+		return "", false
+	}
+	if inner := raw[1 : len(raw)-1]; isPlain(inner) {
+		return string(inner), true
+	}
+	var s string
+	if json.Unmarshal(raw, &s) != nil {
+		return "", false
+	}
+	return s, true
+}
+
+// isPlain reports whether a string's inside stands for itself: printable ASCII without quotes and escapes.
+func isPlain(inner []byte) bool {
+	for _, c := range inner {
+		if c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// IsNull reports whether a raw value is absent or null.
+func IsNull(raw []byte) bool { return len(raw) == 0 || string(raw) == "null" }
