@@ -212,3 +212,9 @@ func isPlain(inner []byte) bool {
 
 // IsNull reports whether a raw value is absent or null.
 func IsNull(raw []byte) bool { return len(raw) == 0 || string(raw) == "null" }
+
+// IsArray reports whether b begins as an array: as a batch.
+func IsArray(b []byte) bool {
+	i := skipSpace(b, 0)
+	return i < len(b) && b[i] == '['
+}

@@ -1,0 +1,180 @@
+// Package admin is the REST API beside the CL's port: what the original has, with its field names, and what operators
+// need beyond it.
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"executionbackup/internal/auth"
+	"executionbackup/internal/config"
+	"executionbackup/internal/node"
+	"executionbackup/internal/proxy"
+	"executionbackup/internal/quorum"
+)
+
+// API is the REST API's http.Handler. Its fields must be set before it serves; the funcs are asked at each request,
+// because a reload may change what they return.
+type API struct {
+	Pool    *node.Pool
+	Memory  *quorum.Memory
+	History *proxy.History
+	Metrics prometheus.Gatherer
+
+	Ready    func() error // nil when calls can be taken; else why not
+	Defaults func() config.NodeDefaults
+	// Token must come with what changes something; the zero token forbids it, unless Open lets anyone.
+	Token func() auth.AdminToken
+	Open  func() bool
+}
+
+// Register adds the endpoints to a mux.
+func (a *API) Register(mux *http.ServeMux) {
+	mux.HandleFunc("GET /metrics", a.metrics)
+	mux.HandleFunc("GET /recheck", a.recheck)
+	mux.HandleFunc("GET /nodes", a.nodes)
+	mux.HandleFunc("GET /blocks", a.blocks)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.HandleFunc("POST /add_nodes", a.change(a.add))
+	mux.HandleFunc("POST /remove_nodes", a.change(a.Pool.Remove))
+	mux.HandleFunc("POST /drain_nodes", a.change(func(words []string) error { return a.Pool.Drain(words, true) }))
+	mux.HandleFunc("POST /undrain_nodes", a.change(func(words []string) error { return a.Pool.Drain(words, false) }))
+	mux.HandleFunc("POST /clear_objections", a.change(a.Pool.ClearObjections))
+}
+
+func (a *API) readyz(w http.ResponseWriter, _ *http.Request) {
+	if err := a.Ready(); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	io.WriteString(w, "ready\n")
+}
+
+// metrics answers in Prometheus' format where that is asked for, else with the original's JSON.
+func (a *API) metrics(w http.ResponseWriter, r *http.Request) {
+	accept := r.Header.Get("Accept")
+	if r.URL.Query().Get("format") == "prometheus" || strings.Contains(accept, "text/plain") || strings.Contains(accept, "openmetrics") {
+		promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP(w, r)
+		return
+	}
+	writeJSON(w, http.StatusOK, a.report())
+}
+
+func (a *API) recheck(w http.ResponseWriter, r *http.Request) {
+	report, err := a.rechecked(r)
+	if err != nil {
+		writeError(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, report)
+}
+
+func (a *API) rechecked(r *http.Request) (recheckReport, error) {
+	took, err := a.Pool.Recheck(r.Context())
+	if err != nil {
+		return recheckReport{}, fmt.Errorf("recheck: %w", err)
+	}
+	return recheckReport{a.report(), took.Microseconds()}, nil
+}
+
+// maxNodeList bounds the body of a change, in bytes.
+const maxNodeList = 1 << 20
+
+// change is a handler that does something with the nodes listed in the body, all or none, and reports as /recheck does.
+func (a *API) change(do func(nodes []string) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if status, err := a.authorize(r); err != nil {
+			writeError(w, status, err)
+			return
+		}
+		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
+			writeError(w, http.StatusUnsupportedMediaType, errors.New("the Content-Type must be application/json"))
+			return
+		}
+		nodes, err := readNodes(http.MaxBytesReader(w, r.Body, maxNodeList))
+		if err == nil {
+			err = do(nodes)
+		}
+		if err != nil {
+			writeError(w, http.StatusBadRequest, err)
+			return
+		}
+		a.recheck(w, r)
+	}
+}
+
+func readNodes(body io.Reader) ([]string, error) {
+	var list struct {
+		Nodes []string `json:"nodes"`
+	}
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&list); err != nil {
+		return nil, fmt.Errorf(`the body must be {"nodes": ["…", …]}: %w`, err)
+	}
+	if len(list.Nodes) == 0 {
+		return nil, errors.New(`the body must be {"nodes": ["…", …]}: no node is listed`)
+	}
+	return list.Nodes, nil
+}
+
+// authorize lets through who may change something.
+func (a *API) authorize(r *http.Request) (status int, err error) {
+	token := a.Token()
+	switch {
+	case a.Open():
+		return 0, nil
+	case token.IsZero():
+		return http.StatusForbidden, errors.New("changes over the REST API are disabled: start with --admin-token-file FILE and send its content as bearer token")
+	}
+	brought, err := auth.BearerToken(r)
+	if err != nil {
+		return http.StatusUnauthorized, err
+	}
+	if !token.Matches(brought) {
+		return http.StatusUnauthorized, errors.New("wrong admin token")
+	}
+	return 0, nil
+}
+
+// add parses the specifications and adds the nodes.
+func (a *API) add(specs []string) error {
+	defaults := a.Defaults()
+	nodes := make([]config.Node, len(specs))
+	for i, spec := range specs {
+		n, err := config.ParseNode(spec, defaults)
+		if err != nil {
+			return fmt.Errorf("node %d: %w", i+1, err)
+		}
+		nodes[i] = n
+	}
+	return a.Pool.Add(nodes)
+}
+
+func writeError(w http.ResponseWriter, status int, err error) {
+	writeJSON(w, status, map[string]string{"error": err.Error()})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(append(b, '\n'))
+}
+
+// microseconds is how the original gives times.
+func microseconds(d time.Duration) int64 { return d.Microseconds() }

@@ -1,0 +1,182 @@
+// Package app wires the parts together and gives them a life: New binds, Run serves until its context ends and drains,
+// Reload changes what can be changed on the way.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"executionbackup/internal/admin"
+	"executionbackup/internal/auth"
+	"executionbackup/internal/config"
+	"executionbackup/internal/node"
+	"executionbackup/internal/proxy"
+	"executionbackup/internal/quorum"
+)
+
+// App is a running ExecutionBackup.
+type App struct {
+	config   atomic.Pointer[config.Config]
+	log      *slog.Logger
+	listener net.Listener
+	server   *http.Server
+	pool     *node.Pool
+	proxy    *proxy.Proxy
+	reloads  *prometheus.CounterVec
+	draining atomic.Bool
+}
+
+// New binds the listener and builds what Run starts. A taken port is an error here.
+func New(c *config.Config, log *slog.Logger) (*App, error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort(c.ListenAddr, strconv.Itoa(c.Port)))
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	memory := quorum.NewMemory(quorum.DefaultBlocks)
+	a := &App{log: log, listener: listener}
+	a.config.Store(c)
+	a.pool = node.NewPool(c.Nodes, memory, node.NewMetrics(registry), log)
+	a.proxy = proxy.New(a.pool, memory, settings(c), c.MaxBody, proxy.NewMetrics(registry), log)
+	a.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "executionbackup_config_reloads_total",
+		Help: "Reloads of the configuration, by outcome.",
+	}, []string{"outcome"})
+	refused := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "executionbackup_jwt_refused_total",
+		Help: "Requests refused for their token.",
+	})
+	registry.MustRegister(a.reloads, refused)
+
+	api := &admin.API{
+		Pool: a.pool, Memory: memory, History: a.proxy.History(), Metrics: registry, Ready: a.ready,
+		Defaults: func() config.NodeDefaults { return a.config.Load().NodeDefaults() },
+		Token:    func() auth.AdminToken { return a.config.Load().AdminToken },
+		Open:     func() bool { return a.config.Load().OpenAdmin },
+	}
+	mux := http.NewServeMux()
+	api.Register(mux)
+	mux.Handle("POST /{$}", auth.Handler(func() auth.Secret { return a.config.Load().JWTSecret }, time.Now, func(reason error) {
+		refused.Inc()
+		log.Warn("token refused", "reason", reason)
+	}, a.proxy))
+	a.server = newServer(mux, log)
+	return a, nil
+}
+
+func newServer(handler http.Handler, log *slog.Logger) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           handler,
+		Protocols:         protocols,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		WriteTimeout:      2 * time.Minute, // eth_getLogs may take long, and its reader too
+		IdleTimeout:       2 * time.Minute, // as go-ethereum's
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+func settings(c *config.Config) proxy.Settings {
+	return proxy.Settings{Rules: c.Rules, Grace: c.Grace, BuildGrace: c.BuildGrace, AllowNamespaces: c.AllowNamespaces}
+}
+
+// Addr is where the app listens.
+func (a *App) Addr() net.Addr { return a.listener.Addr() }
+
+// ready says why no calls are taken, or nil.
+func (a *App) ready() error {
+	if a.draining.Load() {
+		return errors.New("draining")
+	}
+	select {
+	case <-a.pool.Ready():
+		return nil
+	default:
+		return errors.New("the first probe of the nodes has not ended")
+	}
+}
+
+// drainTime bounds how long Run waits for calls in flight: a little more than the longest may take.
+const drainTime = 12 * time.Second
+
+// Run serves until ctx ends. Then it takes no new calls, lets those in flight have their answers, waits for what nodes
+// still work on, and returns. An error says that serving failed.
+func (a *App) Run(ctx context.Context) error {
+	c := a.config.Load()
+	a.log.Info("listening", "address", a.Addr().String(), "nodes", len(c.Nodes))
+	if c.FirstNodeSecret {
+		a.log.Info("no --jwt-secret: the consensus client must use the first node's", "node", c.Nodes[0].Name)
+	}
+	if c.OpenAdmin {
+		a.log.Warn("--open-admin: whoever can connect may add and remove voters")
+	}
+	watching, stopWatching := context.WithCancel(context.Background())
+	var parts sync.WaitGroup
+	parts.Go(func() { a.pool.Run(watching) })
+	failed := make(chan error, 1)
+	parts.Go(func() {
+		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("serve: %w", err)
+		}
+	})
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	a.drain()
+	stopWatching()
+	parts.Wait()
+	return err
+}
+
+// drain ends the calls, in order: no new ones, answers to those in flight, what nodes still work on.
+func (a *App) drain() {
+	a.draining.Store(true)
+	a.log.Info("draining")
+	// Not the context that ended: those in flight are to be served.
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	if err := a.server.Shutdown(ctx); err != nil {
+		a.log.Warn("calls in flight were cut off", "error", err)
+		a.server.Close()
+	}
+	a.proxy.Drain(ctx)
+	a.log.Info("stopped")
+}
+
+// Reload makes c the configuration in force, without dropping a call. The address, the port and the size of requests
+// can't change while we run.
+func (a *App) Reload(c *config.Config) {
+	old := a.config.Load()
+	if c.ListenAddr != old.ListenAddr || c.Port != old.Port || c.MaxBody != old.MaxBody {
+		a.log.Warn("listen-addr, port and max-body change at the next start only")
+	}
+	a.config.Store(c)
+	a.pool.Reload(c.Nodes)
+	a.proxy.Reload(settings(c))
+	a.reloads.WithLabelValues("success").Inc()
+	a.log.Info("configuration reloaded", "nodes", len(c.Nodes))
+}
+
+// ReloadFailed notes that a new configuration was no good. The old one stays in force.
+func (a *App) ReloadFailed(err error) {
+	a.reloads.WithLabelValues("failure").Inc()
+	a.log.Error("configuration not reloaded: the old one stays in force", "error", err)
+}

@@ -1,0 +1,214 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"executionbackup/internal/engine"
+)
+
+// Call is an engine call that changes a node: newPayload or forkchoiceUpdated, on its way to every node.
+type Call struct {
+	Method engine.Method
+	Body   []byte // one JSON-RPC request, as the CL sent it
+	// Supersedable says that a newer forkchoiceUpdated makes this one needless: it carries neither payload attributes
+	// nor custody columns.
+	Supersedable bool
+
+	answered atomic.Bool
+}
+
+// A lane keeps the order of newPayload and forkchoiceUpdated on one node.
+//
+// The CL orders these calls by waiting for our answers. We may answer before a slow node has finished, so the order
+// that the CL could observe has to be kept for each node apart: a call never overtakes an earlier one that the CL had
+// an answer to when the call came (a CL that hung up counts as answered). forkchoiceUpdated calls follow each other in
+// the order of arrival, so that all nodes end on the same head. newPayloads that the CL sent side by side may overlap.
+//
+// An example, with a node that takes three seconds over each payload:
+//
+//	CL   P1 ──▶ VALID   F1 ──▶ VALID   F2 ──▶ VALID    P2 ──▶ VALID
+//	node P1 ─────────────────────────────────▶ F2 ─▶ P2 ───────
+//
+// F1 waited behind P1, was answered by others, and superseded by F2.
+type lane struct {
+	mu    sync.Mutex
+	turns []*Turn // unfinished, in order of arrival
+	bytes int64   // of those that have not started
+	limit limits
+
+	dropped uint64
+}
+
+// limits bound what may wait in a lane. Beyond them the oldest waiting payload is dropped, and left to catching up.
+type limits struct {
+	calls int
+	bytes int64
+}
+
+var laneLimits = limits{calls: 512, bytes: 128 << 20}
+
+// Turn is a call's place in a lane.
+type Turn struct {
+	lane   *lane
+	call   *Call // nil for a barrier: nothing overtakes it, and it overtakes nothing
+	ahead  int   // how many unfinished turns it has to wait for
+	behind []*Turn
+	ready  chan struct{} // closed when none is ahead, or when dropped
+	state  turnState
+}
+
+type turnState uint8
+
+const (
+	waiting turnState = iota
+	started
+	dropped
+	superseded
+)
+
+var (
+	errSuperseded = errors.New("a newer forkchoiceUpdated waits")
+	errOverflow   = errors.New("the node is too far behind")
+)
+
+// join takes a place behind all that the call must not overtake. Joining the lanes of all nodes under one lock gives
+// them one order.
+func (l *lane) join(c *Call) *Turn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := &Turn{lane: l, call: c, ready: make(chan struct{})}
+	for _, u := range l.turns {
+		if mustFollow(c, u.call) {
+			u.behind = append(u.behind, t)
+			t.ahead++
+		}
+	}
+	l.turns = append(l.turns, t)
+	if c != nil {
+		l.bytes += int64(len(c.Body))
+	}
+	if t.ahead == 0 {
+		close(t.ready)
+	}
+	l.supersede()
+	l.shed()
+	return t
+}
+
+// mustFollow is the rule: does a call that comes now have to wait for an earlier one that the node hasn't finished?
+func mustFollow(c, earlier *Call) bool {
+	switch {
+	case c == nil || earlier == nil:
+		return true
+	case c.Method.Family == engine.ForkchoiceUpdated && earlier.Method.Family == engine.ForkchoiceUpdated:
+		return true
+	}
+	return earlier.answered.Load()
+}
+
+// supersede drops waiting forkchoiceUpdated calls that the CL already has an answer to, where a newer one waits.
+func (l *lane) supersede() {
+	newer := false
+	for i := len(l.turns) - 1; i >= 0; i-- {
+		t := l.turns[i]
+		if t.state != waiting || t.call == nil || t.call.Method.Family != engine.ForkchoiceUpdated {
+			continue
+		}
+		if newer && t.call.Supersedable && t.call.answered.Load() {
+			l.drop(i, superseded)
+			continue // the ones after i have moved down; those before it, still to visit, have not
+		}
+		newer = true
+	}
+}
+
+// shed drops the oldest waiting payloads until the lane is within its limits. What the CL still waits for stays.
+func (l *lane) shed() {
+	for i := 0; i < len(l.turns) && (len(l.turns) > l.limit.calls || l.bytes > l.limit.bytes); {
+		t := l.turns[i]
+		if t.state == waiting && t.call != nil && t.call.answered.Load() {
+			l.dropped++
+			l.drop(i, dropped)
+			continue
+		}
+		i++
+	}
+}
+
+func (l *lane) drop(i int, why turnState) {
+	t := l.turns[i]
+	if t.ahead > 0 {
+		close(t.ready)
+	}
+	l.finish(t, why)
+}
+
+// finish takes a turn out of the lane and lets those behind it go on. Whoever stood behind a dropped turn also stands
+// behind all that the dropped one waited for, so nothing overtakes.
+func (l *lane) finish(t *Turn, state turnState) {
+	for i, u := range l.turns {
+		if u == t {
+			l.turns = append(l.turns[:i], l.turns[i+1:]...)
+			break
+		}
+	}
+	if t.state == waiting && t.call != nil {
+		l.bytes -= int64(len(t.call.Body))
+	}
+	t.state = state
+	for _, u := range t.behind {
+		if u.ahead--; u.ahead == 0 && u.state == waiting {
+			close(u.ready)
+		}
+	}
+	t.behind = nil
+}
+
+// start waits for the turn. An error says that the call is not to be made.
+func (t *Turn) start(ctx context.Context) error {
+	select {
+	case <-t.ready:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	t.lane.mu.Lock()
+	defer t.lane.mu.Unlock()
+	switch t.state {
+	case superseded:
+		return errSuperseded
+	case dropped:
+		return errOverflow
+	}
+	t.state = started
+	if t.call != nil {
+		t.lane.bytes -= int64(len(t.call.Body))
+	}
+	return nil
+}
+
+// done ends the turn, started or not.
+func (t *Turn) done() {
+	t.lane.mu.Lock()
+	defer t.lane.mu.Unlock()
+	if t.state == waiting || t.state == started {
+		t.lane.finish(t, started)
+	}
+}
+
+// depth returns how many turns are unfinished, how many bytes wait, and how many were dropped for want of room.
+func (l *lane) depth() (calls int, bytes int64, dropped uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.turns), l.bytes, l.dropped
+}
+
+// answeredSome looks again at what the CL's answer makes needless.
+func (l *lane) answeredSome() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.supersede()
+	l.shed()
+}

@@ -1,0 +1,161 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"executionbackup/internal/config"
+)
+
+// Add adds nodes at the end, all or none.
+func (p *Pool) Add(specs []config.Node) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	nodes := slices.Clone(p.Nodes())
+	for _, spec := range specs {
+		for _, n := range nodes {
+			if n.Name() == spec.Name || n.URL() == spec.Display() {
+				return fmt.Errorf("node %s is there already", spec.Display())
+			}
+		}
+		nodes = append(nodes, p.newNode(spec))
+	}
+	p.replace(nodes)
+	return nil
+}
+
+// Remove removes the nodes that the words (URL or name) stand for, all or none.
+func (p *Pool) Remove(words []string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	gone, err := p.find(words)
+	if err != nil {
+		return err
+	}
+	if err := p.lastVoter(gone, "removed"); err != nil {
+		return err
+	}
+	p.replace(slices.DeleteFunc(slices.Clone(p.Nodes()), func(n *Node) bool { return slices.Contains(gone, n) }))
+	return nil
+}
+
+// Drain sets nodes aside or takes them back, all or none. A drained node gets every call and never votes.
+func (p *Pool) Drain(words []string, drained bool) error {
+	if err := p.setDrained(words, drained); err != nil {
+		return err
+	}
+	p.nodeChanged()
+	return nil
+}
+
+func (p *Pool) setDrained(words []string, drained bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	nodes, err := p.find(words)
+	if err != nil {
+		return err
+	}
+	if drained {
+		if err := p.lastVoter(nodes, "drained"); err != nil {
+			return err
+		}
+	}
+	for _, n := range nodes {
+		n.mu.Lock()
+		n.drained = drained
+		n.mu.Unlock()
+	}
+	return nil
+}
+
+// ClearObjections takes back what the nodes object to; all nodes where words is empty.
+func (p *Pool) ClearObjections(words []string) error {
+	nodes := p.Nodes()
+	if len(words) > 0 {
+		var err error
+		if nodes, err = p.find(words); err != nil {
+			return err
+		}
+	}
+	for _, n := range nodes {
+		p.memory.Clear(n.ID)
+	}
+	return nil
+}
+
+// lastVoter refuses to leave no node that may vote.
+func (p *Pool) lastVoter(without []*Node, what string) error {
+	for _, n := range p.Nodes() {
+		if s := n.Status(); s.MayVote() && !slices.Contains(without, n) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the last voter can't be %s", what)
+}
+
+// find resolves URLs and names.
+func (p *Pool) find(words []string) ([]*Node, error) {
+	var found []*Node
+	for _, w := range words {
+		i := slices.IndexFunc(p.Nodes(), func(n *Node) bool { return n.Name() == w || sameURL(n.URL(), w) })
+		if i < 0 {
+			return nil, fmt.Errorf("node %q is not known", w)
+		}
+		found = append(found, p.Nodes()[i])
+	}
+	return found, nil
+}
+
+// Reload makes the specifications the set of nodes. Nodes whose specification is unchanged keep their health, their
+// connections and their word.
+func (p *Pool) Reload(specs []config.Node) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	nodes := make([]*Node, len(specs))
+	for i, spec := range specs {
+		j := slices.IndexFunc(p.Nodes(), func(n *Node) bool { return sameSpec(n.spec, spec) })
+		if j < 0 {
+			nodes[i] = p.newNode(spec)
+		} else {
+			nodes[i] = p.Nodes()[j]
+		}
+	}
+	p.replace(nodes)
+}
+
+// replace makes nodes the set. p.mu is held.
+func (p *Pool) replace(nodes []*Node) {
+	old := p.Nodes()
+	p.members.Store(&nodes)
+	for _, n := range old {
+		if slices.Contains(nodes, n) {
+			continue
+		}
+		p.log.Info("node removed", "node", n.Name())
+		if stop := p.stops[n]; stop != nil {
+			stop()
+		}
+		delete(p.stops, n)
+		delete(p.probed, n)
+		p.memory.Forget(n.ID)
+		n.close()
+	}
+	for _, n := range nodes {
+		if !slices.Contains(old, n) {
+			p.log.Info("node added", "node", n.Name(), "url", n.URL())
+			p.watch(n)
+		}
+	}
+	close(p.changes)
+	p.changes = make(chan struct{})
+	p.elect()
+}
+
+// sameSpec reports whether a node needs no change to be what the specification says.
+func sameSpec(a, b config.Node) bool {
+	return a.URL.String() == b.URL.String() && a.Name == b.Name && a.Secret == b.Secret && a.Timeout == b.Timeout && a.DoNotUse == b.DoNotUse
+}
+
+// sameURL compares addresses without regard to a trailing slash.
+func sameURL(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }

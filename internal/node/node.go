@@ -1,0 +1,240 @@
+// Package node has the execution clients behind us: how they are called, in which order, and how they are.
+//
+// A Node is the only one who dials its execution client. A Pool is the set of nodes in configuration order, with the
+// primary among them and the probes that watch them.
+package node
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"executionbackup/internal/auth"
+	"executionbackup/internal/config"
+	"executionbackup/internal/engine"
+	"executionbackup/internal/health"
+	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/quorum"
+)
+
+// Node is one running execution client behind us. Safe for concurrent use.
+type Node struct {
+	ID   quorum.NodeID
+	spec config.Node
+
+	client  *http.Client
+	bearer  *auth.Minter
+	memory  *quorum.Memory
+	metrics *Metrics
+	log     *slog.Logger
+	changed func() // tells the pool
+
+	lane lane
+
+	mu        sync.Mutex
+	health    health.Health
+	since     time.Time // of the present state
+	drained   bool
+	info      Info
+	infoAt    time.Time
+	lastError string
+}
+
+// Info is what a node told us about itself.
+type Info struct {
+	ChainID      string          // eth_chainId; "" where it wasn't told
+	Genesis      string          // hash of block 0
+	Clients      []ClientVersion // engine_getClientVersionV1
+	Client       string          // web3_clientVersion
+	Capabilities []string        // engine_exchangeCapabilities
+}
+
+// ClientVersion is one entry of engine_getClientVersionV1 (identification.md#clientversionv1).
+type ClientVersion struct {
+	Code    string `json:"code"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+}
+
+// lastID is the last NodeID given out.
+var lastID atomic.Uint64
+
+func (p *Pool) newNode(spec config.Node) *Node {
+	n := &Node{
+		ID:      quorum.NodeID(lastID.Add(1)),
+		spec:    spec,
+		client:  newClient(),
+		bearer:  auth.NewMinter(spec.Secret),
+		memory:  p.memory,
+		metrics: p.metrics,
+		log:     p.log.With("node", spec.Name),
+		changed: p.nodeChanged,
+		since:   time.Now(),
+	}
+	n.lane.limit = laneLimits
+	return n
+}
+
+// Name is the node's name, unique in the pool.
+func (n *Node) Name() string { return n.spec.Name }
+
+// URL is the node's address without credentials and options.
+func (n *Node) URL() string { return n.spec.Display() }
+
+// Timeout bounds an engine call on this node: the node's own, and never above the method's limit.
+func (n *Node) Timeout(m engine.Method) time.Duration {
+	if limit := m.Limit(); limit > 0 {
+		return min(n.spec.Timeout, limit)
+	}
+	return n.spec.Timeout
+}
+
+// Status is a node's condition at one moment.
+type Status struct {
+	State        health.State
+	Since        time.Time
+	Reason       string // why it isn't alive
+	Laggard      bool
+	Drained      bool
+	DoNotUse     bool
+	ResponseTime time.Duration // median of the last probes
+	LastError    string
+	LaneCalls    int
+	LaneBytes    int64
+	LaneDropped  uint64
+	Info         Info
+}
+
+// MayVote reports whether the operator lets the node vote, build and be primary.
+func (s *Status) MayVote() bool { return !s.DoNotUse && !s.Drained }
+
+// Reachable reports whether calls are sent to the node.
+func (s *Status) Reachable() bool { return s.State != health.Dead }
+
+// Status returns the node's condition.
+func (n *Node) Status() Status {
+	calls, bytes, dropped := n.lane.depth()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return Status{
+		State:        n.health.State(),
+		Since:        n.since,
+		Reason:       n.health.Reason(),
+		Laggard:      n.health.Laggard(),
+		Drained:      n.drained,
+		DoNotUse:     n.spec.DoNotUse,
+		ResponseTime: n.health.ResponseTime(),
+		LastError:    n.lastError,
+		LaneCalls:    calls,
+		LaneBytes:    bytes,
+		LaneDropped:  dropped,
+		Info:         n.info,
+	}
+}
+
+// Client names the node's implementation for --vote-by=client: the code of engine_getClientVersionV1, else the name in
+// web3_clientVersion, else "".
+func (n *Node) Client() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.info.implementation()
+}
+
+// update changes the node's health, and tells the log and the pool where that changed its condition.
+func (n *Node) update(event func(*health.Health)) {
+	n.mu.Lock()
+	before, wasLaggard := n.health.State(), n.health.Laggard()
+	event(&n.health)
+	after, isLaggard, reason := n.health.State(), n.health.Laggard(), n.health.Reason()
+	if after != before {
+		n.since = time.Now()
+	}
+	n.mu.Unlock()
+
+	switch {
+	case after == before:
+	case after == health.Alive:
+		n.log.Info("node is alive", "was", before.String())
+	default:
+		n.log.Warn("node is "+after.String(), "was", before.String(), "reason", reason)
+	}
+	switch {
+	case isLaggard && !wasLaggard:
+		n.log.Warn("node is a laggard: nobody waits for it")
+	case wasLaggard && !isLaggard:
+		n.log.Info("node is no longer a laggard")
+	}
+	if after != before || isLaggard != wasLaggard {
+		n.changed()
+	}
+}
+
+// observe notes what the outcome of a call says about the node.
+func (n *Node) observe(ctx context.Context, f *Failure, took time.Duration) {
+	family, _ := ctx.Value(familyKey{}).(engine.Family)
+	n.metrics.called(n, family, f, took)
+	if f == nil {
+		n.update((*health.Health).Answered)
+		return
+	}
+	if f.Kind == Stopped {
+		return
+	}
+	n.mu.Lock()
+	n.lastError = f.Reason
+	n.mu.Unlock()
+	if f.Kind == Unreachable || f.Kind == Unauthorized {
+		n.Broke()
+		n.update(func(h *health.Health) { h.Failed(f.Reason) })
+	}
+}
+
+type familyKey struct{}
+
+// WithFamily says which family of methods a call belongs to, for the metrics.
+func WithFamily(ctx context.Context, f engine.Family) context.Context {
+	return context.WithValue(ctx, familyKey{}, f)
+}
+
+// Broke notes a break: until the node has shown that it follows, its new objections don't count.
+func (n *Node) Broke() { n.memory.Broke(n.ID) }
+
+// Followed notes that the node said VALID to a live call.
+func (n *Node) Followed() { n.update((*health.Health).Followed) }
+
+// Behind notes that the node said SYNCING where it should have known the head.
+func (n *Node) Behind() { n.update((*health.Health).Behind) }
+
+// Late notes a newPayload unanswered a grace after the first answer of another node; Timely one that was answered.
+func (n *Node) Late()   { n.update((*health.Health).Late) }
+func (n *Node) Timely() { n.update((*health.Health).Timely) }
+
+// Deliver makes a call in its turn and returns what the node answered, or an error where it wasn't called or a
+// *Failure came of it. The turn is over when Deliver returns. ctx ends the wait as well as the call.
+func (n *Node) Deliver(ctx context.Context, t *Turn) (jsonrpc.Reply, error) {
+	defer t.done()
+	if err := t.start(ctx); err != nil {
+		return jsonrpc.Reply{}, err
+	}
+	ctx, cancel := context.WithTimeout(WithFamily(ctx, t.call.Method.Family), n.Timeout(t.call.Method))
+	defer cancel()
+	reply, err := n.Call(ctx, t.call.Body)
+	if f, failed := err.(*Failure); failed && (f.Kind == TimedOut || f.Kind == Malformed) {
+		n.Broke()
+	}
+	return reply, err
+}
+
+// close lets go of the node's connections.
+func (n *Node) close() { n.client.CloseIdleConnections() }
+
+// SetCapabilities keeps what the node answered to engine_exchangeCapabilities.
+func (n *Node) SetCapabilities(methods []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.info.Capabilities = methods
+}

@@ -1,0 +1,230 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"executionbackup/internal/config"
+	"executionbackup/internal/health"
+	"executionbackup/internal/quorum"
+)
+
+// Pool is the set of nodes, in configuration order. Safe for concurrent use.
+type Pool struct {
+	memory  *quorum.Memory
+	metrics *Metrics
+	log     *slog.Logger
+
+	order   sync.Mutex // held while a call joins the lanes
+	members atomic.Pointer[[]*Node]
+	primary atomic.Pointer[Node]
+
+	mu       sync.Mutex // guards what follows, and changes of members
+	ctx      context.Context
+	watchers sync.WaitGroup
+	stops    map[*Node]context.CancelFunc
+	changes  chan struct{} // closed at the next change
+	probing  *recheck
+	probed   map[*Node]bool
+	allOnce  chan struct{} // closed when every node has been probed once
+}
+
+// NewPool returns a pool of nodes that are not watched yet.
+func NewPool(specs []config.Node, memory *quorum.Memory, metrics *Metrics, log *slog.Logger) *Pool {
+	p := &Pool{
+		memory:  memory,
+		metrics: metrics,
+		log:     log,
+		stops:   make(map[*Node]context.CancelFunc),
+		changes: make(chan struct{}),
+		probed:  make(map[*Node]bool),
+		allOnce: make(chan struct{}),
+	}
+	nodes := make([]*Node, len(specs))
+	for i, spec := range specs {
+		nodes[i] = p.newNode(spec)
+	}
+	p.members.Store(&nodes)
+	p.elect()
+	return p
+}
+
+// Run watches the nodes until ctx ends, and returns when all probes have stopped.
+func (p *Pool) Run(ctx context.Context) {
+	p.mu.Lock()
+	p.ctx = ctx
+	for _, n := range p.Nodes() {
+		p.watch(n)
+	}
+	p.mu.Unlock()
+	<-ctx.Done()
+	p.mu.Lock()
+	p.ctx = nil // no new watchers
+	p.mu.Unlock()
+	p.watchers.Wait()
+	for _, n := range p.Nodes() {
+		n.close()
+	}
+}
+
+// watch starts a node's probes. p.mu is held.
+func (p *Pool) watch(n *Node) {
+	if p.ctx == nil || p.ctx.Err() != nil {
+		return
+	}
+	ctx, stop := context.WithCancel(p.ctx)
+	p.stops[n] = stop
+	p.watchers.Go(func() { n.watch(ctx, func() { p.nodeProbed(n) }) })
+}
+
+// Nodes returns the nodes in configuration order. The slice is not to be changed.
+func (p *Pool) Nodes() []*Node { return *p.members.Load() }
+
+// Primary returns the node that serves what one node can answer, or nil where none is reachable.
+func (p *Pool) Primary() *Node { return p.primary.Load() }
+
+// Join puts a call into the lane of each of the nodes, in one order with all other calls.
+func (p *Pool) Join(nodes []*Node, c *Call) []*Turn {
+	p.order.Lock()
+	defer p.order.Unlock()
+	turns := make([]*Turn, len(nodes))
+	for i, n := range nodes {
+		turns[i] = n.lane.join(c)
+	}
+	return turns
+}
+
+// Answered notes that the CL has its answer to a call, or has hung up. To be called before the answer is written, so
+// that whatever the CL sends next is seen to come after.
+func (p *Pool) Answered(nodes []*Node, c *Call) {
+	c.answered.Store(true)
+	for _, n := range nodes {
+		n.lane.answeredSome()
+	}
+}
+
+// Changed returns a channel that is closed when next a node's condition changes.
+func (p *Pool) Changed() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.changes
+}
+
+// Ready returns a channel that is closed when every node has been probed once.
+func (p *Pool) Ready() <-chan struct{} { return p.allOnce }
+
+func (p *Pool) nodeProbed(n *Node) {
+	p.judgeChains()
+	p.elect()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.probed[n] = true
+	p.checkReady()
+}
+
+// checkReady closes allOnce when nothing is left to be probed for the first time. p.mu is held.
+func (p *Pool) checkReady() {
+	for _, n := range p.Nodes() {
+		if !p.probed[n] {
+			return
+		}
+	}
+	select {
+	case <-p.allOnce:
+	default:
+		close(p.allOnce)
+	}
+}
+
+func (p *Pool) nodeChanged() {
+	p.elect()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.changes)
+	p.changes = make(chan struct{})
+}
+
+// elect finds the primary: the fastest alive voter that isn't a laggard, and it stays as long as it is that, whatever
+// its speed. Without one, a syncing node serves; what the operator has set aside never does.
+func (p *Pool) elect() {
+	current := p.primary.Load()
+	var best *Node
+	var rank, currentRank int
+	var speed time.Duration
+	for _, n := range p.Nodes() {
+		s := n.Status()
+		r := fitness(&s)
+		if n == current {
+			currentRank = r
+		}
+		if r > rank || r == rank && best != nil && s.ResponseTime < speed {
+			best, rank, speed = n, r, s.ResponseTime
+		}
+	}
+	if current != nil && currentRank > 0 && currentRank == rank {
+		return
+	}
+	if best == current || !p.primary.CompareAndSwap(current, best) {
+		return
+	}
+	switch {
+	case best == nil:
+		p.log.Error("no node can be primary: none is reachable")
+	case current == nil:
+		p.log.Info("primary", "node", best.Name())
+	default:
+		p.log.Info("primary changed", "node", best.Name(), "was", current.Name())
+	}
+}
+
+// fitness ranks nodes as primary: 0 is unfit.
+func fitness(s *Status) int {
+	switch {
+	case !s.MayVote() || !s.Reachable():
+		return 0
+	case s.State == health.Alive && !s.Laggard:
+		return 3
+	case !s.Laggard:
+		return 2
+	}
+	return 1
+}
+
+// judgeChains finds nodes that are on another chain than the majority of those that told theirs; in a tie, than the
+// first of them.
+func (p *Pool) judgeChains() {
+	nodes := p.Nodes()
+	count := make(map[[2]string]int)
+	var home [2]string
+	for _, n := range nodes {
+		if c := n.chain(); c[0] != "" {
+			count[c]++
+		}
+	}
+	for _, n := range nodes { // in order, so that the first wins a tie
+		if c := n.chain(); count[c] > count[home] {
+			home = c
+		}
+	}
+	for _, n := range nodes {
+		reason := ""
+		if c := n.chain(); c[0] != "" && c != home {
+			reason = fmt.Sprintf("wrong chain: chain id %s, genesis %s; the others have %s, %s", c[0], c[1], home[0], home[1])
+		}
+		n.update(func(h *health.Health) { h.Foreign(reason) })
+	}
+}
+
+// chain returns the node's chain id and genesis hash, or empty strings where either isn't known.
+func (n *Node) chain() [2]string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.info.ChainID == "" || n.info.Genesis == "" {
+		return [2]string{}
+	}
+	return [2]string{n.info.ChainID, n.info.Genesis}
+}

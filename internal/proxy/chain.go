@@ -1,0 +1,61 @@
+package proxy
+
+import (
+	"sync"
+
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// chain is what we told the CL about its chain: the head, and the blocks that we answered VALID. Bounded, oldest out.
+type chain struct {
+	mu              sync.Mutex
+	head, finalized common.Hash
+	valid           map[common.Hash]uint64 // block numbers
+	order           []common.Hash
+}
+
+// maxValid is how many blocks a chain remembers: three epochs and a long time without finality.
+const maxValid = 8192
+
+// answeredValid notes that we called a payload VALID.
+func (c *chain) answeredValid(hash common.Hash, number uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.valid == nil {
+		c.valid = make(map[common.Hash]uint64)
+	}
+	if _, known := c.valid[hash]; !known {
+		c.order = append(c.order, hash)
+	}
+	c.valid[hash] = number
+	if len(c.order) > maxValid {
+		delete(c.valid, c.order[0])
+		c.order = c.order[1:]
+	}
+}
+
+// setHead notes that we answered VALID to a forkchoiceUpdated.
+func (c *chain) setHead(head, finalized common.Hash) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.head = head
+	if finalized != (common.Hash{}) {
+		c.finalized = finalized
+	}
+}
+
+// isHead reports whether hash is the block of the last forkchoiceUpdated that we answered VALID.
+func (c *chain) isHead(hash common.Hash) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return hash != common.Hash{} && hash == c.head
+}
+
+// mayBeLatestValid reports whether the CL may be sent back to a block: one that we called VALID, and not older than
+// the finalized one. A restarted client has named genesis.
+func (c *chain) mayBeLatestValid(hash common.Hash) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	number, known := c.valid[hash]
+	return known && number >= c.valid[c.finalized]
+}

@@ -1,0 +1,39 @@
+package proxy
+
+import (
+	"log/slog"
+
+	"executionbackup/internal/engine"
+)
+
+// reportDispute says that nodes disagree about a block, each with what it said.
+func (pl *poll) reportDispute() {
+	pl.proxy.metrics.disputes.WithLabelValues(pl.method.Family.String()).Inc()
+	attrs := []any{"method", pl.method.Name, "block_hash", pl.block, "number", pl.payload.Number, "answer", outcome(pl.verdict)}
+	for i := range pl.seats {
+		s := &pl.seats[i]
+		v := s.shown()
+		said := v.Status
+		switch {
+		case pl.ballots[i].Vote == engine.Invalid && s.status.Status != engine.Invalid:
+			said += " (it stands by an earlier INVALID)"
+		case s.status.Status == engine.Invalid && pl.ballots[i].Vote != engine.Invalid:
+			said += " (doesn't count: restarted, and not yet seen to follow)"
+		case !s.ended:
+			said = "no answer yet"
+		}
+		if s.status.ValidationError != "" {
+			said += ": " + s.status.ValidationError
+		}
+		attrs = append(attrs, slog.String(s.node.Name(), said))
+	}
+	pl.proxy.log.Error("dispute: nodes disagree about a block", attrs...)
+}
+
+// reportLate says that a node objects to a block after the CL has its answer. The objection binds what comes after.
+func (pl *poll) reportLate(s *seat) {
+	pl.proxy.metrics.lateObjections.Inc()
+	pl.proxy.log.Error("late objection: a node calls a block INVALID that was answered otherwise",
+		"node", s.node.Name(), "method", pl.method.Name, "block_hash", pl.block, "number", pl.payload.Number,
+		"answer", outcome(pl.verdict), "duration", s.took, "reason", s.status.ValidationError)
+}

@@ -1,0 +1,66 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"executionbackup/internal/blockhash"
+	"executionbackup/internal/engine"
+)
+
+// Metrics counts what the CL was told, and why.
+type Metrics struct {
+	inFlight       prometheus.Gauge
+	verdicts       *prometheus.HistogramVec
+	disputes       *prometheus.CounterVec
+	lateObjections prometheus.Counter
+	hashChecks     *prometheus.CounterVec
+}
+
+// NewMetrics registers the metrics of a proxy.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "executionbackup_requests_in_flight",
+			Help: "HTTP requests of consensus clients that are being answered.",
+		}),
+		verdicts: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:                            "executionbackup_verdict_duration_seconds",
+			Help:                            "Time until the consensus client had its verdict, by method family and status.",
+			Buckets:                         []float64{.001, .002, .005, .01, .02, .05, .1, .2, .3, .5, .75, 1, 1.5, 2, 3, 4, 6, 8},
+			NativeHistogramBucketFactor:     1.1,
+			NativeHistogramMaxBucketNumber:  100,
+			NativeHistogramMinResetDuration: time.Hour,
+		}, []string{"method", "status"}),
+		disputes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "executionbackup_disputes_total",
+			Help: "Calls in which the votes of nodes conflicted, by method family.",
+		}, []string{"method"}),
+		lateObjections: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "executionbackup_late_objections_total",
+			Help: "INVALID votes that came after the consensus client had another answer.",
+		}),
+		hashChecks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "executionbackup_hash_checks_total",
+			Help: "Payloads whose block hash was checked without a node, by outcome.",
+		}, []string{"outcome"}),
+	}
+	r.MustRegister(m.inFlight, m.verdicts, m.disputes, m.lateObjections, m.hashChecks)
+	return m
+}
+
+func (m *Metrics) decided(f engine.Family, s engine.Status, took time.Duration) {
+	m.verdicts.WithLabelValues(f.String(), outcome(s)).Observe(took.Seconds())
+}
+
+func (m *Metrics) checked(r blockhash.Result) {
+	outcome := "skipped"
+	switch r.Outcome {
+	case blockhash.Match:
+		outcome = "match"
+	case blockhash.Invalid:
+		outcome = "invalid"
+	}
+	m.hashChecks.WithLabelValues(outcome).Inc()
+}

@@ -1,0 +1,223 @@
+// Package proxy answers the consensus client. This is the path of a call:
+//
+//	ServeHTTP   read the body, find the calls in it
+//	dispatch    route a call by its family
+//	fan out     the same bytes to every node, each in its own lane       verdict.go
+//	gather      votes, until they decide or the time is up               verdict.go
+//	answer      a node's own bytes, under the CL's id                    answer.go
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"executionbackup/internal/engine"
+	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/node"
+	"executionbackup/internal/quorum"
+)
+
+// Settings are what an operator can change while we run.
+type Settings struct {
+	Rules           quorum.Rules
+	Grace           time.Duration // how long a quorum waits for the others to object
+	BuildGrace      time.Duration // how long the first built payload waits for a better one
+	AllowNamespaces []string      // besides engine, eth, net and web3
+}
+
+// Proxy is the http.Handler that a consensus client talks to, behind authentication. Safe for concurrent use.
+type Proxy struct {
+	pool     *node.Pool
+	memory   *quorum.Memory
+	settings atomic.Pointer[Settings]
+	maxBody  int64
+	chain    chain
+	builds   builds
+	history  History
+	metrics  *Metrics
+	log      *slog.Logger
+
+	ctx        context.Context // of calls that outlive their request
+	cancel     context.CancelFunc
+	stragglers sync.WaitGroup
+}
+
+// New returns a proxy before the nodes of pool. memory must be the pool's. maxBody bounds a request, in bytes.
+func New(pool *node.Pool, memory *quorum.Memory, settings Settings, maxBody int64, metrics *Metrics, log *slog.Logger) *Proxy {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &Proxy{pool: pool, memory: memory, maxBody: maxBody, metrics: metrics, log: log, ctx: ctx, cancel: cancel}
+	p.settings.Store(&settings)
+	return p
+}
+
+// Reload changes the settings. Calls under way keep those that they began with.
+func (p *Proxy) Reload(s Settings) { p.settings.Store(&s) }
+
+// History is the record of the last verdicts.
+func (p *Proxy) History() *History { return &p.history }
+
+// Drain waits until the calls that outlived their request have ended, and gives them up when ctx ends. No request
+// may come in any more.
+func (p *Proxy) Drain(ctx context.Context) {
+	stop := context.AfterFunc(ctx, p.cancel)
+	defer stop()
+	p.stragglers.Wait()
+	p.cancel()
+}
+
+// maxBatch is how many calls a batch may hold, as in go-ethereum.
+const maxBatch = 1000
+
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.metrics.inFlight.Inc()
+	defer p.metrics.inFlight.Dec()
+	body, err := p.read(w, r)
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			http.Error(w, "request body too large", http.StatusRequestEntityTooLarge)
+		}
+		return // else the CL has gone
+	}
+	answer := p.answerBody(r.Context(), body)
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(answer)
+}
+
+func (p *Proxy) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > p.maxBody {
+		return nil, &http.MaxBytesError{Limit: p.maxBody}
+	}
+	limited := http.MaxBytesReader(w, r.Body, p.maxBody)
+	if r.ContentLength >= 0 {
+		body := make([]byte, r.ContentLength)
+		_, err := io.ReadFull(limited, body)
+		return body, err
+	}
+	return io.ReadAll(limited)
+}
+
+// answerBody returns the answer to a call or a batch; nothing where the CL wants none.
+func (p *Proxy) answerBody(ctx context.Context, body []byte) []byte {
+	if !jsonrpc.IsArray(body) {
+		id, wait := p.dispatch(ctx, body)
+		reply := wait()
+		if id == nil {
+			return nil
+		}
+		return jsonrpc.AppendReply(nil, id, reply)
+	}
+	entries, err := jsonrpc.Elements(body)
+	switch {
+	case err != nil:
+		return jsonrpc.AppendReply(nil, nil, failure(jsonrpc.CodeParse, err.Error()))
+	case len(entries) == 0:
+		return jsonrpc.AppendReply(nil, nil, failure(jsonrpc.CodeInvalidRequest, "empty batch"))
+	case len(entries) > maxBatch:
+		return jsonrpc.AppendReply(nil, nil, failure(jsonrpc.CodeInvalidRequest, "batch too large"))
+	}
+	return p.answerBatch(ctx, entries)
+}
+
+// answerBatch makes the calls of a batch side by side. They take their places in the lanes in the batch's order.
+func (p *Proxy) answerBatch(ctx context.Context, entries [][]byte) []byte {
+	ids := make([][]byte, len(entries))
+	replies := make([]jsonrpc.Reply, len(entries))
+	var calls sync.WaitGroup
+	for i, entry := range entries {
+		id, wait := p.dispatch(ctx, entry)
+		ids[i] = id
+		calls.Go(func() { replies[i] = wait() })
+	}
+	calls.Wait()
+	answer := []byte{'['}
+	for i, reply := range replies {
+		if ids[i] == nil {
+			continue
+		}
+		if len(answer) > 1 {
+			answer = append(answer, ',')
+		}
+		answer = jsonrpc.AppendReply(answer, ids[i], reply)
+	}
+	if len(answer) == 1 {
+		return nil
+	}
+	return append(answer, ']')
+}
+
+// dispatch starts one call. wait ends it and returns its reply; id is that under which the reply goes out, nil for a
+// call that wants none.
+func (p *Proxy) dispatch(ctx context.Context, raw []byte) (id []byte, wait func() jsonrpc.Reply) {
+	r := new(jsonrpc.Request)
+	if err := jsonrpc.ParseRequest(raw, r); err != nil {
+		code := jsonrpc.CodeInvalidRequest
+		if errors.Is(err, jsonrpc.ErrSyntax) {
+			code = jsonrpc.CodeParse
+		}
+		if r.ID == nil {
+			r.ID = []byte("null")
+		}
+		return r.ID, reject(code, err.Error())
+	}
+	if jsonrpc.IsNull(r.ID) {
+		// A node would not answer a call without id, and some don't answer one whose id is null.
+		r.Raw = jsonrpc.NewCall(r.Method, r.Params)
+	}
+	return r.ID, p.route(ctx, r)
+}
+
+// route starts a call by the rule of its family.
+func (p *Proxy) route(ctx context.Context, r *jsonrpc.Request) (wait func() jsonrpc.Reply) {
+	m := engine.ParseMethod(r.Method)
+	if !p.allowed(m.Namespace()) {
+		return reject(jsonrpc.CodeMethodNotFound, "the method "+r.Method+" does not exist/is not available")
+	}
+	switch m.Family {
+	case engine.NewPayload, engine.ForkchoiceUpdated:
+		return p.judge(ctx, r, m) // takes its place in the lanes at once
+	case engine.GetPayload:
+		return func() jsonrpc.Reply { return p.getPayload(ctx, r, m) }
+	case engine.ExchangeCapabilities:
+		return func() jsonrpc.Reply { return p.exchangeCapabilities(ctx, r, m) }
+	case engine.GetClientVersion:
+		return func() jsonrpc.Reply { return p.getClientVersion(ctx, r, m) }
+	case engine.SendRawTransaction:
+		return func() jsonrpc.Reply { return p.sendRawTransaction(ctx, r, m) }
+	}
+	return func() jsonrpc.Reply { return p.forward(ctx, r, m) }
+}
+
+func (p *Proxy) allowed(namespace string) bool {
+	switch namespace {
+	case "engine", "eth", "net", "web3":
+		return true
+	}
+	for _, n := range p.settings.Load().AllowNamespaces {
+		if n == namespace {
+			return true
+		}
+	}
+	return false
+}
+
+func reject(code int, message string) func() jsonrpc.Reply {
+	return func() jsonrpc.Reply { return failure(code, message) }
+}
+
+func failure(code int, message string) jsonrpc.Reply {
+	return jsonrpc.Reply{Err: &jsonrpc.Error{Code: code, Message: message}}
+}
+
+// unavailable is the answer where no node can give one. why ends up in data.err, as common.md#errors has it.
+func unavailable(why string) jsonrpc.Reply {
+	data, _ := json.Marshal(map[string]string{"err": why}) // strings always can be
+	return jsonrpc.Reply{Err: &jsonrpc.Error{Code: jsonrpc.CodeServer, Message: "no execution node is available", Data: data}}
+}

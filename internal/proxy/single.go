@@ -1,0 +1,120 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"executionbackup/internal/engine"
+	"executionbackup/internal/health"
+	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/node"
+)
+
+// forward asks one node: the primary, and where it can't be reached the next. A JSON-RPC error is an answer.
+func (p *Proxy) forward(ctx context.Context, r *jsonrpc.Request, m engine.Method) jsonrpc.Reply {
+	why := "no node can be reached"
+	for _, n := range p.serving() {
+		reply, err := p.call(ctx, n, m, r.Raw)
+		if err == nil {
+			return reply
+		}
+		why = n.Name() + ": " + err.Error()
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return unavailable(why)
+}
+
+// serving returns the nodes that may answer for all, best first: the primary, then the alive ones, then the rest.
+func (p *Proxy) serving() []*node.Node {
+	var alive, rest []*node.Node
+	primary := p.pool.Primary()
+	for _, n := range p.pool.Nodes() {
+		s := n.Status()
+		switch {
+		case n == primary || !s.MayVote() || !s.Reachable():
+		case s.State == health.Alive:
+			alive = append(alive, n)
+		default:
+			rest = append(rest, n)
+		}
+	}
+	var nodes []*node.Node
+	if primary != nil {
+		nodes = append(nodes, primary)
+	}
+	return append(append(nodes, alive...), rest...)
+}
+
+// call makes a call outside the lanes, within the time that the node and the method have.
+func (p *Proxy) call(ctx context.Context, n *node.Node, m engine.Method, body []byte) (jsonrpc.Reply, error) {
+	ctx, cancel := context.WithTimeout(node.WithFamily(ctx, m.Family), n.Timeout(m))
+	defer cancel()
+	return n.Call(ctx, body)
+}
+
+// reply is what came of a call on one of several nodes.
+type reply struct {
+	node *node.Node
+	jsonrpc.Reply
+	err  error
+	took time.Duration
+}
+
+// ask puts a call to several nodes side by side; body gives each its own bytes. The channel brings one reply for each.
+// The calls end with ctx.
+func (p *Proxy) ask(ctx context.Context, nodes []*node.Node, m engine.Method, body func(*node.Node) []byte) <-chan reply {
+	replies := make(chan reply, len(nodes))
+	begun := time.Now()
+	for _, n := range nodes {
+		p.stragglers.Go(func() {
+			r, err := p.call(ctx, n, m, body(n))
+			replies <- reply{n, r, err, time.Since(begun)}
+		})
+	}
+	return replies
+}
+
+// askAll is ask for the same bytes, and waits for every reply. They come in the order of nodes.
+func (p *Proxy) askAll(ctx context.Context, nodes []*node.Node, m engine.Method, body []byte) []reply {
+	replies := p.ask(ctx, nodes, m, func(*node.Node) []byte { return body })
+	byNode := make(map[*node.Node]reply, len(nodes))
+	for range nodes {
+		r := <-replies
+		byNode[r.node] = r
+	}
+	ordered := make([]reply, len(nodes))
+	for i, n := range nodes {
+		ordered[i] = byNode[n]
+	}
+	return ordered
+}
+
+// sendRawTransaction gives a transaction to every alive node, so that it is in every pool; the first success is the
+// answer. Without one it is the primary's error, else the first node's.
+func (p *Proxy) sendRawTransaction(ctx context.Context, r *jsonrpc.Request, m engine.Method) jsonrpc.Reply {
+	nodes := p.serving()
+	// The nodes get it even where the caller is content with the first.
+	replies := p.ask(context.WithoutCancel(ctx), nodes, m, func(*node.Node) []byte { return r.Raw })
+	failed := make(map[*node.Node]reply)
+	for range nodes {
+		select {
+		case got := <-replies:
+			if got.err == nil && got.Err == nil {
+				return got.Reply
+			}
+			failed[got.node] = got
+		case <-ctx.Done():
+			return unavailable("the caller has gone")
+		}
+	}
+	why := "no node can be reached"
+	for _, n := range nodes { // the primary is the first
+		if failed[n].err == nil {
+			return failed[n].Reply
+		}
+		why = n.Name() + ": " + failed[n].err.Error()
+	}
+	return unavailable(why)
+}
