@@ -1,0 +1,71 @@
+// Package auth is the authentication of the Engine API: the shared secret of 32 bytes, the tokens made with it, and
+// the handler that demands one. The administrator's token for the REST API is here too, because it must hide as well.
+//
+// https://github.com/ethereum/execution-apis/blob/main/src/engine/authentication.md
+package auth
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"unique"
+)
+
+// Secret is the 32 bytes that a consensus client and an execution client share. It cannot print itself. Two Secrets
+// are == when their bytes are the same; the zero Secret is none at all: it signs nothing and accepts nothing.
+type Secret struct {
+	hidden
+	key unique.Handle[string]
+}
+
+// IsZero reports whether s is no secret.
+func (s Secret) IsZero() bool { return s == Secret{} }
+
+// ParseSecret reads 64 hexadecimal digits with or without 0x; white space around them is ignored. An error doesn't
+// have the text.
+func ParseSecret(text string) (Secret, error) {
+	digits := trimHexPrefix(strings.TrimSpace(text))
+	if len(digits) != 64 {
+		return Secret{}, fmt.Errorf("not a secret: want 64 hexadecimal digits, got %d characters", len(digits))
+	}
+	key, err := hex.DecodeString(digits)
+	if err != nil {
+		return Secret{}, errors.New("not a secret: want 64 hexadecimal digits, got other characters")
+	}
+	return Secret{key: unique.Make(string(key))}, nil
+}
+
+// LoadSecret reads a secret file. An error has the path, never the content.
+func LoadSecret(path string) (Secret, error) { return ReadSecret(path, os.ReadFile) }
+
+// ReadSecret is LoadSecret with another way to read files.
+func ReadSecret(path string, readFile func(string) ([]byte, error)) (Secret, error) {
+	if looksSecret(path) {
+		return Secret{}, errors.New("this is a secret itself: give the path of a file that contains it")
+	}
+	data, err := readFile(path)
+	if err != nil {
+		return Secret{}, fmt.Errorf("read the secret file: %w", err)
+	}
+	secret, err := ParseSecret(string(data))
+	if err != nil {
+		return Secret{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return secret, nil
+}
+
+// looksSecret reports whether someone gave a secret, perhaps one with a few digits too many or too few, where a path
+// belongs. The error for a file that isn't there would print it.
+func looksSecret(path string) bool {
+	digits := trimHexPrefix(strings.TrimSpace(path))
+	return len(digits) >= 32 && strings.Trim(digits, "0123456789abcdefABCDEF") == ""
+}
+
+func trimHexPrefix(s string) string {
+	if strings.HasPrefix(s, "0x") || strings.HasPrefix(s, "0X") {
+		return s[2:]
+	}
+	return s
+}

@@ -1,0 +1,87 @@
+// Package config turns flags, environment variables and a YAML file into settings: one table of settings (Settings),
+// one strict parser for each value, whichever way it came.
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"executionbackup/internal/auth"
+	"executionbackup/internal/quorum"
+)
+
+// Config holds all settings, parsed, checked and with defaults filled in.
+type Config struct {
+	// Nodes are the execution clients, at least one of them a voter, no two with one URL or one name.
+	Nodes []Node
+	// JWTSecret is what the consensus client signs its tokens with: that of --jwt-secret, else the first node's.
+	JWTSecret auth.Secret
+	// FirstNodeSecret says that JWTSecret is the first node's, because there is no --jwt-secret.
+	FirstNodeSecret bool
+
+	// ListenAddr is an IP address or a host name, without a port.
+	ListenAddr string
+	// Port is where we listen; 0 takes any free one.
+	Port int
+
+	// Timeout bounds a call to a node that has no timeout of its own.
+	Timeout time.Duration
+	// Rules are how votes become a verdict.
+	Rules quorum.Rules
+	// Grace is how long a verdict of VALID waits for the other nodes to object.
+	Grace time.Duration
+	// BuildGrace is how long getPayload waits for a better payload after the first good one.
+	BuildGrace time.Duration
+	// CrossCheck is how long the other nodes may take to judge a payload before it is proposed; 0 = they aren't asked.
+	CrossCheck time.Duration
+	// ReplayBytes bounds the payloads kept for nodes that return; 0 = none are kept.
+	ReplayBytes int64
+	// MaxBody bounds a request, in bytes.
+	MaxBody int64
+
+	// EvidenceDir is where disputes are recorded; empty = nowhere.
+	EvidenceDir string
+	// AllowNamespaces are the JSON-RPC namespaces that pass beside engine, eth, net and web3.
+	AllowNamespaces []string
+
+	// AdminToken is what those must bring who change something over the REST API; zero = there is none.
+	AdminToken auth.AdminToken
+	// OpenAdmin lets anybody change something, as the original did.
+	OpenAdmin bool
+
+	// LogLevel is one of slog's levels, LevelTrace or LevelCritical.
+	LogLevel slog.Level
+	// LogFormat is "text" or "json".
+	LogFormat string
+	// NodeTimings logs how long each node takes to answer a probe.
+	NodeTimings bool
+
+	// File is the path of the configuration file; empty = none was read.
+	File string
+}
+
+// The levels of --log-level that slog doesn't have.
+const (
+	LevelTrace    = slog.LevelDebug - 4
+	LevelCritical = slog.LevelError + 4
+)
+
+// NodeDefaults returns what a node that is added later may leave out of its specification.
+func (c *Config) NodeDefaults() NodeDefaults {
+	d := NodeDefaults{Timeout: c.Timeout}
+	if !c.FirstNodeSecret {
+		d.Secret = c.JWTSecret
+	}
+	return d
+}
+
+// voters counts the nodes that may vote.
+func (c *Config) voters() int {
+	n := 0
+	for _, node := range c.Nodes {
+		if !node.DoNotUse {
+			n++
+		}
+	}
+	return n
+}

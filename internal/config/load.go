@@ -1,0 +1,146 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"executionbackup/internal/auth"
+)
+
+// Inputs are where settings come from.
+type Inputs struct {
+	// Flags are the flags that the user gave, by Setting.Key or alias, each with its values in order. One that stands
+	// for true without a value has "true".
+	Flags map[string][]string
+	// Environ is the environment, as os.Environ returns it.
+	Environ []string
+	// ReadFile reads the configuration file, secrets and tokens; nil = os.ReadFile.
+	ReadFile func(string) ([]byte, error)
+}
+
+// Load returns the settings: flags before environment before file before defaults. Every value that is given must be
+// good, also one that is overruled. An error names what is wrong as the user wrote it, and has no secret.
+func Load(in Inputs) (*Config, error) {
+	if in.ReadFile == nil {
+		in.ReadFile = os.ReadFile
+	}
+	flags, err := fromFlags(in.Flags)
+	if err != nil {
+		return nil, err
+	}
+	variables := environMap(in.Environ)
+	environ, err := fromEnviron(variables)
+	if err != nil {
+		return nil, err
+	}
+	file, err := readFile(slices.Concat(environ, flags), in.ReadFile)
+	if err != nil {
+		return nil, err
+	}
+
+	d := &draft{where: make(map[string]string)}
+	d.EvidenceDir = evidenceDir(runtime.GOOS, variables)
+	for _, e := range slices.Concat(defaults(), file, environ, flags) {
+		if err := e.setting.set(d, e.texts); err != nil {
+			return nil, fmt.Errorf("%s: %w", e.where, err)
+		}
+		d.where[e.setting.Key] = e.where
+	}
+	if err := d.resolve(in.ReadFile); err != nil {
+		return nil, err
+	}
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	return &d.Config, nil
+}
+
+// readFile reads the configuration file that the last of the entries for it names, if any.
+func readFile(es entries, read func(string) ([]byte, error)) (entries, error) {
+	for _, e := range slices.Backward(es) {
+		if e.setting.Key != "config" || e.texts[0] == "" {
+			continue
+		}
+		data, err := read(e.texts[0])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.where, err)
+		}
+		return fromFile(e.texts[0], data)
+	}
+	return nil, nil
+}
+
+// resolve reads the files that settings name, and parses the nodes.
+func (d *draft) resolve(read func(string) ([]byte, error)) (err error) {
+	if d.jwtSecretFile != "" {
+		if d.JWTSecret, err = auth.ReadSecret(d.jwtSecretFile, read); err != nil {
+			return fmt.Errorf("%s: %w", d.where["jwt-secret"], err)
+		}
+	}
+	if d.adminTokenFile != "" {
+		if d.AdminToken, err = readAdminToken(d.adminTokenFile, read); err != nil {
+			return fmt.Errorf("%s: %w", d.where["admin-token-file"], err)
+		}
+	}
+	if len(d.nodes) == 0 {
+		return errors.New("there are no nodes: set --nodes, EXECUTIONBACKUP_NODES or nodes in the configuration file," +
+			" for example --nodes http://127.0.0.1:8551")
+	}
+	nodeDefaults := NodeDefaults{Secret: d.JWTSecret, Timeout: d.Timeout, ReadFile: read}
+	for _, spec := range d.nodes {
+		node, err := ParseNode(spec, nodeDefaults)
+		if err != nil {
+			return fmt.Errorf("%s: %w", d.where["nodes"], err)
+		}
+		d.Nodes = append(d.Nodes, node)
+	}
+	if d.JWTSecret.IsZero() {
+		d.JWTSecret, d.FirstNodeSecret = d.Nodes[0].Secret, true
+	}
+	return nil
+}
+
+func readAdminToken(path string, read func(string) ([]byte, error)) (auth.AdminToken, error) {
+	data, err := read(path)
+	if err != nil {
+		return auth.AdminToken{}, err
+	}
+	token, err := auth.ParseAdminToken(string(data))
+	if err != nil {
+		return auth.AdminToken{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return token, nil
+}
+
+// check finds settings that are good each for itself, but not together.
+func (d *draft) check() error {
+	if err := CheckNodes(d.Nodes); err != nil {
+		return fmt.Errorf("%s: %w", d.where["nodes"], err)
+	}
+	voters := d.voters()
+	if voters == 0 {
+		return fmt.Errorf("%s: every node is do-not-use: none could vote", d.where["nodes"])
+	}
+	if d.Rules.MinValid > voters {
+		return fmt.Errorf("%s: %d is more than there are voters (%d)", d.where["min-valid"], d.Rules.MinValid, voters)
+	}
+	if d.OpenAdmin && !d.AdminToken.IsZero() {
+		return fmt.Errorf("%s and %s exclude each other", d.where["open-admin"], d.where["admin-token-file"])
+	}
+	return nil
+}
+
+// environMap returns the environment by name. Of two values for one name the last counts.
+func environMap(environ []string) map[string]string {
+	variables := make(map[string]string, len(environ))
+	for _, variable := range environ {
+		if name, value, ok := strings.Cut(variable, "="); ok {
+			variables[name] = value
+		}
+	}
+	return variables
+}

@@ -1,0 +1,308 @@
+package config
+
+import (
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"executionbackup/internal/quorum"
+)
+
+func ratio(t *testing.T, text string) quorum.Ratio {
+	t.Helper()
+	r, err := quorum.ParseRatio(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := Load(Inputs{
+		Flags:    flags("--nodes=http://a:1 --jwt-secret=a.hex"),
+		Environ:  []string{"HOME=/home/u", "LOCALAPPDATA=/home/u"},
+		ReadFile: disk.ReadFile,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.Rules, (quorum.Rules{Threshold: ratio(t, "0.6"), MinValid: 1}); got != want {
+		t.Errorf("rules are %+v, want %+v", got, want)
+	}
+	for _, test := range []struct {
+		what      string
+		got, want any
+	}{
+		{"listen address", c.ListenAddr, "127.0.0.1"}, {"port", c.Port, 7000},
+		{"timeout", c.Timeout, 7500 * time.Millisecond}, {"grace", c.Grace, 500 * time.Millisecond},
+		{"build grace", c.BuildGrace, 300 * time.Millisecond}, {"cross-check", c.CrossCheck, 200 * time.Millisecond},
+		{"replay bytes", c.ReplayBytes, int64(128 << 20)}, {"max body", c.MaxBody, int64(128 << 20)},
+		{"namespaces", len(c.AllowNamespaces), 0}, {"admin token", c.AdminToken.IsZero(), true},
+		{"open admin", c.OpenAdmin, false}, {"log level", c.LogLevel, slog.LevelInfo},
+		{"log format", c.LogFormat, "text"}, {"node timings", c.NodeTimings, false}, {"file", c.File, ""},
+		{"nodes", len(c.Nodes), 1}, {"first node's secret", c.FirstNodeSecret, false},
+		{"node's timeout", c.Nodes[0].Timeout, 7500 * time.Millisecond},
+		{"evidence", filepath.Base(c.EvidenceDir), "evidence"},
+	} {
+		if test.got != test.want {
+			t.Errorf("%s: got %v, want %v", test.what, test.got, test.want)
+		}
+	}
+	if c.JWTSecret != secret(t, hexA) || c.Nodes[0].Secret != c.JWTSecret {
+		t.Error("the secrets are not the global one")
+	}
+}
+
+func TestValues(t *testing.T) {
+	c, err := Load(Inputs{ReadFile: disk.ReadFile, Flags: flags(`--nodes=http://a:1,http://b:1 --nodes=http://c:1#do-not-use
+		--jwt-secret=a.hex --listen-addr=::1 --port=0 --timeout=3000 --fcu-majority=2/3 --min-valid=2 --on-dispute=majority
+		--vote-by=client --grace=0 --build-grace=1s --cross-check=0ms --replay-bytes=0 --max-body=1GiB --evidence-dir=
+		--allow-namespaces=debug,txpool --allow-namespaces=trace --admin-token-file=admin --open-admin=false
+		--log-level=critical --log-format=json --node-timings --holesky --sepolia`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := quorum.Rules{Threshold: ratio(t, "2/3"), MinValid: 2, Majority: true, ByClient: true}
+	if c.Rules != want {
+		t.Errorf("rules are %+v, want %+v", c.Rules, want)
+	}
+	for _, test := range []struct {
+		what      string
+		got, want any
+	}{
+		{"listen address", c.ListenAddr, "::1"}, {"port", c.Port, 0}, {"timeout", c.Timeout, 3 * time.Second},
+		{"grace", c.Grace, time.Duration(0)}, {"build grace", c.BuildGrace, time.Second},
+		{"cross-check", c.CrossCheck, time.Duration(0)}, {"replay bytes", c.ReplayBytes, int64(0)},
+		{"max body", c.MaxBody, int64(1 << 30)}, {"evidence", c.EvidenceDir, ""},
+		{"namespaces", strings.Join(c.AllowNamespaces, " "), "debug txpool trace"},
+		{"admin token", c.AdminToken.Matches("0123456789abcdef"), true}, {"open admin", c.OpenAdmin, false},
+		{"log level", c.LogLevel, LevelCritical}, {"log format", c.LogFormat, "json"}, {"node timings", c.NodeTimings, true},
+		{"nodes", len(c.Nodes), 3}, {"third node", c.Nodes[2].DoNotUse, true}, {"its timeout", c.Nodes[2].Timeout, 3 * time.Second},
+	} {
+		if test.got != test.want {
+			t.Errorf("%s: got %v, want %v", test.what, test.got, test.want)
+		}
+	}
+}
+
+func TestFirstNodeSecret(t *testing.T) {
+	c, err := Load(Inputs{ReadFile: disk.ReadFile,
+		Flags: flags("--nodes=http://b:1#jwt-secret=b.hex,http://a:1#jwt-secret=a.hex")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.JWTSecret != secret(t, hexB) || !c.FirstNodeSecret {
+		t.Errorf("equal %t, first node's %t", c.JWTSecret == secret(t, hexB), c.FirstNodeSecret)
+	}
+	// It is for the consensus client only, not for nodes that come later.
+	if d := c.NodeDefaults(); !d.Secret.IsZero() || d.Timeout != c.Timeout {
+		t.Errorf("defaults have a secret: %t, timeout %v", !d.Secret.IsZero(), d.Timeout)
+	}
+	c, err = Load(Inputs{ReadFile: disk.ReadFile, Flags: flags("--nodes=http://b:1#jwt-secret=b.hex --jwt-secret=a.hex")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.JWTSecret != secret(t, hexA) || c.FirstNodeSecret || c.NodeDefaults().Secret != c.JWTSecret {
+		t.Error("the global secret is not the consensus client's and the later nodes'")
+	}
+}
+
+// Each of flag, environment and file beats those after it, and all beat the default.
+func TestPrecedence(t *testing.T) {
+	with := func(content string) files {
+		return files{"a.hex": hexA, "f.yaml": "nodes: http://a:1\njwt_secret: a.hex\n" + content}
+	}
+	for _, test := range []struct {
+		name, file, variable, flag string
+		port                       int
+	}{
+		{"default", "", "", "", 7000},
+		{"file", "port: 1", "", "", 1},
+		{"environment", "", "2", "", 2},
+		{"flag", "", "", "--port=3", 3},
+		{"environment beats file", "port: 1", "2", "", 2},
+		{"flag beats file", "port: 1", "", "--port=3", 3},
+		{"flag beats environment", "", "2", "--port=3", 3},
+		{"flag beats both", "port: 1", "2", "--port=3", 3},
+	} {
+		c, err := Load(Inputs{
+			Flags:    flags("--config=f.yaml " + test.flag),
+			Environ:  []string{"EXECUTIONBACKUP_PORT=" + test.variable}, // empty = not set
+			ReadFile: with(test.file).ReadFile,
+		})
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		} else if c.Port != test.port {
+			t.Errorf("%s: got port %d, want %d", test.name, c.Port, test.port)
+		}
+	}
+}
+
+// A list is taken whole from the strongest way of setting.
+func TestPrecedenceOfLists(t *testing.T) {
+	c, err := Load(Inputs{
+		Flags: flags("--nodes=http://c:1"),
+		Environ: []string{"EXECUTIONBACKUP_CONFIG=f.yaml", "EXECUTIONBACKUP_NODES=http://b:1, http://d:1",
+			"EXECUTIONBACKUP_ALLOW_NAMESPACES=debug, txpool"},
+		ReadFile: files{"a.hex": hexA, "f.yaml": "nodes: [http://a:1]\njwt_secret: a.hex\nallow_namespaces: trace"}.ReadFile,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Nodes) != 1 || c.Nodes[0].Name != "c:1" {
+		t.Errorf("got nodes %v, want c:1 only", c.Nodes)
+	}
+	if got, want := c.AllowNamespaces, []string{"debug", "txpool"}; !slices.Equal(got, want) {
+		t.Errorf("got namespaces %v, want %v", got, want)
+	}
+	if c.File != "f.yaml" {
+		t.Errorf("got file %q", c.File)
+	}
+}
+
+func TestConfigFlagBeatsEnvironment(t *testing.T) {
+	c, err := Load(Inputs{
+		Flags:    flags("--config=flag.yaml"),
+		Environ:  []string{"EXECUTIONBACKUP_CONFIG=missing.yaml"},
+		ReadFile: files{"a.hex": hexA, "flag.yaml": "nodes: http://a:1#jwt-secret=a.hex"}.ReadFile,
+	})
+	if err != nil || c.File != "flag.yaml" {
+		t.Errorf("got %+v, error %v", c, err)
+	}
+}
+
+func TestFlagErrors(t *testing.T) {
+	const node = "--nodes=http://a:1#jwt-secret=a.hex "
+	for _, test := range []struct{ line, want string }{
+		{"", "there are no nodes: set --nodes, EXECUTIONBACKUP_NODES or nodes in the configuration file," +
+			" for example --nodes http://127.0.0.1:8551"},
+		{"--nodes=", `--nodes: "": the URL must begin with http:// or https://`},
+		{"--nodes=http://a:1#jwt-secret=a.hex,", `--nodes: "": the URL must begin with http:// or https://`},
+		{"--nodes=http://a:1", "--nodes: http://a:1: no JWT secret: add #jwt-secret=PATH to the node, or set --jwt-secret for all"},
+		{"--nodes=http://a:1,http://a:1/ --jwt-secret=a.hex", "--nodes: two nodes have the URL http://a:1"},
+		{"--nodes=http://a:1#do-not-use,http://b:1#do-not-use --jwt-secret=a.hex",
+			"--nodes: every node is do-not-use: none could vote"},
+
+		{node + "--prot=1", "--prot: unknown setting: did you mean --port?"},
+		{node + "--jwtsecret=1", "--jwtsecret: unknown setting: did you mean --jwt-secret?"},
+		{node + "--jwt_secret=1", "--jwt_secret: unknown setting: did you mean --jwt-secret?"},
+		{node + "--something=1", "--something: unknown setting"},
+		{node + "--port=1 --port=2", "--port: give it once, with one value"},
+		{node + "--fcu-majority=0.6 --fcu-invalid-threshold=0.7", "--fcu-majority: already set by --fcu-invalid-threshold"},
+
+		{node + "--jwt-secret=", "--jwt-secret: the path is empty"},
+		{node + "--jwt-secret=no.hex", "--jwt-secret: read the secret file: open no.hex: file does not exist"},
+		{node + "--jwt-secret=bad.hex", "--jwt-secret: bad.hex: not a secret: want 64 hexadecimal digits, got 4 characters"},
+		{node + "--jwt-secret=0x" + hexA, "--jwt-secret: this is a secret itself: give the path of a file that contains it"},
+
+		{node + "--port=70000", `--port: "70000" is not a port (0 to 65535)`},
+		{node + "--port=-1", `--port: "-1" is not a port (0 to 65535)`},
+		{node + "--port=0x10", `--port: "0x10" is not a port (0 to 65535)`},
+		{node + "--port=", `--port: "" is not a port (0 to 65535)`},
+		{node + "--listen-addr=", `--listen-addr: "" is not an address: write one without a port, such as 127.0.0.1, ::1 or localhost`},
+		{node + "--listen-addr=127.0.0.1:7000", `--listen-addr: "127.0.0.1:7000" is not an address: write one without a port, such as 127.0.0.1, ::1 or localhost`},
+		{node + "--listen-addr=[::1]", `--listen-addr: "[::1]" is not an address: write one without a port, such as 127.0.0.1, ::1 or localhost`},
+
+		{node + "--timeout=0", `--timeout: "0" must be more than zero`},
+		{node + "--timeout=", `--timeout: "" is not a duration: write milliseconds (500) or a unit (500ms, 2s)`},
+		{node + "--timeout=7.5", `--timeout: "7.5" is not a duration: write milliseconds (500) or a unit (500ms, 2s)`},
+		{node + "--timeout=-1s", `--timeout: "-1s" is negative`},
+		{node + "--timeout=9999999999999999", `--timeout: "9999999999999999" is not a duration: write milliseconds (500) or a unit (500ms, 2s)`},
+		{node + "--grace=-1ms", `--grace: "-1ms" is negative`},
+		{node + "--build-grace=x", `--build-grace: "x" is not a duration: write milliseconds (500) or a unit (500ms, 2s)`},
+		{node + "--cross-check=1d", `--cross-check: "1d" is not a duration: write milliseconds (500) or a unit (500ms, 2s)`},
+
+		{node + "--fcu-invalid-threshold=half", `--fcu-invalid-threshold: "half" is not a number`},
+		{node + "--fcu-majority=0.5", `--fcu-majority: 0.5 is out of range: more than 0.5 and at most 1`},
+		{node + "--min-valid=0", `--min-valid: "0" is not a whole number from 1`},
+		{node + "--min-valid=-1", `--min-valid: "-1" is not a whole number from 1`},
+		{node + "--min-valid=1.5", `--min-valid: "1.5" is not a whole number from 1`},
+		{node + "--min-valid=2", `--min-valid: 2 is more than there are voters (1)`},
+		{node + "--min-valid=2 --vote-by=client", `--min-valid: 2 is more than there are voters (1)`},
+		{node + "--nodes=http://b:1#jwt-secret=a.hex#do-not-use --min-valid=2", `--min-valid: 2 is more than there are voters (1)`},
+		{node + "--on-dispute=stop", `--on-dispute: "stop" is neither halt nor majority`},
+		{node + "--vote-by=Client", `--vote-by: "Client" is neither node nor client`},
+
+		{node + "--replay-bytes=-1", `--replay-bytes: "-1" is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)`},
+		{node + "--replay-bytes=", `--replay-bytes: "" is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)`},
+		{node + "--replay-bytes=MiB", `--replay-bytes: "MiB" is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)`},
+		{node + "--max-body=1TiB", `--max-body: "1TiB" is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)`},
+		{node + "--max-body=99999999999GiB", `--max-body: "99999999999GiB" is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)`},
+		{node + "--max-body=0KiB", `--max-body: "0KiB" must be more than zero`},
+
+		{node + "--allow-namespaces=debug_", `--allow-namespaces: "debug_" is not a namespace: write its letters only, such as debug`},
+		{node + "--allow-namespaces=debug,,txpool", `--allow-namespaces: "" is not a namespace: write its letters only, such as debug`},
+		{node + "--admin-token-file=no", "--admin-token-file: open no: file does not exist"},
+		{node + "--admin-token-file=short", "--admin-token-file: short: not a token: want at least 16 characters, got 10"},
+		{node + "--admin-token-file=", "--admin-token-file: the path is empty"},
+		{node + "--open-admin --admin-token-file=admin", "--open-admin and --admin-token-file exclude each other"},
+		{node + "--open-admin=yes", `--open-admin: "yes" is neither true nor false`},
+		{node + "--holesky=maybe", `--holesky: "maybe" is neither true nor false`},
+		{node + "--log-level=loud", `--log-level: "loud" is not a log level: write trace, debug, info, warn, error or critical`},
+		{node + "--log-format=xml", `--log-format: "xml" is neither text nor json`},
+		{node + "--config=", "--config: the path is empty"},
+		{node + "--config=no.yaml", "--config: open no.yaml: file does not exist"},
+	} {
+		_, err := Load(Inputs{Flags: flags(test.line), ReadFile: disk.ReadFile})
+		if got := message(err); got != test.want {
+			t.Errorf("%s:\n got %s\nwant %s", test.line, got, test.want)
+		}
+	}
+}
+
+func TestEnvironmentErrors(t *testing.T) {
+	for _, test := range []struct{ variable, want string }{
+		{"EXECUTIONBACKUP_PROT=1", "EXECUTIONBACKUP_PROT: unknown setting: did you mean EXECUTIONBACKUP_PORT?"},
+		{"EXECUTIONBACKUP_FOO=1", "EXECUTIONBACKUP_FOO: unknown setting"},
+		{"EXECUTIONBACKUP_FOO=", ""},
+		{"executionbackup_foo=1", ""},
+		{"EXECUTIONBACKUP_PORT=70000", `EXECUTIONBACKUP_PORT: "70000" is not a port (0 to 65535)`},
+		{"EXECUTIONBACKUP_PORT=", ""},
+		{"EXECUTIONBACKUP_OPEN_ADMIN=1", ""},
+		{"EXECUTIONBACKUP_FCU_MAJORITY=2", "EXECUTIONBACKUP_FCU_MAJORITY: 2 is out of range: more than 0.5 and at most 1"},
+		{"EXECUTIONBACKUP_MIN_VALID=5", "EXECUTIONBACKUP_MIN_VALID: 5 is more than there are voters (1)"},
+		{"EXECUTIONBACKUP_JWT_SECRET=no.hex", "EXECUTIONBACKUP_JWT_SECRET: read the secret file: open no.hex: file does not exist"},
+		{"EXECUTIONBACKUP_CONFIG=no.yaml", "EXECUTIONBACKUP_CONFIG: open no.yaml: file does not exist"},
+		{"not a variable", ""},
+	} {
+		_, err := Load(Inputs{Flags: flags("--nodes=http://a:1#jwt-secret=a.hex"),
+			Environ: []string{test.variable}, ReadFile: disk.ReadFile})
+		if got := message(err); got != test.want {
+			t.Errorf("%s:\n got %s\nwant %s", test.variable, got, test.want)
+		}
+	}
+}
+
+// Also a value that a stronger way of setting overrules must be good.
+func TestOverruledErrors(t *testing.T) {
+	_, err := Load(Inputs{Flags: flags("--nodes=http://a:1#jwt-secret=a.hex --port=1"),
+		Environ: []string{"EXECUTIONBACKUP_PORT=x"}, ReadFile: disk.ReadFile})
+	if got, want := message(err), `EXECUTIONBACKUP_PORT: "x" is not a port (0 to 65535)`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestEvidenceDir(t *testing.T) {
+	for _, test := range []struct {
+		goos    string
+		environ map[string]string
+		want    string
+	}{
+		{"linux", map[string]string{"HOME": "/home/u"}, "/home/u/.local/state/executionbackup/evidence"},
+		{"linux", map[string]string{"HOME": "/home/u", "XDG_STATE_HOME": "/var/state"}, "/var/state/executionbackup/evidence"},
+		{"linux", map[string]string{"HOME": "/home/u", "XDG_STATE_HOME": "state"}, "/home/u/.local/state/executionbackup/evidence"},
+		{"linux", map[string]string{"XDG_STATE_HOME": "/var/state"}, "/var/state/executionbackup/evidence"},
+		{"linux", nil, ""},
+		{"darwin", map[string]string{"HOME": "/Users/u"}, "/Users/u/Library/Application Support/executionbackup/evidence"},
+		{"darwin", nil, ""},
+		{"windows", map[string]string{"LOCALAPPDATA": "/L"}, "/L/executionbackup/evidence"},
+		{"windows", map[string]string{"HOME": "/home/u"}, ""},
+	} {
+		if got := filepath.ToSlash(evidenceDir(test.goos, test.environ)); got != test.want {
+			t.Errorf("%s with %v: got %s, want %s", test.goos, test.environ, got, test.want)
+		}
+	}
+}

@@ -1,0 +1,192 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"executionbackup/internal/auth"
+)
+
+// Node says how to reach one execution client.
+type Node struct {
+	// URL is where calls go. It has no userinfo: HTTP has one Authorization header, and the token needs it.
+	URL *url.URL
+	// Name is for people and metrics: host:port unless the specification has one.
+	Name string
+	// Secret signs the tokens for this node.
+	Secret auth.Secret
+	// Timeout bounds a call to this node.
+	Timeout time.Duration
+	// DoNotUse keeps the node up to date, but out of votes, builds and reads.
+	DoNotUse bool
+}
+
+// Display returns the node's URL as logs and REST output show it: without userinfo and query, which may be
+// credentials, and without slashes at the end.
+func (n Node) Display() string {
+	shown := url.URL{Scheme: n.URL.Scheme, Host: n.URL.Host, Path: n.URL.Path, RawPath: n.URL.RawPath}
+	return strings.TrimRight(shown.String(), "/")
+}
+
+// NodeDefaults is what a node specification may leave out.
+type NodeDefaults struct {
+	// Secret serves nodes that have none of their own; zero = each needs one.
+	Secret auth.Secret
+	// Timeout serves nodes that have none of their own.
+	Timeout time.Duration
+	// ReadFile reads secret files; nil = os.ReadFile.
+	ReadFile func(string) ([]byte, error)
+}
+
+// maxName bounds a node's name, in characters. It becomes a metric label.
+const maxName = 64
+
+// ParseNode parses URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#name=NAME], with the options in any order, and
+// reads the secret file. An error names the node by its URL, without userinfo and options.
+func ParseNode(spec string, defaults NodeDefaults) (Node, error) {
+	parts := strings.Split(strings.TrimSpace(spec), "#")
+	rawURL, options := parts[0], parts[1:]
+	for _, option := range options {
+		// A user name or password with a # in it: what precedes looks like a URL and must not be shown.
+		if key, _, _ := strings.Cut(option, "="); !isOption(key) && strings.Contains(option, "@") {
+			return Node{}, errors.New("a node has # before @: only options begin with #, and userinfo is not used")
+		}
+	}
+	node, err := parseNode(rawURL, options, defaults)
+	if err != nil {
+		return Node{}, fmt.Errorf("%s: %w", redact(rawURL), err)
+	}
+	return node, nil
+}
+
+func isOption(key string) bool {
+	return slices.Contains([]string{"jwt-secret", "timeout", "do-not-use", "name"}, key)
+}
+
+func parseNode(rawURL string, options []string, defaults NodeDefaults) (Node, error) {
+	u, err := parseURL(rawURL)
+	if err != nil {
+		return Node{}, err
+	}
+	node := Node{URL: u, Name: hostPort(u), Secret: defaults.Secret, Timeout: defaults.Timeout}
+	given := make(map[string]bool)
+	for _, option := range options {
+		key, value, hasValue := strings.Cut(option, "=")
+		switch {
+		case !isOption(key):
+			return Node{}, fmt.Errorf(
+				"unknown option %q: there are jwt-secret=PATH, timeout=MS, do-not-use and name=NAME", key)
+		case given[key]:
+			return Node{}, fmt.Errorf("option %s is given twice", key)
+		case key == "do-not-use" && hasValue:
+			return Node{}, errors.New("option do-not-use takes no value")
+		case key != "do-not-use" && value == "":
+			return Node{}, fmt.Errorf("option %s needs a value", key)
+		}
+		given[key] = true
+		if err := node.setOption(key, value, defaults.ReadFile); err != nil {
+			return Node{}, fmt.Errorf("option %s: %w", key, err)
+		}
+	}
+	if node.Secret.IsZero() {
+		return Node{}, errors.New("no JWT secret: add #jwt-secret=PATH to the node, or set --jwt-secret for all")
+	}
+	return node, nil
+}
+
+func (n *Node) setOption(key, value string, readFile func(string) ([]byte, error)) (err error) {
+	switch key {
+	case "jwt-secret":
+		if readFile == nil {
+			readFile = os.ReadFile
+		}
+		n.Secret, err = auth.ReadSecret(value, readFile)
+	case "timeout":
+		n.Timeout, err = parseTimeout(value)
+	case "do-not-use":
+		n.DoNotUse = true
+	case "name":
+		n.Name, err = parseName(value)
+	}
+	return err
+}
+
+// parseURL takes http and https URLs. Its errors don't have what url.Parse says, which may quote a password.
+func parseURL(rawURL string) (*url.URL, error) {
+	scheme, _, _ := strings.Cut(strings.ToLower(rawURL), "://")
+	if scheme != "http" && scheme != "https" {
+		return nil, errors.New("the URL must begin with http:// or https://")
+	}
+	u, err := url.Parse(rawURL)
+	if err != nil || !utf8.ValidString(u.Host) {
+		return nil, errors.New("the URL is malformed: write it like http://host:8551")
+	}
+	if u.Hostname() == "" {
+		return nil, errors.New("the URL has no host: write it like http://host:8551")
+	}
+	if port, err := parsePort(u.Port()); u.Port() != "" && (err != nil || port == 0) || strings.HasSuffix(u.Host, ":") {
+		return nil, errors.New("the URL has no valid port (1 to 65535)")
+	}
+	u.User = nil
+	u.Host = strings.ToLower(u.Host)
+	return u, nil
+}
+
+// hostPort returns the URL's host and port, with the scheme's own port where it names none.
+func hostPort(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Host
+	case u.Scheme == "https":
+		return u.Host + ":443"
+	default:
+		return u.Host + ":80"
+	}
+}
+
+func parseName(name string) (string, error) {
+	if utf8.RuneCountInString(name) > maxName {
+		return "", fmt.Errorf("%q has more than %d characters", name, maxName)
+	}
+	if !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "", fmt.Errorf("%q has characters that cannot be printed", name)
+	}
+	return name, nil
+}
+
+// redact returns what an error may show of a URL that may not even be one: all but userinfo, whatever it consists of,
+// and query.
+func redact(rawURL string) string {
+	scheme := ""
+	if before, after, ok := strings.Cut(rawURL, "://"); ok && (before == "http" || before == "https") {
+		scheme, rawURL = before+"://", after
+	}
+	host, _, _ := strings.Cut(rawURL[strings.LastIndex(rawURL, "@")+1:], "?")
+	if scheme+host == "" {
+		return `""`
+	}
+	return scheme + strings.TrimRight(host, "/")
+}
+
+// CheckNodes returns an error where two nodes have one URL, as Display shows it, or one name: whoever reads metrics or
+// removes a node could not tell them apart.
+func CheckNodes(nodes []Node) error {
+	urls, names := make(map[string]bool), make(map[string]bool)
+	for _, n := range nodes {
+		if urls[n.Display()] {
+			return fmt.Errorf("two nodes have the URL %s", n.Display())
+		}
+		if names[n.Name] {
+			return fmt.Errorf("two nodes have the name %s: add #name=NAME to one of them", n.Name)
+		}
+		urls[n.Display()], names[n.Name] = true, true
+	}
+	return nil
+}

@@ -1,0 +1,32 @@
+package config
+
+import (
+	"path"
+	"path/filepath"
+)
+
+// evidenceDir returns the default of --evidence-dir: a folder of ours under the one where programs keep state for the
+// user. Empty where the environment doesn't tell.
+func evidenceDir(goos string, environ map[string]string) string {
+	base := stateDir(goos, environ)
+	if base == "" {
+		return ""
+	}
+	return filepath.Join(base, "executionbackup", "evidence")
+}
+
+func stateDir(goos string, environ map[string]string) string {
+	home := environ["HOME"]
+	switch {
+	case goos == "windows":
+		return environ["LOCALAPPDATA"]
+	case goos != "darwin" && path.IsAbs(environ["XDG_STATE_HOME"]): // a relative one is to be ignored, says XDG
+		return environ["XDG_STATE_HOME"]
+	case home == "":
+		return ""
+	case goos == "darwin":
+		return filepath.Join(home, "Library", "Application Support")
+	default:
+		return filepath.Join(home, ".local", "state")
+	}
+}
