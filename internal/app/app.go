@@ -48,8 +48,8 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 	memory := quorum.NewMemory(quorum.DefaultBlocks)
 	a := &App{log: log, listener: listener}
 	a.config.Store(c)
-	a.pool = node.NewPool(c.Nodes, memory, node.NewMetrics(registry), log)
-	a.proxy = proxy.New(a.pool, memory, settings(c), c.MaxBody, proxy.NewMetrics(registry), log)
+	a.pool = node.NewPool(c.Nodes, node.Options{Memory: memory, Metrics: node.NewMetrics(registry), Log: log})
+	a.proxy = proxy.New(a.pool, memory, settings(c), c.MaxBody, c.ReplayBytes, proxy.NewMetrics(registry), log)
 	a.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "executionbackup_config_reloads_total",
 		Help: "Reloads of the configuration, by outcome.",
@@ -161,12 +161,12 @@ func (a *App) drain() {
 	a.log.Info("stopped")
 }
 
-// Reload makes c the configuration in force, without dropping a call. The address, the port and the size of requests
-// can't change while we run.
+// Reload makes c the configuration in force, without dropping a call. The address, the port and the sizes of requests
+// and of what is kept can't change while we run.
 func (a *App) Reload(c *config.Config) {
 	old := a.config.Load()
-	if c.ListenAddr != old.ListenAddr || c.Port != old.Port || c.MaxBody != old.MaxBody {
-		a.log.Warn("listen-addr, port and max-body change at the next start only")
+	if c.ListenAddr != old.ListenAddr || c.Port != old.Port || c.MaxBody != old.MaxBody || c.ReplayBytes != old.ReplayBytes {
+		a.log.Warn("listen-addr, port, max-body and replay-bytes change at the next start only")
 	}
 	a.config.Store(c)
 	a.pool.Reload(c.Nodes)

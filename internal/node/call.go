@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"executionbackup/internal/config"
 	"executionbackup/internal/jsonrpc"
 )
 
@@ -46,21 +47,20 @@ const maxAnswer = 256 << 20
 // dialTimeout bounds the connection set-up of a live call; a probe has less.
 const dialTimeout = 3 * time.Second
 
-func newClient() *http.Client {
-	return &http.Client{
-		Transport: &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
-			TLSHandshakeTimeout: dialTimeout,
-			MaxIdleConnsPerHost: 64, // a batch or a burst of eth_ calls must not end in fresh connections
-			IdleConnTimeout:     90 * time.Second,
-			DisableCompression:  true, // some clients would spend the time of a verdict on gzip
-			WriteBufferSize:     64 << 10,
-			ReadBufferSize:      64 << 10,
-		},
-		// A redirect would carry the node's token to whom we don't know.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+func newTransport(config.Node) http.RoundTripper {
+	return &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout: dialTimeout,
+		MaxIdleConnsPerHost: 64, // a batch or a burst of eth_ calls must not end in fresh connections
+		IdleConnTimeout:     90 * time.Second,
+		DisableCompression:  true, // some clients would spend the time of a verdict on gzip
+		WriteBufferSize:     64 << 10,
+		ReadBufferSize:      64 << 10,
 	}
 }
+
+// stay follows no redirect: it would carry the node's token to whom we don't know.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Call sends one JSON-RPC request under the node's own token and returns its answer, or a *Failure. A connection that
 // breaks in mid-call is retried once on a fresh one: engine calls are idempotent. What the outcome says about the

@@ -79,7 +79,7 @@ func (p *Pool) ClearObjections(words []string) error {
 		}
 	}
 	for _, n := range nodes {
-		p.memory.Clear(n.ID)
+		p.Memory.Clear(n.ID)
 	}
 	return nil
 }
@@ -132,18 +132,18 @@ func (p *Pool) replace(nodes []*Node) {
 		if slices.Contains(nodes, n) {
 			continue
 		}
-		p.log.Info("node removed", "node", n.Name())
+		p.Log.Info("node removed", "node", n.Name())
 		if stop := p.stops[n]; stop != nil {
 			stop()
 		}
 		delete(p.stops, n)
 		delete(p.probed, n)
-		p.memory.Forget(n.ID)
+		p.Memory.Forget(n.ID)
 		n.close()
 	}
 	for _, n := range nodes {
 		if !slices.Contains(old, n) {
-			p.log.Info("node added", "node", n.Name(), "url", n.URL())
+			p.Log.Info("node added", "node", n.Name(), "url", n.URL())
 			p.watch(n)
 		}
 	}

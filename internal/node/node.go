@@ -25,12 +25,13 @@ type Node struct {
 	ID   quorum.NodeID
 	spec config.Node
 
-	client  *http.Client
-	bearer  *auth.Minter
-	memory  *quorum.Memory
-	metrics *Metrics
-	log     *slog.Logger
-	changed func() // tells the pool
+	client   *http.Client
+	bearer   *auth.Minter
+	memory   *quorum.Memory
+	metrics  *Metrics
+	log      *slog.Logger
+	changed  func()      // tells the pool
+	returned func(*Node) // tells the pool that it was dead
 
 	lane lane
 
@@ -65,15 +66,16 @@ var lastID atomic.Uint64
 
 func (p *Pool) newNode(spec config.Node) *Node {
 	n := &Node{
-		ID:      quorum.NodeID(lastID.Add(1)),
-		spec:    spec,
-		client:  newClient(),
-		bearer:  auth.NewMinter(spec.Secret),
-		memory:  p.memory,
-		metrics: p.metrics,
-		log:     p.log.With("node", spec.Name),
-		changed: p.nodeChanged,
-		since:   time.Now(),
+		ID:       quorum.NodeID(lastID.Add(1)),
+		spec:     spec,
+		client:   &http.Client{Transport: p.Transport(spec), CheckRedirect: stay},
+		bearer:   auth.NewMinter(spec.Secret),
+		memory:   p.Memory,
+		metrics:  p.Metrics,
+		log:      p.Log.With("node", spec.Name),
+		changed:  p.nodeChanged,
+		returned: p.nodeReturned,
+		since:    time.Now(),
 	}
 	n.lane.limit = laneLimits
 	return n
@@ -171,6 +173,9 @@ func (n *Node) update(event func(*health.Health)) {
 	if after != before || isLaggard != wasLaggard {
 		n.changed()
 	}
+	if before == health.Dead && after != health.Dead {
+		n.returned(n)
+	}
 }
 
 // observe notes what the outcome of a call says about the node.
@@ -218,6 +223,9 @@ func (n *Node) Timely() { n.update((*health.Health).Timely) }
 func (n *Node) Deliver(ctx context.Context, t *Turn) (jsonrpc.Reply, error) {
 	defer t.done()
 	if err := t.start(ctx); err != nil {
+		if err == errOverflow {
+			n.Behind() // it lacks a payload
+		}
 		return jsonrpc.Reply{}, err
 	}
 	ctx, cancel := context.WithTimeout(WithFamily(ctx, t.call.Method.Family), n.Timeout(t.call.Method))
@@ -227,6 +235,15 @@ func (n *Node) Deliver(ctx context.Context, t *Turn) (jsonrpc.Reply, error) {
 		n.Broke()
 	}
 	return reply, err
+}
+
+// Hold does something in a turn of its own (see Pool.Join with a nil call): no live call is made meanwhile.
+func (n *Node) Hold(ctx context.Context, t *Turn, do func() error) error {
+	defer t.done()
+	if err := t.start(ctx); err != nil {
+		return err
+	}
+	return do()
 }
 
 // close lets go of the node's connections.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,9 +16,9 @@ import (
 
 // Pool is the set of nodes, in configuration order. Safe for concurrent use.
 type Pool struct {
-	memory  *quorum.Memory
-	metrics *Metrics
-	log     *slog.Logger
+	Options
+
+	onReturn atomic.Pointer[func(*Node)]
 
 	order   sync.Mutex // held while a call joins the lanes
 	members atomic.Pointer[[]*Node]
@@ -33,12 +34,22 @@ type Pool struct {
 	allOnce  chan struct{} // closed when every node has been probed once
 }
 
+// Options are what a Pool needs beside its nodes.
+type Options struct {
+	Memory  *quorum.Memory
+	Metrics *Metrics
+	Log     *slog.Logger
+	// Transport makes the way to a node; nil means TCP.
+	Transport func(config.Node) http.RoundTripper
+}
+
 // NewPool returns a pool of nodes that are not watched yet.
-func NewPool(specs []config.Node, memory *quorum.Memory, metrics *Metrics, log *slog.Logger) *Pool {
+func NewPool(specs []config.Node, o Options) *Pool {
+	if o.Transport == nil {
+		o.Transport = newTransport
+	}
 	p := &Pool{
-		memory:  memory,
-		metrics: metrics,
-		log:     log,
+		Options: o,
 		stops:   make(map[*Node]context.CancelFunc),
 		changes: make(chan struct{}),
 		probed:  make(map[*Node]bool),
@@ -140,6 +151,15 @@ func (p *Pool) checkReady() {
 	}
 }
 
+// OnReturn sets what is called when a node that was dead can be reached again.
+func (p *Pool) OnReturn(f func(*Node)) { p.onReturn.Store(&f) }
+
+func (p *Pool) nodeReturned(n *Node) {
+	if f := p.onReturn.Load(); f != nil {
+		(*f)(n)
+	}
+}
+
 func (p *Pool) nodeChanged() {
 	p.elect()
 	p.mu.Lock()
@@ -173,11 +193,11 @@ func (p *Pool) elect() {
 	}
 	switch {
 	case best == nil:
-		p.log.Error("no node can be primary: none is reachable")
+		p.Log.Error("no node can be primary: none is reachable")
 	case current == nil:
-		p.log.Info("primary", "node", best.Name())
+		p.Log.Info("primary", "node", best.Name())
 	default:
-		p.log.Info("primary changed", "node", best.Name(), "was", current.Name())
+		p.Log.Info("primary changed", "node", best.Name(), "was", current.Name())
 	}
 }
 

@@ -44,7 +44,7 @@ func (n *Node) probe(ctx context.Context) {
 		n.askInfo(ctx)
 	}
 	start := time.Now()
-	reply, err := n.ask(ctx, "eth_syncing", "[]")
+	reply, err := n.Ask(ctx, "eth_syncing", "[]")
 	took := time.Since(start)
 	switch f, failed := err.(*Failure); {
 	case failed && f.Kind == Stopped:
@@ -61,8 +61,8 @@ func (n *Node) probe(ctx context.Context) {
 	}
 }
 
-// ask makes a call of our own within a probe's time.
-func (n *Node) ask(ctx context.Context, method, params string) (jsonrpc.Reply, error) {
+// Ask makes a call of our own within a probe's time.
+func (n *Node) Ask(ctx context.Context, method, params string) (jsonrpc.Reply, error) {
 	ctx, cancel := context.WithTimeout(WithFamily(ctx, engine.Other), probeTimeout)
 	defer cancel()
 	return n.Call(ctx, jsonrpc.NewCall(method, []byte(params)))
@@ -80,26 +80,26 @@ func (n *Node) askInfo(ctx context.Context) {
 	info := n.info
 	n.mu.Unlock()
 
-	reply, err := n.ask(ctx, "eth_chainId", "[]")
+	reply, err := n.Ask(ctx, "eth_chainId", "[]")
 	if err != nil {
 		return // no use in asking more
 	}
 	if id, ok := jsonrpc.String(reply.Result); ok {
 		info.ChainID = id
 	}
-	if reply, err := n.ask(ctx, "eth_getBlockByNumber", `["0x0",false]`); err == nil && reply.Err == nil {
+	if reply, err := n.Ask(ctx, "eth_getBlockByNumber", `["0x0",false]`); err == nil && reply.Err == nil {
 		var block struct{ Hash string }
 		if json.Unmarshal(reply.Result, &block) == nil && block.Hash != "" {
 			info.Genesis = block.Hash
 		}
 	}
-	if reply, err := n.ask(ctx, "engine_getClientVersionV1", ourVersion); err == nil && reply.Err == nil {
+	if reply, err := n.Ask(ctx, "engine_getClientVersionV1", ourVersion); err == nil && reply.Err == nil {
 		var clients []ClientVersion
 		if json.Unmarshal(reply.Result, &clients) == nil {
 			info.Clients = clients
 		}
 	}
-	if reply, err := n.ask(ctx, "web3_clientVersion", "[]"); err == nil && reply.Err == nil {
+	if reply, err := n.Ask(ctx, "web3_clientVersion", "[]"); err == nil && reply.Err == nil {
 		if client, ok := jsonrpc.String(reply.Result); ok {
 			info.Client = client
 		}

@@ -44,6 +44,13 @@ func (c *chain) setHead(head, finalized common.Hash) {
 	}
 }
 
+// headHash returns the head, or the zero hash where there is none yet.
+func (c *chain) headHash() common.Hash {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.head
+}
+
 // isHead reports whether hash is the block of the last forkchoiceUpdated that we answered VALID.
 func (c *chain) isHead(hash common.Hash) bool {
 	c.mu.Lock()

@@ -16,6 +16,7 @@ type Metrics struct {
 	disputes       *prometheus.CounterVec
 	lateObjections prometheus.Counter
 	hashChecks     *prometheus.CounterVec
+	replays        prometheus.Counter
 }
 
 // NewMetrics registers the metrics of a proxy.
@@ -46,7 +47,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Payloads whose block hash was checked without a node, by outcome.",
 		}, []string{"outcome"}),
 	}
-	r.MustRegister(m.inFlight, m.verdicts, m.disputes, m.lateObjections, m.hashChecks)
+	m.replays = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "executionbackup_replays_total",
+		Help: "Times that a node was brought up to the head with kept payloads.",
+	})
+	r.MustRegister(m.inFlight, m.verdicts, m.disputes, m.lateObjections, m.hashChecks, m.replays)
 	return m
 }
 

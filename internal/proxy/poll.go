@@ -233,7 +233,7 @@ func (pl *poll) remember(s *seat) {
 func (pl *poll) countLate() {
 	pl.counted = true
 	for i := range pl.seats {
-		if s := &pl.seats[i]; s.sent && !s.ended {
+		if s := &pl.seats[i]; s.voter && !s.ended { // a node that catches up is late, and no laggard
 			s.node.Late()
 		}
 	}
@@ -253,5 +253,6 @@ func (pl *poll) compareToHead(s *seat) {
 	}
 	if behind {
 		s.node.Behind()
+		pl.proxy.catchUp.try(s.node)
 	}
 }

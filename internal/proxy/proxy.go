@@ -41,6 +41,7 @@ type Proxy struct {
 	chain    chain
 	builds   builds
 	history  History
+	catchUp  *catchUp
 	metrics  *Metrics
 	log      *slog.Logger
 
@@ -49,11 +50,14 @@ type Proxy struct {
 	stragglers sync.WaitGroup
 }
 
-// New returns a proxy before the nodes of pool. memory must be the pool's. maxBody bounds a request, in bytes.
-func New(pool *node.Pool, memory *quorum.Memory, settings Settings, maxBody int64, metrics *Metrics, log *slog.Logger) *Proxy {
+// New returns a proxy before the nodes of pool. memory must be the pool's. maxBody bounds a request, replayBytes the
+// payloads that are kept for nodes which come back, both in bytes.
+func New(pool *node.Pool, memory *quorum.Memory, settings Settings, maxBody, replayBytes int64, metrics *Metrics, log *slog.Logger) *Proxy {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Proxy{pool: pool, memory: memory, maxBody: maxBody, metrics: metrics, log: log, ctx: ctx, cancel: cancel}
 	p.settings.Store(&settings)
+	p.catchUp = newCatchUp(p, replayBytes)
+	pool.OnReturn(p.catchUp.try)
 	return p
 }
 
@@ -66,6 +70,7 @@ func (p *Proxy) History() *History { return &p.history }
 // Drain waits until the calls that outlived their request have ended, and gives them up when ctx ends. No request
 // may come in any more.
 func (p *Proxy) Drain(ctx context.Context) {
+	p.catchUp.close()
 	stop := context.AfterFunc(ctx, p.cancel)
 	defer stop()
 	p.stragglers.Wait()

@@ -35,6 +35,9 @@ func (pl *poll) fanOut() {
 	p := pl.proxy
 	if pl.method.Family == engine.NewPayload {
 		pl.record = newRecord(pl)
+		if pl.named {
+			p.catchUp.ring.put(pl.payload, pl.method, pl.call.Body)
+		}
 		if pl.named && !pl.alone() {
 			p.memory.Learn(pl.block, pl.payload.Parent)
 			for i := range pl.seats {
@@ -182,6 +185,7 @@ func (pl *poll) decide() {
 			p.chain.answeredValid(pl.block, pl.payload.Number)
 		} else {
 			p.chain.setHead(pl.block, pl.forkchoice.Finalized)
+			p.catchUp.ring.follow(pl.block, pl.method.Name, pl.request.Arg(0))
 		}
 	}
 	pl.answer <- reply

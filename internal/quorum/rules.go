@@ -3,6 +3,7 @@ package quorum
 import (
 	"fmt"
 	"math/big"
+	"strings"
 )
 
 // Rules are an operator's settings for reaching a verdict.
@@ -21,8 +22,15 @@ type Rules struct {
 // Ratio is an exact fraction. Votes are compared in integers, because 3 of 5 must reach 0.6.
 type Ratio struct{ num, den int64 }
 
+// maxRatio is how long the text of a ratio may be.
+const maxRatio = 32
+
 // ParseRatio reads a decimal ("0.6") or a fraction ("2/3") greater than 1/2 and at most 1.
 func ParseRatio(s string) (Ratio, error) {
+	// No exponents: big.Rat would write all their zeros out.
+	if len(s) > maxRatio || strings.ContainsAny(s, "eEpP") {
+		return Ratio{}, fmt.Errorf("%q is not a plain number", s)
+	}
 	r, ok := new(big.Rat).SetString(s)
 	if !ok {
 		return Ratio{}, fmt.Errorf("%q is not a number", s)

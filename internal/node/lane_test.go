@@ -1,0 +1,134 @@
+package node
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"executionbackup/internal/engine"
+)
+
+func payload(size int) *Call {
+	return &Call{Method: engine.ParseMethod("engine_newPayloadV4"), Body: make([]byte, size)}
+}
+
+func forkchoice(supersedable bool) *Call {
+	return &Call{Method: engine.ParseMethod("engine_forkchoiceUpdatedV3"), Supersedable: supersedable}
+}
+
+// A script of a lane, one word each: P a newPayload comes, F a forkchoiceUpdated, A one with payload attributes, B a
+// barrier; !n the CL has its answer to the n-th call; .n the node has finished it. Want lists which calls may run at
+// the end: ready, or - waiting, s superseded, d dropped, f finished.
+func TestLane(t *testing.T) {
+	for _, c := range []struct{ name, script, want string }{
+		{"payloads that the CL sent side by side overlap", "P P P", "ready ready ready"},
+		{"a payload follows one that was answered", "P !1 P", "ready -"},
+		{"and goes on when that is done", "P !1 P .1", "f ready"},
+		{"an answer that came after it doesn't hold it back", "P P !1", "ready ready"},
+		{"a forkchoiceUpdated beside its payload overlaps", "P F", "ready ready"},
+		{"after the answer it follows", "P !1 F", "ready -"},
+		{"forkchoiceUpdated calls follow each other", "F F F", "ready - -"},
+		{"one after the other", "F F F .1", "f ready -"},
+		{"a payload sent beside a forkchoiceUpdated overlaps", "F P", "ready ready"},
+		{"an answered forkchoiceUpdated that waits is superseded", "P !1 F !2 F", "ready s -"},
+		{"also if the answer comes later", "P !1 F F !2", "ready s -"},
+		{"not without an answer", "P !1 F F", "ready - -"},
+		{"not with payload attributes", "P !1 A !2 F", "ready - -"},
+		{"not by an older one", "P !1 F F !3", "ready - -"},
+		{"not once it runs", "F !1 F", "ready -"},
+		{"the newest of many is left", "P !1 F !2 F !3 F !4 F", "ready s s s -"},
+		{"what stood behind the superseded one still waits for the payload", "P !1 F !2 F .1", "f s ready"},
+		{"nothing overtakes a barrier", "B P F", "ready - -"},
+		{"and it overtakes nothing", "P F B P", "ready ready - -"},
+		{"behind a barrier the rules are the same", "B P !2 F !3 F .1", "f ready s -"},
+		{"three at once behind an answered one", "P !1 P P P .1", "f ready ready ready"},
+		{"overflow drops the oldest waiting payload that was answered", "P !1 P !2 P !3 P !4 P !5 P", "ready d - - - -"},
+		{"never what the CL waits for", "P !1 P P P P P P", "ready - - - - - -"},
+	} {
+		l := &lane{limit: limits{calls: 5, bytes: 1 << 20}}
+		var turns []*Turn
+		for _, word := range strings.Fields(c.script) {
+			var n int
+			fmt.Sscanf(word[1:], "%d", &n)
+			switch word[0] {
+			case 'P':
+				turns = append(turns, l.join(payload(10)))
+			case 'F':
+				turns = append(turns, l.join(forkchoice(true)))
+			case 'A':
+				turns = append(turns, l.join(forkchoice(false)))
+			case 'B':
+				turns = append(turns, l.join(nil))
+			case '!':
+				turns[n-1].call.answered.Store(true)
+				l.answeredSome()
+			case '.':
+				if err := turns[n-1].start(t.Context()); err != nil {
+					t.Fatalf("%s: call %d: %v", c.name, n, err)
+				}
+				turns[n-1].done()
+			}
+			// What may run, runs.
+			for _, turn := range turns {
+				if turn.state == waiting && turn.ahead == 0 && word[0] != '.' {
+					turn.start(t.Context())
+				}
+			}
+		}
+		var got []string
+		for i, turn := range turns {
+			state := "-"
+			select {
+			case <-turn.ready:
+				state = "ready"
+			default:
+			}
+			switch {
+			case turn.state == superseded:
+				state = "s"
+			case turn.state == dropped:
+				state = "d"
+			case strings.Contains(c.script+" ", fmt.Sprintf(".%d ", i+1)):
+				state = "f"
+			}
+			got = append(got, state)
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%s: %s: got %s, want %s", c.name, c.script, s, c.want)
+		}
+	}
+}
+
+func TestLaneBounds(t *testing.T) {
+	l := &lane{limit: limits{calls: 100, bytes: 1000}}
+	first := l.join(payload(400))
+	if err := first.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first.call.answered.Store(true)
+	var turns []*Turn
+	for range 10 {
+		turn := l.join(payload(400))
+		turn.call.answered.Store(true)
+		turns = append(turns, turn)
+		if _, bytes, _ := l.depth(); bytes > 1000 {
+			t.Fatalf("%d bytes wait", bytes)
+		}
+	}
+	if _, _, n := l.depth(); n != 8 {
+		t.Errorf("%d dropped, want 8", n)
+	}
+	if err := turns[0].start(t.Context()); err != errOverflow {
+		t.Errorf("the oldest: %v", err)
+	}
+	first.done()
+	for _, turn := range turns[8:] {
+		if err := turn.start(t.Context()); err != nil {
+			t.Errorf("one of the newest: %v", err)
+		}
+		turn.done()
+	}
+	if calls, bytes, _ := l.depth(); calls != 0 || bytes != 0 {
+		t.Errorf("%d calls and %d bytes left", calls, bytes)
+	}
+}

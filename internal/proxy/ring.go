@@ -1,0 +1,96 @@
+package proxy
+
+import (
+	"sync"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"executionbackup/internal/engine"
+)
+
+// ring keeps the last payloads of the CL, each with the forkchoice that followed it: CLs never send a payload again,
+// and a client that crashed comes back some blocks short. Bounded in number and bytes, oldest out.
+type ring struct {
+	mu    sync.Mutex
+	max   int64 // bytes; 0 keeps nothing
+	bytes int64
+	kept  map[common.Hash]*kept
+	order []common.Hash // oldest first
+	// The method of the last forkchoiceUpdated: for payloads that none followed.
+	method string
+}
+
+// kept is a payload as the CL sent it.
+type kept struct {
+	engine.Payload
+	method engine.Method
+	body   []byte // the whole call
+	// The forkchoiceUpdated that made it the head, if one did.
+	forkchoiceMethod string
+	forkchoiceState  []byte // raw
+}
+
+// maxKept is how many payloads are kept at most: about an hour's.
+const maxKept = 256
+
+func newRing(max int64) *ring { return &ring{max: max, kept: make(map[common.Hash]*kept)} }
+
+// put keeps a payload.
+func (r *ring) put(p engine.Payload, method engine.Method, body []byte) {
+	size := int64(len(body))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.kept[p.Hash] != nil || size > r.max {
+		return
+	}
+	r.kept[p.Hash] = &kept{Payload: p, method: method, body: body}
+	r.order = append(r.order, p.Hash)
+	r.bytes += size
+	for len(r.order) > maxKept || r.bytes > r.max {
+		oldest := r.order[0]
+		r.order = r.order[1:]
+		r.bytes -= int64(len(r.kept[oldest].body))
+		delete(r.kept, oldest)
+	}
+}
+
+// follow notes the forkchoice that followed the payload which it makes the head.
+func (r *ring) follow(head common.Hash, method string, state []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.method = method
+	if k := r.kept[head]; k != nil {
+		k.forkchoiceMethod, k.forkchoiceState = method, append([]byte(nil), state...)
+	}
+}
+
+// bridge returns the payloads behind the block from, up to and with the head, oldest first. It is empty where from is
+// the head, and not ok where a payload of the way isn't kept.
+func (r *ring) bridge(from, head common.Hash) (path []kept, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for at := head; at != from; {
+		k := r.kept[at]
+		if k == nil || len(path) > maxKept {
+			return nil, false
+		}
+		path = append(path, *k)
+		at = k.Parent
+	}
+	for i, j := 0, len(path)-1; i < j; i, j = i+1, j-1 {
+		path[i], path[j] = path[j], path[i]
+	}
+	for i := range path {
+		if path[i].forkchoiceMethod == "" {
+			path[i].forkchoiceMethod = r.method
+			path[i].forkchoiceState = forkchoiceOn(path[i].Hash)
+		}
+	}
+	return path, true
+}
+
+// forkchoiceOn is a forkchoice state of our own: safe and finalized are zero, which means that they aren't known.
+func forkchoiceOn(head common.Hash) []byte {
+	zero := common.Hash{}.Hex()
+	return []byte(`{"headBlockHash":"` + head.Hex() + `","safeBlockHash":"` + zero + `","finalizedBlockHash":"` + zero + `"}`)
+}
