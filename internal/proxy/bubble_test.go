@@ -1,0 +1,237 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"executionbackup/internal/auth"
+	"executionbackup/internal/config"
+	"executionbackup/internal/engine"
+	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/node"
+	"executionbackup/internal/quorum"
+)
+
+// These tests run in a bubble with a clock of its own (testing/synctest): times are exact, and a minute takes no time.
+
+// fake is an execution client without a network.
+type fake struct {
+	mu    sync.Mutex
+	calls []string // newPayload and forkchoiceUpdated in order of arrival: "P3", "F3"
+
+	// These say how it answers; nil means at once, with VALID. They must not be changed while it is called.
+	delay  func(method string, number int) time.Duration
+	status func(method string, number int) string
+	refuse func() bool
+	// arrived is told of each newPayload and forkchoiceUpdated ("P3", "F3"), and done when it has been answered or given
+	// up. A refused call has not arrived.
+	arrived func(call string, number int) (done func(), refused bool)
+}
+
+var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+
+const forever = 24 * time.Hour
+
+// RoundTrip answers as an execution client would, after its delay or never.
+func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if f.refuse != nil && f.refuse() {
+		return nil, errRefused
+	}
+	httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
+	var call jsonrpc.Request
+	if err := jsonrpc.ParseRequest(body, &call); err != nil {
+		return nil, err
+	}
+	m := engine.ParseMethod(call.Method)
+	number := 0
+	kind := ""
+	switch m.Family {
+	case engine.NewPayload:
+		p, _, _ := engine.ParsePayload(&call)
+		kind, number = "P", int(p.Number)
+	case engine.ForkchoiceUpdated:
+		c, _, _ := engine.ParseForkchoice(&call)
+		kind, number = "F", int(c.Head.Big().Int64())
+	}
+	if kind != "" {
+		if f.arrived != nil {
+			done, refused := f.arrived(fmt.Sprint(kind, number), number)
+			if refused {
+				return nil, errRefused
+			}
+			defer done()
+		}
+		f.note(kind, number)
+	}
+	if f.delay != nil {
+		if d := f.delay(call.Method, number); d > 0 {
+			select {
+			case <-time.After(d):
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
+		}
+	}
+	result := "false" // eth_syncing
+	if m.Family == engine.NewPayload || m.Family == engine.ForkchoiceUpdated {
+		status := "VALID"
+		if f.status != nil {
+			status = f.status(call.Method, number)
+		}
+		latest := "null"
+		if status == "VALID" {
+			latest = `"` + hash(number).Hex() + `"`
+		}
+		result = fmt.Sprintf(`{"status":%q,"latestValidHash":%s,"validationError":null}`, status, latest)
+		if m.Family == engine.ForkchoiceUpdated {
+			result = `{"payloadStatus":` + result + `,"payloadId":null}`
+		}
+	} else if call.Method != "eth_syncing" {
+		result = `null`
+	}
+	answer := `{"jsonrpc":"2.0","id":1,"result":` + result + `}`
+	return &http.Response{StatusCode: 200, ContentLength: int64(len(answer)), Body: io.NopCloser(strings.NewReader(answer)), Header: http.Header{}}, nil
+}
+
+func (f *fake) note(kind string, number int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, fmt.Sprint(kind, number))
+}
+
+func (f *fake) seen() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]string(nil), f.calls...)
+}
+
+func hash(n int) common.Hash { return common.BytesToHash([]byte{byte(n >> 8), byte(n)}) }
+
+func payloadCall(n int) []byte {
+	return fmt.Appendf(nil, `{"jsonrpc":"2.0","id":1,"method":"engine_newPayloadV99","params":[{"blockHash":%q,"parentHash":%q,"blockNumber":"0x%x"}]}`,
+		hash(n).Hex(), hash(n-1).Hex(), n)
+}
+
+func forkchoiceCall(n int) []byte {
+	return fmt.Appendf(nil, `{"jsonrpc":"2.0","id":1,"method":"engine_forkchoiceUpdatedV3","params":[{"headBlockHash":%q,"safeBlockHash":%q,"finalizedBlockHash":%q},null]}`,
+		hash(n).Hex(), hash(0).Hex(), hash(0).Hex())
+}
+
+func withTimeout(d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), d)
+}
+
+// bubble is a proxy before fakes.
+type bubble struct {
+	*Proxy
+	t testing.TB
+}
+
+// inBubble runs a test with the fakes behind a proxy; all of it has ended when inBubble returns.
+func inBubble(t *testing.T, fakes []*fake, test func(t *testing.T, b *bubble)) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(context.Background())
+		var running sync.WaitGroup
+		p := newProxy(t, fakes)
+		running.Go(func() { p.pool.Run(ctx) })
+		<-p.pool.Ready()
+		test(t, &bubble{p, t})
+		p.Drain(ctx)
+		stop()
+		running.Wait()
+	})
+}
+
+func newProxy(t testing.TB, fakes []*fake) *Proxy {
+	t.Helper()
+	secret, err := auth.ParseSecret(strings.Repeat("ab", 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	threshold, err := quorum.ParseRatio("0.6")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var specs []config.Node
+	for i := range fakes {
+		u := &url.URL{Scheme: "http", Host: fmt.Sprintf("n%d:8551", i+1)}
+		specs = append(specs, config.Node{URL: u, Name: fmt.Sprintf("n%d", i+1), Secret: secret, Timeout: 7500 * time.Millisecond})
+	}
+	log := slog.New(slog.DiscardHandler)
+	if testing.Verbose() {
+		log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	memory := quorum.NewMemory(quorum.DefaultBlocks)
+	registry := prometheus.NewRegistry()
+	pool := node.NewPool(specs, node.Options{Memory: memory, Metrics: node.NewMetrics(registry), Log: log,
+		Transport: func(c config.Node) http.RoundTripper {
+			for i, f := range fakes {
+				if specs[i].Name == c.Name {
+					return f
+				}
+			}
+			return nil
+		}})
+	settings := Settings{Rules: quorum.Rules{Threshold: threshold, MinValid: 1}, Grace: 500 * time.Millisecond, BuildGrace: 300 * time.Millisecond}
+	return New(pool, memory, settings, 128<<20, 128<<20, NewMetrics(registry), log)
+}
+
+// send makes a call and returns the status that the CL hears, and when.
+func (b *bubble) send(body []byte) (status string, took time.Duration) {
+	b.t.Helper()
+	begun := time.Now()
+	answer := b.answerBody(b.t.Context(), body)
+	took = time.Since(begun)
+	var a struct {
+		Result struct {
+			Status        string
+			PayloadStatus struct{ Status string }
+		}
+		Error json.RawMessage
+	}
+	if err := json.Unmarshal(answer, &a); err != nil || a.Error != nil {
+		b.t.Fatalf("%s: %v", answer, err)
+	}
+	return a.Result.Status + a.Result.PayloadStatus.Status, took
+}
+
+// slot is what the CL saw of one block.
+type slot struct {
+	newPayload, forkchoice string
+	took, forkchoiceTook   time.Duration
+}
+
+// follow plays a CL for n blocks, one every two seconds: newPayload, then forkchoiceUpdated.
+func (b *bubble) follow(first, n int) (slots []slot) {
+	b.t.Helper()
+	for i := first; i < first+n; i++ {
+		next := time.Now().Add(2 * time.Second)
+		var s slot
+		s.newPayload, s.took = b.send(payloadCall(i))
+		s.forkchoice, s.forkchoiceTook = b.send(forkchoiceCall(i))
+		slots = append(slots, s)
+		time.Sleep(time.Until(next)) // the bubble's clock
+	}
+	return slots
+}

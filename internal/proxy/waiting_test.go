@@ -1,0 +1,309 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	ms    = time.Millisecond
+	good  = 20 * ms // what a good node takes over a payload
+	grace = 500 * ms
+)
+
+// epoch is when every bubble begins.
+var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// healthy takes 20 ms over a payload.
+func healthy() *fake {
+	return &fake{delay: func(method string, _ int) time.Duration {
+		if strings.HasPrefix(method, "engine_newPayload") {
+			return good
+		}
+		return 0
+	}}
+}
+
+// check compares each slot's times with the longest that it may take.
+func check(t *testing.T, slots []slot, atMost func(i int) time.Duration) {
+	t.Helper()
+	for i, s := range slots {
+		if s.newPayload != "VALID" || s.forkchoice != "VALID" {
+			t.Errorf("block %d: %+v", i+1, s)
+		}
+		if limit := atMost(i); s.took > limit || s.forkchoiceTook > limit {
+			t.Errorf("block %d took %v and %v, want at most %v", i+1, s.took, s.forkchoiceTook, limit)
+		}
+	}
+}
+
+// A node that hangs from second 10 on, probes and all, costs at most one grace in each of two calls.
+func TestOneHangs(t *testing.T) {
+	hanging := &fake{delay: func(string, int) time.Duration {
+		if time.Since(epoch) >= 10*time.Second {
+			return forever
+		}
+		return 0
+	}}
+	inBubble(t, []*fake{healthy(), hanging, healthy()}, func(t *testing.T, b *bubble) {
+		slots := b.follow(1, 30)
+		slow := 0
+		for _, s := range slots {
+			if s.took > good {
+				slow++
+			}
+		}
+		if slow == 0 || slow > 2 {
+			t.Errorf("%d slow calls, want one or two", slow)
+		}
+		check(t, slots, func(i int) time.Duration {
+			if i < 5 || i >= 7 {
+				return good
+			}
+			return good + grace
+		})
+		if s := b.pool.Nodes()[1].Status(); !s.Laggard || !s.Reachable() {
+			t.Errorf("the hung node: %+v", s)
+		}
+	})
+}
+
+// The same where only engine calls hang: the prober sees nothing.
+func TestOneHangsBehindGoodProbes(t *testing.T) {
+	hanging := &fake{delay: func(method string, n int) time.Duration {
+		if strings.HasPrefix(method, "engine_") && n >= 5 {
+			return forever
+		}
+		return 0
+	}}
+	inBubble(t, []*fake{healthy(), hanging, healthy()}, func(t *testing.T, b *bubble) {
+		check(t, b.follow(1, 30), func(i int) time.Duration {
+			if i == 4 || i == 5 {
+				return good + grace
+			}
+			return good
+		})
+	})
+}
+
+// A node that takes three seconds over every payload costs two graces, gets everything in order, and ends on the same
+// head as the others.
+func TestOneIsLate(t *testing.T) {
+	late := &fake{delay: func(method string, _ int) time.Duration {
+		if strings.HasPrefix(method, "engine_newPayload") {
+			return 3 * time.Second
+		}
+		return 0
+	}}
+	inBubble(t, []*fake{healthy(), healthy(), late}, func(t *testing.T, b *bubble) {
+		check(t, b.follow(1, 30), func(i int) time.Duration {
+			if i < 2 {
+				return good + grace
+			}
+			return good
+		})
+		time.Sleep(2 * time.Minute) // the bubble's clock
+		var payloads []string
+		calls := late.seen()
+		for _, c := range calls {
+			if c[0] == 'P' {
+				payloads = append(payloads, c)
+			}
+		}
+		var want []string
+		for i := 1; i <= 30; i++ {
+			want = append(want, fmt.Sprint("P", i))
+		}
+		if !slices.Equal(payloads, want) {
+			t.Errorf("payloads came as %v", payloads)
+		}
+		if last := calls[len(calls)-1]; last != "F30" {
+			t.Errorf("the last call is %s, want F30", last)
+		}
+	})
+}
+
+// A node that refuses connections costs nothing.
+func TestOneRefuses(t *testing.T) {
+	dead := &fake{refuse: func() bool { return true }}
+	inBubble(t, []*fake{dead, healthy(), healthy()}, func(t *testing.T, b *bubble) {
+		check(t, b.follow(1, 30), func(int) time.Duration { return good })
+		if calls := dead.seen(); len(calls) > 0 {
+			t.Errorf("it got %v", calls)
+		}
+	})
+}
+
+// Of two nodes, one whose probes still answer hangs: at most three graces, twice.
+func TestOneOfTwoHangs(t *testing.T) {
+	hanging := &fake{delay: func(method string, n int) time.Duration {
+		if strings.HasPrefix(method, "engine_") && n >= 3 {
+			return forever
+		}
+		return 0
+	}}
+	inBubble(t, []*fake{healthy(), hanging}, func(t *testing.T, b *bubble) {
+		slots := b.follow(1, 10)
+		slow := 0
+		for i, s := range slots {
+			if s.newPayload != "VALID" || s.forkchoice != "VALID" || s.took > good+3*grace || s.forkchoiceTook > 3*grace {
+				t.Errorf("block %d: %+v", i+1, s)
+			}
+			if s.took > good {
+				slow++
+			}
+			if i >= 4 && (s.took != good || s.forkchoiceTook != 0) {
+				t.Errorf("block %d: %+v, want as with one node", i+1, s)
+			}
+		}
+		if slow == 0 || slow > 2 {
+			t.Errorf("%d slow calls", slow)
+		}
+	})
+}
+
+// All hang: SYNCING at the method's limit, and all is well within a probe of their recovery.
+func TestAllHang(t *testing.T) {
+	hung, healed := epoch.Add(6*time.Second), epoch.Add(26*time.Second)
+	hang := func(string, int) time.Duration {
+		if time.Now().Before(hung) {
+			return 0
+		}
+		return time.Until(healed)
+	}
+	nodes := []*fake{{delay: hang}, {delay: hang}, {delay: hang}}
+	inBubble(t, nodes, func(t *testing.T, b *bubble) {
+		b.follow(1, 3) // until all hang
+		// newPayloadV99's limit is that of the newest method that we know.
+		if status, took := b.send(payloadCall(4)); status != "SYNCING" || took != 5500*ms {
+			t.Errorf("newPayload: %s after %v", status, took)
+		}
+		if status, took := b.send(forkchoiceCall(4)); status != "SYNCING" || took != 7500*ms {
+			t.Errorf("forkchoiceUpdated: %s after %v", status, took)
+		}
+		time.Sleep(time.Until(healed) + 4*time.Second) // the bubble's clock: a probe, and its interval
+		for i, s := range b.follow(5, 5) {
+			if s.newPayload != "VALID" || s.forkchoice != "VALID" || s.took != 0 || s.forkchoiceTook != 0 {
+				t.Errorf("block %d: %+v", i+5, s)
+			}
+		}
+	})
+}
+
+// An objection two seconds after the quorum: the CL has heard VALID, and the next call on the block hears SYNCING.
+func TestLateObjection(t *testing.T) {
+	objector := &fake{
+		delay: func(method string, n int) time.Duration {
+			if n == 5 && strings.HasPrefix(method, "engine_newPayload") {
+				return good + grace + 2*time.Second
+			}
+			return 0
+		},
+		status: func(_ string, n int) string {
+			if n == 5 {
+				return "INVALID"
+			}
+			return "VALID"
+		},
+	}
+	inBubble(t, []*fake{healthy(), healthy(), objector}, func(t *testing.T, b *bubble) {
+		b.follow(1, 4)
+		if status, took := b.send(payloadCall(5)); status != "VALID" || took != good+grace {
+			t.Fatalf("newPayload: %s after %v", status, took)
+		}
+		time.Sleep(3 * time.Second) // the bubble's clock
+		for _, body := range [][]byte{forkchoiceCall(5), payloadCall(6), forkchoiceCall(6)} {
+			if status, _ := b.send(body); status != "SYNCING" {
+				t.Errorf("%s: %s", body, status)
+			}
+		}
+	})
+}
+
+// What settles a verdict settles it at once, and what could still change it is waited for.
+func TestAnswersAtOnce(t *testing.T) {
+	says := func(status string, after time.Duration) *fake {
+		return &fake{
+			status: func(method string, n int) string {
+				if n < 2 {
+					return "VALID"
+				}
+				return status
+			},
+			delay: func(method string, n int) time.Duration {
+				if n < 2 || method == "eth_syncing" {
+					return 0
+				}
+				return after
+			},
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		nodes []*fake
+		want  string
+		took  time.Duration
+	}{
+		{"two of three condemn", []*fake{says("INVALID", 1*ms), says("INVALID", 2*ms), says("VALID", 3*time.Second)}, "INVALID", 2 * ms},
+		{"two of three are syncing", []*fake{says("SYNCING", 1*ms), says("SYNCING", 2*ms), says("VALID", 3*time.Second)}, "SYNCING", 2 * ms},
+		{"a dispute that nothing can end", []*fake{says("VALID", 1*ms), says("VALID", 2*ms), says("INVALID", 3*ms), says("VALID", 3*time.Second)}, "SYNCING", 3 * ms},
+		{"all VALID", []*fake{says("VALID", 1*ms), says("VALID", 2*ms), says("VALID", 300*ms)}, "VALID", 300 * ms},
+		{"a quorum waits a grace", []*fake{says("VALID", 1*ms), says("VALID", 2*ms), says("VALID", 3*time.Second)}, "VALID", 2*ms + grace},
+		{"an objection within the grace", []*fake{says("VALID", 1*ms), says("VALID", 2*ms), says("INVALID", 400*ms)}, "SYNCING", 400 * ms},
+		{"of two, one VALID waits three graces", []*fake{says("VALID", 1*ms), says("VALID", 5*time.Second)}, "VALID", 1*ms + 3*grace},
+		{"of two, an objection in the third", []*fake{says("VALID", 1*ms), says("INVALID", 1200*ms)}, "SYNCING", 1200 * ms},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, c.nodes, func(t *testing.T, b *bubble) {
+				b.follow(1, 1)
+				if status, took := b.send(payloadCall(2)); status != c.want || took != c.took {
+					t.Errorf("%s after %v, want %s after %v", status, took, c.want, c.took)
+				}
+			})
+		})
+	}
+}
+
+// A node that dies while it is waited for is waited for no longer.
+func TestDeathEndsTheWait(t *testing.T) {
+	death := epoch.Add(2*time.Second + 100*ms)
+	dying := &fake{refuse: func() bool { return !time.Now().Before(death) }, delay: func(method string, n int) time.Duration {
+		if n == 2 {
+			return forever
+		}
+		return 0
+	}}
+	inBubble(t, []*fake{dying, {}}, func(t *testing.T, b *bubble) {
+		b.follow(1, 1)
+		time.AfterFunc(time.Until(death), func() { b.pool.Recheck(b.ctx) })
+		if status, took := b.send(payloadCall(2)); status != "VALID" || took != 100*ms {
+			t.Errorf("%s after %v", status, took)
+		}
+	})
+}
+
+// A CL that hangs up has its answer, as far as order goes; the nodes still get the call.
+func TestHangUp(t *testing.T) {
+	slow := &fake{delay: func(method string, n int) time.Duration {
+		if n == 1 && strings.HasPrefix(method, "engine_newPayload") {
+			return 5 * time.Second
+		}
+		return 0
+	}}
+	inBubble(t, []*fake{slow}, func(t *testing.T, b *bubble) {
+		ctx, hangUp := context.WithTimeout(t.Context(), time.Second)
+		defer hangUp()
+		b.answerBody(ctx, payloadCall(1))
+		b.send(forkchoiceCall(1))
+		if got := slow.seen(); !slices.Equal(got, []string{"P1", "F1"}) {
+			t.Errorf("the node got %v", got)
+		}
+		if took := b.history.Records()[0].Took; took != 5*time.Second {
+			t.Errorf("the payload took %v", took)
+		}
+	})
+}
