@@ -127,6 +127,9 @@ func ParseHash(raw []byte) (hash common.Hash, ok bool) {
 	return hash, hash.UnmarshalText(raw[1:len(raw)-1]) == nil
 }
 
+// Quantity is 64 bits of QUANTITY in JSON.
+type Quantity = hexutil.Uint64
+
 // ParseQuantity decodes a raw JSON string of QUANTITY that fits 64 bits.
 func ParseQuantity(raw []byte) (n uint64, ok bool) {
 	var q hexutil.Uint64

@@ -1,0 +1,54 @@
+# ExecutionBackup. `make` alone lists what there is.
+
+SHELL   := /bin/sh
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+# The race detector needs a C compiler. Where there is none the tests run without it, and say so.
+RACE    := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
+
+.PHONY: help demo test race-note lint build cross e2e-short fuzz bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## three real geth nodes, ExecutionBackup before them, and a block every two seconds
+	go run ./cmd/devnet $(ARGS)
+
+test: race-note ## the tests that take a minute or two
+	go test $(RACE) ./...
+
+race-note:
+	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector"
+
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l cmd internal e2e); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
+	go vet -tags e2e ./...
+	go tool staticcheck -tags e2e ./...
+
+build: ## bin/executionbackup for this machine
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/executionbackup
+
+cross: ## binaries for every platform, into dist/
+	@for os in linux darwin windows; do for arch in amd64 arm64; do \
+		echo "$$os/$$arch"; ext=; test $$os = windows && ext=.exe; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -trimpath -ldflags '$(LDFLAGS)' \
+			-o dist/executionbackup-$$os-$$arch$$ext ./cmd/executionbackup || exit 1; \
+	done; done
+
+e2e-short: ## the tests with processes of their own: geths that are killed and come back
+	go test -tags e2e -count 1 -timeout 8m ./e2e
+
+FUZZTIME ?= 10s
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x $$package || exit 1; \
+		done; \
+	done
+
+bench: ## the micro-benchmarks
+	go test -run '^$$' -bench . -benchmem ./internal/...
+
+clean: ## remove what was built
+	rm -rf bin dist
