@@ -39,16 +39,22 @@ type App struct {
 
 // New binds the listener and builds what Run starts. A taken port is an error here.
 func New(c *config.Config, log *slog.Logger) (*App, error) {
-	listener, err := net.Listen("tcp", net.JoinHostPort(c.ListenAddr, strconv.Itoa(c.Port)))
+	address := net.JoinHostPort(c.ListenAddr, strconv.Itoa(c.Port))
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		var failed *net.OpError // says "listen tcp address" itself
+		if errors.As(err, &failed) {
+			err = failed.Err
+		}
+		return nil, fmt.Errorf("listen on %s: %w: choose another address with --listen-addr and --port", address, err)
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
 	memory := quorum.NewMemory(quorum.DefaultBlocks)
 	a := &App{log: log, listener: listener}
 	a.config.Store(c)
-	a.pool = node.NewPool(c.Nodes, node.Options{Memory: memory, Metrics: node.NewMetrics(registry), Log: log})
+	a.pool = node.NewPool(c.Nodes, node.Options{Memory: memory, Metrics: node.NewMetrics(registry), Log: log,
+		Timings: func() bool { return a.config.Load().NodeTimings }})
 	a.proxy = proxy.New(a.pool, memory, settings(c), c.MaxBody, c.ReplayBytes, proxy.NewMetrics(registry), log)
 	a.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "executionbackup_config_reloads_total",
@@ -93,7 +99,7 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 }
 
 func settings(c *config.Config) proxy.Settings {
-	return proxy.Settings{Rules: c.Rules, Grace: c.Grace, BuildGrace: c.BuildGrace, AllowNamespaces: c.AllowNamespaces}
+	return proxy.Settings{Rules: c.Rules, Grace: c.Grace, BuildGrace: c.BuildGrace, CrossCheck: c.CrossCheck, AllowNamespaces: c.AllowNamespaces}
 }
 
 // Addr is where the app listens.
@@ -165,8 +171,8 @@ func (a *App) drain() {
 // and of what is kept can't change while we run.
 func (a *App) Reload(c *config.Config) {
 	old := a.config.Load()
-	if c.ListenAddr != old.ListenAddr || c.Port != old.Port || c.MaxBody != old.MaxBody || c.ReplayBytes != old.ReplayBytes {
-		a.log.Warn("listen-addr, port, max-body and replay-bytes change at the next start only")
+	if c.ListenAddr != old.ListenAddr || c.Port != old.Port || c.MaxBody != old.MaxBody || c.ReplayBytes != old.ReplayBytes || c.LogFormat != old.LogFormat {
+		a.log.Warn("listen-addr, port, max-body, replay-bytes and log-format change at the next start only")
 	}
 	a.config.Store(c)
 	a.pool.Reload(c.Nodes)

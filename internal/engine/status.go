@@ -166,8 +166,8 @@ func ParsePayload(r *jsonrpc.Request) (p Payload, ok bool, err error) {
 // Forkchoice is what we judge of forkchoiceUpdated's parameters.
 type Forkchoice struct {
 	Head, Safe, Finalized common.Hash
-	Attributes            []byte // raw payload attributes; nil where there are none
-	CustodyColumns        []byte // raw (amsterdam.md#engine_forkchoiceupdatedv4); nil where there are none
+	Attributes            *Attributes // nil where there are none
+	CustodyColumns        []byte      // raw (amsterdam.md#engine_forkchoiceupdatedv4); nil where there are none
 }
 
 var forkchoiceStateMembers = []string{"headBlockHash", "safeBlockHash", "finalizedBlockHash"}
@@ -182,7 +182,9 @@ func ParseForkchoice(r *jsonrpc.Request) (f Forkchoice, ok bool, err error) {
 	f.Safe, _ = ParseHash(found[1])
 	f.Finalized, _ = ParseHash(found[2])
 	if a := r.Arg(1); !jsonrpc.IsNull(a) {
-		f.Attributes = a
+		if f.Attributes, err = parseAttributes(a); err != nil {
+			return f, false, err
+		}
 	}
 	if c := r.Arg(2); !jsonrpc.IsNull(c) {
 		f.CustodyColumns = c

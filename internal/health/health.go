@@ -11,7 +11,7 @@ import (
 type State uint8
 
 const (
-	Unknown State = iota // no probe has ended yet: counts as reachable
+	Unknown State = iota // it hasn't said yet, at the start or since it came back: counts as reachable
 	Alive                // synced: it votes
 	Syncing              // reachable, but behind: it gets every call, and nobody waits for it
 	Dead                 // not reachable, or on the wrong chain
@@ -23,12 +23,10 @@ func (s State) String() string { return stateNames[s] }
 
 // Health is what is known of a node. The zero value knows nothing.
 type Health struct {
-	reachable bool
-	reason    string // why it isn't reachable, in words
-	foreign   string // why it is on the wrong chain; "" where it isn't
-	probed    bool   // a probe has ended, or a call was answered
-	synced    bool   // its own word, eth_syncing
-	evidence  evidence
+	unreachable string // why it can't be reached, in words; "" where it can, as far as we know
+	foreign     string // why it is on the wrong chain; "" where it isn't
+	word        word   // its own, eth_syncing
+	evidence    evidence
 
 	laggard      bool
 	late, timely int // newPayloads in a row
@@ -36,6 +34,15 @@ type Health struct {
 	took  [window]time.Duration // the last probes' times
 	takes int
 }
+
+// word is what a node says of itself, since it was last dead.
+type word uint8
+
+const (
+	noWord word = iota
+	saysSynced
+	saysSyncing
+)
 
 // evidence is what live calls show of a node. It beats what the node says of itself: clients say "not syncing" before
 // they have found peers, and "syncing" before their first forkchoice.
@@ -53,18 +60,16 @@ const window = 15
 // State returns the node's state.
 func (h *Health) State() State {
 	switch {
-	case h.foreign != "":
-		return Dead
-	case !h.probed:
-		return Unknown
-	case !h.reachable:
+	case h.foreign != "" || h.unreachable != "":
 		return Dead
 	case h.evidence == behind:
 		return Syncing
-	case h.evidence == followed || h.synced:
+	case h.evidence == followed || h.word == saysSynced:
 		return Alive
+	case h.word == saysSyncing:
+		return Syncing
 	}
-	return Syncing
+	return Unknown
 }
 
 // Reason says in words why the node is not alive; "" if it is.
@@ -74,14 +79,14 @@ func (h *Health) Reason() string {
 		if h.foreign != "" {
 			return h.foreign
 		}
-		return h.reason
+		return h.unreachable
 	case Syncing:
 		if h.evidence == behind {
 			return "it answers SYNCING to blocks on our head"
 		}
 		return "eth_syncing says so"
 	case Unknown:
-		return "not probed yet"
+		return "it hasn't answered eth_syncing yet"
 	}
 	return ""
 }
@@ -92,18 +97,21 @@ func (h *Health) Laggard() bool { return h.laggard }
 // Probed notes an answer to eth_syncing, and the time that it took.
 func (h *Health) Probed(synced bool, took time.Duration) {
 	h.Answered()
-	h.synced = synced
+	h.word = saysSyncing
+	if synced {
+		h.word = saysSynced
+	}
 	h.took[h.takes%window] = took
 	h.takes++
 }
 
 // Answered notes an answer to any call: the node is reachable.
-func (h *Health) Answered() { h.probed, h.reachable, h.reason = true, true, "" }
+func (h *Health) Answered() { h.unreachable = "" }
 
-// Failed notes a call or probe that failed on the connection, or on the token: the node is dead at once.
+// Failed notes a call or probe that failed on the connection, or on the token, and why: the node is dead at once.
 func (h *Health) Failed(reason string) {
-	h.probed, h.reachable, h.reason = true, false, reason
-	h.synced = false // what it is when it comes back must be shown anew
+	h.unreachable = reason
+	h.word = noWord // what it is when it comes back must be shown anew
 	if h.evidence == followed {
 		h.evidence = noEvidence
 	}
@@ -111,9 +119,6 @@ func (h *Health) Failed(reason string) {
 
 // Hung notes a probe without an answer in time: a laggard, not dead, because a hung node may still take calls in.
 func (h *Health) Hung() {
-	if !h.probed {
-		h.probed, h.reachable = true, true
-	}
 	h.laggard, h.timely = true, 0
 }
 

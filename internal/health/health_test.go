@@ -19,7 +19,7 @@ func TestState(t *testing.T) {
 		want   State
 		reason string
 	}{
-		{"nothing", nil, Unknown, "not probed yet"},
+		{"nothing", nil, Unknown, "it hasn't answered eth_syncing yet"},
 		{"synced", []func(*Health){probed}, Alive, ""},
 		{"syncing by its own word", []func(*Health){saysSyncing}, Syncing, "eth_syncing says so"},
 		{"VALID beats its own word", []func(*Health){saysSyncing, valid}, Alive, ""},
@@ -27,13 +27,14 @@ func TestState(t *testing.T) {
 		{"SYNCING on the head beats its own word", []func(*Health){probed, behind}, Syncing, "it answers SYNCING to blocks on our head"},
 		{"until it says VALID again", []func(*Health){probed, behind, probed, valid}, Alive, ""},
 		{"refused", []func(*Health){probed, failed}, Dead, "connection refused"},
-		{"an answer makes it reachable", []func(*Health){probed, failed, (*Health).Answered}, Syncing, "eth_syncing says so"},
+		{"an answer makes it reachable", []func(*Health){probed, failed, (*Health).Answered}, Unknown, "it hasn't answered eth_syncing yet"},
+		{"answers to other calls don't make it syncing", []func(*Health){(*Health).Answered}, Unknown, "it hasn't answered eth_syncing yet"},
 		{"back, by its own word", []func(*Health){probed, failed, probed}, Alive, ""},
 		{"a VALID from before it died proves nothing", []func(*Health){valid, failed, saysSyncing}, Syncing, "eth_syncing says so"},
 		{"behind before it died and after", []func(*Health){behind, failed, probed}, Syncing, "it answers SYNCING to blocks on our head"},
 		{"hung is not dead", []func(*Health){probed, (*Health).Hung}, Alive, ""},
 		{"dead stays dead while probes hang", []func(*Health){failed, (*Health).Hung}, Dead, "connection refused"},
-		{"hung from the start", []func(*Health){(*Health).Hung}, Syncing, "eth_syncing says so"},
+		{"hung from the start", []func(*Health){(*Health).Hung}, Unknown, "it hasn't answered eth_syncing yet"},
 		{"wrong chain", []func(*Health){probed, foreign}, Dead, "chain id 2, the others have 1"},
 		{"wrong chain whatever it says", []func(*Health){foreign, probed, valid}, Dead, "chain id 2, the others have 1"},
 		{"and back", []func(*Health){probed, foreign, home}, Alive, ""},

@@ -32,6 +32,7 @@ type Node struct {
 	log      *slog.Logger
 	changed  func()      // tells the pool
 	returned func(*Node) // tells the pool that it was dead
+	timings  func() bool
 
 	lane lane
 
@@ -76,6 +77,7 @@ func (p *Pool) newNode(spec config.Node) *Node {
 		changed:  p.nodeChanged,
 		returned: p.nodeReturned,
 		since:    time.Now(),
+		timings:  p.Timings,
 	}
 	n.lane.limit = laneLimits
 	return n
@@ -159,6 +161,8 @@ func (n *Node) update(event func(*health.Health)) {
 
 	switch {
 	case after == before:
+	case after == health.Unknown:
+		n.log.Debug("node can be reached again")
 	case after == health.Alive:
 		n.log.Info("node is alive", "was", before.String())
 	default:

@@ -41,12 +41,17 @@ type Options struct {
 	Log     *slog.Logger
 	// Transport makes the way to a node; nil means TCP.
 	Transport func(config.Node) http.RoundTripper
+	// Timings reports whether the time of each probe is logged (--node-timings); nil means no.
+	Timings func() bool
 }
 
 // NewPool returns a pool of nodes that are not watched yet.
 func NewPool(specs []config.Node, o Options) *Pool {
 	if o.Transport == nil {
 		o.Transport = newTransport
+	}
+	if o.Timings == nil {
+		o.Timings = func() bool { return false }
 	}
 	p := &Pool{
 		Options: o,
@@ -60,7 +65,12 @@ func NewPool(specs []config.Node, o Options) *Pool {
 		nodes[i] = p.newNode(spec)
 	}
 	p.members.Store(&nodes)
-	p.elect()
+	for _, n := range nodes {
+		if !n.spec.DoNotUse { // until the probes have shown which is the fastest
+			p.primary.Store(n)
+			break
+		}
+	}
 	return p
 }
 
@@ -195,7 +205,7 @@ func (p *Pool) elect() {
 	case best == nil:
 		p.Log.Error("no node can be primary: none is reachable")
 	case current == nil:
-		p.Log.Info("primary", "node", best.Name())
+		p.Log.Info("primary found", "node", best.Name())
 	default:
 		p.Log.Info("primary changed", "node", best.Name(), "was", current.Name())
 	}

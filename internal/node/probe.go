@@ -58,6 +58,9 @@ func (n *Node) probe(ctx context.Context) {
 	default:
 		synced := reply.Err == nil && string(reply.Result) == "false"
 		n.update(func(h *health.Health) { h.Probed(synced, took) })
+		if n.timings() {
+			n.log.Info("node timing", "duration", took)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"executionbackup/internal/engine"
 	"executionbackup/internal/quorum"
 )
 
@@ -20,7 +21,7 @@ type builds struct {
 type build struct {
 	id         string // what the CL was told
 	head       common.Hash
-	attributes []byte // raw payload attributes
+	attributes *engine.Attributes
 	ids        map[quorum.NodeID]string
 }
 
@@ -29,7 +30,11 @@ const maxBuilds = 32
 
 // startBuild remembers what the CL's payload id stands for on each node.
 func (pl *poll) startBuild(id string) {
-	b := &build{id: id, head: pl.block, attributes: pl.forkchoice.Attributes, ids: make(map[quorum.NodeID]string)}
+	attributes := pl.forkchoice.Attributes
+	if attributes == nil { // an id that was not asked for
+		attributes = new(engine.Attributes)
+	}
+	b := &build{id: id, head: pl.block, attributes: attributes, ids: make(map[quorum.NodeID]string)}
 	for i := range pl.seats {
 		if s := &pl.seats[i]; s.payloadID != "" && s.mayVote {
 			b.ids[s.node.ID] = s.payloadID
@@ -65,7 +70,7 @@ func (bs *builds) put(b *build) {
 
 // inherit takes over what nodes gave for the same build when it was asked for before, and not again in time.
 func (b *build) inherit(old *build) {
-	if old.head != b.head || !bytes.Equal(old.attributes, b.attributes) {
+	if old.head != b.head || !bytes.Equal(old.attributes.Raw, b.attributes.Raw) {
 		return
 	}
 	for node, id := range old.ids {

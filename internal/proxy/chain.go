@@ -63,6 +63,9 @@ func (c *chain) isHead(hash common.Hash) bool {
 func (c *chain) mayBeLatestValid(hash common.Hash) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if hash == c.head && hash != (common.Hash{}) {
+		return true // after our restart we know it from forkchoiceUpdated alone
+	}
 	number, known := c.valid[hash]
 	return known && number >= c.valid[c.finalized]
 }

@@ -2,191 +2,154 @@ package proxy
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
-	"math/big"
 	"time"
-
-	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/common/hexutil"
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/node"
+	"executionbackup/internal/quorum"
 )
 
-// candidate is a payload that a node built.
-type candidate struct {
-	reply
-	payload engine.Payload
-	value   *big.Int // blockValue in wei; nil where the method has none (V1)
+// proposal is one getPayload, and what the nodes offer for it.
+type proposal struct {
+	proxy    *Proxy
+	settings *Settings
+	method   engine.Method
+	build    *build // nil where we don't know the id
+	deadline time.Time
+
+	candidates []*candidate
+	failures   []reply // nodes without one: why not
 }
 
-// getPayload asks every node for what it built, under its own id, and answers with the most valuable payload. An id
-// that we don't know may be from before our restart: then every node is asked for that very id.
+// getPayload asks every node for what it built, under its own id, and answers with the most valuable payload that is
+// what was asked for. An id that we don't know may be from before our restart: then every node is asked for that very id.
 func (p *Proxy) getPayload(ctx context.Context, r *jsonrpc.Request, m engine.Method) jsonrpc.Reply {
 	if len(p.pool.Nodes()) == 1 {
 		return p.forward(ctx, r, m)
 	}
-	id, ok := jsonrpc.String(r.Arg(0))
-	b, known := p.builds.find(id)
-	if !ok || !known {
-		return p.getUnknownPayload(ctx, r, m)
-	}
-	var builders []*node.Node
-	for _, n := range p.pool.Nodes() {
-		s := n.Status()
-		if b.ids[n.ID] != "" && s.MayVote() && s.Reachable() {
-			builders = append(builders, n)
-		}
-	}
-	candidates, errors := p.gatherPayloads(ctx, builders, m, func(n *node.Node) []byte {
-		return jsonrpc.NewCall(m.Name, []byte(`["`+b.ids[n.ID]+`"]`))
-	})
-	best := p.mostValuable(candidates)
-	if best == nil {
-		return p.noPayload(errors)
-	}
-	p.reportPayload(m, best, candidates)
-	return best.Reply
-}
-
-// getUnknownPayload asks every node for the CL's id as it is. Among builds on the present head the newest is meant.
-func (p *Proxy) getUnknownPayload(ctx context.Context, r *jsonrpc.Request, m engine.Method) jsonrpc.Reply {
-	candidates, errors := p.gatherPayloads(ctx, p.serving(), m, func(*node.Node) []byte { return r.Raw })
-	var best *candidate
-	for i := range candidates {
-		c := &candidates[i]
-		onHead, bestOnHead := p.chain.isHead(c.payload.Parent), best != nil && p.chain.isHead(best.payload.Parent)
-		if best == nil || onHead && !bestOnHead || onHead == bestOnHead && c.payload.Timestamp > best.payload.Timestamp {
-			best = c
-		}
-	}
-	if best == nil {
-		return p.noPayload(errors)
-	}
-	p.reportPayload(m, best, candidates)
-	return best.Reply
-}
-
-// gatherPayloads collects what the nodes built: after the first good one the others get the build grace.
-func (p *Proxy) gatherPayloads(ctx context.Context, nodes []*node.Node, m engine.Method, body func(*node.Node) []byte) (candidates []candidate, errors []reply) {
-	ctx, cancel := context.WithTimeout(ctx, m.Limit())
+	pr := &proposal{proxy: p, settings: p.settings.Load(), method: m, deadline: time.Now().Add(m.Limit())}
+	ctx, cancel := context.WithDeadline(ctx, pr.deadline)
 	defer cancel()
-	replies := p.ask(ctx, nodes, m, body)
+	id, _ := jsonrpc.String(r.Arg(0))
+	if b, known := p.builds.find(id); known {
+		pr.build = &b
+		pr.gather(ctx, p.builders(b.ids), func(n *node.Node) []byte {
+			return jsonrpc.NewCall(m.Name, []byte(`["`+b.ids[n.ID]+`"]`))
+		})
+	} else {
+		pr.gather(ctx, p.serving(), func(*node.Node) []byte { return r.Raw })
+	}
+	best := pr.choose(ctx)
+	pr.report(best)
+	if best == nil {
+		return pr.noPayload()
+	}
+	return best.Reply
+}
+
+// builders returns the nodes that gave an id and can be asked for their payload.
+func (p *Proxy) builders(ids map[quorum.NodeID]string) []*node.Node {
+	var nodes []*node.Node
+	for _, n := range p.pool.Nodes() {
+		if s := n.Status(); ids[n.ID] != "" && s.MayVote() && s.Reachable() {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
+}
+
+// gather collects what the nodes built: after the first good one the others get the build grace.
+func (pr *proposal) gather(ctx context.Context, nodes []*node.Node, body func(*node.Node) []byte) {
+	replies := pr.proxy.ask(ctx, nodes, pr.method, body)
 	var grace <-chan time.Time
 	for range nodes {
 		select {
 		case got := <-replies:
-			c, err := readCandidate(m, got)
-			if err != nil {
-				errors = append(errors, got)
-				continue
-			}
-			candidates = append(candidates, c)
-			if grace == nil {
-				grace = time.After(p.settings.Load().BuildGrace)
+			if pr.take(ctx, got) && grace == nil {
+				grace = time.After(pr.settings.BuildGrace)
 			}
 		case <-grace:
-			return candidates, errors
+			return
 		case <-ctx.Done():
-			return candidates, errors
+			return
 		}
 	}
-	return candidates, errors
 }
 
-var payloadEnvelope = []string{"executionPayload", "blockValue"}
-var payloadFields = []string{"blockHash", "parentHash", "blockNumber", "timestamp"}
-
-// readCandidate reads what is judged of a built payload.
-func readCandidate(m engine.Method, got reply) (c candidate, err error) {
-	switch {
-	case got.err != nil:
-		return c, got.err
-	case got.Err != nil:
-		return c, got.Err
-	}
-	c.reply = got
-	raw := got.Result
-	if m.Version != 1 {
-		var envelope [2][]byte
-		if err := jsonrpc.Members(got.Result, payloadEnvelope, envelope[:]); err != nil {
-			return c, fmt.Errorf("payload: %w", err)
+// take judges what a node sent and reports whether it is a good candidate.
+func (pr *proposal) take(ctx context.Context, got reply) bool {
+	c, err := readCandidate(pr.method, got)
+	if err != nil {
+		if got.err == nil && got.Err == nil {
+			got.err = err // malformed: no answer
 		}
-		raw = envelope[0]
-		value := new(hexutil.Big)
-		if err := value.UnmarshalJSON(envelope[1]); err != nil {
-			return c, fmt.Errorf("block value: %w", err)
-		}
-		c.value = value.ToInt()
+		pr.failures = append(pr.failures, got)
+		return false
 	}
-	var fields [4][]byte
-	if err := jsonrpc.Members(raw, payloadFields, fields[:]); err != nil {
-		return c, fmt.Errorf("payload: %w", err)
+	if pr.build != nil {
+		c.out = c.check(ctx, pr.method, pr.build)
 	}
-	var hash, parent bool
-	c.payload.Hash, hash = engine.ParseHash(fields[0])
-	c.payload.Parent, parent = engine.ParseHash(fields[1])
-	c.payload.Number, _ = engine.ParseQuantity(fields[2])
-	c.payload.Timestamp, _ = engine.ParseQuantity(fields[3])
-	if !hash || !parent || c.payload.Hash == (common.Hash{}) {
-		return c, fmt.Errorf("payload has no block hash or no parent hash")
-	}
-	return c, nil
+	pr.candidates = append(pr.candidates, c)
+	return c.out == "" && !c.wrongRecipient
 }
 
-// mostValuable returns the candidate with the highest block value; the primary's wins a tie, and where there are no
-// values.
-func (p *Proxy) mostValuable(candidates []candidate) *candidate {
-	primary := p.pool.Primary()
+// choose returns what is proposed, or nil. Where every candidate is out, it is the primary's own answer, as if we
+// weren't there: an empty slot is certain without one.
+func (pr *proposal) choose(ctx context.Context) *candidate {
+	isPrimary := func(c *candidate) bool { return c.node == pr.proxy.pool.Primary() }
+	if pr.build == nil {
+		return pr.newest()
+	}
+	rank(pr.candidates, isPrimary)
+	var good []*candidate
+	for _, c := range pr.candidates {
+		if c.out == "" {
+			good = append(good, c)
+		}
+	}
+	if len(good) > 0 {
+		return pr.crossCheck(ctx, good)
+	}
+	for _, c := range pr.candidates {
+		if isPrimary(c) {
+			return c
+		}
+	}
+	return nil
+}
+
+// newest finds what an unknown id means: among the payloads on the present head the one with the greatest timestamp.
+func (pr *proposal) newest() *candidate {
+	onHead := func(c *candidate) bool { return pr.proxy.chain.isHead(c.payload.Parent) }
 	var best *candidate
-	for i := range candidates {
-		c := &candidates[i]
-		switch {
-		case best == nil:
+	for _, c := range pr.candidates {
+		if best == nil || onHead(c) && !onHead(best) || onHead(c) == onHead(best) && c.payload.Timestamp > best.payload.Timestamp {
 			best = c
-		case c.value == nil || best.value == nil:
-			if c.node == primary {
-				best = c
-			}
-		default:
-			if d := c.value.Cmp(best.value); d > 0 || d == 0 && c.node == primary {
-				best = c
-			}
 		}
 	}
 	return best
 }
 
-// noPayload is the answer where no node had one: the primary's error, else the first.
-func (p *Proxy) noPayload(errors []reply) jsonrpc.Reply {
-	primary := p.pool.Primary()
+// noPayload is the answer where no node had one: the primary's error, else the first node's.
+func (pr *proposal) noPayload() jsonrpc.Reply {
 	var first *reply
 	why := "no node that builds can be reached"
-	for i := range errors {
-		e := &errors[i]
-		if e.err != nil {
-			why = e.node.Name() + ": " + e.err.Error()
+	for i := range pr.failures {
+		f := &pr.failures[i]
+		if f.err != nil {
+			why = f.node.Name() + ": " + f.err.Error()
 			continue
 		}
-		if first == nil || e.node == primary {
-			first = e
+		if first == nil || f.node == pr.proxy.pool.Primary() {
+			first = f
 		}
 	}
-	if first != nil && first.Err != nil {
+	if first != nil {
 		return first.Reply
 	}
-	return unavailable(why)
-}
-
-// reportPayload tells who offered what.
-func (p *Proxy) reportPayload(m engine.Method, best *candidate, candidates []candidate) {
-	attrs := []any{"method", m.Name, "node", best.node.Name(), "block_hash", best.payload.Hash, "number", best.payload.Number}
-	for _, c := range candidates {
-		if c.value != nil {
-			attrs = append(attrs, slog.String(c.node.Name(), c.value.String()+" wei in "+c.took.Round(time.Millisecond).String()))
-		}
+	for _, c := range pr.candidates {
+		why = c.node.Name() + ": " + c.out
 	}
-	p.log.Info("payload for a proposal", attrs...)
+	return unavailable(why)
 }

@@ -17,6 +17,10 @@ type Metrics struct {
 	lateObjections prometheus.Counter
 	hashChecks     *prometheus.CounterVec
 	replays        prometheus.Counter
+	proposals      *prometheus.CounterVec
+	proposalValue  prometheus.Gauge
+	gain           prometheus.Counter
+	offers         *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics of a proxy.
@@ -51,6 +55,23 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Name: "executionbackup_replays_total",
 		Help: "Times that a node was brought up to the head with kept payloads.",
 	})
+	m.proposals = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "executionbackup_proposals_total",
+		Help: "Payloads asked for, by outcome: best, wrong_fee_recipient, doubtful (all were), none.",
+	}, []string{"outcome"})
+	m.proposalValue = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "executionbackup_proposal_value_eth",
+		Help: "Value of the last payload that was proposed.",
+	})
+	m.gain = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "executionbackup_proposal_gain_eth_total",
+		Help: "What proposals were worth more than the primary's own payloads.",
+	})
+	m.offers = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "executionbackup_node_payload_value_eth",
+		Help: "Value of the last payload that a node built.",
+	}, []string{"node"})
+	r.MustRegister(m.proposals, m.proposalValue, m.gain, m.offers)
 	r.MustRegister(m.inFlight, m.verdicts, m.disputes, m.lateObjections, m.hashChecks, m.replays)
 	return m
 }

@@ -126,8 +126,10 @@ func (pl *poll) waiting() bool {
 		s := &pl.seats[i]
 		// An objection from before stands whatever the node says now, unless it says VALID on that very block.
 		fixed := pl.ballots[i].Vote != engine.None && pl.proxy.memory.Word(s.node.ID, pl.block) != engine.Invalid
-		s.open = pl.missing(i) && !fixed
-		any = any || s.open
+		if s.open = pl.missing(i) && !fixed; s.open {
+			pl.ballots[i].Vote = engine.None // nobody waits longer for an objection to be taken back than for one to be made
+			any = true
+		}
 	}
 	return any
 }

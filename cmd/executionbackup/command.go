@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+
+	"executionbackup/internal/config"
+)
+
+// program is one run of the command, with the world that it sees.
+type program struct {
+	environ        []string
+	stdout, stderr io.Writer
+	given          map[string][]string // the settings among the flags, as config.Inputs has them
+}
+
+// command returns the tree of commands.
+func (p *program) command() *cli.Command {
+	root := &cli.Command{
+		Name:      "executionbackup",
+		Usage:     "one Ethereum consensus client, many execution clients",
+		UsageText: "executionbackup --nodes URL,URL --jwt-secret FILE [flags]\nexecutionbackup COMMAND [flags]",
+		Description: `Passes the Engine API calls of a consensus client on to all nodes, and answers what they agree on.
+
+Every flag can also be set in the environment (EXECUTIONBACKUP_JWT_SECRET) and in the YAML file that
+--config names (jwt_secret). A flag beats the environment, which beats the file. SIGHUP reads all of them
+again; SIGTERM lets the calls in flight have their answers.
+
+The exit status is 0 where all is well, 1 where something is wrong and 2 where the command line has no meaning.
+
+Example:
+  executionbackup --nodes http://127.0.0.1:8551,http://127.0.0.1:8552#name=besu --jwt-secret /etc/ethereum/jwt.hex`,
+		Version:               fullVersion(),
+		Flags:                 p.settingFlags(),
+		Action:                alone(p.daemon),
+		Commands:              []*cli.Command{p.checkCommand(), p.nodesCommand(), p.healthcheckCommand(), versionCommand()},
+		Writer:                p.stdout,
+		ErrWriter:             p.stderr,
+		EnableShellCompletion: true,
+		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // run does that
+	}
+	// Not inherited, and without it a wrong flag prints all of the help.
+	_ = root.Walk(func(cmd *cli.Command) error {
+		cmd.OnUsageError = flagError
+		return nil
+	})
+	return root
+}
+
+// load reads the settings from wherever they come.
+func (p *program) load() (*config.Config, error) {
+	return config.Load(config.Inputs{Flags: p.given, Environ: p.environ})
+}
+
+// settingFlag is the flag of a setting. It hands on what the user wrote, unchanged: only config knows what a value
+// means.
+type settingFlag struct {
+	*cli.GenericFlag // its names and help
+	setting          config.Setting
+	given            map[string][]string
+}
+
+// settingFlags returns a flag for each setting.
+func (p *program) settingFlags() []cli.Flag {
+	var flags []cli.Flag
+	for _, s := range config.Settings() {
+		f := &cli.GenericFlag{Name: s.Key, Aliases: s.Aliases, Usage: s.Help, DefaultText: s.Default, HideDefault: s.Bool, Local: true}
+		if s.Short != "" {
+			f.Aliases = append([]string{s.Short}, s.Aliases...)
+		}
+		flags = append(flags, &settingFlag{f, s, p.given})
+	}
+	return flags
+}
+
+// Set notes a value. name is the one of the flag's names that the user wrote.
+func (f *settingFlag) Set(name, value string) error {
+	if name == f.setting.Short {
+		name = f.setting.Key
+	}
+	f.given[name] = append(f.given[name], value)
+	return nil
+}
+
+// IsBoolFlag tells the parser that the flag may stand without a value.
+func (f *settingFlag) IsBoolFlag() bool { return f.setting.Bool }
+
+// TakesValue and String are for the help.
+func (f *settingFlag) TakesValue() bool { return !f.setting.Bool }
+func (f *settingFlag) String() string   { return cli.FlagStringer(f) }
+
+// noSettings refuses the daemon's flags before a command that would pass over them.
+func (p *program) noSettings(ctx context.Context, cmd *cli.Command) (context.Context, error) {
+	if given := slices.Sorted(maps.Keys(p.given)); len(given) > 0 {
+		return ctx, usageError("%s doesn't take --%s", cmd.Name, given[0])
+	}
+	return ctx, nil
+}
+
+// alone is an action that takes no arguments.
+func alone(action cli.ActionFunc) cli.ActionFunc {
+	return func(ctx context.Context, cmd *cli.Command) error {
+		if !cmd.Args().Present() {
+			return action(ctx, cmd)
+		}
+		word := strconv.Quote(cmd.Args().First())
+		if strings.Contains(word, "://") {
+			word = "URL" // there may be a password in it
+		}
+		return usageError("unexpected %s: it is no command of %s and no flag's value (one that needs none is written --flag=false)",
+			word, cmd.FullName())
+	}
+}
+
+// flagError puts the parser's errors in our words.
+func flagError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
+	text := err.Error()
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		known := slices.Concat(cmd.Flags, cmd.VisiblePersistentFlags())
+		return usageError("unknown flag %s: did you mean %s?", dashed(name), cli.SuggestFlag(known, name, false))
+	}
+	if name, ok := strings.CutPrefix(text, "flag needs an argument: "); ok {
+		return usageError("flag %s needs a value", name)
+	}
+	return usageError("%s", text)
+}
+
+// dashed returns a flag's name as one writes it.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// usageError is what is wrong with a command line.
+func usageError(format string, args ...any) error {
+	return cli.Exit(fmt.Errorf(format, args...), 2)
+}

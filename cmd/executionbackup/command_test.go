@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v3"
+
+	"executionbackup/internal/config"
+)
+
+// What the user writes reaches the configuration byte for byte.
+func TestFlagsPassUnchanged(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want map[string][]string
+	}{
+		{nil, map[string][]string{}},
+		{
+			[]string{"-n", "http://a:1#jwt-secret=/p#timeout=3000, http://b:2/ ", "--nodes", "http://c:3#name=x=y", "--nodes=http://d:4#do-not-use"},
+			map[string][]string{"nodes": {"http://a:1#jwt-secret=/p#timeout=3000, http://b:2/ ", "http://c:3#name=x=y", "http://d:4#do-not-use"}},
+		},
+		{
+			[]string{"-j", "/s", "-p", "1", "-l", "debug", "--evidence-dir", "", "--grace="},
+			map[string][]string{"jwt-secret": {"/s"}, "port": {"1"}, "log-level": {"debug"}, "evidence-dir": {""}, "grace": {""}},
+		},
+		{
+			[]string{"--node-timings", "--holesky", "--sepolia=false", "--open-admin=maybe"},
+			map[string][]string{"node-timings": {"true"}, "holesky": {"true"}, "sepolia": {"false"}, "open-admin": {"maybe"}},
+		},
+		{
+			[]string{"--fcu-majority", "0.6", "--fcu-invalid-threshold", "2/3"},
+			map[string][]string{"fcu-majority": {"0.6"}, "fcu-invalid-threshold": {"2/3"}},
+		},
+		{
+			[]string{"--port", "-1", "--port", "2", "--timeout", " 5s "}, // for config to refuse
+			map[string][]string{"port": {"-1", "2"}, "timeout": {" 5s "}},
+		},
+	} {
+		p := &program{given: make(map[string][]string)}
+		root := p.command()
+		root.Action = func(context.Context, *cli.Command) error { return nil }
+		if err := root.Run(t.Context(), append([]string{"executionbackup"}, test.args...)); err != nil {
+			t.Errorf("%q: %v", test.args, err)
+		}
+		if !maps.EqualFunc(p.given, test.want, slices.Equal) {
+			t.Errorf("%q: got %q, want %q", test.args, p.given, test.want)
+		}
+	}
+}
+
+func TestEverySettingIsAFlag(t *testing.T) {
+	_, help, _ := execute(t, nil, "--help")
+	for _, s := range config.Settings() {
+		for _, name := range append([]string{s.Key}, s.Aliases...) {
+			if !strings.Contains(help, " --"+name) {
+				t.Errorf("help has no --%s", name)
+			}
+		}
+		if !strings.Contains(help, s.Help) || s.Short != "" && !strings.Contains(help, " -"+s.Short+" ") {
+			t.Errorf("help on %s is incomplete", s.Key)
+		}
+	}
+}
+
+// What is wrong with a command line is told in one line, and its exit status is 2; what is wrong with a value, 1.
+func TestErrors(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+
+	for _, test := range []struct {
+		args   string
+		status int
+		want   string // part of the error
+	}{
+		{"--prot 1", 2, "unknown flag --prot: did you mean --port?"},
+		{"-x", 2, "unknown flag -x"},
+		{"--port", 2, "flag --port needs a value"},
+		{"chek", 2, `unexpected "chek": it is no command of executionbackup`},
+		{"--node-timings false", 2, `unexpected "false": it is no command of executionbackup and no flag's value (one that needs none is written --flag=false)`},
+		{"http://user:pass@node:8551", 2, "unexpected URL: it is no command of executionbackup"},
+		{"check http://user:pass@node:8551", 2, "unexpected URL: it is no command of executionbackup check"},
+		{"nodes chek", 2, `unexpected "chek": it is no command of executionbackup nodes`},
+		{"help chek", 2, "No help topic for 'chek'"},
+		{"nodes add", 2, "nodes add: write at least one SPEC"},
+		{"nodes drain --url http://a", 2, "nodes drain: write at least one NODE"},
+		{"nodes remove --urk x", 2, "unknown flag --urk: did you mean --url?"},
+		{"--port 7001 nodes", 2, "nodes doesn't take --port"},
+		{"--port 7001 healthcheck", 2, "healthcheck doesn't take --port"},
+		{"nodes --url 10.0.0.5:7000", 1, "--url: write it like http://127.0.0.1:7000"},
+		{"nodes add x --admin-token-file /nowhere", 1, "--admin-token-file: open /nowhere: "},
+		{"", 1, "there are no nodes: set --nodes"},
+		{"check", 1, "there are no nodes: set --nodes"},
+		{"--port abc", 1, `--port: "abc" is not a port (0 to 65535)`},
+		{"--port 1 --port 2", 1, "--port: give it once, with one value"},
+		{"--nodes http://a:1", 1, "--nodes: http://a:1: no JWT secret"},
+		{"--config /nowhere", 1, "--config: open /nowhere: "},
+		{"--nodes http://a:1 --jwt-secret " + secretFile(t) + " --port " + port, 1, "listen on 127.0.0.1:"},
+	} {
+		status, stdout, stderr := execute(t, nil, strings.Fields(test.args)...)
+		if status != test.status || !strings.HasPrefix(stderr, "executionbackup: "+test.want) {
+			t.Errorf("%s: got status %d and %q, want %d and %q", test.args, status, stderr, test.status, test.want)
+		}
+		if strings.Count(stderr, "\n") != 1 || stdout != "" {
+			t.Errorf("%s: more than an error of one line: %q, stdout %q", test.args, stderr, stdout)
+		}
+		if strings.Contains(stderr, "pass@") {
+			t.Errorf("%s: the error shows a password: %q", test.args, stderr)
+		}
+	}
+}
+
+func TestHelpHasExamples(t *testing.T) {
+	for _, command := range []string{
+		"", "check", "nodes", "nodes add", "nodes remove", "nodes drain", "nodes undrain", "healthcheck", "version",
+	} {
+		status, stdout, stderr := execute(t, nil, append(strings.Fields(command), "--help")...)
+		if status != 0 || stderr != "" || !strings.Contains(stdout, "Example:\n") {
+			t.Errorf("%s --help: status %d, stderr %q, stdout %q", command, status, stderr, stdout)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for _, arg := range []string{"version", "--version", "-v"} {
+		status, stdout, stderr := execute(t, nil, arg)
+		if status != 0 || stderr != "" || !strings.HasPrefix(stdout, "executionbackup version ") || strings.Count(stdout, "\n") != 1 {
+			t.Errorf("%s: status %d, stderr %q, stdout %q", arg, status, stderr, stdout)
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v3"
+
+	"executionbackup/internal/app"
+	"executionbackup/internal/config"
+)
+
+// daemon runs ExecutionBackup until ctx ends. SIGHUP, which Windows never sends, reloads the configuration.
+func (p *program) daemon(ctx context.Context, _ *cli.Command) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+
+	c, err := p.load()
+	if err != nil {
+		return err
+	}
+	level := new(slog.LevelVar)
+	level.Set(c.LogLevel)
+	log := newLogger(p.stderr, c.LogFormat, level)
+	a, err := app.New(c, log)
+	if err != nil {
+		return err
+	}
+	log.Info("starting", "version", fullVersion())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	for {
+		select {
+		case <-hangups:
+			if c, err := p.load(); err != nil {
+				a.ReloadFailed(err)
+			} else {
+				level.Set(c.LogLevel)
+				a.Reload(c)
+			}
+		case err := <-ended:
+			return err
+		}
+	}
+}
+
+// newLogger returns a logger that writes in a format of --log-format.
+func newLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: nameLevel}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// nameLevel names the levels that slog has no name for.
+func nameLevel(_ []string, attr slog.Attr) slog.Attr {
+	if level, ok := attr.Value.Any().(slog.Level); ok && attr.Key == slog.LevelKey {
+		switch level {
+		case config.LevelTrace:
+			attr.Value = slog.StringValue("TRACE")
+		case config.LevelCritical:
+			attr.Value = slog.StringValue("CRITICAL")
+		}
+	}
+	return attr
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+)
+
+// healthTimeout is less than what container runtimes allow a health check.
+const healthTimeout = 5 * time.Second
+
+func (p *program) healthcheckCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "healthcheck",
+		Usage: "ask a running ExecutionBackup whether it is ready, for containers",
+		Description: `The exit status is 0 if it takes calls, and 1 if it doesn't yet, doesn't any more or isn't there. Whether nodes
+are alive doesn't matter.
+
+Example:
+  HEALTHCHECK CMD ["executionbackup", "healthcheck"]`,
+		Flags: []cli.Flag{
+			p.urlFlag(),
+			&cli.BoolFlag{Name: "live", Usage: "ask only whether it runs"},
+		},
+		Before: p.noSettings,
+		Action: alone(p.healthcheck),
+	}
+}
+
+func (p *program) healthcheck(ctx context.Context, cmd *cli.Command) error {
+	r, err := newRemote(cmd.String("url"), healthTimeout)
+	if err != nil {
+		return err
+	}
+	path := "/readyz"
+	if cmd.Bool("live") {
+		path = "/healthz"
+	}
+	answer, err := r.do(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(p.stdout, printable(strings.TrimSpace(string(answer))))
+	return err
+}

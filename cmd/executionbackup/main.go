@@ -1,0 +1,48 @@
+// Command executionbackup stands between one Ethereum consensus client and many execution clients (nodes). Without a
+// subcommand it is the daemon; check, nodes and healthcheck help its operator.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v3"
+)
+
+func main() {
+	os.Exit(run(untilSignal(context.Background()), os.Args, os.Environ(), os.Stdout, os.Stderr))
+}
+
+// run carries out a command line and returns the exit status: 0 where all is well, 1 where something is wrong, 2 where
+// the command line itself has no meaning. An error is one line on stderr.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	p := &program{environ: environ, stdout: stdout, stderr: stderr, given: make(map[string][]string)}
+	err := p.command().Run(ctx, args)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "executionbackup: "+printable(err.Error()))
+	if _, ok := errors.AsType[cli.ExitCoder](err); ok { // a usageError, or the library's own
+		return 2
+	}
+	return 1
+}
+
+// untilSignal returns a context that the first SIGINT or SIGTERM ends. The second one ends the process at once.
+func untilSignal(ctx context.Context) context.Context {
+	ctx, stop := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+		<-signals
+		os.Exit(1)
+	}()
+	return ctx
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"executionbackup/internal/config"
+	"executionbackup/internal/node"
+)
+
+// restTimeout is long enough for nodes that don't answer the probe after a change.
+const restTimeout = 30 * time.Second
+
+func (p *program) nodesCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "nodes",
+		Usage: "list the nodes of a running ExecutionBackup, add, remove or drain some",
+		Description: `Without a subcommand: lists the nodes.
+
+Example:
+  executionbackup nodes --url http://10.0.0.5:7000`,
+		Flags: []cli.Flag{
+			p.urlFlag(),
+			&cli.StringFlag{
+				Name:        "admin-token-file",
+				Usage:       "file with the token that ExecutionBackup demands of who changes something",
+				Value:       p.getenv("ADMIN_TOKEN_FILE"),
+				DefaultText: "that in " + config.EnvPrefix + "ADMIN_TOKEN_FILE",
+			},
+		},
+		Before: p.noSettings,
+		Action: alone(p.listNodes),
+		Commands: []*cli.Command{
+			p.changeCommand("add", "SPEC…", "add nodes, all or none",
+				`A SPEC is written as in --nodes: URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#name=NAME]. The secret is read
+where ExecutionBackup runs, not here. A node added so is gone after a restart or a reload: write it into the
+configuration as well.
+
+Example:
+  executionbackup nodes add 'http://10.0.0.7:8551#name=besu' --admin-token-file /etc/executionbackup/admin.token`),
+			p.changeCommand("remove", "NODE…", "remove nodes, all or none",
+				`A NODE is a URL or a name. The last voter can't be removed.
+
+Example:
+  executionbackup nodes remove besu --admin-token-file /etc/executionbackup/admin.token`),
+			p.changeCommand("drain", "NODE…", "keep nodes up to date, but ask nothing of them, all or none",
+				`A NODE is a URL or a name. A drained node gets every payload, but has no vote: stop and upgrade it at will. The
+last voter can't be drained.
+
+Example:
+  executionbackup nodes drain besu --admin-token-file /etc/executionbackup/admin.token`),
+			p.changeCommand("undrain", "NODE…", "use drained nodes again, all or none",
+				`A NODE is a URL or a name.
+
+Example:
+  executionbackup nodes undrain besu --admin-token-file /etc/executionbackup/admin.token`),
+		},
+	}
+}
+
+// changeCommand is a command that the REST API has, too, for the nodes that its arguments name.
+func (p *program) changeCommand(name, argument, usage, description string) *cli.Command {
+	return &cli.Command{
+		Name: name, ArgsUsage: argument, Usage: usage, Description: description,
+		HideHelpCommand: true, // a node may have the name help
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if !cmd.Args().Present() {
+				return usageError("nodes %s: write at least one %s", name, strings.TrimRight(argument, "…"))
+			}
+			return p.changeNodes(ctx, cmd, "/"+name+"_nodes")
+		},
+	}
+}
+
+func (p *program) changeNodes(ctx context.Context, cmd *cli.Command, path string) error {
+	var report struct {
+		ResponseTimes map[string]int64 `json:"response_times"` // microseconds
+		AliveNodes    []string         `json:"alive_nodes"`
+		SyncingNodes  []string         `json:"syncing_nodes"`
+		DeadNodes     []string         `json:"dead_nodes"`
+		PrimaryNode   string           `json:"primary_node"`
+	}
+	r, err := newRemote(cmd.String("url"), restTimeout)
+	if err != nil {
+		return err
+	}
+	if err := r.readToken(cmd.String("admin-token-file")); err != nil {
+		return err
+	}
+	change := map[string][]string{"nodes": cmd.Args().Slice()}
+	if err := r.call(ctx, path, change, &report); err != nil {
+		return err
+	}
+	table := [][]string{{"URL", "STATE", "PRIMARY", "RESPONSE TIME"}}
+	add := func(state string, urls []string) {
+		for _, url := range urls {
+			table = append(table, []string{url, state, yes(url == report.PrimaryNode), microseconds(report.ResponseTimes[url])})
+		}
+	}
+	add("alive", report.AliveNodes)
+	add("syncing", report.SyncingNodes)
+	add("dead", report.DeadNodes)
+	return printTable(p.stdout, table)
+}
+
+func (p *program) listNodes(ctx context.Context, cmd *cli.Command) error {
+	var nodes []struct {
+		Name, URL, State, Reason, Client string
+		Primary, Laggard, Drained        bool
+		DoNotUse                         bool                 `json:"do_not_use"`
+		ResponseTime                     int64                `json:"response_time"` // microseconds
+		Versions                         []node.ClientVersion `json:"client_versions"`
+	}
+	r, err := newRemote(cmd.String("url"), restTimeout)
+	if err != nil {
+		return err
+	}
+	if err := r.call(ctx, "/nodes", nil, &nodes); err != nil {
+		return err
+	}
+	table := [][]string{{"NAME", "URL", "STATE", "PRIMARY", "LAGGARD", "CLIENT", "RESPONSE TIME"}}
+	var reasons []string
+	for _, n := range nodes {
+		state := n.State
+		if n.Drained {
+			state += ", drained"
+		}
+		if n.DoNotUse {
+			state += ", do-not-use"
+		}
+		table = append(table, []string{
+			n.Name, n.URL, state, yes(n.Primary), yes(n.Laggard), clientOf(n.Versions, n.Client), microseconds(n.ResponseTime),
+		})
+		if n.Reason != "" {
+			reasons = append(reasons, n.Name+": "+n.Reason)
+		}
+	}
+	if err := printTable(p.stdout, table); err != nil {
+		return err
+	}
+	for _, reason := range reasons {
+		fmt.Fprintln(p.stdout, printable(reason))
+	}
+	return nil
+}
+
+// microseconds writes a time of the REST API; none is empty.
+func microseconds(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return (time.Duration(n) * time.Microsecond).String()
+}

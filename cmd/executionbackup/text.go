@@ -1,0 +1,52 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+
+	"executionbackup/internal/node"
+)
+
+// printTable writes rows in columns, the first row as their headings.
+func printTable(w io.Writer, rows [][]string) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = cmp.Or(printable(cell), "-")
+		}
+		fmt.Fprintln(table, strings.Join(cells, "\t"))
+	}
+	return table.Flush()
+}
+
+// printable makes one line of a text, without what could steer a terminal: nodes and servers send what they like.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
+}
+
+// yes is how a table says true.
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// clientOf names a node's client and its version, by engine_getClientVersionV1 or else by web3_clientVersion.
+func clientOf(versions []node.ClientVersion, web3 string) string {
+	if len(versions) > 0 {
+		return versions[0].Name + "/" + versions[0].Version
+	}
+	parts := strings.Split(web3, "/")
+	return strings.Join(parts[:min(2, len(parts))], "/") // what follows is its platform
+}

@@ -1,0 +1,218 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+
+	"executionbackup/internal/blockhash"
+	"executionbackup/internal/engine"
+	"executionbackup/internal/jsonrpc"
+)
+
+// candidate is a payload that a node built.
+type candidate struct {
+	reply
+	payload      engine.Payload
+	value        *big.Int // blockValue in wei; nil where the method has none (V1)
+	prevRandao   common.Hash
+	feeRecipient common.Address
+	gasUsed      uint64
+	transactions int
+	blobs        int
+
+	raw         []byte // the execution payload
+	withdrawals []byte // raw
+	commitments [][]byte
+	requests    []byte // raw execution requests; nil before Prague
+
+	wrongRecipient bool   // good but for the fee recipient: a last resort
+	out            string // why it is not proposed; "" where nothing speaks against it
+}
+
+var (
+	envelopeMembers  = []string{"executionPayload", "blockValue", "blobsBundle", "executionRequests"}
+	candidateMembers = []string{"blockHash", "parentHash", "blockNumber", "timestamp", "prevRandao", "feeRecipient", "gasUsed", "transactions", "withdrawals"}
+	bundleMembers    = []string{"commitments", "blobs"}
+)
+
+// readCandidate reads what is judged of a built payload. An error says why it can't be proposed at all.
+func readCandidate(m engine.Method, got reply) (*candidate, error) {
+	switch {
+	case got.err != nil:
+		return nil, got.err
+	case got.Err != nil:
+		return nil, got.Err
+	}
+	c := &candidate{reply: got, raw: got.Result}
+	if m.Version != 1 {
+		if err := c.readEnvelope(); err != nil {
+			return nil, err
+		}
+	}
+	var found [9][]byte
+	if err := jsonrpc.Members(c.raw, candidateMembers, found[:]); err != nil {
+		return nil, fmt.Errorf("execution payload: %w", err)
+	}
+	var ok [5]bool
+	c.payload.Hash, ok[0] = engine.ParseHash(found[0])
+	c.payload.Parent, ok[1] = engine.ParseHash(found[1])
+	c.payload.Number, ok[2] = engine.ParseQuantity(found[2])
+	c.payload.Timestamp, ok[3] = engine.ParseQuantity(found[3])
+	c.prevRandao, ok[4] = engine.ParseHash(found[4])
+	for i, good := range ok {
+		if !good {
+			return nil, fmt.Errorf("execution payload: %s is missing or malformed", candidateMembers[i])
+		}
+	}
+	if err := json.Unmarshal(found[5], &c.feeRecipient); err != nil {
+		return nil, errors.New("execution payload: feeRecipient is missing or malformed")
+	}
+	c.gasUsed, _ = engine.ParseQuantity(found[6])
+	transactions, err := jsonrpc.Elements(found[7])
+	if err != nil {
+		return nil, errors.New("execution payload: transactions are missing or malformed")
+	}
+	c.transactions, c.withdrawals = len(transactions), found[8]
+	return c, nil
+}
+
+// readEnvelope reads what stands around the payload from V2 on.
+func (c *candidate) readEnvelope() error {
+	var found [4][]byte
+	if err := jsonrpc.Members(c.Result, envelopeMembers, found[:]); err != nil {
+		return fmt.Errorf("payload envelope: %w", err)
+	}
+	var value hexutil.Big
+	if err := json.Unmarshal(found[1], &value); err != nil || jsonrpc.IsNull(found[1]) {
+		return errors.New("payload envelope: blockValue is missing or malformed")
+	}
+	c.raw, c.value = found[0], value.ToInt()
+	if !jsonrpc.IsNull(found[3]) {
+		c.requests = found[3]
+	}
+	if jsonrpc.IsNull(found[2]) {
+		return nil
+	}
+	var bundle [2][]byte
+	if err := jsonrpc.Members(found[2], bundleMembers, bundle[:]); err != nil {
+		return fmt.Errorf("blobs bundle: %w", err)
+	}
+	var err error
+	if c.commitments, err = jsonrpc.Elements(bundle[0]); err != nil {
+		return errors.New("blobs bundle: commitments are missing or malformed")
+	}
+	blobs, err := jsonrpc.Elements(bundle[1])
+	if err != nil || len(blobs) != len(c.commitments) {
+		return errors.New("blobs bundle: there is not one blob for each commitment")
+	}
+	c.blobs = len(blobs)
+	return nil
+}
+
+// check compares a candidate with the attributes of its build, and its content with its block hash. It returns why
+// the candidate must not be proposed, or "".
+func (c *candidate) check(ctx context.Context, m engine.Method, b *build) string {
+	if c.payload.Parent != b.head {
+		return fmt.Sprintf("its parent is %s, not the head %s", c.payload.Parent, b.head)
+	}
+	a := b.attributes
+	if a.Judged {
+		switch {
+		case c.payload.Timestamp != a.Timestamp:
+			return fmt.Sprintf("its timestamp is %d, not %d", c.payload.Timestamp, a.Timestamp)
+		case c.prevRandao != a.PrevRandao:
+			return "its prevRandao is not that of the attributes"
+		case !c.hasWithdrawals(a):
+			return "its withdrawals are not those of the attributes"
+		}
+		c.wrongRecipient = c.feeRecipient != a.FeeRecipient
+	}
+	method, params, err := c.newPayload(m, a)
+	if err != nil {
+		return err.Error()
+	}
+	if r := blockhash.Check(ctx, method, params); r.Outcome == blockhash.Invalid {
+		return r.Reason
+	}
+	return ""
+}
+
+func (c *candidate) hasWithdrawals(a *engine.Attributes) bool {
+	own, err := engine.ParseWithdrawals(c.withdrawals)
+	return err == nil && (own == nil) == (a.Withdrawals == nil) && slices.Equal(own, a.Withdrawals)
+}
+
+// newPayload is the call with which the CL would show the candidate to the nodes: method and raw parameters. From
+// Cancun on it needs the attributes' beacon root; the versioned hashes are those of the blobs that come along.
+func (c *candidate) newPayload(m engine.Method, a *engine.Attributes) (method string, params []byte, err error) {
+	version := m.Version
+	if version >= 5 { // getPayloadV5 differs from V4 in its blobs bundle only
+		version--
+	}
+	params = append([]byte{'['}, c.raw...)
+	if version >= 3 {
+		hashes, err := c.versionedHashes()
+		if err != nil {
+			return "", nil, err
+		}
+		params = append(append(params, ','), hashes...)
+		params = append(append(params, ','), orNull(a.BeaconRoot)...)
+	}
+	if version >= 4 {
+		params = append(append(params, ','), orNull(c.requests)...)
+	}
+	return fmt.Sprintf("engine_newPayloadV%d", version), append(params, ']'), nil
+}
+
+// versionedHashes are those of the bundle's commitments (EIP-4844, kzg_to_versioned_hash), as a raw array.
+func (c *candidate) versionedHashes() ([]byte, error) {
+	hashes := make([]common.Hash, len(c.commitments))
+	for i, raw := range c.commitments {
+		var commitment hexutil.Bytes
+		if err := json.Unmarshal(raw, &commitment); err != nil {
+			return nil, errors.New("blobs bundle: a commitment is malformed")
+		}
+		hashes[i] = sha256.Sum256(commitment)
+		hashes[i][0] = 1
+	}
+	return json.Marshal(hashes)
+}
+
+func orNull(raw []byte) []byte {
+	if raw == nil {
+		return []byte("null")
+	}
+	return raw
+}
+
+// rank orders candidates, best first: those with the right fee recipient, then by value, then the primary's. Where
+// there are no values (V1) the primary's comes first.
+func rank(candidates []*candidate, primary func(*candidate) bool) {
+	slices.SortStableFunc(candidates, func(a, b *candidate) int {
+		switch {
+		case a.wrongRecipient != b.wrongRecipient:
+			return before(b.wrongRecipient)
+		case a.value != nil && b.value != nil && a.value.Cmp(b.value) != 0:
+			return b.value.Cmp(a.value)
+		case primary(a) != primary(b):
+			return before(primary(a))
+		}
+		return 0
+	})
+}
+
+// before is a comparison's result: whether a comes before b.
+func before(yes bool) int {
+	if yes {
+		return -1
+	}
+	return 1
+}

@@ -1,0 +1,79 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"executionbackup/internal/engine"
+	"executionbackup/internal/health"
+	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/node"
+)
+
+// minCrossCheck is how much time must be left for a cross-check: less would only delay the proposal.
+const minCrossCheck = 150 * time.Millisecond
+
+// crossCheck shows the candidates, best first, to the other voters, and returns the first that none of them calls
+// INVALID. It is out of their lanes: the block is not the CL's yet. A proposal is never lost to it: without time,
+// another voter, or a better candidate, the best goes out.
+func (pr *proposal) crossCheck(ctx context.Context, good []*candidate) *candidate {
+	for _, c := range good {
+		budget := min(pr.settings.CrossCheck, time.Until(pr.deadline))
+		if pr.settings.CrossCheck == 0 || time.Until(pr.deadline) < minCrossCheck {
+			return c
+		}
+		objector, reason := pr.show(ctx, c, budget)
+		if objector == nil {
+			return c
+		}
+		c.out = objector.Name() + " calls it INVALID: " + reason
+		pr.reportObjection(c, objector, reason)
+	}
+	return good[0]
+}
+
+// show puts a candidate to the voters that didn't build it and returns the first that may object and does.
+func (pr *proposal) show(ctx context.Context, c *candidate, budget time.Duration) (objector *node.Node, reason string) {
+	p := pr.proxy
+	voters, mayObject := pr.judges(c)
+	method, params, err := c.newPayload(pr.method, pr.build.attributes)
+	if err != nil || len(voters) == 0 {
+		return nil, ""
+	}
+	m := engine.ParseMethod(method)
+	body := jsonrpc.NewCall(method, params)
+	// The nodes keep the block: giving up on the answer is no reason to make them drop the call.
+	replies := p.ask(context.WithoutCancel(ctx), voters, m, func(*node.Node) []byte { return body })
+	timeout := time.After(budget)
+	for range voters {
+		select {
+		case got := <-replies:
+			if got.err != nil || got.Err != nil || !mayObject(got.node) {
+				continue
+			}
+			if s, err := engine.ParsePayloadStatus(got.Result); err == nil && s.Status == engine.Invalid {
+				return got.node, s.ValidationError
+			}
+		case <-timeout:
+			return nil, ""
+		case <-ctx.Done():
+			return nil, ""
+		}
+	}
+	return nil, ""
+}
+
+// judges returns the voters that didn't build the candidate, and whose INVALID counts: as for a vote.
+func (pr *proposal) judges(c *candidate) (voters []*node.Node, mayObject func(*node.Node) bool) {
+	memory := pr.proxy.memory
+	anyQualified := false
+	for _, n := range pr.proxy.pool.Nodes() {
+		s := n.Status()
+		if n == c.node || !s.MayVote() || s.State != health.Alive || s.Laggard {
+			continue
+		}
+		voters = append(voters, n)
+		anyQualified = anyQualified || memory.Qualified(n.ID)
+	}
+	return voters, func(n *node.Node) bool { return !anyQualified || memory.Qualified(n.ID) }
+}

@@ -1,0 +1,101 @@
+package proxy
+
+import (
+	"fmt"
+	"log/slog"
+	"math/big"
+	"time"
+
+	"executionbackup/internal/node"
+)
+
+// report tells who offered what, and what is proposed: a line in the log, and the metrics.
+func (pr *proposal) report(best *candidate) {
+	p := pr.proxy
+	if best == nil {
+		p.metrics.proposals.WithLabelValues("none").Inc()
+		p.log.Error("no payload for a proposal", append([]any{"method", pr.method.Name}, pr.offers(nil)...)...)
+		return
+	}
+	outcome := "best"
+	switch {
+	case best.out != "":
+		outcome = "doubtful"
+	case best.wrongRecipient:
+		outcome = "wrong_fee_recipient"
+	}
+	p.metrics.proposals.WithLabelValues(outcome).Inc()
+	attrs := []any{"method", pr.method.Name, "node", best.node.Name(), "number", best.payload.Number, "block_hash", best.payload.Hash}
+	if best.value != nil {
+		p.metrics.proposalValue.Set(eth(best.value))
+		attrs = append(attrs, "value", ethText(best.value))
+		if gain := pr.gain(best); gain != nil {
+			p.metrics.gain.Add(eth(gain))
+			attrs = append(attrs, "gain", ethText(gain))
+		}
+	}
+	attrs = append(attrs, pr.offers(best)...)
+	if outcome == "best" {
+		p.log.Info("payload for a proposal", attrs...)
+		return
+	}
+	p.log.Error("payload for a proposal is "+outcome, append(attrs, "reason", best.out)...)
+}
+
+// gain is how much more the proposal is worth than the primary's own payload; nil where that isn't known.
+func (pr *proposal) gain(best *candidate) *big.Int {
+	for _, c := range pr.candidates {
+		if c.node == pr.proxy.pool.Primary() && c.value != nil {
+			return new(big.Int).Sub(best.value, c.value)
+		}
+	}
+	return nil
+}
+
+// offers has an attribute for each node that was asked and answered.
+func (pr *proposal) offers(best *candidate) (attrs []any) {
+	for _, c := range pr.candidates {
+		text := fmt.Sprintf("%d gas, %d transactions, %d blobs, %s", c.gasUsed, c.transactions, c.blobs, c.took.Round(time.Millisecond))
+		if c.value != nil {
+			text = fmt.Sprintf("%s wei (%s), %s", c.value, ethText(c.value), text)
+			pr.proxy.metrics.offers.WithLabelValues(c.node.Name()).Set(eth(c.value))
+		}
+		switch {
+		case c == best:
+			text += ", taken"
+		case c.out != "":
+			text += ", out: " + c.out
+		case c.wrongRecipient:
+			text += ", wrong fee recipient " + c.feeRecipient.Hex()
+		default:
+			text += ", not the best"
+		}
+		attrs = append(attrs, slog.String(c.node.Name(), text))
+	}
+	for _, f := range pr.failures {
+		reason := fmt.Sprint(f.err)
+		if f.err == nil {
+			reason = f.Err.Error()
+		}
+		attrs = append(attrs, slog.String(f.node.Name(), reason))
+	}
+	return attrs
+}
+
+// reportObjection tells of a voter that calls another's payload INVALID.
+func (pr *proposal) reportObjection(c *candidate, objector *node.Node, reason string) {
+	pr.proxy.metrics.disputes.WithLabelValues(pr.method.Family.String()).Inc()
+	pr.proxy.log.Error("dispute: a node calls another's payload INVALID before it is proposed", "method", pr.method.Name,
+		"block_hash", c.payload.Hash, "number", c.payload.Number, "builder", c.node.Name(), "node", objector.Name(), "reason", reason)
+}
+
+// eth converts wei to ETH, for metrics.
+func eth(wei *big.Int) float64 {
+	f, _ := new(big.Rat).SetFrac(wei, big.NewInt(1e18)).Float64()
+	return f
+}
+
+// ethText writes wei as ETH, for people.
+func ethText(wei *big.Int) string {
+	return new(big.Rat).SetFrac(wei, big.NewInt(1e18)).FloatString(6) + " ETH"
+}
