@@ -29,7 +29,7 @@ func (pr *proposal) report(best *candidate) {
 	if best.value != nil {
 		p.metrics.proposalValue.Set(eth(best.value))
 		attrs = append(attrs, "value", ethText(best.value))
-		if gain := pr.gain(best); gain != nil {
+		if gain := pr.gain(best); gain != nil && gain.Sign() > 0 {
 			p.metrics.gain.Add(eth(gain))
 			attrs = append(attrs, "gain", ethText(gain))
 		}

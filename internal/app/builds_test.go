@@ -1,0 +1,272 @@
+package app_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"executionbackup/internal/config"
+	"executionbackup/internal/enginetest"
+)
+
+// builders are nodes that give every build one payload id: n1 0x…01, n2 0x…02, and so on.
+func builders(t testing.TB, n int) []*enginetest.Node {
+	t.Helper()
+	var nodes []*enginetest.Node
+	for i := range n {
+		nodes = append(nodes, enginetest.New(t, enginetest.Client{PayloadID: ownID(i)}))
+	}
+	return nodes
+}
+
+func ownID(i int) string { return fmt.Sprintf("0x%016x", i+1) }
+
+// offer makes a node answer getPayload with a payload on head, and returns that answer. Its members are not ours to
+// touch.
+func offer(n *enginetest.Node, head enginetest.Payload, value string, change func(*enginetest.Payload)) string {
+	attributes := head.Attributes()
+	built := head.Child(func(p *enginetest.Payload) {
+		p.FeeRecipient = attributes.SuggestedFeeRecipient
+		p.ExtraData = []byte(n.URL)
+		if change != nil {
+			change(p)
+		}
+	})
+	envelope := built.Envelope(head.Version, value)
+	if head.Version > 1 {
+		envelope = `{ "later":[1, 2.50],` + envelope[1:]
+	}
+	n.Script(enginetest.Rule{Method: "engine_getPayload", Result: envelope})
+	return envelope
+}
+
+// build makes a payload the head and asks for a build on it.
+func (m *multiplexer) build(t testing.TB, head enginetest.Payload) enginetest.Status {
+	t.Helper()
+	s, err := m.ForkchoiceUpdated(t.Context(), head, head.Attributes())
+	if err != nil {
+		t.Fatalf("forkchoiceUpdated: %v", err)
+	}
+	return s
+}
+
+// asked returns the payload ids that a node was asked for.
+func asked(n *enginetest.Node) string {
+	var ids []string
+	for _, c := range n.CallsOf("engine_getPayload") {
+		ids = append(ids, string(c.Params))
+	}
+	return strings.Join(ids, " ")
+}
+
+// untilAll makes getPayload wait for all nodes.
+func untilAll(c *config.Config) { c.BuildGrace = time.Minute }
+
+// With VALID the CL gets a node's payload id, if any gave one: the primary's, else the first one's. With another
+// status it gets none.
+func TestPayloadID(t *testing.T) {
+	for _, test := range []struct{ words, want string }{ // + is with a payload id, - without
+		{"VALID+ VALID+ VALID+", "VALID 0x0000000000000001"},
+		{"VALID- VALID+ VALID+", "VALID 0x0000000000000002"},
+		{"VALID- VALID- VALID+", "VALID 0x0000000000000003"},
+		{"SYNCING- VALID+ VALID+", "VALID 0x0000000000000002"},
+		{"html VALID- VALID+", "VALID 0x0000000000000003"},
+		{"VALID- VALID- VALID-", "VALID "},
+		{"VALID+ VALID+ INVALID-", "SYNCING "},
+		{"INVALID+ INVALID+ INVALID+", "INVALID "},
+		{"SYNCING+ SYNCING+ SYNCING+", "SYNCING "},
+	} {
+		t.Run(test.words, func(t *testing.T) {
+			t.Parallel()
+			nodes := three(t)
+			for i, word := range strings.Fields(test.words) {
+				id := "null"
+				if strings.HasSuffix(word, "+") {
+					id = `"` + ownID(i) + `"`
+				}
+				rule := enginetest.Rule{Method: "engine_forkchoiceUpdated"}
+				rule.Result = fmt.Sprintf(`{"payloadStatus":{"status":"%s","latestValidHash":null,"validationError":null},"payloadId":%s}`, word[:len(word)-1], id)
+				if word == "html" {
+					rule.Result = "<html>"
+				}
+				nodes[i].Script(rule)
+			}
+			m := startLed(t, fakes(nodes...), nil)
+			if s := m.build(t, enginetest.Chain(4, 1, nil)[0]); s.Status+" "+s.PayloadID != test.want {
+				t.Errorf("got %+v, want %s", s, test.want)
+			}
+		})
+	}
+}
+
+// Every node is asked for its own build, and the CL gets the bytes of the most valuable one, as often as it asks.
+func TestMostValuablePayload(t *testing.T) {
+	for _, test := range []struct {
+		version int
+		offers  string
+		winner  int
+	}{
+		{4, "0x1 0x3 0x2", 2},
+		{4, "0x2 0x1 0x2", 1}, // a tie: the primary's
+		{4, "0x0 0x0 0x0", 1},
+		{4, "0x8000000000000000 0x10000000000000001 0x10000000000000000", 2},
+		{4, "none 0x1 0x2", 3},
+		{4, "html 0x1 none", 2},
+		{4, "0x0 broken 0x0", 1},
+		{2, "0x1 0x3 0x2", 2},
+		{3, "0x1 0x2 0x3", 3},
+		{1, "0x1 0x3 0x2", 1}, // V1 tells no values
+	} {
+		t.Run(fmt.Sprintf("V%d %s", test.version, test.offers), func(t *testing.T) {
+			t.Parallel()
+			nodes := builders(t, 3)
+			m := startLed(t, fakes(nodes...), untilAll)
+			head := enginetest.Chain(test.version, 1, nil)[0]
+			id := m.build(t, head).PayloadID
+			want := ""
+			for i, value := range strings.Fields(test.offers) {
+				rule := enginetest.Rule{Method: "engine_getPayload"}
+				switch value {
+				case "none":
+					rule.Error = &enginetest.RPCError{Code: -38001, Message: "Unknown payload"}
+				case "html":
+					rule.Reply = &enginetest.Reply{Status: 500, Body: "<html>"}
+				case "broken":
+					rule.Result = `{"executionPayload":null,"blockValue":"0x5"}`
+				default:
+					if envelope := offer(nodes[i], head, value, nil); i+1 == test.winner {
+						want = envelope
+					}
+					continue
+				}
+				nodes[i].Script(rule)
+			}
+			for range 2 {
+				if got := m.call(t, fmt.Sprintf("engine_getPayloadV%d", test.version), id); got != want {
+					t.Errorf("got %s, want %s", got, want)
+				}
+			}
+			for i, n := range nodes {
+				if got, want := asked(n), fmt.Sprintf(`["%s"] ["%[1]s"]`, ownID(i)); got != want {
+					t.Errorf("n%d was asked for %s, want %s", i+1, got, want)
+				}
+			}
+		})
+	}
+}
+
+// Where nobody has a payload, the CL hears a node's own error.
+func TestNoPayload(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 3)
+	m := startLed(t, fakes(nodes...), untilAll)
+	id := m.build(t, enginetest.Chain(4, 1, nil)[0]).PayloadID
+	for i, n := range nodes {
+		n.Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001 - i, Message: "Unknown payload"}})
+	}
+	if got := m.call(t, "engine_getPayloadV4", id); got != "error -38001: Unknown payload" {
+		t.Errorf("all have errors: got %s", got)
+	}
+	nodes[0].Script(enginetest.Rule{Method: "engine_getPayload", Result: `{}`})
+	nodes[2].Close()
+	if got := m.call(t, "engine_getPayloadV4", id); got != "error -38002: Unknown payload" {
+		t.Errorf("n1's answer is malformed, n3 is dead: got %s", got)
+	}
+}
+
+// A builder that dies costs nothing but its own payload, even if the CL holds its id.
+func TestBuilderDies(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 3)
+	m := startLed(t, fakes(nodes...), untilAll)
+	head := enginetest.Chain(4, 1, nil)[0]
+	id := m.build(t, head).PayloadID
+	offer(nodes[0], head, "0x3", nil)
+	second, third := offer(nodes[1], head, "0x2", nil), offer(nodes[2], head, "0x1", nil)
+	nodes[0].Close()
+	if got := m.call(t, "engine_getPayloadV4", id); got != second {
+		t.Errorf("without n1: got %s", got)
+	}
+	nodes[1].Close()
+	if got := m.call(t, "engine_getPayloadV4", id); got != third {
+		t.Errorf("without n1 and n2: got %s", got)
+	}
+}
+
+// A better payload is waited for, but no longer than the build grace.
+func TestBuildGrace(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 2)
+	m := startLed(t, fakes(nodes...), nil)
+	head := enginetest.Chain(4, 1, nil)[0]
+	id := m.build(t, head).PayloadID
+	first, better := offer(nodes[0], head, "0x1", nil), offer(nodes[1], head, "0x2", nil)
+	release := nodes[1].Script(enginetest.Rule{Method: "engine_getPayload", Hang: true, Result: better})
+	defer release()
+	if got := m.call(t, "engine_getPayloadV4", id); got != first {
+		t.Errorf("n2 is too late: got %s", got)
+	}
+	answered := make(chan string, 1)
+	go func() { answered <- m.call(t, "engine_getPayloadV4", id) }()
+	nodes[0].WaitEnded("engine_getPayload", 2)
+	nodes[1].Wait("engine_getPayload", 2)
+	release()
+	if got := <-answered; got != better {
+		t.Errorf("n2 is late, but not too late: got %s", got)
+	}
+}
+
+// A node that gives its id after the CL has its answer still builds for it.
+func TestLatePayloadID(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 3)
+	m := startLed(t, fakes(nodes...), func(c *config.Config) { c.Grace = 50 * time.Millisecond })
+	head := enginetest.Chain(4, 1, nil)[0]
+	release := nodes[2].Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Hang: true})
+	defer release()
+	id := m.build(t, head).PayloadID
+	m.call(t, "engine_getPayloadV4", id)
+	if got := asked(nodes[2]); got != "" {
+		t.Errorf("n3 was asked for %s", got)
+	}
+	release()
+	until(t, "n3 is asked for its build", func() bool { m.call(t, "engine_getPayloadV4", id); return asked(nodes[2]) != "" })
+}
+
+// Nodes that are not to be used get everything that keeps them up to date, and never build.
+func TestSetAsideNodesNeverBuild(t *testing.T) {
+	for _, how := range []string{"do-not-use", "drained before", "drained in between"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			nodes := builders(t, 3)
+			configured := fakes(nodes...)
+			configured[2].doNotUse = how == "do-not-use"
+			m := startLed(t, configured, untilAll)
+			head := enginetest.Chain(4, 1, nil)[0]
+			for _, n := range nodes[:2] { // so that there is no id but n3's, and no payload
+				n.Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Status: "VALID", Times: 1})
+				n.Update(func(c *enginetest.Client) { c.PayloadID = "" })
+			}
+			offer(nodes[2], head, "0x9", nil)
+			if how == "drained before" {
+				m.must(t, "/drain_nodes", "n3")
+			}
+			id := m.build(t, head).PayloadID
+			if how == "drained in between" {
+				m.must(t, "/drain_nodes", "n3")
+			}
+			if id == ownID(2) && how != "drained in between" {
+				t.Error("the CL got n3's id")
+			}
+			m.call(t, "engine_getPayloadV4", id)
+			m.call(t, "engine_getPayloadV4", ownID(9)) // one that we don't know
+			if got := asked(nodes[2]); got != "" {
+				t.Errorf("n3 was asked for %s", got)
+			}
+			if calls := nodes[2].WaitEnded("engine_forkchoiceUpdated", 1); !strings.Contains(string(calls[0].Params), "suggestedFeeRecipient") {
+				t.Error("n3 didn't get the payload attributes")
+			}
+		})
+	}
+}

@@ -1,0 +1,319 @@
+package app_test
+
+import (
+	"testing"
+	"time"
+
+	"executionbackup/internal/config"
+	"executionbackup/internal/enginetest"
+)
+
+// dispute is a multiplexer with three nodes that all followed the first payload of a chain. n3 calls the second one
+// INVALID, in the method given, until undo is called.
+func dispute(t testing.TB, method string) (m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload, undo func()) {
+	t.Helper()
+	nodes = three(t)
+	m = start(t, fakes(nodes...), nil)
+	chain = enginetest.Chain(4, 4, nil)
+	m.hears(t, "VALID", "engine_newPayload", chain[0])
+	undo = nodes[2].Script(enginetest.Rule{Method: method, BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "bad"})
+	if method == "engine_forkchoiceUpdated" {
+		m.hears(t, "VALID", "engine_newPayload", chain[1])
+	}
+	m.hears(t, "SYNCING", method, chain[1])
+	return m, nodes, chain, undo
+}
+
+// hears sends a payload, or makes it the head, and fails the test unless the CL hears a status.
+func (m *multiplexer) hears(t testing.TB, want, method string, p enginetest.Payload) {
+	t.Helper()
+	ask := m.newPayload
+	if method == "engine_forkchoiceUpdated" {
+		ask = m.forkchoice
+	}
+	if got := ask(t, p); got.Status != want {
+		t.Fatalf("%s %d: got %+v, want %s", method, p.Number, got, want)
+	}
+}
+
+var bothMethods = []string{"engine_newPayload", "engine_forkchoiceUpdated"}
+
+// A dispute binds: the block, its child and its grandchild stay SYNCING in both methods, whatever the objector does.
+func TestDisputeBinds(t *testing.T) {
+	for _, method := range bothMethods {
+		for _, next := range []string{"SYNCING", "ACCEPTED", "VALID to the children", "error", "hangs", "dies", "restarts", "drops out of sync"} {
+			t.Run(method+", and then it "+next, func(t *testing.T) {
+				t.Parallel()
+				m, nodes, chain, undo := dispute(t, method)
+				objector := nodes[2]
+				undo()
+				switch next {
+				case "error":
+					objector.Script(enginetest.Rule{Method: "engine_", Error: &enginetest.RPCError{Code: -32000, Message: "x"}})
+				case "hangs":
+					// Its VALID to the block would end the dispute, but that is waited for no longer than a grace.
+					defer objector.Script(enginetest.Rule{Method: "engine_", Hang: true})()
+					begun := time.Now()
+					m.hears(t, "SYNCING", "engine_forkchoiceUpdated", chain[1])
+					for _, p := range chain[2:] {
+						m.hears(t, "SYNCING", "engine_newPayload", p)
+						m.hears(t, "SYNCING", "engine_forkchoiceUpdated", p)
+					}
+					if took := time.Since(begun); took > 4*time.Second {
+						t.Errorf("a hung objector cost %v", took)
+					}
+					return
+				case "dies":
+					objector.Close()
+				case "restarts":
+					objector.Script(enginetest.Rule{Method: "engine_", BlockHash: chain[1].Hash(), Status: "SYNCING"})
+					restart(t, m, objector)
+				case "drops out of sync":
+					objector.Script(enginetest.Rule{Method: "engine_", Status: "SYNCING"})
+					objector.Update(func(c *enginetest.Client) { c.Syncing = true })
+					m.recheck(t)
+				case "VALID to the children":
+					objector.Script(enginetest.Rule{Method: "engine_", BlockHash: chain[1].Hash(), Status: "SYNCING"})
+				default:
+					objector.Script(enginetest.Rule{Method: "engine_", Status: next})
+				}
+				for _, p := range chain[1:] {
+					m.hears(t, "SYNCING", "engine_newPayload", p)
+					m.hears(t, "SYNCING", "engine_forkchoiceUpdated", p)
+				}
+				m.hears(t, "VALID", "engine_newPayload", chain[0])
+				m.log.wait(t, "level=ERROR", "dispute", chain[3].Hash(), "n3")
+				if got := m.node(t, "n3").Objections; got != 1 {
+					t.Errorf("n3 has %d objections, want the one", got)
+				}
+			})
+		}
+	}
+}
+
+// restart ends a node and starts it again, and lets both be noticed.
+func restart(t testing.TB, m *multiplexer, n *enginetest.Node) {
+	t.Helper()
+	n.Close()
+	m.recheck(t)
+	n.Reopen()
+	m.recheck(t)
+}
+
+// A dispute ends with the objector's VALID on that very block, with its objections cleared, and with the objector.
+func TestDisputeEnds(t *testing.T) {
+	for _, end := range []struct {
+		name string
+		by   func(t *testing.T, m *multiplexer, objector node, block enginetest.Payload)
+	}{
+		{"VALID to newPayload", func(t *testing.T, m *multiplexer, _ node, block enginetest.Payload) {
+			m.hears(t, "VALID", "engine_newPayload", block)
+		}},
+		{"VALID to forkchoiceUpdated", func(t *testing.T, m *multiplexer, _ node, block enginetest.Payload) {
+			m.hears(t, "VALID", "engine_forkchoiceUpdated", block)
+		}},
+		{"cleared", func(t *testing.T, m *multiplexer, _ node, _ enginetest.Payload) {
+			m.must(t, "/clear_objections", "n3")
+		}},
+		{"removed", func(t *testing.T, m *multiplexer, objector node, _ enginetest.Payload) {
+			m.must(t, "/remove_nodes", objector.url)
+		}},
+		{"set aside", func(t *testing.T, m *multiplexer, objector node, _ enginetest.Payload) {
+			objector.doNotUse = true
+			c := *m.config
+			c.Nodes = append(c.Nodes[:2:2], configured(t, []node{objector})...)
+			m.app.Reload(&c)
+		}},
+	} {
+		for _, method := range bothMethods {
+			t.Run(method+", "+end.name, func(t *testing.T) {
+				t.Parallel()
+				m, nodes, chain, undo := dispute(t, method)
+				m.hears(t, "SYNCING", "engine_newPayload", chain[2])
+				undo()
+				m.hears(t, "SYNCING", "engine_newPayload", chain[2]) // its VALID to a child ends nothing
+				end.by(t, m, fakes(nodes...)[2], chain[1])
+				if end.name == "removed" || end.name == "set aside" {
+					nodes[2].Script(enginetest.Rule{Method: "engine_", Status: "INVALID"})
+				}
+				for _, p := range chain[1:] {
+					m.hears(t, "VALID", "engine_newPayload", p)
+					m.hears(t, "VALID", "engine_forkchoiceUpdated", p)
+				}
+			})
+		}
+	}
+}
+
+// Who has not followed since our start may not object, if others have.
+func TestObjectionAfterStart(t *testing.T) {
+	t.Parallel()
+	nodes := three(t)
+	m := start(t, fakes(nodes...), nil)
+	chain := enginetest.Chain(4, 4, nil)
+
+	// Nobody has followed yet: all may object.
+	undo := nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[0].Hash(), Status: "INVALID"})
+	m.hears(t, "SYNCING", "engine_newPayload", chain[0])
+	undo()
+	m.must(t, "/clear_objections", "n3")
+
+	// n1 and n2 have by now, n3 has not.
+	m.mayNotObject(t, nodes[2], chain[1])
+	m.hears(t, "VALID", "engine_newPayload", chain[2])
+	m.mayObject(t, nodes[2], chain[3])
+}
+
+// mayNotObject lets n3 call a block INVALID in both methods and expects that it doesn't count.
+func (m *multiplexer) mayNotObject(t testing.TB, n3 *enginetest.Node, block enginetest.Payload) {
+	t.Helper()
+	if m.node(t, "n3").Qualified {
+		t.Fatal("n3 is qualified")
+	}
+	defer n3.Script(enginetest.Rule{Method: "engine_", BlockHash: block.Hash(), Status: "INVALID"})()
+	m.hears(t, "VALID", "engine_newPayload", block)
+	m.hears(t, "VALID", "engine_forkchoiceUpdated", block)
+	if got := m.node(t, "n3").Objections; got != 0 {
+		t.Errorf("n3 has %d objections", got)
+	}
+	if said := m.said(t, block, "n3"); said.Status != "INVALID" || said.Vote != "" {
+		t.Errorf("/blocks shows %+v", said)
+	}
+}
+
+// mayObject is the opposite of mayNotObject.
+func (m *multiplexer) mayObject(t testing.TB, n3 *enginetest.Node, block enginetest.Payload) {
+	t.Helper()
+	if !m.node(t, "n3").Qualified {
+		t.Fatal("n3 is not qualified")
+	}
+	defer n3.Script(enginetest.Rule{Method: "engine_", BlockHash: block.Hash(), Status: "INVALID"})()
+	m.hears(t, "SYNCING", "engine_newPayload", block)
+	m.hears(t, "SYNCING", "engine_forkchoiceUpdated", block)
+	if said := m.said(t, block, "n3"); said.Status != "INVALID" || said.Vote != "INVALID" {
+		t.Errorf("/blocks shows %+v", said)
+	}
+}
+
+// breaks are the ways in which n3's past can come into doubt. Each comes with a payload that everybody calls VALID.
+var breaks = []struct {
+	name string
+	by   func(t *testing.T, m *multiplexer, n3 *enginetest.Node, next enginetest.Payload)
+}{
+	{"restart", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) { restart(t, m, n3) }},
+	{"a reset that the retry got over", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, next enginetest.Payload) {
+		n3.Script(enginetest.Rule{Method: "engine_newPayload", Fault: enginetest.Reset, Times: 1})
+		m.hears(t, "VALID", "engine_newPayload", next)
+		if got := len(n3.CallsOf("engine_newPayload")); got != 3 {
+			t.Errorf("n3 got %d newPayloads, want one more than there were", got)
+		}
+	}},
+	{"a failed probe", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
+		heal := n3.Script(enginetest.Rule{Method: "eth_syncing", Reply: &enginetest.Reply{Status: 500}})
+		m.recheck(t)
+		heal()
+		m.recheck(t)
+	}},
+	{"a malformed answer", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, next enginetest.Payload) {
+		n3.Script(enginetest.Rule{Method: "engine_newPayload", Result: `{"status":"VALIDATED"}`, Times: 1})
+		m.hears(t, "VALID", "engine_newPayload", next)
+	}},
+	{"a call that took too long", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, next enginetest.Payload) {
+		n3.Script(enginetest.Rule{Method: "engine_newPayload", Hang: true, Times: 1})
+		m.hears(t, "VALID", "engine_newPayload", next)
+		until(t, "n3's call has failed", func() bool { return m.node(t, "n3").LastError == "no answer in time" })
+		// The failure is noted a little before the break is. The lane opens after both.
+		m.hears(t, "VALID", "engine_newPayload", next)
+	}},
+}
+
+// After a break a node may not object until it has called VALID what it had never been sent before.
+func TestObjectionAfterABreak(t *testing.T) {
+	for _, b := range breaks {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			nodes := three(t)
+			configured := fakes(nodes...)
+			configured[2].timeout = time.Second
+			m := start(t, configured, func(c *config.Config) { c.Grace = 1200 * time.Millisecond })
+			chain := enginetest.Chain(4, 6, nil)
+			m.hears(t, "VALID", "engine_newPayload", chain[0])
+
+			b.by(t, m, nodes[2], chain[1])
+			m.mayNotObject(t, nodes[2], chain[2])
+			m.hears(t, "VALID", "engine_newPayload", chain[0]) // sent before the break
+			m.hears(t, "VALID", "engine_forkchoiceUpdated", chain[2])
+			m.mayNotObject(t, nodes[2], chain[3])
+			m.hears(t, "VALID", "engine_newPayload", chain[4])
+			m.mayObject(t, nodes[2], chain[5])
+		})
+	}
+}
+
+// A break takes back no objection from before it, and when all nodes had one, all may object.
+func TestBreakOfAllNodes(t *testing.T) {
+	t.Parallel()
+	m, nodes, chain, undo := dispute(t, "engine_newPayload")
+	undo()
+	nodes[2].Script(enginetest.Rule{Method: "engine_", BlockHash: chain[1].Hash(), Status: "SYNCING"})
+	for _, n := range nodes {
+		n.Close()
+	}
+	m.recheck(t)
+	for _, n := range nodes {
+		n.Reopen()
+	}
+	m.recheck(t)
+	m.hears(t, "SYNCING", "engine_forkchoiceUpdated", chain[1])
+	sibling := chain[0].Child(func(p *enginetest.Payload) { p.GasUsed = 1 })
+	nodes[0].Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: sibling.Hash(), Status: "INVALID"})
+	m.hears(t, "SYNCING", "engine_newPayload", sibling)
+}
+
+// A node that called a block VALID and now says SYNCING or ACCEPTED still votes VALID.
+func TestStandingValid(t *testing.T) {
+	for _, now := range []string{"SYNCING", "ACCEPTED"} {
+		for _, method := range bothMethods {
+			t.Run(method+" "+now, func(t *testing.T) {
+				t.Parallel()
+				nodes := three(t)
+				m := start(t, fakes(nodes...), nil)
+				chain := enginetest.Chain(4, 2, nil)
+				m.hears(t, "VALID", "engine_newPayload", chain[0])
+				for _, n := range nodes {
+					n.Script(enginetest.Rule{Method: "engine_", Status: now})
+				}
+				ask := m.newPayload
+				if method == "engine_forkchoiceUpdated" {
+					ask = m.forkchoice
+				}
+				if got, want := ask(t, chain[0]), (enginetest.Status{Status: "VALID", LatestValidHash: chain[0].Hash()}); got != want {
+					t.Errorf("got %+v, want %+v", got, want)
+				}
+				if got := ask(t, chain[1]).Status; got == "VALID" {
+					t.Error("the child is VALID, too")
+				}
+			})
+		}
+	}
+}
+
+// An objection that comes after the CL has heard VALID binds from then on.
+func TestLateObjection(t *testing.T) {
+	t.Parallel()
+	nodes := three(t)
+	m := start(t, fakes(nodes...), func(c *config.Config) { c.Grace = 100 * time.Millisecond })
+	chain := enginetest.Chain(4, 3, nil)
+	m.hears(t, "VALID", "engine_newPayload", chain[0])
+	release := nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Hang: true, Status: "INVALID", ValidationError: "bad state root"})
+	defer release()
+	m.hears(t, "VALID", "engine_newPayload", chain[1])
+	release()
+	nodes[2].Script(enginetest.Rule{Method: "engine_", Status: "SYNCING"})
+	m.log.wait(t, "level=ERROR", "late objection", "node=n3", chain[1].Hash(), "bad state root")
+	m.hears(t, "SYNCING", "engine_forkchoiceUpdated", chain[1])
+	m.hears(t, "SYNCING", "engine_newPayload", chain[2])
+	if got := m.metric(t, "executionbackup_late_objections_total"); got != 1 {
+		t.Errorf("%v late objections are counted", got)
+	}
+}

@@ -1,0 +1,127 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+
+	"executionbackup/internal/enginetest"
+)
+
+// The last 32 builds are known by each node's own id. For older ones, as for those from before our restart, every node
+// is asked for the CL's id.
+func TestBuildsAreKept(t *testing.T) {
+	t.Parallel()
+	nodes := three(t)
+	m := startLed(t, fakes(nodes...), untilAll)
+	head := enginetest.Chain(4, 1, nil)[0]
+	var ids []string
+	for i := range 33 {
+		attributes := head.Attributes()
+		attributes.Timestamp += uint64(i)
+		s, err := m.ForkchoiceUpdated(t.Context(), head, attributes)
+		if err != nil || s.PayloadID == "" {
+			t.Fatalf("build %d: %+v, %v", i, s, err)
+		}
+		ids = append(ids, s.PayloadID)
+	}
+	for _, id := range []string{ids[0], ids[1], ids[32]} {
+		if got := m.call(t, "engine_getPayloadV4", id); !strings.Contains(got, "executionPayload") {
+			t.Errorf("got %s", got)
+		}
+	}
+	for i, n := range nodes[1:] {
+		calls := n.WaitEnded("engine_getPayload", 3)
+		for j, id := range []string{ids[0], ids[1], ids[32]} {
+			if old, own := j == 0, string(calls[j].Params) != `["`+id+`"]`; old == own {
+				t.Errorf("n%d was asked for %s in place of %s", i+2, calls[j].Params, id)
+			}
+		}
+	}
+}
+
+// Nodes repeat ids, some after a restart for something else. The newest build owns them.
+func TestRepeatedPayloadID(t *testing.T) {
+	t.Parallel()
+	nodes := three(t)
+	nodes[1].Update(func(c *enginetest.Client) { c.PayloadID = ownID(1) })
+	m := startLed(t, fakes(nodes...), untilAll)
+	chain := enginetest.Chain(4, 2, nil)
+	older := m.build(t, chain[0]).PayloadID
+	newer := m.build(t, chain[1]).PayloadID
+	m.call(t, "engine_getPayloadV4", older)
+	if got := asked(nodes[1]); got != "" {
+		t.Errorf("n2 was asked for %s, which is another build's by now", got)
+	}
+	m.call(t, "engine_getPayloadV4", newer)
+	if got, want := asked(nodes[1]), `["`+ownID(1)+`"]`; got != want {
+		t.Errorf("n2 was asked for %s, want %s", got, want)
+	}
+}
+
+// The same where the CL itself holds the id that is repeated.
+func TestRepeatedPayloadIDOfThePrimary(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 2)
+	m := startLed(t, fakes(nodes...), untilAll)
+	chain := enginetest.Chain(4, 2, nil)
+	older := m.build(t, chain[0]).PayloadID
+	nodes[1].Update(func(c *enginetest.Client) { c.PayloadID = ownID(7) })
+	newer := m.build(t, chain[1]).PayloadID
+	if older != newer {
+		t.Fatalf("got ids %s and %s, want n1's twice", older, newer)
+	}
+	m.call(t, "engine_getPayloadV4", newer)
+	if got, want := asked(nodes[1]), `["`+ownID(7)+`"]`; got != want {
+		t.Errorf("n2 was asked for %s, want %s", got, want)
+	}
+}
+
+// A CL that asks twice for one build doesn't lose what a node gave the first time.
+func TestRepeatedRequest(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 2)
+	m := startLed(t, fakes(nodes...), untilAll)
+	head := enginetest.Chain(4, 1, nil)[0]
+	m.build(t, head)
+	nodes[1].Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Error: &enginetest.RPCError{Code: -32000, Message: "busy"}})
+	m.call(t, "engine_getPayloadV4", m.build(t, head).PayloadID)
+	if got, want := asked(nodes[1]), `["`+ownID(1)+`"]`; got != want {
+		t.Errorf("n2 was asked for %s, want %s", got, want)
+	}
+}
+
+// After our restart we know no builds: every node is asked for the CL's id. Of the payloads on the head the newest is
+// meant, whatever it is worth.
+func TestPayloadFromBeforeOurRestart(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 4)
+	configured := fakes(nodes...)
+	chain := enginetest.Chain(4, 2, nil)
+	before := startLed(t, configured, nil)
+	id := before.build(t, chain[1]).PayloadID
+	before.stop()
+
+	m := startLed(t, configured, untilAll)
+	later := func(seconds uint64) func(*enginetest.Payload) {
+		return func(p *enginetest.Payload) { p.Timestamp += seconds }
+	}
+	offer(nodes[0], chain[0], "0x9", later(100)) // on an older block
+	offer(nodes[1], chain[1], "0x8", nil)
+	newest := offer(nodes[2], chain[1], "0x1", later(1))
+	nodes[3].Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001, Message: "Unknown payload"}})
+	m.hears(t, "VALID", "engine_forkchoiceUpdated", chain[1])
+	if got := m.call(t, "engine_getPayloadV4", id); got != newest {
+		t.Errorf("got %s, want %s", got, newest)
+	}
+	for i, n := range nodes {
+		if got, want := asked(n), `["`+id+`"]`; got != want {
+			t.Errorf("n%d was asked for %s, want %s", i+1, got, want)
+		}
+	}
+	for _, n := range nodes {
+		n.Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001, Message: "Unknown payload"}})
+	}
+	if got := m.call(t, "engine_getPayloadV4", id); got != "error -38001: Unknown payload" {
+		t.Errorf("nobody knows it: got %s", got)
+	}
+}

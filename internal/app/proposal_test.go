@@ -1,0 +1,206 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+
+	"executionbackup/internal/config"
+	"executionbackup/internal/enginetest"
+)
+
+// A payload that isn't what was asked for isn't proposed, whatever it claims to be worth.
+func TestDisqualifiedPayloads(t *testing.T) {
+	t.Parallel()
+	elsewhere := enginetest.Chain(4, 3, func(p *enginetest.Payload) { p.ExtraData = []byte("elsewhere") })[2]
+	for _, c := range []struct {
+		name string
+		why  string // in the log
+		bad  func(n *enginetest.Node, head enginetest.Payload)
+	}{
+		{"wrong parent", "its parent is " + elsewhere.Hash(), func(n *enginetest.Node, _ enginetest.Payload) { offer(n, elsewhere, "0xffff", nil) }},
+		{"wrong timestamp", "its timestamp is", func(n *enginetest.Node, head enginetest.Payload) {
+			offer(n, head, "0xffff", func(p *enginetest.Payload) { p.Timestamp++ })
+		}},
+		{"wrong prevRandao", "its prevRandao is not", func(n *enginetest.Node, head enginetest.Payload) {
+			offer(n, head, "0xffff", func(p *enginetest.Payload) { p.Random = common.Hash{1} })
+		}},
+		{"wrong withdrawals", "its withdrawals are not", func(n *enginetest.Node, head enginetest.Payload) {
+			offer(n, head, "0xffff", func(p *enginetest.Payload) { p.Withdrawals = []*types.Withdrawal{{Index: 1}} })
+		}},
+		{"wrong beacon root", "block hash mismatch", func(n *enginetest.Node, head enginetest.Payload) {
+			offer(n, head, "0xffff", func(p *enginetest.Payload) { p.BeaconRoot = common.Hash{1} })
+		}},
+		{"wrong requests", "block hash mismatch", func(n *enginetest.Node, head enginetest.Payload) {
+			envelope := offer(n, head, "0xffff", nil)
+			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: strings.Replace(envelope, `"executionRequests":[]`, `"executionRequests":["0x0001"]`, 1)})
+		}},
+		{"wrong block hash", "block hash mismatch", func(n *enginetest.Node, head enginetest.Payload) {
+			envelope := offer(n, head, "0xffff", nil)
+			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: strings.Replace(envelope, `"gasUsed":"0x0"`, `"gasUsed":"0x1"`, 1)})
+		}},
+		{"an empty transaction", "transaction 0 is empty", func(n *enginetest.Node, head enginetest.Payload) {
+			envelope := offer(n, head, "0xffff", nil)
+			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: strings.Replace(envelope, `"transactions":[]`, `"transactions":["0x"]`, 1)})
+		}},
+		{"blobs without transactions", "blob versioned hashes", func(n *enginetest.Node, head enginetest.Payload) {
+			envelope := offer(n, head, "0xffff", nil)
+			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: strings.NewReplacer(`"commitments":[]`, `"commitments":["0x00"]`, `"blobs":[]`, `"blobs":["0x00"]`).Replace(envelope)})
+		}},
+		{"a blob too few", "one blob for each commitment", func(n *enginetest.Node, head enginetest.Payload) {
+			envelope := offer(n, head, "0xffff", nil)
+			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: strings.Replace(envelope, `"commitments":[]`, `"commitments":["0x00"]`, 1)})
+		}},
+		{"garbage", "blockValue is missing", func(n *enginetest.Node, _ enginetest.Payload) {
+			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: `{"executionPayload":7}`})
+		}},
+		{"null", "payload envelope", func(n *enginetest.Node, _ enginetest.Payload) {
+			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: `null`})
+		}},
+		{"a value twice", "duplicated", func(n *enginetest.Node, head enginetest.Payload) {
+			envelope := offer(n, head, "0xffff", nil)
+			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: `{"blockvalue":"0x1",` + envelope[1:]})
+		}},
+		{"a negative value", "blockValue is missing", func(n *enginetest.Node, head enginetest.Payload) { offer(n, head, "-0x1", nil) }},
+		{"a value beyond 256 bits", "blockValue is missing", func(n *enginetest.Node, head enginetest.Payload) {
+			offer(n, head, "0x1"+strings.Repeat("0", 64), nil)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			nodes := builders(t, 3)
+			m := startLed(t, fakes(nodes...), untilAll)
+			head := enginetest.Chain(4, 1, nil)[0]
+			id := m.build(t, head).PayloadID
+			c.bad(nodes[0], head)
+			offer(nodes[1], head, "0x1", nil)
+			want := offer(nodes[2], head, "0x2", nil)
+			if got := m.call(t, "engine_getPayloadV4", id); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+			if len(m.log.lines("payload for a proposal", "n3=", "taken", c.why)) == 0 {
+				t.Errorf("the log doesn't say %q: %v", c.why, m.log.lines("payload for a proposal"))
+			}
+		})
+	}
+}
+
+// A payload that pays somebody else is a last resort, and an error in the log.
+func TestWrongFeeRecipient(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 2)
+	m := startLed(t, fakes(nodes...), untilAll)
+	head := enginetest.Chain(4, 1, nil)[0]
+	id := m.build(t, head).PayloadID
+	thief := offer(nodes[0], head, "0xffff", func(p *enginetest.Payload) { p.FeeRecipient = common.Address{1} })
+	want := offer(nodes[1], head, "0x1", nil)
+	if got := m.call(t, "engine_getPayloadV4", id); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	nodes[1].Close()
+	m.recheck(t)
+	if got := m.call(t, "engine_getPayloadV4", id); got != thief {
+		t.Errorf("the last resort: got %s, want %s", got, thief)
+	}
+	if len(m.log.lines("level=ERROR", "wrong_fee_recipient")) != 1 {
+		t.Errorf("log: %v", m.log.lines("payload for a proposal"))
+	}
+}
+
+// Where every candidate is out, the CL gets what it would get without us: the primary's own answer.
+func TestAllDisqualified(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 2)
+	m := startLed(t, fakes(nodes...), untilAll)
+	head := enginetest.Chain(4, 1, nil)[0]
+	id := m.build(t, head).PayloadID
+	late := func(p *enginetest.Payload) { p.Timestamp++ }
+	want := offer(nodes[0], head, "0x1", late)
+	offer(nodes[1], head, "0x2", late)
+	if got := m.call(t, "engine_getPayloadV4", id); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// The best payload is shown to the other voters. One that says INVALID takes it out of the race, and that is a dispute;
+// but a proposal is never lost to it.
+func TestCrossCheck(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		script func(nodes []*enginetest.Node)
+		taken  int // the node whose payload is proposed
+		shown  int // how many voters the cross-check reached, in all
+		change func(*config.Config)
+	}{
+		{"all agree", func([]*enginetest.Node) {}, 2, 2, nil},
+		{"one objects to the best", func(n []*enginetest.Node) {
+			n[0].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID", Times: 1})
+		}, 1, 4, nil},
+		{"one is syncing, one answers with an error", func(n []*enginetest.Node) {
+			n[0].Script(enginetest.Rule{Method: "engine_newPayload", Status: "SYNCING"})
+			n[1].Script(enginetest.Rule{Method: "engine_newPayload", Error: &enginetest.RPCError{Code: -32000, Message: "x"}})
+		}, 2, 2, nil},
+		{"one hangs", func(n []*enginetest.Node) { n[0].Script(enginetest.Rule{Method: "engine_newPayload", Hang: true}) }, 2, 2, nil},
+		{"everyone objects to everything", func(n []*enginetest.Node) {
+			for _, n := range n {
+				n.Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID"})
+			}
+		}, 2, 6, nil},
+		{"switched off", func(n []*enginetest.Node) {
+			n[0].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID"})
+		}, 2, 0, func(c *config.Config) { c.CrossCheck = 0 }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			nodes := builders(t, 3)
+			m := startLed(t, fakes(nodes...), c.change)
+			head := enginetest.Chain(4, 1, nil)[0]
+			m.newPayload(t, head)
+			id := m.build(t, head).PayloadID
+			offers := []string{offer(nodes[0], head, "0x1", nil), offer(nodes[1], head, "0x2", nil), offer(nodes[2], head, "0x3", nil)}
+			c.script(nodes)
+			begun := time.Now()
+			if got := m.call(t, "engine_getPayloadV4", id); got != offers[c.taken] {
+				t.Errorf("got %s, want that of n%d", got, c.taken+1)
+			}
+			if took := time.Since(begun); took > 900*time.Millisecond {
+				t.Errorf("it took %v", took)
+			}
+			shown := 0
+			for _, n := range nodes {
+				shown += len(n.CallsOf("engine_newPayload")) - 1 // the head itself
+			}
+			if shown > c.shown || shown == 0 && c.shown > 0 {
+				t.Errorf("the candidates were shown %d times, want %d", shown, c.shown)
+			}
+			if disputes := m.log.lines("level=ERROR", "dispute"); (len(disputes) > 0) != (c.shown > 2) {
+				t.Errorf("disputes: %v", disputes)
+			}
+		})
+	}
+}
+
+// What a node built is proposed after 900 ms at the latest, cross-check and all.
+func TestProposalDeadline(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 2)
+	m := startLed(t, fakes(nodes...), func(c *config.Config) { c.BuildGrace = 800 * time.Millisecond })
+	head := enginetest.Chain(4, 1, nil)[0]
+	id := m.build(t, head).PayloadID
+	want := offer(nodes[0], head, "0x1", nil)
+	nodes[1].Script(enginetest.Rule{Method: "engine_", Hang: true})
+	begun := time.Now()
+	if got := m.call(t, "engine_getPayloadV4", id); got != want {
+		t.Errorf("got %s", got)
+	}
+	if took := time.Since(begun); took < 800*time.Millisecond || took > 950*time.Millisecond {
+		t.Errorf("it took %v", took)
+	}
+	if n := len(nodes[1].CallsOf("engine_newPayload")); n != 0 {
+		t.Errorf("with 100 ms left the candidate was shown to %d voters", n)
+	}
+}
