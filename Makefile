@@ -36,7 +36,7 @@ cross: ## binaries for every platform, into dist/
 	done; done
 
 e2e-short: ## the tests with processes of their own: geths that are killed and come back
-	go test -tags e2e -count 1 -timeout 8m ./e2e
+	go test -tags e2e -count 1 -parallel 8 -timeout 8m ./e2e
 
 FUZZTIME ?= 10s
 fuzz: ## every fuzz target for FUZZTIME (10s)

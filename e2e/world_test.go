@@ -107,6 +107,19 @@ func (c *client) latest() common.Hash {
 	return block.Hash
 }
 
+// serve runs an ExecutionBackup until the end of the test.
+func serve(t *testing.T, a *app.App) {
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -143,15 +156,7 @@ func newWorld(t *testing.T, clients ...*client) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	serve(t, a)
 	w := &world{t: t, clients: clients, url: "http://" + a.Addr().String()}
 	w.get("/recheck", nil)
 	call, err := geth.Dial(w.url, clients[0].config.Secret)

@@ -163,7 +163,7 @@ func inBubble(t *testing.T, fakes []*fake, test func(t *testing.T, b *bubble)) {
 	})
 }
 
-func newProxy(t testing.TB, fakes []*fake) *Proxy {
+func newProxy[T http.RoundTripper](t testing.TB, fakes []T) *Proxy {
 	t.Helper()
 	secret, err := auth.ParseSecret(strings.Repeat("ab", 32))
 	if err != nil {
