@@ -63,6 +63,7 @@ func TestParseRequestErrors(t *testing.T) {
 		{`{"jsonrpc":"1.0","id":1,"method":"m"}`, errVersion},
 		{`{"jsonrpc":"2.0","id":1}`, errMethod},
 		{`{"jsonrpc":"2.0","id":1,"method":7}`, errMethod},
+		{`{"jsonrpc":"2.0","id":1,"method":""}`, errMethod},
 		{`{"jsonrpc":"2.0","id":1,"method":"m","method":"m"}`, ambiguous("method")},
 		{`{"jsonrpc":"2.0","id":1,"method":"m","Method":"n"}`, ambiguous("method")},
 		{`{"jsonrpc":"2.0","id":1,"METHOD":"m"}`, ambiguous("method")},

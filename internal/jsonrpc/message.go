@@ -136,7 +136,7 @@ func ParseRequest(b []byte, r *Request) error {
 		return errVersion
 	}
 	var ok bool
-	if r.Method, ok = String(found[2]); !ok {
+	if r.Method, ok = String(found[2]); !ok || r.Method == "" {
 		return errMethod
 	}
 	return nil
@@ -145,7 +145,7 @@ func ParseRequest(b []byte, r *Request) error {
 var (
 	errNotRequest = errors.New("a request is an object")
 	errVersion    = errors.New(`a request has "jsonrpc": "2.0"`)
-	errMethod     = errors.New("a request has a method, and it is a string")
+	errMethod     = errors.New("a request has a method, a string that isn't empty")
 )
 
 // scanParams walks the array at b[at] and keeps its first elements and the members of the very first.

@@ -78,8 +78,11 @@ func (p *Proxy) Drain(ctx context.Context) {
 	p.cancel()
 }
 
-// maxBatch is how many calls a batch may hold, as in go-ethereum.
-const maxBatch = 1000
+// maxBatch is how many calls a batch may hold, as in go-ethereum's Engine API.
+const maxBatch = 2000
+
+// batchWidth is how many calls of a batch wait for their answers at once: as many as a node's connections are kept.
+const batchWidth = 64
 
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.metrics.inFlight.Inc()
@@ -137,10 +140,15 @@ func (p *Proxy) answerBatch(ctx context.Context, entries [][]byte) []byte {
 	ids := make([][]byte, len(entries))
 	replies := make([]jsonrpc.Reply, len(entries))
 	var calls sync.WaitGroup
+	slots := make(chan struct{}, batchWidth)
 	for i, entry := range entries {
 		id, wait := p.dispatch(ctx, entry)
 		ids[i] = id
-		calls.Go(func() { replies[i] = wait() })
+		calls.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			replies[i] = wait()
+		})
 	}
 	calls.Wait()
 	answer := []byte{'['}
