@@ -101,15 +101,16 @@ func run(t testing.TB, nodes []node, change func(*config.Config)) *multiplexer {
 		}
 	})
 	t.Cleanup(func() {
-		stop()
 		for _, n := range nodes {
 			if n.fake == nil {
 				continue
 			}
+			n.fake.Close() // what still hangs there would hold up the drain
 			if v := n.fake.Violations(); len(v) > 0 {
 				t.Errorf("%s saw tokens that it shouldn't: %v", n.name, v)
 			}
 		}
+		stop()
 	})
 	raw, _ := hex.DecodeString(clSecret)
 	return &multiplexer{CL: enginetest.NewCL(t, "http://"+a.Addr().String(), raw), app: a, config: c, log: book, stop: stop}

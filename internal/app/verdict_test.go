@@ -73,12 +73,13 @@ func TestTruthTable(t *testing.T) {
 
 // One answer among hung nodes condemns nothing.
 func TestOneInvalidAmongHungNodes(t *testing.T) {
+	t.Parallel()
 	nodes := three(t)
 	m := start(t, fakes(nodes...), nil)
 	block := enginetest.Chain(4, 1, nil)[0]
 	nodes[0].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID"})
 	for _, n := range nodes[1:] {
-		defer n.Script(enginetest.Rule{Hang: true})()
+		n.Script(enginetest.Rule{Hang: true})
 	}
 	if got := m.newPayload(t, block); got.Status != "SYNCING" {
 		t.Errorf("got %+v", got)

@@ -1,0 +1,149 @@
+// Command devnet is the demonstration: three real geth nodes in this process, ExecutionBackup before them, and a consensus
+// client that makes a block every few seconds through ExecutionBackup alone. Keys stop nodes, hang them, or make them lie.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run carries out a command line until ctx ends and returns the exit status: 0, or 1 where something failed, or 2 where the
+// command line has no meaning.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	o, err := parseOptions(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil: // the flag package has said it
+		return 2
+	}
+	if err := demonstrate(ctx, o, stdin, stdout); err != nil {
+		fmt.Fprintln(stderr, "devnet:", err)
+		return 1
+	}
+	return 0
+}
+
+// options are what the flags say.
+type options struct {
+	port   int
+	period time.Duration
+	blocks int
+	chaos  bool
+	data   string
+}
+
+func parseOptions(args []string, stderr io.Writer) (o options, err error) {
+	flags := flag.NewFlagSet("devnet", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.IntVar(&o.port, "port", 7000, "`port` of ExecutionBackup; the nodes have the next three; 0 = any free ones")
+	flags.DurationVar(&o.period, "period", 2*time.Second, "`time` from block to block")
+	flags.IntVar(&o.blocks, "blocks", 0, "end after this `number` of blocks, with status 1 if one was missed or a call failed")
+	flags.BoolVar(&o.chaos, "chaos", false, "break the nodes by itself, one after the other")
+	flags.StringVar(&o.data, "data", "", "empty or new `directory` for the nodes' data and the log, kept at the end")
+	flags.Usage = func() {
+		fmt.Fprintln(stderr, "Three geth nodes, ExecutionBackup before them, and a consensus client that makes blocks through it.\n\nFlags:")
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	complain := func(text string) (options, error) {
+		fmt.Fprintln(stderr, "devnet:", text)
+		return o, errors.New(text)
+	}
+	switch {
+	case flags.NArg() > 0:
+		return complain(fmt.Sprintf("unexpected %q: there are only flags (see --help)", flags.Arg(0)))
+	case o.period <= 0:
+		return complain("--period must be more than 0")
+	case o.port < 0 || o.port > 65535-len(nodeNames):
+		return complain("--port must have room for three more ports after it")
+	}
+	return o, nil
+}
+
+// demonstrate runs the whole until ctx ends, a key ends it, or the blocks that were asked for are there.
+func demonstrate(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) (err error) {
+	ctx, quit := context.WithCancel(ctx)
+	defer quit()
+	screen := newScreen(stdout)
+	net, err := startNetwork(ctx, o, screen)
+	if err != nil {
+		if ctx.Err() != nil { // that is why
+			return nil
+		}
+		return err
+	}
+	defer func() { err = errors.Join(err, net.stop()) }()
+	keys, release, err := screen.keys(stdin)
+	if err != nil {
+		return err
+	}
+	defer release()
+	banner(screen, net, o)
+
+	operator := startOperator(ctx, net, screen, o.chaos, keys, quit)
+	defer operator.wait()
+	defer quit()
+	client, err := newConsensusClient(ctx, net)
+	if err != nil {
+		return err
+	}
+	story := newStory(net, screen)
+	for slots := time.NewTicker(o.period); ; {
+		slot := client.slot(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		operator.told(story.tell(ctx, slot))
+		if o.blocks > 0 && story.produced+story.missed >= o.blocks {
+			break
+		}
+		select {
+		case <-slots.C:
+		case <-ctx.Done():
+		}
+	}
+	return story.end(o.blocks > 0 && ctx.Err() == nil)
+}
+
+// banner says what runs, and how to break it.
+func banner(s *screen, net *network, o options) {
+	s.line("")
+	s.line(s.paint(bold, "Three geth nodes, ExecutionBackup before them. Each block is put to all of them, and their votes decide."))
+	s.line("")
+	s.line("  ExecutionBackup  %s    see there /nodes /blocks /metrics", net.url)
+	for _, n := range net.nodes {
+		s.line("  %-15s  %s", n.name, n.gate.url())
+	}
+	kept := "removed at the end"
+	if o.data != "" {
+		kept = "kept"
+	}
+	s.line("  data and log     %s    %s", net.dir, kept)
+	s.line("")
+	help(s)
+}
+
+// help tells the keys.
+func help(s *screen) {
+	s.line("  keys   1 2 3   stop geth-1, geth-2, geth-3 as kill -9 would; again: start it")
+	s.line("         q w e   hang it: it takes calls in and doesn't answer; again: resume")
+	s.line("         a s d   let it lie, INVALID for VALID; again: be honest")
+	s.line("         c       clear objections      ?  these keys      x  end")
+	s.line("")
+}

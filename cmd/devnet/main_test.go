@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A round of chaos: no block is missed, whatever happens to one or two nodes, and a killed one votes again.
+func TestChaos(t *testing.T) {
+	var out, complaints bytes.Buffer
+	args := []string{"--port", "0", "--chaos", "--blocks", strconv.Itoa(chaosRound), "--period", "200ms"}
+	if status := run(t.Context(), args, strings.NewReader(""), &out, &complaints); status != 0 || complaints.Len() > 0 {
+		t.Fatalf("status %d: %s\n%s", status, complaints.String(), out.String())
+	}
+	text := out.String()
+	for _, want := range []string{
+		`(?m)^#\d+ .*VALID .*geth-1 VALID .*geth-2 VALID .*geth-3 VALID .*$`,
+		`geth-1 is killed`, `geth-1 is started again`, `caught up  node=geth-1`,
+		`geth-2 hangs`, `geth-2 resumes`, `node is a laggard: nobody waits for it  node=geth-2`,
+		`geth-3 lies`, `halted: the nodes disagree`, `the dispute is over`,
+		`a fork: from now on engine_newPayloadV5`,
+		`30 blocks produced, 0 missed, [1-9]\d* slots halted by a dispute, 0 calls failed`,
+	} {
+		if !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("no line like %q in\n%s", want, text)
+		}
+	}
+	_, after, _ := strings.Cut(text, "caught up  node=geth-1")
+	if !strings.Contains(after, "geth-1 VALID") {
+		t.Errorf("geth-1 doesn't vote any more:\n%s", text)
+	}
+}
+
+// The chain ends with a key, and what it needed is removed.
+func TestKeys(t *testing.T) {
+	keys, typing := io.Pipe()
+	out := &watcher{want: "#3 ", then: func() { typing.Write([]byte("x")) }}
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	if status := run(t.Context(), []string{"--port", "0", "--period", "50ms"}, keys, out, io.Discard); status != 0 {
+		t.Fatalf("status %d:\n%s", status, out.text.String())
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// watcher calls then when want is written.
+type watcher struct {
+	text bytes.Buffer
+	want string
+	then func()
+}
+
+func (w *watcher) Write(b []byte) (int, error) {
+	w.text.Write(b)
+	if w.then != nil && strings.Contains(w.text.String(), w.want) {
+		go w.then()
+		w.then = nil
+	}
+	return len(b), nil
+}
+
+func TestBadFlags(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	port := taken.Addr().(*net.TCPAddr).Port
+	for _, c := range []struct {
+		args   string
+		status int
+		want   string
+	}{
+		{"now", 2, `unexpected "now": there are only flags`},
+		{"--period 0s", 2, "--period must be more than 0"},
+		{"--port 65535", 2, "--port must have room for three more ports"},
+		{fmt.Sprint("--port ", port-1), 1, "--port"},
+		{fmt.Sprint("--data ", os.Args[0]), 1, "--data"},
+	} {
+		var complaints bytes.Buffer
+		status := run(t.Context(), strings.Fields(c.args), strings.NewReader(""), io.Discard, &complaints)
+		if status != c.status || !strings.Contains(complaints.String(), c.want) {
+			t.Errorf("%s: status %d, %q; want %d, %q", c.args, status, complaints.String(), c.status, c.want)
+		}
+	}
+}

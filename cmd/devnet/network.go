@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core"
+
+	"executionbackup/internal/app"
+	"executionbackup/internal/config"
+	"executionbackup/internal/geth"
+)
+
+const localhost = "127.0.0.1"
+
+var nodeNames = [...]string{"geth-1", "geth-2", "geth-3"}
+
+// amsterdamBlock is the first block of that fork. Before it is Osaka.
+const amsterdamBlock = 20
+
+// network is what the demonstration shows: the nodes, and ExecutionBackup before them.
+type network struct {
+	dir     string // with everybody's data
+	remove  bool   // dir at the end
+	genesis *core.Genesis
+	step    uint64 // from a block's timestamp to the next one's, in seconds
+	nodes   []*node
+	secret  [32]byte // of the consensus client
+	token   string   // of the administrator
+	url     string   // of ExecutionBackup
+
+	log     *os.File
+	stopApp func() error
+}
+
+// startNetwork starts everything. Taken ports are found first.
+func startNetwork(ctx context.Context, o options, s *screen) (_ *network, err error) {
+	net := &network{stopApp: func() error { return nil }}
+	net.step = max(1, uint64(o.period.Round(time.Second)/time.Second)) // no block may be as old as its parent
+	net.genesis = newGenesis(net.step)
+	defer func() {
+		if err != nil {
+			net.stop()
+		}
+	}()
+	if err := net.makeDir(o.data); err != nil {
+		return nil, err
+	}
+	settings := map[string][]string{
+		"port": {strconv.Itoa(o.port)}, "jwt-secret": {"cl.jwt"}, "admin-token-file": {"admin.token"},
+		"evidence-dir": {filepath.Join(net.dir, "evidence")},
+	}
+	if net.secret, err = net.newSecret("cl.jwt"); err != nil {
+		return nil, err
+	}
+	token, err := net.newSecret("admin.token")
+	if err != nil {
+		return nil, err
+	}
+	net.token = hex.EncodeToString(token[:])
+	for i, name := range nodeNames {
+		n := &node{name: name, config: geth.Config{Genesis: net.genesis, DataDir: filepath.Join(net.dir, name)}}
+		port := 0
+		if o.port != 0 {
+			port = o.port + 1 + i
+		}
+		if n.gate, err = newGate(port); err != nil {
+			return nil, fmt.Errorf("%w (choose other ports with --port)", err)
+		}
+		net.nodes = append(net.nodes, n)
+		if n.config.Secret, err = net.newSecret(name + ".jwt"); err != nil {
+			return nil, err
+		}
+		settings["nodes"] = append(settings["nodes"], n.gate.url()+"#jwt-secret="+name+".jwt#name="+name)
+	}
+	// As on a command line. Only files of ours are named, so they are looked for here.
+	c, err := config.Load(config.Inputs{Flags: settings, ReadFile: net.readFile})
+	if err != nil {
+		return nil, err
+	}
+	if net.log, err = os.Create(filepath.Join(net.dir, "executionbackup.log")); err != nil {
+		return nil, err
+	}
+	everything := slog.NewTextHandler(net.log, &slog.HandlerOptions{Level: slog.LevelDebug})
+	a, err := app.New(c, slog.New(slog.NewMultiHandler(everything, &logHandler{screen: s})))
+	if err != nil {
+		return nil, fmt.Errorf("%w (choose other ports with --port)", err)
+	}
+	net.url = "http://" + a.Addr().String()
+	if err := net.startNodes(ctx); err != nil {
+		return nil, err
+	}
+	// Not ctx: what still runs when that ends is to be taken down in order.
+	running, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(running) }()
+	net.stopApp = func() error { cancel(); return <-ended }
+	return net, net.rest(ctx, http.MethodGet, "/recheck", nil) // until all nodes have been probed
+}
+
+// newGenesis begins a chain now. It is on Osaka, and comes to Amsterdam by itself.
+func newGenesis(step uint64) *core.Genesis {
+	now := uint64(time.Now().Unix())
+	amsterdam := now + amsterdamBlock*step
+	begin := new(uint64)
+	genesis := geth.Genesis(geth.Schedule{Shanghai: begin, Cancun: begin, Prague: begin, Osaka: begin, BPO1: begin, Amsterdam: &amsterdam})
+	genesis.Timestamp = now
+	return genesis
+}
+
+// makeDir makes the directory for everybody's data. It must be empty: a chain of another run has another genesis.
+func (net *network) makeDir(data string) (err error) {
+	if data == "" {
+		net.remove = true
+		net.dir, err = os.MkdirTemp("", "executionbackup-devnet-")
+		return err
+	}
+	if net.dir, err = filepath.Abs(data); err != nil {
+		return fmt.Errorf("--data: %w", err)
+	}
+	if err := os.MkdirAll(net.dir, 0o700); err != nil {
+		return fmt.Errorf("--data: %w", err)
+	}
+	if entries, err := os.ReadDir(net.dir); err != nil || len(entries) > 0 {
+		return errors.Join(err, fmt.Errorf("--data: %s is not empty", net.dir))
+	}
+	return nil
+}
+
+// newSecret makes a secret and writes it to a file.
+func (net *network) newSecret(file string) (secret [32]byte, err error) {
+	rand.Read(secret[:])
+	return secret, os.WriteFile(filepath.Join(net.dir, file), []byte(hex.EncodeToString(secret[:])+"\n"), 0o600)
+}
+
+func (net *network) readFile(name string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(net.dir, name))
+}
+
+// startNodes starts the nodes on a chain of one block. A geth that is killed goes back to the last state on its disk, and
+// that is written by a clean stop: without one it would have nothing but genesis, from where it couldn't be brought back.
+func (net *network) startNodes(ctx context.Context) error {
+	var first geth.Payload
+	for _, n := range net.nodes {
+		if err := n.start(); err != nil {
+			return err
+		}
+		call, err := n.geth.Dial()
+		if err != nil {
+			return err
+		}
+		if first.Number == 0 {
+			producer, err := geth.NewProducer(ctx, net.genesis.Config, call)
+			if err != nil {
+				return err
+			}
+			if first, err = producer.Produce(ctx, geth.Order{Timestamp: producer.Head.Timestamp + net.step}); err != nil {
+				return err
+			}
+		} else if err := first.Import(ctx, call, common.Hash{}, common.Hash{}); err != nil {
+			return err
+		}
+		if err := n.geth.Stop(); err != nil {
+			return err
+		}
+		if err := n.start(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stop ends everything in order.
+func (net *network) stop() error {
+	var errs []error
+	for _, n := range net.nodes {
+		if n.gate.now() == hangs { // ExecutionBackup would wait for what is held up
+			errs = append(errs, n.switchTo(works))
+		}
+	}
+	errs = append(errs, net.stopApp())
+	for _, n := range net.nodes {
+		errs = append(errs, n.stop())
+	}
+	if net.log != nil {
+		errs = append(errs, net.log.Close())
+	}
+	if net.remove {
+		errs = append(errs, os.RemoveAll(net.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// rest makes a call to ExecutionBackup's REST API as its administrator, and reads the answer into a value, which may be nil.
+func (net *network) rest(ctx context.Context, method, path string, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var body io.Reader
+	if method == http.MethodPost { // what is changed, is changed on all nodes
+		list, err := json.Marshal(map[string]any{"nodes": nodeNames})
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(list)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, net.url+path, body)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+net.token)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s %s: HTTP %d: %s", method, path, response.StatusCode, strings.TrimSpace(string(text)))
+	}
+	if answer == nil {
+		return nil
+	}
+	return json.Unmarshal(text, answer)
+}

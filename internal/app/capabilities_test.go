@@ -1,0 +1,113 @@
+package app_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"executionbackup/internal/enginetest"
+)
+
+// exchange asks for the capabilities as a CL does once.
+func (m *multiplexer) exchange(t testing.TB) string {
+	t.Helper()
+	var methods []string
+	got := m.call(t, "engine_exchangeCapabilities", []string{"engine_newPayloadV4"})
+	if err := json.Unmarshal([]byte(got), &methods); err != nil {
+		return got
+	}
+	return strings.ReplaceAll(strings.Join(methods, " "), "engine_", "")
+}
+
+func can(n *enginetest.Node, methods ...string) {
+	n.Update(func(c *enginetest.Client) { c.Capabilities = methods })
+}
+
+// The CL hears the union of what all nodes can do, also of those that were seen in this run and are down now.
+func TestCapabilities(t *testing.T) {
+	t.Parallel()
+	nodes := three(t)
+	// ethereumjs lists names without their version, and some list what the CL need not be told.
+	can(nodes[0], "engine_newPayload", "engine_newPayloadV1", "engine_newPayloadV4", "engine_exchangeCapabilities", "eth_chainId")
+	can(nodes[1], "engine_newPayloadV4", "engine_getBlobs", "engine_getBlobsV2", "engine_hasBlobs")
+	can(nodes[2], "engine_newPayloadV5")
+	m := startLed(t, fakes(nodes...), nil)
+
+	const union = "newPayloadV1 newPayloadV4 getBlobsV2 hasBlobs newPayloadV5"
+	if got := m.exchange(t); got != union {
+		t.Errorf("got %s, want %s", got, union)
+	}
+	m.log.wait(t, "level=WARN", "lacks methods", "node=n3", "engine_newPayloadV1 engine_newPayloadV4 engine_getBlobsV2 engine_hasBlobs")
+
+	nodes[1].Close()
+	if got := m.exchange(t); got != union {
+		t.Errorf("n2 has just died: got %s, want %s", got, union)
+	}
+	nodes[0].Close()
+	nodes[2].Close()
+	m.recheck(t)
+	if got := m.exchange(t); got != union {
+		t.Errorf("all are dead: got %s, want %s", got, union)
+	}
+}
+
+// A slow node is waited for, because some CLs ask once and never again; a hung one for 900 ms.
+func TestCapabilitiesOfASlowNode(t *testing.T) {
+	t.Parallel()
+	nodes := three(t)
+	can(nodes[0], "engine_newPayloadV1")
+	can(nodes[1], "engine_newPayloadV2")
+	can(nodes[2], "engine_newPayloadV3")
+	nodes[1].Script(enginetest.Rule{Method: "engine_exchangeCapabilities", Error: &enginetest.RPCError{Code: -32601, Message: "what?"}})
+	release := nodes[2].Script(enginetest.Rule{Method: "engine_exchangeCapabilities", Hang: true})
+	m := start(t, fakes(nodes...), nil)
+	if got := m.exchange(t); got != "newPayloadV1" {
+		t.Errorf("n3 hangs: got %s", got)
+	}
+	answered := make(chan string, 1)
+	go func() { answered <- m.exchange(t) }()
+	nodes[0].WaitEnded("engine_exchangeCapabilities", 2)
+	nodes[2].Wait("engine_exchangeCapabilities", 2)
+	release()
+	if got := <-answered; got != "newPayloadV1 newPayloadV3" {
+		t.Errorf("n3 is slow: got %s", got)
+	}
+	for _, n := range nodes {
+		n.Script(enginetest.Rule{Method: "engine_exchangeCapabilities", Error: &enginetest.RPCError{Code: -32601, Message: "what?"}})
+	}
+	if got := m.exchange(t); got != "newPayloadV1 newPayloadV3" {
+		t.Errorf("nobody has the method any more: got %s", got)
+	}
+}
+
+// The entries of all nodes that can be reached, in configuration order, in one flat array. The CL puts the first into
+// its graffiti.
+func TestClientVersions(t *testing.T) {
+	t.Parallel()
+	var nodes []*enginetest.Node
+	for _, code := range []string{"NM", "GE", "EJ", "BU", "RH"} {
+		nodes = append(nodes, enginetest.New(t, enginetest.Client{Code: code, Name: strings.ToLower(code), Version: "1", Commit: "0x00000000"}))
+	}
+	nodes[2].Script(enginetest.Rule{Method: "engine_getClientVersion", Error: &enginetest.RPCError{Code: -32601, Message: "what?"}})
+	// A multiplexer behind us.
+	nodes[4].Script(enginetest.Rule{Method: "engine_getClientVersion", Result: `[{"code":"EG"}, {"code":"TE","x":1}]`})
+	configured := fakes(nodes...)
+	configured[1].doNotUse = true
+	m := start(t, configured, nil)
+	nodes[3].Close()
+
+	entry := func(code string) string {
+		return `{"code":"` + code + `","commit":"0x00000000","name":"` + strings.ToLower(code) + `","version":"1"}`
+	}
+	want := "[" + entry("NM") + "," + entry("GE") + `,{"code":"EG"},{"code":"TE","x":1}]`
+	ours := map[string]string{"code": "LH", "name": "Lighthouse", "version": "8", "commit": "0x01020304"}
+	if got := m.call(t, "engine_getClientVersionV1", ours); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for _, n := range nodes {
+		n.Script(enginetest.Rule{Method: "engine_getClientVersion", Error: &enginetest.RPCError{Code: -32601, Message: "what?"}})
+	}
+	if got := m.call(t, "engine_getClientVersionV1", ours); got != "error -32601: what?" {
+		t.Errorf("nobody has the method: got %s", got)
+	}
+}
