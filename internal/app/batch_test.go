@@ -75,6 +75,7 @@ func TestBatchIsConcurrent(t *testing.T) {
 	go func() {
 		answered <- m.say(t, `[{"jsonrpc":"2.0","id":1,"method":"eth_slow"},{"jsonrpc":"2.0","id":2,"method":"net_version"}]`)
 	}()
+	n.Wait("eth_slow", 1)
 	n.WaitEnded("net_version", 1)
 	release()
 	if got, want := <-answered, `[{"jsonrpc":"2.0","id":1,"result":"slow"},{"jsonrpc":"2.0","id":2,"result":"1"}]`; got != want {

@@ -123,24 +123,30 @@ func (n *Node) post(ctx context.Context, body []byte) ([]byte, int, error) {
 
 var errTooLarge = errors.New("answer is larger than 256 MiB")
 
+// readAnswer reads the whole answer. Its errors but errTooLarge and errNotGzip are the connection's.
 func readAnswer(resp *http.Response) ([]byte, error) {
-	r := io.Reader(resp.Body)
-	size := min(resp.ContentLength, maxAnswer)
-	if resp.Header.Get("Content-Encoding") == "gzip" { // some send it unasked
-		unzipped, err := gzip.NewReader(r)
-		if err != nil {
-			return nil, errNotGzip
-		}
-		r, size = unzipped, -1
+	answer, err := readBounded(resp.Body, resp.ContentLength)
+	if err != nil || resp.Header.Get("Content-Encoding") != "gzip" {
+		return answer, err
 	}
+	unzipped, err := gzip.NewReader(bytes.NewReader(answer)) // some send it unasked
+	if err != nil {
+		return nil, errNotGzip
+	}
+	answer, err = readBounded(unzipped, -1)
+	if err != nil && err != errTooLarge {
+		return nil, errNotGzip
+	}
+	return answer, err
+}
+
+// readBounded reads to the end, or to the bound of an answer. size is what is known of it, or -1.
+func readBounded(r io.Reader, size int64) ([]byte, error) {
 	var b bytes.Buffer
-	if size > 0 {
+	if size = min(size, maxAnswer); size > 0 {
 		b.Grow(int(size) + bytes.MinRead)
 	}
 	if _, err := b.ReadFrom(io.LimitReader(r, maxAnswer+1)); err != nil {
-		if errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) {
-			return nil, errNotGzip
-		}
 		return nil, err
 	}
 	if b.Len() > maxAnswer {

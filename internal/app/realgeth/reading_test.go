@@ -88,16 +88,89 @@ func variants(j judged) []variant {
 // mark stands in every call of this test.
 const mark = `"mark":true`
 
-// judgedMembers gives both nodes three blocks and returns the judged members in calls that fit them, and the head.
-func judgedMembers(t *testing.T, nodes []*geth.Node) (list []judged, head common.Hash) {
-	call := dial(t, nodes[0].AuthURL(), nodeSecret)
-	producer, err := geth.NewProducer(t.Context(), osaka().Config, call)
+// judgedMembers gives both nodes three blocks, and returns the judged members in calls that fit these, and the head.
+func judgedMembers(t *testing.T, nodes []*geth.Node) ([]judged, common.Hash) {
+	t.Helper()
+	producer, err := geth.NewProducer(t.Context(), osaka().Config, dial(t, nodes[0].AuthURL(), nodeSecret))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var blocks []geth.Payload
-	for nonce := range uint64(3) {
-		tx := geth.Transfer(nonce)
-		...
+	other := dial(t, nodes[1].AuthURL(), nodeSecret)
+	var old geth.Payload
+	for range 3 {
+		old = producer.Head
+		payload, err := producer.Produce(t.Context(), geth.Order{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := payload.Import(t.Context(), other, common.Hash{}, common.Hash{}); err != nil {
+			t.Fatal(err)
+		}
 	}
+	head := producer.Head
+	next, err := producer.Build(t.Context(), geth.Order{})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	zero, one := quoted(common.Hash{}), quoted(common.Hash{1})
+	state := fmt.Sprintf(`{"headBlockHash":%s,"safeBlockHash":%s,"finalizedBlockHash":%s}`, quoted(head.Hash), zero, zero)
+	forkchoice := func(state, attributes string) string {
+		return fmt.Sprintf(`{%s,"jsonrpc":"2.0","id":1,"method":"engine_forkchoiceUpdatedV3","params":[%s,%s]}`, mark, state, attributes)
+	}
+	inState := func(name, first, second string) judged {
+		return judged{name, first, second, func(members string) string { return forkchoice(replace(t, state, name, members), "null") }, false}
+	}
+	attributes := fmt.Sprintf(`{"timestamp":"0xffff","prevRandao":%s,"suggestedFeeRecipient":%s,"withdrawals":[],"parentBeaconBlockRoot":%s}`,
+		zero, quoted(common.Address{}), zero)
+	inAttributes := func(name, first, second string) judged {
+		return judged{name, first, second, func(members string) string { return forkchoice(state, replace(t, attributes, name, members)) }, false}
+	}
+	inEnvelope := func(name, first, second, others string) judged {
+		return judged{name, first, second, func(members string) string { return `{` + mark + `,` + others + `,` + members + `}` }, true}
+	}
+	list := []judged{
+		inEnvelope("jsonrpc", `"2.0"`, `"1.0"`, `"id":1,"method":"eth_blockNumber"`),
+		inEnvelope("id", `1`, `2`, `"jsonrpc":"2.0","method":"eth_blockNumber"`),
+		inEnvelope("method", `"eth_blockNumber"`, `"eth_accounts"`, `"jsonrpc":"2.0","id":1`),
+		inEnvelope("params", `["0x1",false]`, `["0x2",false]`, `"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber"`),
+		inState("headBlockHash", quoted(head.Hash), quoted(old.Hash)),
+		inState("safeBlockHash", zero, one),
+		inState("finalizedBlockHash", zero, one),
+		inAttributes("timestamp", `"0xffff"`, `"0xfffe"`),
+		inAttributes("prevRandao", zero, one),
+		inAttributes("suggestedFeeRecipient", quoted(common.Address{}), quoted(common.Address{1})),
+		inAttributes("withdrawals", `[]`, `[{"index":"0x0","validatorIndex":"0x0","address":`+quoted(common.Address{1})+`,"amount":"0x1"}]`),
+		inAttributes("parentBeaconBlockRoot", zero, one),
+	}
+	more, err := json.Marshal(next.Params[1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"blockHash", "parentHash", "blockNumber", "timestamp"} {
+		body := func(members string) string {
+			return fmt.Sprintf(`{%s,"jsonrpc":"2.0","id":1,"method":%q,"params":[%s,%s}`, mark, next.Method, replace(t, string(next.Params[0]), name, members), more[1:])
+		}
+		right := member(t, next, name)
+		wrong := flip(right)
+		list = append(list, judged{name, string(right), string(wrong), body, false}, judged{name, string(wrong), string(right), body, false})
+	}
+	return list, head.Hash
+}
+
+func quoted(value fmt.Stringer) string { return `"` + value.String() + `"` }
+
+// replace returns an object with other members instead of one.
+func replace(t *testing.T, object, name, members string) string {
+	t.Helper()
+	var rest map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(object), &rest); err != nil {
+		t.Fatal(err)
+	}
+	delete(rest, name)
+	text, err := json.Marshal(rest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return `{` + members + `,` + string(text[1:])
 }

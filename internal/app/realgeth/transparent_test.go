@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -330,6 +332,27 @@ func wantSameEnvelopes(t *testing.T, tw *twins) {
 		if !reflect.DeepEqual(direct, through) {
 			t.Errorf("%s\ndirectly: %s\nthrough:  %s", body, direct, through)
 		}
+	}
+}
+
+// A large batch doesn't fall upon a node all at once.
+func TestLargeBatch(t *testing.T) {
+	node := enginetest.Proxy(t, geths(t, osaka(), 1)[0].AuthURL(), nodeSecret[:])
+	m := start(t, []string{node.URL}, nil)
+	call := `{"jsonrpc":"2.0","id":1,"method":"eth_accounts"}`
+	post(t, m.CL, `[`+strings.Repeat(call+`,`, 999)+call+`]`)
+	change := make(map[int64]int) // of the number of calls at the node, by event
+	for _, call := range node.WaitEnded("eth_accounts", 1000) {
+		change[call.Arrived]++
+		change[call.Ended]--
+	}
+	now, most := 0, 0
+	for _, event := range slices.Sorted(maps.Keys(change)) {
+		now += change[event]
+		most = max(most, now)
+	}
+	if most > 64 {
+		t.Errorf("%d calls at once, want at most 64", most)
 	}
 }
 
