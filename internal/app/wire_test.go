@@ -146,7 +146,7 @@ func TestAnswersOnTheWire(t *testing.T) {
 		{"two resets", enginetest.Rule{Fault: enginetest.Reset}, false, "connection broke twice"},
 		{"two hang-ups", enginetest.Rule{Fault: enginetest.Hangup}, false, "connection broke twice"},
 		{"half of it, twice", enginetest.Rule{Fault: enginetest.Truncated}, false, "connection broke twice"},
-		{"half of a gzip", enginetest.Rule{Reply: &enginetest.Reply{Header: gzipped, Body: zipped(valid)[:40]}}, false, "connection broke twice"},
+		{"half of a gzip", enginetest.Rule{Reply: &enginetest.Reply{Header: gzipped, Body: zipped(valid)[:40]}}, false, ""},
 		{"401", enginetest.Rule{Reply: &enginetest.Reply{Status: 401, Body: valid}}, false, "it refuses our token (HTTP 401)"},
 		{"403", enginetest.Rule{Reply: &enginetest.Reply{Status: 403, Body: valid}}, false, "it refuses our token (HTTP 403)"},
 
