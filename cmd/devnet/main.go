@@ -76,74 +76,93 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 	return o, nil
 }
 
-// demonstrate runs the whole until ctx ends, a key ends it, or the blocks that were asked for are there.
-func demonstrate(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) (err error) {
-	ctx, quit := context.WithCancel(ctx)
-	defer quit()
+// demonstrate runs the whole until ctx or a key ends it, or the blocks that were asked for are there.
+func demonstrate(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) error {
 	screen := newScreen(stdout)
-	net, err := startNetwork(ctx, o, screen)
+	net, err := newNetwork(o, screen)
 	if err != nil {
-		if ctx.Err() != nil { // that is why
-			return nil
-		}
 		return err
 	}
-	defer func() { err = errors.Join(err, net.stop()) }()
-	keys, release, err := screen.keys(stdin)
+	banner(screen, net)
+	story := newStory(net, screen)
+	err = net.start(ctx)
+	if err == nil {
+		err = play(ctx, o, net, story, stdin)
+	}
+	if ctx.Err() != nil {
+		err = nil // what failed did so because the end has come
+	}
+	if err := errors.Join(err, net.stop()); err != nil {
+		return err
+	}
+	story.end()
+	if story.enough(o.blocks) && story.missed+story.failed > 0 {
+		return errors.New("a block was missed or a call failed")
+	}
+	return nil
+}
+
+// play makes blocks and takes keys.
+func play(ctx context.Context, o options, net *network, story *story, stdin io.Reader) (err error) {
+	ctx, quit := context.WithCancel(ctx)
+	defer quit()
+	keys, release, err := story.screen.keys(ctx, stdin)
 	if err != nil {
 		return err
 	}
 	defer release()
-	banner(screen, net, o)
-
-	operator := startOperator(ctx, net, screen, o.chaos, keys, quit)
-	defer operator.wait()
-	defer quit()
 	client, err := newConsensusClient(ctx, net)
 	if err != nil {
 		return err
 	}
-	story := newStory(net, screen)
-	for slots := time.NewTicker(o.period); ; {
-		slot := client.slot(ctx)
-		if ctx.Err() != nil {
-			break
+	operator := startOperator(ctx, net, story.screen, o.chaos, keys, quit)
+	defer func() {
+		quit()
+		err = errors.Join(err, operator.wait())
+	}()
+	ticker := time.NewTicker(o.period)
+	defer ticker.Stop()
+	for {
+		if slot := client.slot(ctx); ctx.Err() == nil {
+			operator.hear(story.tell(ctx, slot))
 		}
-		operator.told(story.tell(ctx, slot))
-		if o.blocks > 0 && story.produced+story.missed >= o.blocks {
-			break
+		if story.enough(o.blocks) {
+			return nil
 		}
 		select {
-		case <-slots.C:
+		case <-ticker.C:
 		case <-ctx.Done():
+			return nil
 		}
 	}
-	return story.end(o.blocks > 0 && ctx.Err() == nil)
 }
 
 // banner says what runs, and how to break it.
-func banner(s *screen, net *network, o options) {
-	s.line("")
-	s.line(s.paint(bold, "Three geth nodes, ExecutionBackup before them. Each block is put to all of them, and their votes decide."))
-	s.line("")
-	s.line("  ExecutionBackup  %s    see there /nodes /blocks /metrics", net.url)
+func banner(s *screen, net *network) {
+	kept := "kept at the end"
+	if net.remove {
+		kept = "removed at the end"
+	}
+	s.write(
+		"",
+		s.paint(bold, "Three geth nodes, ExecutionBackup before them. Each block is put to all of them, and their votes decide."),
+		"",
+		"  ExecutionBackup  "+net.url+"    look there at /nodes /blocks /metrics",
+	)
 	for _, n := range net.nodes {
 		s.line("  %-15s  %s", n.name, n.gate.url())
 	}
-	kept := "removed at the end"
-	if o.data != "" {
-		kept = "kept"
-	}
-	s.line("  data and log     %s    %s", net.dir, kept)
-	s.line("")
+	s.write("  data and log     "+net.dir+"    "+kept, "")
 	help(s)
 }
 
 // help tells the keys.
 func help(s *screen) {
-	s.line("  keys   1 2 3   stop geth-1, geth-2, geth-3 as kill -9 would; again: start it")
-	s.line("         q w e   hang it: it takes calls in and doesn't answer; again: resume")
-	s.line("         a s d   let it lie, INVALID for VALID; again: be honest")
-	s.line("         c       clear objections      ?  these keys      x  end")
-	s.line("")
+	s.write(
+		"  keys   1 2 3   kill geth-1, geth-2, geth-3 as kill -9 does; again: start it",
+		"         q w e   hang it: it takes calls in and doesn't answer; again: resume",
+		"         a s d   make it lie: INVALID for VALID; again: make it honest",
+		"         c       clear objections      ?  these keys      x  end",
+		"",
+	)
 }

@@ -43,26 +43,22 @@ type network struct {
 	token   string   // of the administrator
 	url     string   // of ExecutionBackup
 
-	log     *os.File
+	app     *app.App
 	stopApp func() error
+	log     *os.File
 }
 
-// startNetwork starts everything. Taken ports are found first.
-func startNetwork(ctx context.Context, o options, s *screen) (_ *network, err error) {
-	net := &network{stopApp: func() error { return nil }}
-	net.step = max(1, uint64(o.period.Round(time.Second)/time.Second)) // no block may be as old as its parent
-	net.genesis = newGenesis(net.step)
+// newNetwork takes the ports and makes what start starts.
+func newNetwork(o options, s *screen) (_ *network, err error) {
+	step := max(1, uint64(o.period.Round(time.Second)/time.Second)) // no block may be as old as its parent
+	net := &network{genesis: newGenesis(step), step: step, stopApp: func() error { return nil }}
 	defer func() {
 		if err != nil {
-			net.stop()
+			err = errors.Join(err, net.stop())
 		}
 	}()
 	if err := net.makeDir(o.data); err != nil {
-		return nil, err
-	}
-	settings := map[string][]string{
-		"port": {strconv.Itoa(o.port)}, "jwt-secret": {"cl.jwt"}, "admin-token-file": {"admin.token"},
-		"evidence-dir": {filepath.Join(net.dir, "evidence")},
+		return nil, fmt.Errorf("--data: %w", err)
 	}
 	if net.secret, err = net.newSecret("cl.jwt"); err != nil {
 		return nil, err
@@ -73,43 +69,72 @@ func startNetwork(ctx context.Context, o options, s *screen) (_ *network, err er
 	}
 	net.token = hex.EncodeToString(token[:])
 	for i, name := range nodeNames {
-		n := &node{name: name, config: geth.Config{Genesis: net.genesis, DataDir: filepath.Join(net.dir, name)}}
 		port := 0
 		if o.port != 0 {
 			port = o.port + 1 + i
 		}
-		if n.gate, err = newGate(port); err != nil {
-			return nil, fmt.Errorf("%w (choose other ports with --port)", err)
-		}
-		net.nodes = append(net.nodes, n)
-		if n.config.Secret, err = net.newSecret(name + ".jwt"); err != nil {
+		if err := net.addNode(name, port); err != nil {
 			return nil, err
 		}
-		settings["nodes"] = append(settings["nodes"], n.gate.url()+"#jwt-secret="+name+".jwt#name="+name)
 	}
-	// As on a command line. Only files of ours are named, so they are looked for here.
-	c, err := config.Load(config.Inputs{Flags: settings, ReadFile: net.readFile})
+	return net, net.newApp(o.port, s)
+}
+
+// addNode makes a node with a secret and a directory of its own.
+func (net *network) addNode(name string, port int) error {
+	secret, err := net.newSecret(name + ".jwt")
 	if err != nil {
-		return nil, err
+		return err
+	}
+	gate, err := newGate(port)
+	if err != nil {
+		return fmt.Errorf("%w (choose other ports with --port)", err)
+	}
+	net.nodes = append(net.nodes, &node{name: name, gate: gate, config: geth.Config{
+		Genesis: net.genesis, DataDir: filepath.Join(net.dir, name), Secret: secret,
+	}})
+	return nil
+}
+
+// newApp makes an ExecutionBackup out of flags, as on a command line. It logs everything to a file and the essence to the screen.
+func (net *network) newApp(port int, s *screen) error {
+	flags := map[string][]string{
+		"port": {strconv.Itoa(port)}, "jwt-secret": {"cl.jwt"}, "admin-token-file": {"admin.token"},
+		"evidence-dir": {filepath.Join(net.dir, "evidence")},
+	}
+	for _, n := range net.nodes {
+		flags["nodes"] = append(flags["nodes"], n.gate.url()+"#jwt-secret="+n.name+".jwt#name="+n.name)
+	}
+	readFile := func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(net.dir, name)) }
+	c, err := config.Load(config.Inputs{Flags: flags, ReadFile: readFile})
+	if err != nil {
+		return err
 	}
 	if net.log, err = os.Create(filepath.Join(net.dir, "executionbackup.log")); err != nil {
-		return nil, err
+		return err
 	}
 	everything := slog.NewTextHandler(net.log, &slog.HandlerOptions{Level: slog.LevelDebug})
-	a, err := app.New(c, slog.New(slog.NewMultiHandler(everything, &logHandler{screen: s})))
-	if err != nil {
-		return nil, fmt.Errorf("%w (choose other ports with --port)", err)
+	if net.app, err = app.New(c, slog.New(slog.NewMultiHandler(everything, &logHandler{screen: s}))); err != nil {
+		return fmt.Errorf("%w (choose other ports with --port)", err)
 	}
-	net.url = "http://" + a.Addr().String()
+	net.url = "http://" + net.app.Addr().String()
+	return nil
+}
+
+// start starts the nodes and ExecutionBackup, and returns when that knows how they are.
+func (net *network) start(ctx context.Context) error {
 	if err := net.startNodes(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	// Not ctx: what still runs when that ends is to be taken down in order.
+	// Not ctx: when that ends, there is an order in which things stop.
 	running, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- a.Run(running) }()
-	net.stopApp = func() error { cancel(); return <-ended }
-	return net, net.rest(ctx, http.MethodGet, "/recheck", nil) // until all nodes have been probed
+	go func() { ended <- net.app.Run(running) }()
+	net.stopApp = func() error {
+		cancel()
+		return <-ended
+	}
+	return net.rest(ctx, http.MethodGet, "/recheck", nil)
 }
 
 // newGenesis begins a chain now. It is on Osaka, and comes to Amsterdam by itself.
@@ -130,25 +155,22 @@ func (net *network) makeDir(data string) (err error) {
 		return err
 	}
 	if net.dir, err = filepath.Abs(data); err != nil {
-		return fmt.Errorf("--data: %w", err)
+		return err
 	}
 	if err := os.MkdirAll(net.dir, 0o700); err != nil {
-		return fmt.Errorf("--data: %w", err)
+		return err
 	}
-	if entries, err := os.ReadDir(net.dir); err != nil || len(entries) > 0 {
-		return errors.Join(err, fmt.Errorf("--data: %s is not empty", net.dir))
+	entries, err := os.ReadDir(net.dir)
+	if err == nil && len(entries) > 0 {
+		return fmt.Errorf("%s is not empty", net.dir)
 	}
-	return nil
+	return err
 }
 
 // newSecret makes a secret and writes it to a file.
 func (net *network) newSecret(file string) (secret [32]byte, err error) {
 	rand.Read(secret[:])
 	return secret, os.WriteFile(filepath.Join(net.dir, file), []byte(hex.EncodeToString(secret[:])+"\n"), 0o600)
-}
-
-func (net *network) readFile(name string) ([]byte, error) {
-	return os.ReadFile(filepath.Join(net.dir, name))
 }
 
 // startNodes starts the nodes on a chain of one block. A geth that is killed goes back to the last state on its disk, and

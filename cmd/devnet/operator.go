@@ -2,103 +2,152 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
-	"sync"
+	"strings"
 )
 
-// operator breaks the nodes and mends them: as the keys say, and with --chaos by a plan of its own.
+// operator breaks nodes and mends them, as the keys say or by a plan. All that it does, one goroutine does.
 type operator struct {
-	net     *network
-	screen  *screen
-	quit    func()
-	slots   chan int
-	running sync.WaitGroup
+	net    *network
+	screen *screen
+	quit   func()
+	chaos  *chaos // nil where there is no plan
+
+	slots chan bool
+	done  chan struct{}
+	errs  []error // of nodes that could not be broken or mended
 }
 
-// startOperator works until ctx ends; wait for it then.
-func startOperator(ctx context.Context, net *network, s *screen, chaos bool, keys <-chan byte, quit func()) *operator {
-	o := &operator{net: net, screen: s, quit: quit, slots: make(chan int, 1)}
-	o.running.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case key := <-keys:
-				o.press(ctx, key)
-			case slot := <-o.slots:
-				if chaos {
-					o.press(ctx, plan(slot))
-				}
-			}
-		}
-	})
+// startOperator starts the operator, who works until ctx ends.
+func startOperator(ctx context.Context, net *network, screen *screen, planned bool, keys <-chan byte, quit func()) *operator {
+	o := &operator{net: net, screen: screen, quit: quit, slots: make(chan bool), done: make(chan struct{})}
+	if planned {
+		o.chaos = new(chaos)
+	}
+	go func() {
+		defer close(o.done)
+		o.work(ctx, keys)
+	}()
 	return o
 }
 
-func (o *operator) wait() { o.running.Wait() }
+// wait waits until the operator has ended, and says what could not be done.
+func (o *operator) wait() error {
+	<-o.done
+	return errors.Join(o.errs...)
+}
 
-// told hears of every slot that is over, unless it is busy.
-func (o *operator) told(slots int) {
+// hear tells the operator that a slot is over, and whether all is well. While it is busy it doesn't listen.
+func (o *operator) hear(well bool) {
 	select {
-	case o.slots <- slots:
+	case o.slots <- well:
 	default:
 	}
 }
 
-// chaos is what --chaos presses after which slots. Then it begins again with the next node in each one's place.
-var chaos = map[int]byte{3: '1', 6: '1', 9: 'w', 12: 'w', 15: 'd', 17: 'd', 20: '2', 22: '3', 25: '2', 28: '3'}
-
-const chaosRound = 30
-
-// plan returns the key for a slot, or 0.
-func plan(slot int) byte {
-	key := chaos[slot%chaosRound]
-	for _, row := range rows {
-		for i := range row {
-			if row[i] == key {
-				return row[(i+slot/chaosRound)%len(row)]
+func (o *operator) work(ctx context.Context, keys <-chan byte) {
+	for {
+		select {
+		case key := <-keys:
+			o.press(ctx, key)
+		case well := <-o.slots:
+			if o.chaos == nil {
+				continue
 			}
+			for _, key := range []byte(o.chaos.slot(well)) {
+				o.press(ctx, key)
+			}
+		case <-ctx.Done():
+			return
 		}
 	}
-	return 0
 }
 
-// rows are the keys of the nodes, one row for each way to break them.
-var rows = map[mode]string{stopped: "123", hangs: "qwe", lies: "asd"}
+// rows are the keys for each fault, one for each node.
+var rows = [...]string{stopped: "123", hangs: "qwe", lies: "asd"}
 
-// press does what a key stands for.
+const ctrlC = 3 // a raw terminal sends no signal
+
 func (o *operator) press(ctx context.Context, key byte) {
-	const ctrlC = 3
 	switch key {
-	case 'x', ctrlC:
-		o.quit()
+	case 'c':
+		o.screen.remark(bold, "> clear objections")
+		if err := o.net.rest(ctx, http.MethodPost, "/clear_objections", nil); err != nil {
+			o.failed(err)
+		}
 	case '?':
 		help(o.screen)
-	case 'c':
-		o.report("objections are cleared", o.net.rest(ctx, http.MethodPost, "/clear_objections", nil))
+	case 'x', ctrlC:
+		o.quit()
 	}
-	for broken, row := range rows {
-		for i := range row {
-			if row[i] == key {
-				o.toggle(o.net.nodes[i], broken)
-			}
+	for fault, row := range rows {
+		if i := strings.IndexByte(row, key); i >= 0 {
+			o.toggle(o.net.nodes[i], mode(fault))
 		}
 	}
 }
 
-// toggle breaks a node in a way, or mends it where it is broken so.
-func (o *operator) toggle(n *node, broken mode) {
-	to, what := broken, map[mode]string{stopped: "is killed", hangs: "hangs", lies: "lies: INVALID for VALID"}[broken]
-	if n.gate.now() == broken {
-		to, what = works, map[mode]string{stopped: "is started again", hangs: "resumes", lies: "is honest again"}[broken]
-	}
-	o.report(n.name+" "+what, n.switchTo(to))
-}
-
-func (o *operator) report(what string, err error) {
-	if err != nil {
-		o.screen.line("%s", o.screen.paint(red, "    "+what+": "+err.Error()))
+// toggle breaks a node in one way, or mends it where it is broken in that way.
+func (o *operator) toggle(n *node, fault mode) {
+	do := [...]string{stopped: "kill %s", hangs: "hang %s", lies: "make %s lie"}
+	undo := [...]string{stopped: "start %s", hangs: "resume %s", lies: "make %s honest"}
+	to, what := fault, do[fault]
+	switch n.gate.now() {
+	case fault:
+		to, what = works, undo[fault]
+	case stopped:
+		o.screen.remark(bold, "> "+n.name+" is stopped: start it first")
 		return
 	}
-	o.screen.line("%s", o.screen.paint(bold, "    "+what))
+	o.screen.remark(bold, "> "+fmt.Sprintf(what, n.name))
+	if err := n.switchTo(to); err != nil {
+		o.failed(err)
+	}
+}
+
+func (o *operator) failed(err error) {
+	o.errs = append(o.errs, err)
+	o.screen.remark(red, "> "+err.Error())
+}
+
+// faults are what --chaos does to the nodes, by the keys that do it: one dies, one hangs, one lies, two die. A lie is a short one,
+// because the dispute halts the chain.
+var faults = []struct {
+	keys  string
+	slots int // that it lasts at least
+}{{"1", 5}, {"w", 5}, {"d", 2}, {"23", 5}}
+
+// pause is how many slots there are at least between two faults.
+const pause = 5
+
+// chaos is the plan of --chaos: after each fault it waits until all is well again. Then comes the next, and in the end the first
+// again, for the next node.
+type chaos struct {
+	fault  int // how many are over
+	broken bool
+	slots  int // since the last change
+}
+
+// slot returns the keys to press after a slot, which went well or not.
+func (c *chaos) slot(well bool) string {
+	c.slots++
+	fault, round := faults[c.fault%len(faults)], c.fault/len(faults)
+	switch {
+	case c.broken && c.slots >= fault.slots:
+		c.fault++
+	case !c.broken && c.slots >= pause && well:
+	default:
+		return ""
+	}
+	c.broken, c.slots = !c.broken, 0
+	return strings.Map(func(key rune) rune {
+		for _, row := range rows {
+			if i := strings.IndexRune(row, key); i >= 0 {
+				return rune(row[(i+round)%len(row)])
+			}
+		}
+		return key
+	}, fault.keys)
 }

@@ -44,10 +44,33 @@ func isTerminal(stream any) bool {
 }
 
 // line writes one line.
-func (s *screen) line(format string, args ...any) {
+func (s *screen) line(format string, args ...any) { s.write(fmt.Sprintf(format, args...)) }
+
+// remark writes something between the lines of the blocks: words, which may be several each, on as many lines as they need.
+func (s *screen) remark(c colour, words ...string) {
+	var lines []string
+	line := "    " + words[0]
+	for _, word := range words[1:] {
+		if utf8.RuneCountInString(line+"  "+word) > columns {
+			lines = append(lines, s.paint(c, line))
+			line = "      " + word
+		} else {
+			line += "  " + word
+		}
+	}
+	s.write(append(lines, s.paint(c, line))...)
+}
+
+// columns is how wide the screen is.
+const columns = 120
+
+// write writes lines that belong together.
+func (s *screen) write(lines ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fmt.Fprintf(s.w, format+s.newline, args...)
+	for _, line := range lines {
+		fmt.Fprint(s.w, line, s.newline)
+	}
 }
 
 // paint gives a text a colour, where there are colours.
@@ -58,9 +81,9 @@ func (s *screen) paint(c colour, text string) string {
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
 }
 
-// keys returns what is typed. A terminal brings each key at once until release is called; other input brings what it has. The
-// channel is never closed, and whoever reads the input stays behind: there is no way to stop that.
-func (s *screen) keys(stdin io.Reader) (keys <-chan byte, release func(), err error) {
+// keys returns what is typed. A terminal brings each key at once until release is called; other input brings what it has. When
+// ctx ends, the goroutine that reads stays behind until the input brings something more: there is no way to stop it.
+func (s *screen) keys(ctx context.Context, stdin io.Reader) (keys <-chan byte, release func(), err error) {
 	typed := make(chan byte)
 	release = func() {}
 	if isTerminal(stdin) && isTerminal(s.w) {
@@ -76,11 +99,14 @@ func (s *screen) keys(stdin io.Reader) (keys <-chan byte, release func(), err er
 		}
 	}
 	go func() {
-		buffer := make([]byte, 16)
-		for {
+		for buffer := make([]byte, 16); ; {
 			n, err := stdin.Read(buffer)
 			for _, key := range buffer[:n] {
-				typed <- key
+				select {
+				case typed <- key:
+				case <-ctx.Done():
+					return
+				}
 			}
 			if err != nil {
 				return
@@ -110,16 +136,15 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	if r.Level < slog.LevelWarn && strings.HasPrefix(r.Message, "payload for a proposal") {
 		return nil // here every block is one
 	}
-	var b strings.Builder
-	b.WriteString(r.Message)
-	write := func(a slog.Attr) bool {
-		fmt.Fprintf(&b, "  %s=%s", a.Key, short(a.Value))
+	words := []string{"ExecutionBackup: " + r.Message}
+	add := func(a slog.Attr) bool {
+		words = append(words, a.Key+"="+short(a.Value))
 		return true
 	}
 	for _, a := range h.attrs {
-		write(a)
+		add(a)
 	}
-	r.Attrs(write)
+	r.Attrs(add)
 	shade := dim
 	switch {
 	case r.Level >= slog.LevelError:
@@ -127,7 +152,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	case r.Level >= slog.LevelWarn:
 		shade = yellow
 	}
-	h.screen.line("%s", h.screen.paint(shade, cut("    ExecutionBackup: "+b.String())))
+	h.screen.remark(shade, words...)
 	return nil
 }
 
@@ -151,14 +176,4 @@ func short(v slog.Value) string {
 func shortHash(hash common.Hash) string {
 	text := hash.Hex()
 	return text[:6] + "…" + text[len(text)-4:]
-}
-
-const columns = 120
-
-// cut makes a line fit.
-func cut(line string) string {
-	if utf8.RuneCountInString(line) <= columns {
-		return line
-	}
-	return string([]rune(line)[:columns-1]) + "…"
 }

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ethereum/go-ethereum/beacon/engine"
@@ -24,200 +22,199 @@ type record struct {
 	Number  uint64
 	Hash    common.Hash
 	Verdict string
-	Took    int64 // microseconds, as all times there
+	Took    int64 // microseconds
+	Dispute bool
 	Votes   []vote
 }
 
+// vote is what one node answered.
 type vote struct {
 	Node   string
-	Status string // "" where nothing has come yet
-	Took   int64
+	Status string // "" where nothing has come yet, something in words where it is no status
+	Took   int64  // microseconds
 }
-
-// said reports whether a node's answer was a status.
-func (v vote) said() bool { return slices.Contains(statuses, v.Status) }
 
 var statuses = []string{engine.VALID, engine.INVALID, engine.SYNCING, engine.ACCEPTED}
 
-// story tells what happens to the blocks, and counts.
+// given reports whether the node answered with a status.
+func (v vote) given() bool { return slices.Contains(statuses, v.Status) }
+
+// disputed reports whether a node objects to the block, in time or late.
+func (r record) disputed() bool {
+	return r.Dispute || slices.ContainsFunc(r.Votes, func(v vote) bool { return v.Status == engine.INVALID })
+}
+
+// story tells what becomes of the blocks, and counts.
 type story struct {
 	net    *network
 	screen *screen
-	method string               // of the last newPayload
-	halted bool                 // a dispute is under way
-	open   map[time.Time]record // not all nodes have answered; by the time of the call
+	told   map[time.Time]record // by the time of the call
+	last   record
+	halted bool // by a dispute
 
-	produced, missed, failed, waited int // blocks; slots without one; calls; slots of a dispute
-	slowest                          record
-	votes                            map[string]map[string]int // by node and status; "" = no answer
+	produced, missed int // blocks; slots without one, though there was no dispute
+	halts            int // slots without a block in a dispute
+	failed           int // calls
+	slowest          record
+	votes            map[string]int // by node and status
 }
 
 func newStory(net *network, screen *screen) *story {
-	s := &story{net: net, screen: screen, open: make(map[time.Time]record), votes: make(map[string]map[string]int)}
-	for _, name := range nodeNames {
-		s.votes[name] = make(map[string]int)
-	}
-	return s
+	return &story{net: net, screen: screen, told: make(map[time.Time]record), votes: make(map[string]int)}
 }
 
-// tell shows what became of a slot, and returns how many there have been.
-func (s *story) tell(ctx context.Context, slot slot) int {
+// tell tells about a slot, and reports whether all is well: a block that every node says VALID to.
+func (s *story) tell(ctx context.Context, now slot) bool {
 	var records []record
-	if err := s.net.rest(ctx, http.MethodGet, "/blocks", &records); err != nil && ctx.Err() == nil {
-		s.fail("GET /blocks: " + err.Error())
+	if err := s.net.rest(ctx, http.MethodGet, "/blocks", &records); err != nil {
+		s.fail(err)
 	}
-	s.tellLate(records)
-	if slot.sendErr != nil {
-		s.fail(slot.sendErr.Error())
-	}
-	r, found := last(records, slot.payload.Hash)
-	if found {
-		s.tellBlock(r, slot.txs)
-	}
-	var status *geth.StatusError
-	switch {
-	case slot.err == nil:
-		s.produced++
-		if s.halted {
-			s.screen.line("%s", s.screen.paint(green, "    the dispute is over: the chain goes on"))
-			s.halted = false
-		}
-		if r.Took > s.slowest.Took {
-			s.slowest = r
-		}
-	case errors.As(slot.err, &status) && status.Status.Status == engine.SYNCING && disputed(r, s.halted):
-		s.waited++
-		if !s.halted {
-			s.screen.line("%s", s.screen.paint(red, "    halted: the nodes disagree, so the consensus client must not act on the block (c clears objections)"))
-			s.halted = true
-		}
-	default:
-		s.missed++
-		s.fail("slot missed: " + slot.err.Error())
-	}
-	return s.produced + s.waited + s.missed
-}
-
-// fail shows a call that failed.
-func (s *story) fail(text string) {
-	s.failed++
-	s.screen.line("%s", s.screen.paint(red, cut("    "+text)))
-}
-
-// disputed reports whether a node objects to a payload, now or since before.
-func disputed(r record, halted bool) bool {
-	return halted || slices.ContainsFunc(r.Votes, func(v vote) bool { return v.Status == engine.INVALID })
-}
-
-// last returns the latest record of a block.
-func last(records []record, hash common.Hash) (record, bool) {
-	for _, r := range slices.Backward(records) {
-		if r.Hash == hash {
-			return r, true
-		}
-	}
-	return record{}, false
-}
-
-// tellBlock shows a block in one line: what the consensus client heard, and what each node said.
-func (s *story) tellBlock(r record, txs int) {
-	s.method = s.tellFork(r.Method)
-	var b strings.Builder
-	fmt.Fprintf(&b, "#%-4d %s %2d txs  %s %-8s", r.Number, shortHash(r.Hash), txs, s.verdict(r.Verdict), milliseconds(r.Took))
-	for _, v := range r.Votes {
-		fmt.Fprintf(&b, " │ %s %s", v.Node, s.answer(v))
-		switch {
-		case v.said():
-			s.votes[v.Node][v.Status]++
-		case v.Status == "":
-			s.open[r.Time] = r
-		default:
-			s.votes[v.Node][""]++
-		}
-	}
-	s.screen.line("%s", strings.TrimRight(b.String(), " "))
-}
-
-// tellFork says that a fork has brought another method.
-func (s *story) tellFork(method string) string {
-	if s.method != "" && s.method != method {
-		s.screen.line("%s", s.screen.paint(bold, "    a fork: from now on "+method))
-	}
-	return method
-}
-
-// tellLate shows the answers that came after their line.
-func (s *story) tellLate(records []record) {
+	s.lateVotes(records)
 	for _, r := range records {
-		before, waiting := s.open[r.Time]
-		if !waiting {
+		if _, old := s.told[r.Time]; !old {
+			s.block(r, now)
+		}
+	}
+	s.remember(records)
+	s.outcome(now)
+	return now.err == nil && !slices.ContainsFunc(s.last.Votes, func(v vote) bool { return v.Status != engine.VALID })
+}
+
+// lateVotes tells what has come to blocks that have been told.
+func (s *story) lateVotes(records []record) {
+	late := make(map[string][]string)
+	for _, r := range records {
+		before, old := s.told[r.Time]
+		if !old {
 			continue
 		}
-		missing := false
 		for i, v := range r.Votes {
-			if v.Status == "" {
-				missing = true
-				continue
-			}
-			if before.Votes[i].Status == "" {
-				s.votes[v.Node][v.Status]++
-				s.screen.line("%s", s.screen.paint(dim, cut(fmt.Sprintf("    late for #%d: %s %s, %s", r.Number, v.Node, v.Status, milliseconds(v.Took)))))
+			if before.Votes[i].Status == "" && v.Status != "" {
+				late[v.Node] = append(late[v.Node], fmt.Sprintf("#%d %s after %s", r.Number, v.Status, milliseconds(v.Took)))
 			}
 		}
-		s.open[r.Time] = r
-		if !missing {
-			delete(s.open, r.Time)
-		}
 	}
-}
-
-func (s *story) verdict(v string) string {
-	shade := yellow
-	switch v {
-	case engine.VALID:
-		shade = green
-	case engine.INVALID:
-		shade = red
-	}
-	return s.screen.paint(shade, fmt.Sprintf("%-8s", v))
-}
-
-// answer is a node's part of a line.
-func (s *story) answer(v vote) string {
-	switch {
-	case v.said() && v.Status == engine.VALID:
-		return fmt.Sprintf("%-8s%7s", v.Status, milliseconds(v.Took))
-	case v.said():
-		return s.screen.paint(yellow, fmt.Sprintf("%-8s", v.Status)) + fmt.Sprintf("%7s", milliseconds(v.Took))
-	case v.Status == "":
-		return s.screen.paint(dim, fmt.Sprintf("%-15s", "…"))
-	case v.Status == "dead":
-		return s.screen.paint(red, fmt.Sprintf("%-15s", "dead"))
-	}
-	return s.screen.paint(red, fmt.Sprintf("%-15s", "failed"))
-}
-
-func milliseconds(us int64) string {
-	if us < 10_000 {
-		return fmt.Sprintf("%.1f ms", float64(us)/1000)
-	}
-	return fmt.Sprintf("%d ms", us/1000)
-}
-
-// end sums up. Where blocks were counted, it is an error if one was missed or a call failed.
-func (s *story) end(counted bool) error {
-	s.screen.line("")
-	s.screen.line("%d blocks produced, %d missed, %d slots halted by a dispute, %d calls failed; slowest verdict %s (#%d)",
-		s.produced, s.missed, s.waited, s.failed, milliseconds(s.slowest.Took), s.slowest.Number)
 	for _, name := range nodeNames {
-		var parts []string
-		for _, status := range slices.Sorted(maps.Keys(s.votes[name])) {
-			parts = append(parts, fmt.Sprintf("%d %s", s.votes[name][status], cmp.Or(status, "without an answer")))
+		if len(late[name]) > 0 {
+			s.screen.remark(dim, append([]string{name + ", late:"}, late[name]...)...)
 		}
-		s.screen.line("  %s  %s", name, strings.Join(parts, ", "))
 	}
-	if counted && (s.missed > 0 || s.failed > 0) {
-		return fmt.Errorf("%d blocks were missed, %d calls failed", s.missed, s.failed)
+}
+
+// block writes the line of a newPayload.
+func (s *story) block(r record, now slot) {
+	if s.last.Method != "" && s.last.Method != r.Method {
+		s.screen.remark(bold, "a fork: from now on "+r.Method)
 	}
-	return nil
+	txs := fmt.Sprintf("%d txs", now.txs)
+	if now.txs == 1 {
+		txs = "1 tx"
+	}
+	line := fmt.Sprintf("#%-4d %s  %-5s  %s %7s", r.Number, shortHash(r.Hash), txs, s.status(r.Verdict), milliseconds(r.Took))
+	for _, v := range r.Votes {
+		line += fmt.Sprintf("   %s %s", v.Node, s.cell(v))
+	}
+	s.screen.write(line)
+	if r.Took > s.slowest.Took {
+		s.slowest = r
+	}
+}
+
+// cell is a node's vote with its time, or what it does instead of voting.
+func (s *story) cell(v vote) string {
+	if v.given() {
+		return fmt.Sprintf("%s %7s", s.status(v.Status), milliseconds(v.Took))
+	}
+	i := slices.Index(nodeNames[:], v.Node)
+	word := s.net.nodes[i].gate.now().String()
+	switch {
+	case word != "":
+	case v.Status == "":
+		word = "…"
+	case v.Status == "dead":
+		word = "not back yet"
+	default:
+		word = "no answer"
+	}
+	return s.screen.paint(dim, fmt.Sprintf("%-15s", word))
+}
+
+// status is a status in its width and colour.
+func (s *story) status(status string) string {
+	shade := map[string]colour{engine.VALID: green, engine.INVALID: red}[status]
+	return s.screen.paint(cmp.Or(shade, yellow), fmt.Sprintf("%-7s", status))
+}
+
+// remember keeps what has been told, as long as it is reported, and counts the votes that are new.
+func (s *story) remember(records []record) {
+	told := make(map[time.Time]record, len(records))
+	for _, r := range records {
+		told[r.Time] = r
+		before := s.told[r.Time]
+		for i, v := range r.Votes {
+			if v.given() && (before.Votes == nil || before.Votes[i].Status == "") {
+				s.votes[v.Node+v.Status]++
+			}
+		}
+		s.last = r
+	}
+	s.told = told
+}
+
+// outcome counts a slot, and tells where the chain halts and goes on.
+func (s *story) outcome(now slot) {
+	status, refused := errors.AsType[*geth.StatusError](now.err)
+	switch {
+	case now.err == nil:
+		s.produced++
+		if s.halted {
+			s.screen.remark(bold, "the dispute is over: the chain goes on")
+		}
+		s.halted = false
+	case refused && status.Status.Status == engine.SYNCING && s.last.disputed():
+		s.halts++
+		if !s.halted {
+			s.screen.remark(bold, "halted: dispute. Any of the nodes may be right, so the consensus client must not act on the block.",
+				"It asks again in every slot.")
+		}
+		s.halted = true
+	default:
+		s.missed++
+		s.screen.remark(red, "missed a block:", now.err.Error())
+	}
+	if now.err != nil && !refused {
+		s.failed++
+	}
+	if now.sendErr != nil {
+		s.fail(now.sendErr)
+	}
+}
+
+// fail counts and tells a call that has failed.
+func (s *story) fail(err error) {
+	s.failed++
+	s.screen.remark(red, "a call failed:", err.Error())
+}
+
+// enough reports whether a number of blocks, where it isn't 0, has been made or missed.
+func (s *story) enough(blocks int) bool { return blocks > 0 && s.produced+s.missed >= blocks }
+
+// end sums up.
+func (s *story) end() {
+	s.screen.write("")
+	s.screen.line("%d blocks, %d missed, %d failed calls; %d slots halted by a dispute; slowest verdict %s (#%d)",
+		s.produced, s.missed, s.failed, s.halts, milliseconds(s.slowest.Took), s.slowest.Number)
+	for _, name := range nodeNames {
+		line := "  " + name
+		for _, status := range statuses {
+			if n := s.votes[name+status]; n > 0 {
+				line += fmt.Sprintf("  %d %s", n, status)
+			}
+		}
+		s.screen.write(line)
+	}
+}
+
+func milliseconds(µs int64) string {
+	return fmt.Sprintf("%d ms", (µs+999)/1000)
 }

@@ -86,12 +86,8 @@ func TestTokens(t *testing.T) {
 		{"other claims than those signed", "Bearer " + strings.Replace(good, ".", "."+base64url([]byte(`{}`)), 1), false},
 	} {
 		for _, body := range []string{`{"jsonrpc":"2.0","id":1,"method":"eth_test"}`, `[{"jsonrpc":"2.0","id":1,"method":"eth_test"}]`, ``, `garbage`} {
-			var header []string
-			if test.authorization != "" {
-				header = []string{"Authorization", test.authorization}
-			}
 			before := called(nodes)
-			got := m.rest(t, "POST", "/", body, header...)
+			got := m.rest(t, "POST", "/", body, "Authorization", test.authorization)
 			if want := map[bool]int{true: 200, false: 401}[test.ok]; got.status != want {
 				t.Errorf("%s: got %+v, want HTTP %d", test.name, got, want)
 			}

@@ -171,7 +171,7 @@ type answer struct {
 	body   string
 }
 
-// rest makes a request to the REST API. header has names and values in turn.
+// rest makes a request to the REST API. header has names and values in turn; what is empty is not sent.
 func (m *multiplexer) rest(t testing.TB, method, path, body string, header ...string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, m.URL+path, strings.NewReader(body))
@@ -179,7 +179,9 @@ func (m *multiplexer) rest(t testing.TB, method, path, body string, header ...st
 		t.Fatal(err)
 	}
 	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
+		if header[i+1] != "" {
+			req.Header.Set(header[i], header[i+1])
+		}
 	}
 	resp, err := m.HTTP.Do(req)
 	if err != nil {

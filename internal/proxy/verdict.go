@@ -190,12 +190,12 @@ func (pl *poll) decide() {
 			p.catchUp.ring.follow(pl.block, pl.method.Name, pl.request.Arg(0))
 		}
 	}
+	if pl.record != nil { // before the CL has it, so that whoever asks then sees it
+		p.history.decide(pl.record, outcome(status), took, dispute)
+	}
 	pl.answer <- reply
 	p.metrics.decided(pl.method.Family, status, took)
 	p.log.Debug("verdict", "method", pl.method.Name, "block_hash", pl.block, "status", outcome(status), "duration", took)
-	if pl.record != nil {
-		p.history.decide(pl.record, outcome(status), took, dispute)
-	}
 	if dispute {
 		pl.reportDispute()
 	}

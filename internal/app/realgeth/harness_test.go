@@ -75,7 +75,14 @@ func start(t testing.TB, urls []string, changed flags) *multiplexer {
 		}
 	})
 	m := &multiplexer{CL: enginetest.NewCL(t, "http://"+a.Addr().String(), clSecret[:]), call: dial(t, "http://"+a.Addr().String(), clSecret)}
-	m.get(t, "/recheck", nil)
+	eventually(t, func() (bool, string) {
+		resp, err := m.HTTP.Get(m.URL + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK, "it is not ready: " + resp.Status
+	})
 	return m
 }
 

@@ -1,0 +1,198 @@
+package app_test
+
+import (
+	"errors"
+	"flag"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"executionbackup/internal/app"
+	"executionbackup/internal/config"
+	"executionbackup/internal/enginetest"
+)
+
+// Every test of this package starts and stops an ExecutionBackup. None may leave a goroutine behind.
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "8") // tests wait for nodes more than they compute
+	goleak.VerifyTestMain(m)
+}
+
+func TestTakenPort(t *testing.T) {
+	t.Parallel()
+	m := start(t, fakes(enginetest.New(t, enginetest.Client{})), nil)
+	c := *m.config
+	c.Port = m.app.Addr().(*net.TCPAddr).Port
+	_, err := app.New(&c, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if !errors.Is(err, syscall.EADDRINUSE) || !strings.HasPrefix(err.Error(), "listen on ") || !strings.Contains(err.Error(), m.app.Addr().String()) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Whoever waits for an answer when the drain begins gets it, over either protocol. Nobody else gets in.
+func TestDrainAnswers(t *testing.T) {
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			nodes := three(t)
+			m := start(t, fakes(nodes...), nil)
+			if protocol == "HTTP/2" {
+				transport := &http.Transport{Protocols: new(http.Protocols)}
+				transport.Protocols.SetUnencryptedHTTP2(true)
+				t.Cleanup(transport.CloseIdleConnections)
+				m.HTTP = &http.Client{Transport: transport}
+			}
+			var release []func()
+			for _, n := range nodes {
+				release = append(release, n.Script(enginetest.Rule{Method: "engine_newPayload", Hang: true}))
+			}
+			answered := make(chan enginetest.Status, 1)
+			go func() { answered <- m.newPayload(t, enginetest.Chain(4, 1, nil)[0]) }()
+			for _, n := range nodes {
+				n.Wait("engine_newPayload", 1)
+			}
+			stopped := make(chan struct{})
+			go func() { m.stop(); close(stopped) }()
+			until(t, "new connections are refused", func() bool {
+				conn, err := net.Dial("tcp", m.app.Addr().String())
+				if err == nil {
+					conn.Close()
+				}
+				return errors.Is(err, syscall.ECONNREFUSED)
+			})
+			for _, done := range release {
+				done()
+			}
+			if got := <-answered; got.Status != "VALID" {
+				t.Errorf("got %+v", got)
+			}
+			<-stopped
+			m.log.wait(t, "msg=stopped")
+			if lines := m.log.lines("cut off"); len(lines) > 0 {
+				t.Errorf("logged: %s", lines)
+			}
+		})
+	}
+}
+
+// A node that still works on a call which the CL has its answer to is waited for.
+func TestDrainWaitsForStragglers(t *testing.T) {
+	t.Parallel()
+	nodes := three(t)
+	m := start(t, fakes(nodes...), func(c *config.Config) { c.Grace = 50 * time.Millisecond })
+	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Delay: 500 * time.Millisecond})
+	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
+	if calls := nodes[2].CallsOf("engine_newPayload"); len(calls) != 1 || calls[0].Ended > 0 {
+		t.Fatalf("n3 is no straggler: %+v", calls)
+	}
+	m.stop()
+	if c := nodes[2].WaitEnded("engine_newPayload", 1)[0]; c.Gone {
+		t.Error("n3's call was given up")
+	}
+}
+
+// Reload adds and removes nodes. Those that are unchanged keep their health, their qualification and their word.
+func TestReloadOfNodes(t *testing.T) {
+	t.Parallel()
+	nodes := append(three(t), three(t)...)
+	configured := fakes(nodes...)
+	m := start(t, configured[:4], nil)
+	chain := enginetest.Chain(4, 5, nil)
+	m.hears(t, "VALID", "engine_newPayload", chain[0])
+	nodes[1].Script(enginetest.Rule{Method: "engine_", BlockHash: chain[1].Hash(), Status: "INVALID", Times: 1})
+	m.hears(t, "SYNCING", "engine_newPayload", chain[1])
+	m.must(t, "/drain_nodes", "n3")
+	before := m.node(t, "n2")
+
+	// n1 is gone, n2 and n3 stay, n4 gets another timeout, n5 and n6 are new.
+	configured[3].timeout = time.Second
+	c := *m.config
+	c.Nodes = configuration(t, configured[1:]).Nodes
+	m.app.Reload(&c)
+	if got := m.names(t); got != "n2 n3 n4 n5 n6" {
+		t.Errorf("there are %s", got)
+	}
+	after := m.node(t, "n2")
+	before.Primary, after.Primary = false, false
+	if after != before || !after.Qualified || after.Objections != 1 || after.State != "alive" {
+		t.Errorf("n2 was %+v, is %+v", before, after)
+	}
+	if !m.node(t, "n3").Drained {
+		t.Error("n3 isn't drained any more")
+	}
+	if m.node(t, "n4").Qualified {
+		t.Error("n4 is another node now, and qualified")
+	}
+	m.recheck(t)
+	m.hears(t, "SYNCING", "engine_newPayload", chain[2])
+	for i, want := range []int{2, 3, 3, 3, 1, 1} {
+		if got := len(nodes[i].Wait("engine_newPayload", want)); got != want {
+			t.Errorf("n%d got %d newPayloads, want %d", i+1, got, want)
+		}
+	}
+	m.log.wait(t, "node removed", "node=n1")
+	m.log.wait(t, "node added", "node=n5")
+}
+
+// Reload changes rules, secrets and namespaces in place, and no call under way is dropped.
+func TestReloadOfSettings(t *testing.T) {
+	t.Parallel()
+	nodes := three(t)
+	m := start(t, fakes(nodes...), nil)
+	chain := enginetest.Chain(4, 4, nil)
+	var release []func()
+	for _, n := range nodes {
+		release = append(release, n.Script(enginetest.Rule{Method: "engine_newPayload", Hang: true}))
+	}
+	answered := make(chan enginetest.Status, 1)
+	go func() { answered <- m.newPayload(t, chain[0]) }()
+	for _, n := range nodes {
+		n.Wait("engine_newPayload", 1)
+	}
+
+	c := *m.config
+	c.Nodes = c.Nodes[1:]
+	c.Rules.MinValid = 3
+	c.JWTSecret = secret(t, strings.Repeat("ab", 32))
+	c.AllowNamespaces = []string{"debug"}
+	c.OpenAdmin = false
+	m.app.Reload(&c)
+	for _, done := range release {
+		done()
+	}
+	if got := <-answered; got.Status != "VALID" {
+		t.Errorf("the call under way: got %+v", got)
+	}
+	if _, err := m.NewPayload(t.Context(), chain[1]); err == nil || !strings.Contains(err.Error(), "http status 401") {
+		t.Errorf("a token of the old secret: got %v", err)
+	}
+	m.Secret = []byte(strings.Repeat("\xab", 32))
+	m.hears(t, "SYNCING", "engine_newPayload", chain[1]) // two of at least three
+	if got := m.call(t, "debug_x"); !strings.HasPrefix(got, "error -32601: the method debug_x does not exist") || len(nodes[1].CallsOf("debug_x"))+len(nodes[2].CallsOf("debug_x")) != 1 {
+		t.Errorf("debug_x: got %s", got)
+	}
+	if got := m.change(t, "/drain_nodes", "n2"); got.status != http.StatusForbidden {
+		t.Errorf("got %+v", got)
+	}
+
+	next := c
+	next.Port, next.Rules.MinValid = 1, 1
+	m.app.Reload(&next)
+	m.log.wait(t, "level=WARN", "port", "at the next start only")
+	m.hears(t, "VALID", "engine_newPayload", chain[2])
+	m.app.ReloadFailed(errors.New("nodes: no node"))
+	m.log.wait(t, "level=ERROR", "the old one stays in force", "nodes: no node")
+	m.hears(t, "VALID", "engine_newPayload", chain[3])
+	for outcome, want := range map[string]float64{"success": 2, "failure": 1} {
+		if got := m.metric(t, `executionbackup_config_reloads_total{outcome="`+outcome+`"}`); got != want {
+			t.Errorf("%v reloads are counted as %s, want %v", got, outcome, want)
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package app_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"executionbackup/internal/auth"
+	"executionbackup/internal/config"
+	"executionbackup/internal/enginetest"
+)
+
+var changes = []string{"/add_nodes", "/remove_nodes", "/drain_nodes", "/undrain_nodes", "/clear_objections"}
+
+// What changes something needs the admin token, and a JSON content type so that no web page can send it.
+func TestWhoMayChange(t *testing.T) {
+	t.Parallel()
+	n := enginetest.New(t, enginetest.Client{})
+	closed := start(t, fakes(n), func(c *config.Config) { c.OpenAdmin = false })
+	guarded := start(t, fakes(n), func(c *config.Config) {
+		c.OpenAdmin = false
+		token, err := auth.ParseAdminToken("correct-horse-battery")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.AdminToken = token
+	})
+	open := start(t, fakes(n), nil)
+	open.log.wait(t, "level=WARN", "--open-admin")
+	if lines := append(closed.log.lines("--open-admin"), guarded.log.lines("--open-admin")...); len(lines) > 0 {
+		t.Errorf("logged: %s", lines)
+	}
+
+	const good = "Bearer correct-horse-battery"
+	jwt := "Bearer " + enginetest.Token(open.Secret, n.Calls()[0].Time)
+	const list = `{"nodes":["nobody"]}` // an error that is found last
+	for _, path := range changes {
+		for _, test := range []struct {
+			m                              *multiplexer
+			authorization, kind, body, why string
+			want                           int
+		}{
+			{closed, "", "application/json", list, "--admin-token-file", 403},
+			{closed, good, "application/json", list, "--admin-token-file", 403},
+			{closed, jwt, "application/json", list, "--admin-token-file", 403},
+			{guarded, "", "application/json", list, "missing", 401},
+			{guarded, "Bearer wrong-horse-battery", "application/json", list, "wrong admin token", 401},
+			{guarded, "Basic correct-horse-battery", "application/json", list, "not a bearer token", 401},
+			{guarded, jwt, "application/json", list, "wrong admin token", 401},
+			{guarded, good, "text/plain", list, "application/json", 415},
+			{guarded, good, "application/x-www-form-urlencoded", list, "application/json", 415},
+			{guarded, good, "", list, "application/json", 415},
+			{guarded, good, "application/json", list, "nobody", 400},
+			{guarded, good, "application/json; charset=utf-8", list, "nobody", 400},
+			{open, "", "application/json", list, "nobody", 400},
+			{open, "", "text/plain", list, "application/json", 415},
+			{open, "", "application/json", ``, `{"nodes": ["…", …]}`, 400},
+			{open, "", "application/json", `["x"]`, `{"nodes": ["…", …]}`, 400},
+			{open, "", "application/json", `{"nodes":"x"}`, `{"nodes": ["…", …]}`, 400},
+			{open, "", "application/json", `{"nodes":[]}`, "no node is listed", 400},
+			{open, "", "application/json", `{"nodes":["x"],"force":true}`, "force", 400},
+		} {
+			got := test.m.rest(t, "POST", path, test.body, "Authorization", test.authorization, "Content-Type", test.kind)
+			why := object(t, got.body, "error")["error"].(string)
+			if got.status != test.want || !strings.Contains(why, test.why) || got.header.Get("Content-Type") != "application/json" {
+				t.Errorf("POST %s %s %q %q: got %+v, want %d, %q", path, test.body, test.authorization, test.kind, got, test.want, test.why)
+			}
+		}
+	}
+}
+
+// names returns the names of the nodes in their order.
+func (m *multiplexer) names(t testing.TB) string {
+	t.Helper()
+	var all []nodeState
+	m.get(t, "/nodes", &all)
+	var names []string
+	for _, n := range all {
+		names = append(names, n.Name)
+	}
+	return strings.Join(names, " ")
+}
+
+// refused expects a change to be refused with a reason, and nothing to have changed.
+func (m *multiplexer) refused(t testing.TB, path, why string, nodes ...string) {
+	t.Helper()
+	before := m.names(t)
+	if got := m.change(t, path, nodes...); got.status != 400 || !strings.Contains(object(t, got.body, "error")["error"].(string), why) {
+		t.Errorf("POST %s %v: got %+v, want %q", path, nodes, got, why)
+	}
+	if after := m.names(t); after != before {
+		t.Errorf("POST %s %v: there are %s, there were %s", path, nodes, after, before)
+	}
+}
+
+func TestAddNodes(t *testing.T) {
+	t.Parallel()
+	nodes := three(t)
+	m := start(t, fakes(nodes[0]), nil)
+	spec := func(n *enginetest.Node, options string) string {
+		return n.URL + "#jwt-secret=" + n.SecretFile + options
+	}
+	second, third := spec(nodes[1], "#name=second"), spec(nodes[2], "#do-not-use")
+
+	m.refused(t, "/add_nodes", "node 2: http://x: unknown option", second, "http://x#colour=red")
+	m.refused(t, "/add_nodes", "node 1: ftp://x", "ftp://x", second)
+	m.refused(t, "/add_nodes", "node 2: http://y: option jwt-secret", second, "http://y#jwt-secret=/nowhere/at/all")
+	m.refused(t, "/add_nodes", nodes[0].URL+" is there already", second, spec(nodes[0], "#name=other"))
+	m.refused(t, "/add_nodes", nodes[0].URL+" is there already", spec(nodes[0], "#name=other")[:len(nodes[0].URL)]+"/"+spec(nodes[0], "#name=other")[len(nodes[0].URL):])
+	m.refused(t, "/add_nodes", nodes[1].URL+" is there already", second, spec(nodes[1], "#name=twice"))
+	m.refused(t, "/add_nodes", nodes[1].URL+" is there already", spec(nodes[1], "#name=n1"))
+
+	nodes[2].Close()
+	got := m.change(t, "/add_nodes", second, third)
+	if got.status != 200 {
+		t.Fatalf("got %+v", got)
+	}
+	report := object(t, got.body, reportKeys+" recheck_time")
+	alive, _ := json.Marshal([]string{nodes[0].URL, nodes[1].URL})
+	want(t, report, map[string]string{"alive_nodes": string(alive), "dead_nodes": `["` + nodes[2].URL + `"]`})
+	if got, want := m.names(t), "n1 second "+strings.TrimPrefix(nodes[2].URL, "http://"); got != want {
+		t.Errorf("there are %s, want %s", got, want)
+	}
+	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
+	nodes[1].Wait("engine_newPayload", 1)
+	nodes[2].Reopen()
+	m.recheck(t)
+	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
+	nodes[2].Wait("engine_newPayload", 1)
+}
+
+func TestRemoveNodes(t *testing.T) {
+	t.Parallel()
+	var nodes []*enginetest.Node
+	for range 6 {
+		nodes = append(nodes, enginetest.New(t, enginetest.Client{}))
+	}
+	configured := fakes(nodes...)
+	configured[5].doNotUse = true
+	m := start(t, configured, nil)
+	url := func(i int) string { return nodes[i].URL }
+
+	m.refused(t, "/remove_nodes", `"nobody" is not known`, "n1", "nobody")
+	m.refused(t, "/remove_nodes", `"http://127.0.0.1:1" is not known`, "http://127.0.0.1:1")
+	m.must(t, "/remove_nodes", url(0))
+	m.must(t, "/remove_nodes", url(1)+"/")
+	m.must(t, "/remove_nodes", "n3")
+	if got := m.names(t); got != "n4 n5 n6" {
+		t.Errorf("there are %s", got)
+	}
+	m.refused(t, "/remove_nodes", `"n1" is not known`, "n1")
+	m.refused(t, "/remove_nodes", "last voter", "n4", "n5")
+	m.refused(t, "/remove_nodes", "last voter", "n6", "n4", "n5")
+	m.must(t, "/drain_nodes", "n4")
+	m.refused(t, "/remove_nodes", "last voter", "n5") // n4 is drained
+	m.must(t, "/remove_nodes", "n4", "n6")
+	m.refused(t, "/remove_nodes", "last voter", "n5")
+
+	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
+	for i, n := range nodes {
+		if got, want := len(n.CallsOf("engine_newPayload")), map[bool]int{true: 1}[i == 4]; got != want {
+			t.Errorf("n%d got %d newPayloads, want %d", i+1, got, want)
+		}
+	}
+}
+
+// A drained node gets every call that keeps it up to date; it doesn't vote and doesn't serve.
+func TestDrainNodes(t *testing.T) {
+	t.Parallel()
+	nodes := three(t)
+	m := startLed(t, fakes(nodes...), nil)
+	chain := enginetest.Chain(4, 3, nil)
+	m.hears(t, "VALID", "engine_newPayload", chain[0])
+	undo := nodes[0].Script(enginetest.Rule{Method: "engine_", BlockHash: chain[1].Hash(), Status: "INVALID"})
+	defer undo()
+
+	m.must(t, "/drain_nodes", "n1")
+	if got := m.node(t, "n1"); !got.Drained || got.Primary || got.State != "alive" {
+		t.Errorf("got %+v", got)
+	}
+	m.hears(t, "VALID", "engine_newPayload", chain[1])
+	m.hears(t, "VALID", "engine_forkchoiceUpdated", chain[1])
+	nodes[0].Wait("engine_newPayload", 2)
+	nodes[0].Wait("engine_forkchoiceUpdated", 1)
+	for _, call := range []string{"eth_test", "eth_sendRawTransaction"} {
+		m.call(t, call)
+		if len(nodes[0].CallsOf(call)) > 0 {
+			t.Errorf("n1 got %s", call)
+		}
+	}
+	m.must(t, "/drain_nodes", "n2")
+	m.refused(t, "/drain_nodes", "last voter", "n3")
+	m.refused(t, "/drain_nodes", "last voter", "n1", "n2", "n3")
+	m.refused(t, "/drain_nodes", `"n4" is not known`, "n3", "n4")
+	if got := m.node(t, "n3"); !got.Primary || got.Drained {
+		t.Errorf("got %+v", got)
+	}
+
+	m.must(t, "/undrain_nodes", "n1", nodes[1].URL+"/")
+	if slices.ContainsFunc([]string{"n1", "n2"}, func(name string) bool { return m.node(t, name).Drained }) {
+		t.Error("n1 or n2 is still drained")
+	}
+	if got := m.node(t, "n3"); !got.Primary {
+		t.Errorf("the primary is sticky: got %+v", got)
+	}
+	m.hears(t, "SYNCING", "engine_newPayload", chain[1]) // n1's INVALID counts again
+}

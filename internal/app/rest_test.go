@@ -1,0 +1,215 @@
+package app_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"executionbackup/internal/enginetest"
+)
+
+// one of each: n1 is alive, n2 is syncing, n3 is dead. n1's URL has what must not be shown.
+func oneOfEach(t testing.TB) (*multiplexer, []*enginetest.Node) {
+	t.Helper()
+	nodes := three(t)
+	nodes[1].Update(func(c *enginetest.Client) { c.Syncing = true })
+	nodes[2].Close()
+	configured := fakes(nodes...)
+	configured[0].url = strings.Replace(nodes[0].URL, "http://", "http://user:pass@", 1) + "/path/?key=hidden"
+	return start(t, configured, nil), nodes
+}
+
+// object decodes a JSON object, fails the test unless it has just these keys, and returns it.
+func object(t testing.TB, text, keys string) map[string]any {
+	t.Helper()
+	var o map[string]any
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	if got, want := slices.Sorted(maps.Keys(o)), slices.Sorted(slices.Values(strings.Fields(keys))); !slices.Equal(got, want) {
+		t.Fatalf("got keys %v, want %v", got, want)
+	}
+	return o
+}
+
+// want compares parts of a decoded object, as text.
+func want(t testing.TB, o map[string]any, parts map[string]string) {
+	t.Helper()
+	for key, want := range parts {
+		if got, _ := json.Marshal(o[key]); string(got) != want {
+			t.Errorf("%s: got %s, want %s", key, got, want)
+		}
+	}
+}
+
+const reportKeys = "response_times alive_nodes syncing_nodes dead_nodes primary_node"
+
+// GET /metrics and GET /recheck have the original's fields: nodes by URL, microseconds.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	m, nodes := oneOfEach(t)
+	shown := `"` + nodes[0].URL + `/path"`
+	report := map[string]string{
+		"alive_nodes": "[" + shown + "]", "syncing_nodes": `["` + nodes[1].URL + `"]`, "dead_nodes": `["` + nodes[2].URL + `"]`, "primary_node": shown,
+	}
+	metrics := object(t, m.rest(t, "GET", "/metrics", "").body, reportKeys)
+	want(t, metrics, report)
+	recheck := object(t, m.rest(t, "GET", "/recheck", "").body, reportKeys+" recheck_time")
+	want(t, recheck, report)
+	if took, ok := recheck["recheck_time"].(float64); !ok || took <= 0 || took != float64(int(took)) {
+		t.Errorf("recheck_time: got %v", recheck["recheck_time"])
+	}
+	times := metrics["response_times"].(map[string]any)
+	for _, url := range []string{strings.Trim(shown, `"`), nodes[1].URL} {
+		if took, ok := times[url].(float64); !ok || took <= 0 || took > 1e6 || took != float64(int(took)) {
+			t.Errorf("response time of %s: got %v", url, times[url])
+		}
+	}
+	if len(times) != 2 {
+		t.Errorf("got response times %v", times)
+	}
+	m.stop()
+	for _, secret := range []string{"user", "pass@", "hidden"} {
+		if lines := m.log.lines(secret); len(lines) > 0 {
+			t.Errorf("%s is logged: %s", secret, lines)
+		}
+	}
+}
+
+// The same path serves Prometheus where the request asks for its format.
+func TestMetricsFormat(t *testing.T) {
+	t.Parallel()
+	m := start(t, fakes(three(t)...), nil)
+	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
+	const exposition, jsonType = "text/plain", "application/json"
+	for _, test := range []struct{ query, accept, want string }{
+		{"", "", jsonType},
+		{"", "*/*", jsonType},
+		{"", "application/json", jsonType},
+		{"", "text/html,application/xhtml+xml,*/*;q=0.8", jsonType},
+		{"?format=json", "", jsonType},
+		{"?format=prometheus", "", exposition},
+		{"?format=prometheus", "application/json", exposition},
+		{"", "text/plain", exposition},
+		{"", "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1", "application/openmetrics-text"},
+	} {
+		got := m.rest(t, "GET", "/metrics"+test.query, "", "Accept", test.accept)
+		if got.status != http.StatusOK || !strings.HasPrefix(got.header.Get("Content-Type"), test.want) {
+			t.Errorf("%+v: got HTTP %d, %s", test, got.status, got.header.Get("Content-Type"))
+		}
+		if strings.Contains(got.body, "executionbackup_verdict_duration_seconds_count{") != (test.want != jsonType) {
+			t.Errorf("%+v: got %.200s", test, got.body)
+		}
+	}
+	if got := m.metric(t, `executionbackup_verdict_duration_seconds_count{method="NewPayload",status="VALID"}`); got != 1 {
+		t.Errorf("%v verdicts are counted", got)
+	}
+}
+
+// GET /nodes has all that we know of each node, in configuration order.
+func TestNodes(t *testing.T) {
+	t.Parallel()
+	m, nodes := oneOfEach(t)
+	var reports []json.RawMessage
+	m.get(t, "/nodes", &reports)
+	const always = "name url state since primary laggard do_not_use drained qualified objections response_time client lane_calls lane_bytes lane_dropped "
+	if len(reports) != 3 {
+		t.Fatalf("got %d nodes", len(reports))
+	}
+	first := object(t, string(reports[0]), always+"client_versions chain_id genesis")
+	want(t, first, map[string]string{
+		"name": `"n1"`, "url": `"` + nodes[0].URL + `/path"`, "state": `"alive"`, "primary": "true",
+		"laggard": "false", "do_not_use": "false", "drained": "false", "qualified": "false", "objections": "0",
+		"client": `"geth/v1.17.10"`, "chain_id": `"0x1"`, "genesis": `"` + enginetest.GenesisHash + `"`,
+		"client_versions": `[{"code":"GE","commit":"0x01020304","name":"geth","version":"v1.17.10"}]`,
+		"lane_calls":      "0", "lane_bytes": "0", "lane_dropped": "0",
+	})
+	if since, err := time.Parse(time.RFC3339, fmt.Sprint(first["since"])); err != nil || time.Since(since).Abs() > time.Minute {
+		t.Errorf("since: got %v", first["since"])
+	}
+	want(t, object(t, string(reports[1]), always+"client_versions chain_id genesis reason"), map[string]string{
+		"name": `"n2"`, "state": `"syncing"`, "reason": `"eth_syncing says so"`, "primary": "false",
+	})
+	third := object(t, string(reports[2]), always+"reason last_error")
+	want(t, third, map[string]string{"name": `"n3"`, "state": `"dead"`, "response_time": "0", "client": `""`})
+	if !strings.Contains(fmt.Sprint(third["reason"]), "connection refused") || third["reason"] != third["last_error"] {
+		t.Errorf("n3: got reason %v, last error %v", third["reason"], third["last_error"])
+	}
+}
+
+// GET /blocks has the last payloads, and who said what.
+func TestBlocks(t *testing.T) {
+	t.Parallel()
+	nodes := speakers(t, "VALID INVALID -38002", "")
+	dead := enginetest.New(t, enginetest.Client{})
+	dead.Close()
+	m := start(t, fakes(append(nodes, dead)...), nil)
+	chain := enginetest.Chain(4, 66, nil)
+	for _, p := range chain {
+		m.newPayload(t, p)
+	}
+	var blocks []json.RawMessage
+	m.get(t, "/blocks", &blocks)
+	if len(blocks) != 64 {
+		t.Fatalf("got %d blocks, want the last 64", len(blocks))
+	}
+	last := object(t, string(blocks[63]), "time method number hash verdict took dispute votes")
+	want(t, last, map[string]string{
+		"method": `"engine_newPayloadV4"`, "number": "66", "hash": `"` + chain[65].Hash() + `"`, "verdict": `"SYNCING"`, "dispute": "true",
+	})
+	if took, ok := last["took"].(float64); !ok || took <= 0 || took > 10e6 {
+		t.Errorf("took: got %v", last["took"])
+	}
+	for i, said := range []vote{{"n1", "VALID", "VALID"}, {"n2", "INVALID", "INVALID"}, {"n3", "from n3 (-38002)", ""}, {"n4", "dead", ""}} {
+		if got := m.said(t, chain[65], fmt.Sprintf("n%d", i+1)); got != said {
+			t.Errorf("got %+v, want %+v", got, said)
+		}
+	}
+}
+
+// Rechecks at the same time share one probe.
+func TestConcurrentRechecks(t *testing.T) {
+	t.Parallel()
+	n := enginetest.New(t, enginetest.Client{})
+	m := start(t, fakes(n), nil)
+	n.Script(enginetest.Rule{Method: "eth_syncing", Delay: 500 * time.Millisecond})
+	took := make(chan int64)
+	for range 4 {
+		go func() {
+			var report struct {
+				RecheckTime int64 `json:"recheck_time"`
+			}
+			m.get(t, "/recheck", &report)
+			took <- report.RecheckTime
+		}()
+	}
+	first := <-took
+	for range 3 {
+		if next := <-took; next != first || next < 500_000 {
+			t.Errorf("got recheck_time %d and %d, want the same", first, next)
+		}
+	}
+}
+
+// We are ready when all nodes have been probed once.
+func TestReadiness(t *testing.T) {
+	t.Parallel()
+	nodes := three(t)
+	release := nodes[2].Script(enginetest.Rule{Method: "eth_syncing", Hang: true})
+	m := run(t, fakes(nodes...), nil)
+	nodes[2].Wait("eth_syncing", 1)
+	if got := m.rest(t, "GET", "/readyz", ""); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "first probe") {
+		t.Errorf("before the first probe has ended: got %+v", got)
+	}
+	if got := m.rest(t, "GET", "/healthz", ""); got.status != http.StatusOK {
+		t.Errorf("healthz: got %+v", got)
+	}
+	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0]) // all count as reachable
+	release()
+	until(t, "ready", func() bool { return m.rest(t, "GET", "/readyz", "").status == http.StatusOK })
+}
