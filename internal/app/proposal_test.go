@@ -167,7 +167,7 @@ func TestCrossCheck(t *testing.T) {
 			if got := m.call(t, "engine_getPayloadV4", id); got != offers[c.taken] {
 				t.Errorf("got %s, want that of n%d", got, c.taken+1)
 			}
-			if took := time.Since(begun); took > 900*time.Millisecond {
+			if took := time.Since(begun); took > 990*time.Millisecond {
 				t.Errorf("it took %v", took)
 			}
 			shown := 0
@@ -197,7 +197,7 @@ func TestProposalDeadline(t *testing.T) {
 	if got := m.call(t, "engine_getPayloadV4", id); got != want {
 		t.Errorf("got %s", got)
 	}
-	if took := time.Since(begun); took < 800*time.Millisecond || took > 950*time.Millisecond {
+	if took := time.Since(begun); took < 800*time.Millisecond || took > 990*time.Millisecond {
 		t.Errorf("it took %v", took)
 	}
 	if n := len(nodes[1].CallsOf("engine_newPayload")); n != 0 {
