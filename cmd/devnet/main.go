@@ -159,7 +159,7 @@ func banner(s *screen, net *network) {
 // help tells the keys.
 func help(s *screen) {
 	s.write(
-		"  keys   1 2 3   kill geth-1, geth-2, geth-3 as kill -9 does; again: start it",
+		"  keys   1 2 3   stop geth-1, geth-2, geth-3; again: start it",
 		"         q w e   hang it: it takes calls in and doesn't answer; again: resume",
 		"         a s d   make it lie: INVALID for VALID; again: make it honest",
 		"         c       clear objections      ?  these keys      x  end",

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// A round of chaos: no block is missed, whatever happens to one or two nodes, and a killed one votes again.
+// A round of chaos: no block is missed, whatever happens to one or two nodes, and a stopped one votes again.
 func TestChaos(t *testing.T) {
 	var out, complaints bytes.Buffer
 	args := []string{"--port", "0", "--chaos", "--blocks", "34", "--period", "200ms"}
@@ -21,7 +21,7 @@ func TestChaos(t *testing.T) {
 	text := out.String()
 	for _, want := range []string{
 		`(?m)^#\d+ .*VALID .*geth-1 VALID .*geth-2 VALID .*geth-3 VALID .*$`,
-		`> kill geth-1`, `> start geth-1`, `caught up  node=geth-1`,
+		`> stop geth-1`, `> start geth-1`, `caught up  node=geth-1`,
 		`> hang geth-2`, `> resume geth-2`, `node is a laggard: nobody waits for it  node=geth-2`,
 		`> make geth-3 lie`, `halted: dispute`, `the dispute is over`,
 		`a fork: from now on engine_newPayloadV5`,

@@ -37,10 +37,12 @@ func (n *node) switchTo(m mode) error {
 	if n.geth == nil || m != stopped {
 		return nil
 	}
-	killed := n.geth
+	running := n.geth
 	n.geth = nil
-	if err := killed.Kill(); err != nil {
-		return fmt.Errorf("kill %s: %w", n.name, err)
+	// Not Kill: a geth that has so little to do writes no state to its disk by itself, and would come back at its first
+	// blocks, which after some minutes are further back than payloads are kept.
+	if err := running.Stop(); err != nil {
+		return fmt.Errorf("stop %s: %w", n.name, err)
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func (o *operator) press(ctx context.Context, key byte) {
 
 // toggle breaks a node in one way, or mends it where it is broken in that way.
 func (o *operator) toggle(n *node, fault mode) {
-	do := [...]string{stopped: "kill %s", hangs: "hang %s", lies: "make %s lie"}
+	do := [...]string{stopped: "stop %s", hangs: "hang %s", lies: "make %s lie"}
 	undo := [...]string{stopped: "start %s", hangs: "resume %s", lies: "make %s honest"}
 	to, what := fault, do[fault]
 	switch n.gate.now() {

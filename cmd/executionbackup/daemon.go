@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -29,7 +30,7 @@ func (p *program) daemon(ctx context.Context, _ *cli.Command) error {
 	log := newLogger(p.stderr, c.LogFormat, level)
 	a, err := app.New(c, log)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: choose another address with --listen-addr and --port", err)
 	}
 	log.Info("starting", "version", fullVersion())
 	ended := make(chan error, 1)

@@ -46,7 +46,7 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 		if errors.As(err, &failed) {
 			err = failed.Err
 		}
-		return nil, fmt.Errorf("listen on %s: %w: choose another address with --listen-addr and --port", address, err)
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())

@@ -183,24 +183,3 @@ func TestCrossCheck(t *testing.T) {
 		})
 	}
 }
-
-// What a node built is proposed after 900 ms at the latest, cross-check and all.
-func TestProposalDeadline(t *testing.T) {
-	t.Parallel()
-	nodes := builders(t, 2)
-	m := startLed(t, fakes(nodes...), func(c *config.Config) { c.BuildGrace = 800 * time.Millisecond })
-	head := enginetest.Chain(4, 1, nil)[0]
-	id := m.build(t, head).PayloadID
-	want := offer(nodes[0], head, "0x1", nil)
-	nodes[1].Script(enginetest.Rule{Method: "engine_", Hang: true})
-	begun := time.Now()
-	if got := m.call(t, "engine_getPayloadV4", id); got != want {
-		t.Errorf("got %s", got)
-	}
-	if took := time.Since(begun); took < 800*time.Millisecond || took > 990*time.Millisecond {
-		t.Errorf("it took %v", took)
-	}
-	if n := len(nodes[1].CallsOf("engine_newPayload")); n != 0 {
-		t.Errorf("with 100 ms left the candidate was shown to %d voters", n)
-	}
-}

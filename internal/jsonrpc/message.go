@@ -89,7 +89,7 @@ func (r *Request) ArgMembers(names []string, values [][]byte) error {
 var envelope = []string{"jsonrpc", "id", "method", "params"}
 
 // ParseRequest scans one call. The error is ErrSyntax where b isn't JSON (code -32700), anything else where it is no
-// request (code -32600); the id is then set as far as it was found.
+// request (code -32600). The id is set where the object as a whole could be read.
 func ParseRequest(b []byte, r *Request) error {
 	start := skipSpace(b, 0)
 	if start < len(b) && b[start] != '{' {

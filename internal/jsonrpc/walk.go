@@ -2,6 +2,7 @@ package jsonrpc
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 )
 
@@ -171,10 +172,17 @@ func store(name, v []byte, names []string, values [][]byte) error {
 	return nil
 }
 
+// maxElements is how many elements an array may have: far above a block's transactions. Their slices take more memory
+// than small elements do in JSON.
+const maxElements = 1 << 20
+
 // Elements returns the raw elements of the array b.
 func Elements(b []byte) ([][]byte, error) {
 	elements := [][]byte{}
-	end, err := eachElement(b, skipSpace(b, 0), func(_, at int) (int, error) {
+	end, err := eachElement(b, skipSpace(b, 0), func(n, at int) (int, error) {
+		if n == maxElements {
+			return 0, errTooMany
+		}
 		v, end, err := value(b, at)
 		elements = append(elements, v)
 		return end, err
@@ -184,6 +192,8 @@ func Elements(b []byte) ([][]byte, error) {
 	}
 	return elements, atEnd(b, end)
 }
+
+var errTooMany = errors.New("too many elements")
 
 // String decodes a raw JSON string. Anything else gives "" and false.
 func String(raw []byte) (string, bool) {

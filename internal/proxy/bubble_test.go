@@ -40,6 +40,8 @@ type fake struct {
 	delay  func(method string, number int) time.Duration
 	status func(method string, number int) string
 	refuse func() bool
+	// answer, where it isn't nil and returns true, has the whole result of a method.
+	answer func(method string) (result string, ok bool)
 	// arrived is told of each newPayload and forkchoiceUpdated ("P3", "F3"), and done when it has been answered or given
 	// up. A refused call has not arrived.
 	arrived func(call string, number int) (done func(), refused bool)
@@ -109,6 +111,11 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	} else if call.Method != "eth_syncing" {
 		result = `null`
+	}
+	if f.answer != nil {
+		if own, ok := f.answer(call.Method); ok {
+			result = own
+		}
 	}
 	answer := `{"jsonrpc":"2.0","id":1,"result":` + result + `}`
 	return &http.Response{StatusCode: 200, ContentLength: int64(len(answer)), Body: io.NopCloser(strings.NewReader(answer)), Header: http.Header{}}, nil

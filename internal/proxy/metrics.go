@@ -21,6 +21,8 @@ type Metrics struct {
 	proposalValue  prometheus.Gauge
 	gain           prometheus.Counter
 	offers         *prometheus.GaugeVec
+	blobs          *prometheus.CounterVec
+	blobsMerged    prometheus.Counter
 }
 
 // NewMetrics registers the metrics of a proxy.
@@ -71,6 +73,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Name: "executionbackup_node_payload_value_eth",
 		Help: "Value of the last payload that a node built.",
 	}, []string{"node"})
+	m.blobs = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "executionbackup_blobs_total",
+		Help: "Blobs that a consensus client asked for, by outcome: found or missing.",
+	}, []string{"outcome"})
+	m.blobsMerged = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "executionbackup_blob_answers_merged_total",
+		Help: "Answers with blobs that were put together from several nodes'.",
+	})
+	r.MustRegister(m.blobs, m.blobsMerged)
 	r.MustRegister(m.proposals, m.proposalValue, m.gain, m.offers)
 	r.MustRegister(m.inFlight, m.verdicts, m.disputes, m.lateObjections, m.hashChecks, m.replays)
 	return m
@@ -89,4 +100,19 @@ func (m *Metrics) checked(r blockhash.Result) {
 		outcome = "invalid"
 	}
 	m.hashChecks.WithLabelValues(outcome).Inc()
+}
+
+// answeredBlobs counts what an answer to getBlobs has.
+func (m *Metrics) answeredBlobs(l *listing) {
+	found := 0
+	for _, e := range l.merged {
+		if !e.gap {
+			found++
+		}
+	}
+	m.blobs.WithLabelValues("found").Add(float64(found))
+	m.blobs.WithLabelValues("missing").Add(float64(int(l.shape.size) - found))
+	if _, single := l.source(); l.merged != nil && !single {
+		m.blobsMerged.Inc()
+	}
 }

@@ -199,6 +199,12 @@ func (p *Proxy) route(ctx context.Context, r *jsonrpc.Request) (wait func() json
 		return p.judge(ctx, r, m) // takes its place in the lanes at once
 	case engine.GetPayload:
 		return func() jsonrpc.Reply { return p.getPayload(ctx, r, m) }
+	case engine.GetPayloadBodies:
+		return func() jsonrpc.Reply { return p.getPayloadBodies(ctx, r, m) }
+	case engine.GetBlobs, engine.HasBlobs:
+		return func() jsonrpc.Reply { return p.getBlobs(ctx, r, m) }
+	case engine.GetInclusionList:
+		return func() jsonrpc.Reply { return p.getInclusionList(ctx, r, m) }
 	case engine.ExchangeCapabilities:
 		return func() jsonrpc.Reply { return p.exchangeCapabilities(ctx, r, m) }
 	case engine.GetClientVersion:

@@ -25,9 +25,9 @@ func TestMostValuablePayload(t *testing.T) {
 		proxy := enginetest.Proxy(t, node.AuthURL(), nodeSecret[:])
 		proxies, addresses = append(proxies, proxy), append(addresses, proxy.URL)
 	}
-	m := start(t, addresses, nil)
+	m := start(t, addresses)
 	asked := 0
-	producer, err := geth.NewProducer(t.Context(), osaka().Config, func(ctx context.Context, method string, params ...any) (json.RawMessage, error) {
+	call := func(ctx context.Context, method string, params ...any) (json.RawMessage, error) {
 		result, err := m.call(ctx, method, params...)
 		if err == nil && strings.HasPrefix(method, "engine_getPayload") {
 			asked++
@@ -43,7 +43,8 @@ func TestMostValuablePayload(t *testing.T) {
 			wantMostValuable(t, nodes, method, params, result)
 		}
 		return result, err
-	})
+	}
+	producer, err := geth.NewProducer(t.Context(), osaka().Config, call)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,21 +37,15 @@ type multiplexer struct {
 	call geth.Call
 }
 
-// flags are settings by their flags' names.
-type flags map[string]string
-
 // start runs an ExecutionBackup before nodes at these URLs, which it calls g1, g2, …, and waits until they have been
 // probed. It waits longer than by default for nodes to object, so that a busy machine changes no verdict.
-func start(t testing.TB, urls []string, changed flags) *multiplexer {
+func start(t testing.TB, urls []string) *multiplexer {
 	t.Helper()
 	settings := map[string][]string{
 		"jwt-secret": {"cl"}, "port": {"0"}, "grace": {"5s"}, "build-grace": {"900ms"}, "evidence-dir": {t.TempDir()},
 	}
 	for i, url := range urls {
 		settings["nodes"] = append(settings["nodes"], fmt.Sprintf("%s#jwt-secret=node#name=%s", url, name(i)))
-	}
-	for key, value := range changed {
-		settings[key] = []string{value}
 	}
 	c, err := config.Load(config.Inputs{Flags: settings, ReadFile: func(path string) ([]byte, error) {
 		secrets := map[string][32]byte{"cl": clSecret, "node": nodeSecret}
@@ -74,7 +68,8 @@ func start(t testing.TB, urls []string, changed flags) *multiplexer {
 			t.Errorf("run: %v", err)
 		}
 	})
-	m := &multiplexer{CL: enginetest.NewCL(t, "http://"+a.Addr().String(), clSecret[:]), call: dial(t, "http://"+a.Addr().String(), clSecret)}
+	url := "http://" + a.Addr().String()
+	m := &multiplexer{enginetest.NewCL(t, url, clSecret[:]), dial(t, url, clSecret)}
 	eventually(t, func() (bool, string) {
 		resp, err := m.HTTP.Get(m.URL + "/readyz")
 		if err != nil {
@@ -97,7 +92,7 @@ func dial(t testing.TB, url string, secret [32]byte) geth.Call {
 	return call
 }
 
-// get decodes a REST answer into v, if that isn't nil, and fails the test unless it is 200.
+// get decodes a REST answer into v, and fails the test unless it is 200.
 func (m *multiplexer) get(t testing.TB, path string, v any) {
 	t.Helper()
 	resp, err := m.HTTP.Get(m.URL + path)
@@ -109,12 +104,15 @@ func (m *multiplexer) get(t testing.TB, path string, v any) {
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("GET %s: %d %s %v", path, resp.StatusCode, body, err)
 	}
-	if v == nil {
-		return
-	}
 	if err := json.Unmarshal(body, v); err != nil {
 		t.Fatalf("GET %s: %v", path, err)
 	}
+}
+
+// recheck probes all nodes now.
+func (m *multiplexer) recheck(t testing.TB) {
+	t.Helper()
+	m.get(t, "/recheck", new(any))
 }
 
 // nodeState is what GET /nodes says of a node, as far as it matters here.
@@ -135,7 +133,7 @@ func (m *multiplexer) node(t testing.TB, i int) nodeState {
 type record struct {
 	Method, Hash, Verdict string
 	Dispute               bool
-	Votes                 []struct{ Node, Status, Vote string }
+	Votes                 []struct{ Status, Vote string }
 }
 
 // last returns the record of the last payload, which is written just after the CL has its answer.
@@ -169,6 +167,13 @@ func geths(t testing.TB, genesis *core.Genesis, n int) []*geth.Node {
 		nodes = append(nodes, startGeth(t, geth.Config{Genesis: genesis}))
 	}
 	return nodes
+}
+
+func stop(t testing.TB, node *geth.Node) {
+	t.Helper()
+	if err := node.Stop(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func urls(nodes []*geth.Node) []string {
@@ -241,7 +246,7 @@ func wantHead(t testing.TB, nodes []*geth.Node, want common.Hash) {
 	}
 }
 
-// eventually waits until something holds that the CL doesn't wait for. If it doesn't come to that, the test fails with the reason.
+// eventually waits until something holds that the CL doesn't wait for, and fails the test with the reason if it doesn't.
 func eventually(t testing.TB, holds func() (ok bool, why string)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

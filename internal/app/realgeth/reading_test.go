@@ -28,7 +28,7 @@ func TestNoSecondReading(t *testing.T) {
 	nodes := geths(t, osaka(), 2)
 	direct := enginetest.NewCL(t, nodes[0].AuthURL(), nodeSecret[:])
 	seen := enginetest.Proxy(t, nodes[1].AuthURL(), nodeSecret[:])
-	m := start(t, []string{seen.URL}, nil)
+	m := start(t, []string{seen.URL})
 	members, head := judgedMembers(t, nodes)
 
 	for _, j := range members {
@@ -149,7 +149,8 @@ func judgedMembers(t *testing.T, nodes []*geth.Node) ([]judged, common.Hash) {
 	}
 	for _, name := range []string{"blockHash", "parentHash", "blockNumber", "timestamp"} {
 		body := func(members string) string {
-			return fmt.Sprintf(`{%s,"jsonrpc":"2.0","id":1,"method":%q,"params":[%s,%s}`, mark, next.Method, replace(t, string(next.Params[0]), name, members), more[1:])
+			object := replace(t, string(next.Params[0]), name, members)
+			return fmt.Sprintf(`{%s,"jsonrpc":"2.0","id":1,"method":%q,"params":[%s,%s}`, mark, next.Method, object, more[1:])
 		}
 		right := member(t, next, name)
 		wrong := flip(right)

@@ -26,13 +26,6 @@ func startFleet(t *testing.T) []*geth.Node {
 	return nodes
 }
 
-func stop(t *testing.T, node *geth.Node) {
-	t.Helper()
-	if err := node.Stop(); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // validator makes blocks over an ExecutionBackup.
 type validator struct {
 	*geth.Producer
@@ -45,14 +38,15 @@ type validator struct {
 func startValidator(t *testing.T, m *multiplexer) *validator {
 	t.Helper()
 	v := &validator{m: m}
-	producer, err := geth.NewProducer(t.Context(), osaka().Config, func(ctx context.Context, method string, params ...any) (json.RawMessage, error) {
+	call := func(ctx context.Context, method string, params ...any) (json.RawMessage, error) {
 		result, err := m.call(ctx, method, params...)
 		if do := v.after; do != nil && strings.HasPrefix(method, v.method) {
 			v.after = nil
 			do()
 		}
 		return result, err
-	})
+	}
+	producer, err := geth.NewProducer(t.Context(), osaka().Config, call)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +97,7 @@ func wantVoter(t *testing.T, m *multiplexer, i int) {
 // missed, and votes again.
 func TestStopInMidProduction(t *testing.T) {
 	nodes := startFleet(t)
-	m := start(t, urls(nodes), nil)
+	m := start(t, urls(nodes))
 	v := startValidator(t, m)
 	for i, method := range []string{"engine_forkchoiceUpdated", "engine_getPayload", "engine_newPayload"} {
 		v.produce(t)
@@ -117,7 +111,7 @@ func TestStopInMidProduction(t *testing.T) {
 		v.wantVotes(t, votes...)
 
 		nodes[i] = startGeth(t, nodes[i].Config())
-		m.get(t, "/recheck", nil)
+		m.recheck(t)
 		wantHead(t, nodes, v.Head.Hash) // it is fed
 		v.produce(t)
 		v.wantVotes(t, "VALID", "VALID", "VALID")
@@ -132,13 +126,13 @@ func TestStopInMidProduction(t *testing.T) {
 // Each of three geths is restarted between two blocks, misses none of them, and votes on the next.
 func TestRestartBetweenBlocks(t *testing.T) {
 	nodes := startFleet(t)
-	m := start(t, urls(nodes), nil)
+	m := start(t, urls(nodes))
 	v := startValidator(t, m)
 	v.produce(t)
 	for i := range nodes {
 		stop(t, nodes[i])
 		nodes[i] = startGeth(t, nodes[i].Config())
-		m.get(t, "/recheck", nil)
+		m.recheck(t)
 		v.produce(t)
 		v.wantVotes(t, "VALID", "VALID", "VALID")
 		wantVoter(t, m, i)
@@ -163,7 +157,7 @@ func TestKill(t *testing.T) {
 	stop(t, nodes[2])
 	nodes[2] = startGeth(t, nodes[2].Config())
 
-	m := start(t, urls(nodes), nil)
+	m := start(t, urls(nodes))
 	v := startValidator(t, m)
 	for range 3 {
 		v.produce(t)
@@ -178,7 +172,7 @@ func TestKill(t *testing.T) {
 	v.wantVotes(t, "VALID", "VALID", "")
 
 	nodes[2] = startGeth(t, nodes[2].Config())
-	m.get(t, "/recheck", nil)
+	m.recheck(t)
 	for range 2 {
 		v.produce(t)
 	}

@@ -1,0 +1,94 @@
+package proxy
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"executionbackup/internal/enginetest"
+)
+
+// builder has a payload on block 1 for every build.
+func builder(t *testing.T, delay func(method string, n int) time.Duration) (f *fake, forkchoice []byte) {
+	t.Helper()
+	head := enginetest.Payload{Version: 4}
+	head.BlockHash, head.Number = hash(1), 1
+	attributes := head.Attributes()
+	built := head.Child(func(p *enginetest.Payload) { p.FeeRecipient = attributes.SuggestedFeeRecipient })
+	raw, err := json.Marshal(attributes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f = &fake{delay: delay, answer: func(method string) (string, bool) {
+		switch {
+		case strings.HasPrefix(method, "engine_forkchoiceUpdated"):
+			return fmt.Sprintf(`{"payloadStatus":{"status":"VALID","latestValidHash":%q,"validationError":null},"payloadId":"0x01"}`, hash(1).Hex()), true
+		case strings.HasPrefix(method, "engine_getPayload"):
+			return built.Envelope(4, "0x1"), true
+		}
+		return "", false
+	}}
+	return f, []byte(strings.Replace(string(forkchoiceCall(1)), ",null]", ","+string(raw)+"]", 1))
+}
+
+// A proposal takes the build grace at most after the first good payload, the cross-check at most after that, and 900 ms
+// in all.
+func TestProposalDeadlines(t *testing.T) {
+	slow := func(families string, by time.Duration) func(string, int) time.Duration {
+		return func(method string, _ int) time.Duration {
+			for _, family := range strings.Fields(families) {
+				if strings.HasPrefix(method, family) {
+					return by
+				}
+			}
+			return 0
+		}
+	}
+	for _, c := range []struct {
+		name       string
+		delay      [2]func(string, int) time.Duration
+		buildGrace time.Duration
+		took       time.Duration
+		shown      int // voters that the payload was shown to
+		none       bool
+	}{
+		{"all at once", [2]func(string, int) time.Duration{nil, nil}, 300 * ms, 0, 1, false},
+		{"one hangs", [2]func(string, int) time.Duration{nil, slow("engine_getPayload", forever)}, 300 * ms, 300 * ms, 1, false},
+		{"a late one counts", [2]func(string, int) time.Duration{nil, slow("engine_getPayload", 299*ms)}, 300 * ms, 299 * ms, 1, false},
+		{"voters are slow", [2]func(string, int) time.Duration{slow("engine_newPayload", forever), slow("engine_newPayload", forever)}, 300 * ms, 200 * ms, 1, false},
+		{"one hangs, and is slow as a voter", [2]func(string, int) time.Duration{nil, slow("engine_getPayload engine_newPayload", 5*time.Second)}, 300 * ms, 500 * ms, 1, false},
+		{"no time for a cross-check", [2]func(string, int) time.Duration{nil, slow("engine_getPayload", forever)}, 800 * ms, 800 * ms, 0, false},
+		{"the grace is longer than the limit", [2]func(string, int) time.Duration{nil, slow("engine_getPayload", forever)}, time.Minute, 900 * ms, 0, false},
+		{"both hang", [2]func(string, int) time.Duration{slow("engine_getPayload", forever), slow("engine_getPayload", forever)}, 300 * ms, 900 * ms, 0, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			first, forkchoice := builder(t, c.delay[0])
+			second, _ := builder(t, c.delay[1])
+			inBubble(t, []*fake{first, second}, func(t *testing.T, b *bubble) {
+				settings := *b.settings.Load()
+				settings.BuildGrace, settings.CrossCheck = c.buildGrace, 200*ms
+				b.settings.Store(&settings)
+				b.answerBody(t.Context(), forkchoice)
+				begun := time.Now()
+				answer := string(b.answerBody(t.Context(), []byte(`{"jsonrpc":"2.0","id":1,"method":"engine_getPayloadV4","params":["0x01"]}`)))
+				if took := time.Since(begun); took != c.took {
+					t.Errorf("it took %v, want %v", took, c.took)
+				}
+				if strings.Contains(answer, `"error"`) != c.none {
+					t.Errorf("got %s", answer)
+				}
+				shown := 0
+				for _, call := range append(first.seen(), second.seen()...) {
+					if call[0] == 'P' {
+						shown++
+					}
+				}
+				if shown != c.shown {
+					t.Errorf("shown to %d voters, want %d", shown, c.shown)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,95 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"executionbackup/internal/engine"
+	"executionbackup/internal/jsonrpc"
+)
+
+// listing is a call that is answered with a list, put together from those of several nodes.
+type listing struct {
+	hedge
+	shape  shape
+	lists  [][]entry // of each node; nil where it gave none
+	merged []entry
+	whole  bool // nothing is missing
+}
+
+// newListing prepares a call of r to the nodes that serve.
+func (p *Proxy) newListing(r *jsonrpc.Request, m engine.Method, s shape) *listing {
+	l := &listing{shape: s}
+	l.hedge = hedge{proxy: p, method: m, nodes: p.serving(), delay: hedgeDelay, call: p.caller(m, r.Raw)}
+	l.lists = make([][]entry, len(l.nodes))
+	return l
+}
+
+// gather collects the nodes' lists until they leave no gap between them.
+func (l *listing) gather(ctx context.Context) {
+	begun := time.Now()
+	l.run(ctx, l.take)
+	l.proxy.log.Debug("list", "method", l.method.Name, "asked", l.asked, "entries", len(l.merged), "whole", l.whole, "duration", time.Since(begun))
+}
+
+// take reads a reply, and reports whether the answer is complete with it. A malformed list counts as no answer.
+func (l *listing) take(i int) bool {
+	r := &l.replies[i]
+	if r.err != nil || r.Err != nil || jsonrpc.IsNull(r.Result) {
+		return false
+	}
+	if l.shape.free && !jsonrpc.IsArray(r.Result) {
+		return true
+	}
+	var err error
+	if l.lists[i], err = l.shape.list(i, r.Result); err != nil {
+		r.err = err
+		l.proxy.log.Debug("malformed list", "node", r.node.Name(), "method", l.method.Name, "error", err)
+		return false
+	}
+	l.merged, l.whole = l.shape.merge(l.lists)
+	return l.whole
+}
+
+// reply is the answer for the CL: one node's own where nothing had to be put together.
+func (l *listing) reply() jsonrpc.Reply {
+	if l.merged == nil {
+		return l.withoutList()
+	}
+	if i, single := l.source(); single {
+		return l.replies[i].Reply
+	}
+	return jsonrpc.Reply{Result: assemble(l.merged)}
+}
+
+// source returns the node whose list is the answer.
+func (l *listing) source() (i int, single bool) {
+	from, single := source(l.merged)
+	if !single {
+		return 0, false
+	}
+	for i, list := range l.lists {
+		if list != nil && len(list) == len(l.merged) && (i == from || from < 0) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// withoutList is the answer where no node gave a list. That a request is too large weighs more than null, which a
+// node says that cannot serve, and null more than any other error.
+func (l *listing) withoutList() jsonrpc.Reply {
+	came := l.came()
+	for _, counts := range []func(r reply) bool{
+		func(r reply) bool { return r.Err == nil && !jsonrpc.IsNull(r.Result) }, // an answer in a form of the future
+		func(r reply) bool { return r.Err != nil && r.Err.Code == engine.CodeTooLargeRequest },
+		func(r reply) bool { return r.Err == nil },
+	} {
+		for _, r := range came {
+			if r.err == nil && counts(r) {
+				return r.Reply
+			}
+		}
+	}
+	return withoutResult(came)
+}

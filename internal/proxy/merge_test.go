@@ -1,0 +1,370 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// mergeTexts reads the lists as a call would, leaves out those that are malformed, and merges the rest.
+func mergeTexts(s shape, lists ...string) (merged string, whole bool, malformed []int) {
+	read := make([][]entry, len(lists))
+	for i, text := range lists {
+		var err error
+		if read[i], err = s.list(i, []byte(text)); err != nil {
+			malformed = append(malformed, i)
+		}
+	}
+	entries, whole := s.merge(read)
+	return string(assemble(entries)), whole, malformed
+}
+
+func blobs(size uint64) shape { return shape{size: size, read: readBlob, join: takeNext} }
+
+func cells(size uint64, n int) shape { return shape{size: size, read: readCells(n), join: joinCells} }
+
+func bodies(size uint64) shape { return shape{size: size, read: readBody(true), join: joinBodies} }
+
+func bodyRange(size uint64) shape {
+	s := bodies(size)
+	s.short = true
+	return s
+}
+
+func TestMerge(t *testing.T) {
+	blob := func(name string) string { return fmt.Sprintf(`{"blob":%q,"proof":"0x1"}`, name) }
+	cellsOf := func(cells, proofs string) string { return `{"blob_cells":[` + cells + `],"proofs":[` + proofs + `]}` }
+	body := func(transactions, accessList string) string {
+		return fmt.Sprintf(`{"transactions":[%s],"withdrawals":null,"blockAccessList":%s}`, transactions, accessList)
+	}
+	a, b, c := blob("a"), blob("b"), blob("c")
+	for _, test := range []struct {
+		name  string
+		shape shape
+		lists []string
+		want  string
+		whole bool
+	}{
+		{"the first node's blobs first", blobs(2), []string{"[" + a + "," + b + "]", "[" + c + "," + c + "]"}, "[" + a + "," + b + "]", true},
+		{"each has one of two", blobs(2), []string{"[null," + b + "]", "[" + a + ",null]"}, "[" + a + "," + b + "]", true},
+		{"one is missing everywhere", blobs(2), []string{"[null," + b + "]", "[null,null]"}, "[null," + b + "]", false},
+		{"a list of another length is none", blobs(2), []string{"[" + a + "]", "[" + a + "," + b + "," + c + "]", "[null," + b + "]"}, "[null," + b + "]", false},
+		{"what is no list is none", blobs(1), []string{"{}", "7", "[" + a, "[" + a + "] x", "[" + a + "]"}, "[" + a + "]", true},
+		{"what is no blob is none", blobs(1), []string{"[7]", `["blob"]`, "[[]]", "[" + a + "]"}, "[" + a + "]", true},
+		{"a duplicate makes a list malformed", blobs(1), []string{`[{"blob":"x","blob":null,"proof":"0x1"}]`, "[" + a + "]"}, "[" + a + "]", true},
+		{"so does another case", blobs(1), []string{`[{"blob":"x","Blob":null,"proof":"0x1"}]`, "[" + a + "]"}, "[" + a + "]", true},
+		{"a blob that is null is missing", blobs(1), []string{`[{"blob":null,"proof":"0x1"}]`, "[" + a + "]"}, "[" + a + "]", true},
+		{"so is one without proofs", blobs(1), []string{`[{"blob":"x","proofs":null}]`, "[" + a + "]"}, "[" + a + "]", true},
+		{"nothing is asked for", blobs(0), []string{"[]"}, "[]", true},
+
+		{"any node's true", shape{size: 3, read: readBool, join: takeNext}, []string{"[true,false,false]", "[false,true,false]"}, "[true,true,false]", false},
+		{"neither true nor false", shape{size: 1, read: readBool, join: takeNext}, []string{"[1]", "[null]", "[true]"}, "[true]", true},
+
+		{"cells of two nodes", cells(1, 3), []string{
+			"[" + cellsOf(`"c0",null,null`, `"p0",null,null`) + "]",
+			"[" + cellsOf(`"C0","C1",null`, `"P0","P1",null`) + "]",
+		}, "[" + cellsOf(`"c0","C1",null`, `"p0","P1",null`) + "]", false},
+		{"mixed cells", cells(2, 3), []string{
+			"[" + cellsOf(`"c0",null,null`, `"p0",null,null`) + ",null]",
+			"[" + cellsOf(`null,"C1",null`, `null,"P1",null`) + ",null]",
+			"[null," + cellsOf(`"d0","d1","d2"`, `"q0","q1","q2"`) + "]",
+		}, "[" + cellsOf(`"c0","C1",null`, `"p0","P1",null`) + "," + cellsOf(`"d0","d1","d2"`, `"q0","q1","q2"`) + "]", false},
+		{"a cell without its proof is missing", cells(1, 2), []string{
+			"[" + cellsOf(`"c0","c1"`, `"p0",null`) + "]",
+			"[" + cellsOf(`null,"C1"`, `null,"P1"`) + "]",
+		}, "[" + cellsOf(`"c0","C1"`, `"p0","P1"`) + "]", true},
+		{"too few cells make a list malformed", cells(1, 2), []string{
+			"[" + cellsOf(``, ``) + "]", "[" + cellsOf(`"c0"`, `"p0"`) + "]", "[" + cellsOf(`"c0","c1"`, `"p0"`) + "]",
+			"[" + cellsOf(`"C0","C1"`, `"P0","P1"`) + "]",
+		}, "[" + cellsOf(`"C0","C1"`, `"P0","P1"`) + "]", true},
+		{"no cells are asked for", cells(1, 0), []string{"[" + cellsOf(``, ``) + "]"}, "[" + cellsOf(``, ``) + "]", true},
+
+		{"a pruned body", bodies(2), []string{"[null," + body("1", `"0x"`) + "]", "[" + body("0", `"0x"`) + ",null]"}, "[" + body("0", `"0x"`) + "," + body("1", `"0x"`) + "]", true},
+		{"a pruned block access list", bodies(1), []string{"[" + body("1", `null`) + "]", "[" + body("1", `"0xba"`) + "]"}, "[" + body("1", `"0xba"`) + "]", true},
+		{"a block access list of another body", bodies(1), []string{"[" + body("1", `null`) + "]", "[" + body("2", `"0xba"`) + "]"}, "[" + body("1", `null`) + "]", false},
+		{"a body without, then one with, its block access list", bodies(1), []string{"[null]", "[" + body("1", `null`) + "]", "[" + body("1", `"0xba"`) + "]"}, "[" + body("1", `"0xba"`) + "]", true},
+		{"V1 has no block access list", shape{size: 1, read: readBody(false), join: joinBodies}, []string{`[{"transactions":[],"withdrawals":[]}]`}, `[{"transactions":[],"withdrawals":[]}]`, true},
+
+		{"the longest range counts", bodyRange(4), []string{"[" + body("1", `"0x"`) + "]", "[" + body("9", `"0x"`) + "," + body("2", `"0x"`) + "]"}, "[" + body("1", `"0x"`) + "," + body("2", `"0x"`) + "]", false},
+		{"beyond every node's latest block", bodyRange(4), []string{"[]", "[]"}, "[]", false},
+		{"pruned everywhere", bodyRange(2), []string{"[null,null]", "[null]"}, "[null,null]", false},
+		{"longer than asked for", bodyRange(1), []string{"[" + body("1", `"0x"`) + ",null]", "[]"}, "[]", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got, whole, _ := mergeTexts(test.shape, test.lists...); got != test.want || whole != test.whole {
+				t.Errorf("got %s (whole: %t)\nwant %s (whole: %t)", got, whole, test.want, test.whole)
+			}
+		})
+	}
+}
+
+// A list that came from one node is found, so that it can go out as it came.
+func TestSource(t *testing.T) {
+	for _, test := range []struct {
+		lists  []string
+		from   int
+		single bool
+	}{
+		{[]string{`[{"blob":"a","proof":"p"},null]`, `[null,null]`}, 0, true},
+		{[]string{`[null,null]`, `[null,{"blob":"b","proof":"p"}]`}, 1, true},
+		{[]string{`[null,{"blob":"b","proof":"p"}]`, `[{"blob":"a","proof":"p"},null]`}, 0, false},
+		{[]string{`[null,null]`, `[null,null]`}, -1, true},
+	} {
+		s := blobs(2)
+		var lists [][]entry
+		for i, text := range test.lists {
+			l, err := s.list(i, []byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lists = append(lists, l)
+		}
+		merged, _ := s.merge(lists)
+		if from, single := source(merged); from != test.from && test.single || single != test.single {
+			t.Errorf("%v: %d, %t", test.lists, from, single)
+		}
+	}
+}
+
+// oracle reads the lists with encoding/json, as another program would, and merges them as slowly as it likes.
+// entries gives what is at a position in each list, "" where a list doesn't reach, and fold joins them.
+func oracle(lists []string, malformed []int, fold func(entries []string) (entry string, whole bool)) (merged []string, whole bool) {
+	for _, i := range malformed {
+		lists[i] = "[]"
+	}
+	var read [][]json.RawMessage
+	length := 0
+	for _, text := range lists {
+		var l []json.RawMessage
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			panic(err)
+		}
+		read, length = append(read, l), max(length, len(l))
+	}
+	whole = true
+	for p := range length {
+		var column []string
+		for _, l := range read {
+			if p < len(l) {
+				column = append(column, string(l[p]))
+			}
+		}
+		e, complete := fold(column)
+		merged, whole = append(merged, e), whole && complete
+	}
+	return merged, whole
+}
+
+// compare fails the test unless the merge of the lists is what fold makes of them. Lists that aren't JSON are left out:
+// the structure is judged, not what strings contain.
+func compare(t *testing.T, s shape, fold func([]string) (string, bool), lists ...string) {
+	t.Helper()
+	for _, l := range lists {
+		if !json.Valid([]byte(l)) {
+			return
+		}
+	}
+	got, gotWhole, malformed := mergeTexts(s, lists...)
+	want, wantWhole := oracle(lists, malformed, fold)
+	wantWhole = wantWhole && uint64(len(want)) == s.size
+	var gotEntries []json.RawMessage
+	if err := json.Unmarshal([]byte(got), &gotEntries); err != nil {
+		t.Fatalf("%q is no list: %v", got, err)
+	}
+	if gotWhole != wantWhole || len(gotEntries) != len(want) {
+		t.Fatalf("%q\ngot  %s (whole: %t)\nwant %s (whole: %t)", lists, got, gotWhole, want, wantWhole)
+	}
+	for i, e := range gotEntries {
+		if compact(string(e)) != compact(want[i]) {
+			t.Fatalf("%q\nentry %d is  %s\nwant %s", lists, i, e, want[i])
+		}
+	}
+}
+
+func compact(text string) string {
+	var b bytes.Buffer
+	if json.Compact(&b, []byte(text)) != nil {
+		return text
+	}
+	return b.String()
+}
+
+// seeds feeds a fuzzer all lists of up to two entries out of these.
+func seeds(f *testing.F, entries ...string) {
+	var lists []string
+	for _, a := range append(entries, "") {
+		for _, b := range entries {
+			lists = append(lists, "["+strings.TrimPrefix(a+","+b, ",")+"]")
+		}
+	}
+	for i, a := range lists {
+		f.Add(a, lists[(i*7+3)%len(lists)], lists[(i*5+1)%len(lists)])
+		f.Add(a, lists[(i*11+2)%len(lists)], "null")
+	}
+}
+
+func has(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
+
+func FuzzMergeBlobs(f *testing.F) {
+	seeds(f, `null`, `{"blob":"a","proof":"p"}`, `{"proofs":["q","r"],"blob":"b"}`, `{"blob":null}`, `{"blob":"","BLOB":1,"proof":"p"}`, `7`)
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		compare(t, blobs(2), func(column []string) (string, bool) {
+			for _, e := range column {
+				var blob struct{ Blob, Proof, Proofs json.RawMessage }
+				if err := json.Unmarshal([]byte(e), &blob); err != nil {
+					t.Fatalf("%s: %v", e, err)
+				}
+				if has(blob.Blob) && (has(blob.Proof) || has(blob.Proofs)) {
+					return e, true
+				}
+			}
+			return column[0], false
+		}, a, b, c)
+	})
+}
+
+func FuzzMergeBools(f *testing.F) {
+	seeds(f, `true`, `false`, `null`, `"true"`)
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		compare(t, shape{size: 2, read: readBool, join: takeNext}, func(column []string) (string, bool) {
+			any := false
+			for _, e := range column {
+				var is bool
+				if err := json.Unmarshal([]byte(e), &is); err != nil {
+					t.Fatalf("%s: %v", e, err)
+				}
+				any = any || is
+			}
+			return fmt.Sprint(any), any
+		}, a, b, c)
+	})
+}
+
+func FuzzMergeCells(f *testing.F) {
+	type row struct {
+		Cells  []*json.RawMessage `json:"blob_cells"`
+		Proofs []*json.RawMessage `json:"proofs"`
+	}
+	seeds(f, `null`, `{"blob_cells":["a","b"],"proofs":["p","q"]}`, `{"blob_cells":["c",null],"proofs":["r",null]}`,
+		`{"proofs":[null,"s"],"blob_cells":["d","e"]}`, `{"blob_cells":[null,null],"proofs":[null,null]}`, `{"blob_cells":["f"],"proofs":["t"]}`)
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		compareCells := func(column []string) (string, bool) {
+			var merged *row
+			for _, e := range column {
+				var r *row
+				if err := json.Unmarshal([]byte(e), &r); err != nil {
+					t.Fatalf("%s: %v", e, err)
+				}
+				if r == nil {
+					continue
+				}
+				if merged == nil {
+					merged = &row{make([]*json.RawMessage, 2), make([]*json.RawMessage, 2)}
+				}
+				for i := range 2 {
+					if r.Cells[i] != nil && r.Proofs[i] != nil && merged.Cells[i] == nil {
+						merged.Cells[i], merged.Proofs[i] = r.Cells[i], r.Proofs[i]
+					}
+				}
+			}
+			if merged == nil {
+				return "null", false
+			}
+			raw, err := json.Marshal(merged)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(raw), merged.Cells[0] != nil && merged.Cells[1] != nil
+		}
+		// What comes out as it came in may have other members, and half a pair: compare what a reader takes from it.
+		lists := []string{a, b, c}
+		for _, l := range lists {
+			if !json.Valid([]byte(l)) {
+				return
+			}
+		}
+		got, whole, malformed := mergeTexts(cells(2, 2), lists...)
+		want, wantWhole := oracle(lists, malformed, compareCells)
+		var entries []json.RawMessage
+		if err := json.Unmarshal([]byte(got), &entries); err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) != len(want) || whole != (wantWhole && len(want) == 2) {
+			t.Fatalf("%q\ngot  %s (whole: %t)\nwant %s", lists, got, whole, want)
+		}
+		for i, e := range entries {
+			if read, _ := compareCells([]string{string(e)}); compact(read) != compact(want[i]) {
+				t.Fatalf("%q\nentry %d is  %s\nwant %s", lists, i, e, want[i])
+			}
+		}
+	})
+}
+
+func FuzzMergeBodies(f *testing.F) {
+	seeds(f, `null`, `{"transactions":["a"],"withdrawals":[],"blockAccessList":null}`, `{"blockAccessList":"0xba","transactions":["a"],"withdrawals":[]}`,
+		`{"transactions":["b"],"withdrawals":[],"blockAccessList":"0xbb"}`, `{"transactions":["a"],"withdrawals":[]}`, `{"transactions":[],"Transactions":[]}`)
+	type body struct{ Transactions, Withdrawals, BlockAccessList json.RawMessage }
+	fold := func(column []string) (string, bool) {
+		for _, e := range column {
+			var first, other *body
+			if json.Unmarshal([]byte(e), &first) != nil {
+				panic(e)
+			}
+			if first == nil {
+				continue
+			}
+			for _, o := range column {
+				if other = nil; json.Unmarshal([]byte(o), &other) != nil {
+					panic(o)
+				}
+				if !has(first.BlockAccessList) && other != nil && has(other.BlockAccessList) &&
+					bytes.Equal(first.Transactions, other.Transactions) && bytes.Equal(first.Withdrawals, other.Withdrawals) {
+					return o, true
+				}
+			}
+			return e, has(first.BlockAccessList)
+		}
+		return "null", false
+	}
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		compare(t, bodies(2), fold, a, b, c)
+		compare(t, bodyRange(3), fold, a, b, c)
+	})
+}
+
+// blobList is a list of blobs in JSON as a node sends it; every step-th from first on is there.
+func blobList(n, first, step int) []byte {
+	blob, proof := strings.Repeat("0", 2*131072), strings.Repeat("0", 2*48)
+	entry := `{"blob":"0x` + blob + `","proofs":["0x` + strings.Repeat(proof+`","0x`, 127) + proof + `"]}`
+	entries := make([]string, n)
+	for i := range entries {
+		entries[i] = "null"
+		if i%step == first {
+			entries[i] = entry
+		}
+	}
+	return []byte("[" + strings.Join(entries, ",") + "]")
+}
+
+// 72 blobs, as a block of the near future has, put together from two nodes' halves.
+func BenchmarkMergeBlobs(b *testing.B) {
+	const n = 72
+	results := [][]byte{blobList(n, 0, 2), blobList(n, 1, 2)}
+	b.SetBytes(int64(len(results[0]) + len(results[1])))
+	b.ReportAllocs()
+	for b.Loop() {
+		s, lists := blobs(n), make([][]entry, len(results))
+		for i, result := range results {
+			var err error
+			if lists[i], err = s.list(i, result); err != nil {
+				b.Fatal(err)
+			}
+		}
+		merged, whole := s.merge(lists)
+		if !whole || len(assemble(merged)) < 19_000_000 {
+			b.Fatal("not whole")
+		}
+	}
+}
