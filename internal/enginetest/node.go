@@ -17,6 +17,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -81,7 +83,6 @@ func start(t testing.TB, upstream string, secret []byte, client Client) *Node {
 		upstream:   upstream,
 		http:       &http.Client{Transport: &http.Transport{DisableCompression: true}},
 		serial:     serials.Add(1),
-		addr:       "127.0.0.1:0",
 		changed:    make(chan struct{}),
 		client:     client.withDefaults(),
 		builds:     map[string]build{},
@@ -116,12 +117,34 @@ func (n *Node) Reopen() {
 	if n.stop != nil {
 		return
 	}
-	listener, err := net.Listen("tcp", n.addr)
+	listener, err := listen(n.addr)
 	if err != nil {
 		n.t.Fatalf("open node: %v", err)
 	}
 	n.addr = listener.Addr().String()
 	n.stop = serve(listener, n.handle)
+}
+
+// A node's port is below those that systems give out by themselves, and given to no other node of this process. So
+// nobody takes it while the node is closed.
+const firstPort, ports = 20000, 12000
+
+var lastPort atomic.Uint32
+
+func init() { lastPort.Store(mathrand.Uint32N(ports)) } // other processes do the same
+
+// listen opens an address, or a new one where there is none yet.
+func listen(addr string) (listener net.Listener, err error) {
+	if addr != "" {
+		return net.Listen("tcp", addr)
+	}
+	for range ports {
+		port := firstPort + lastPort.Add(1)%ports
+		if listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			break
+		}
+	}
+	return listener, err
 }
 
 // serve answers with handle until the returned function is called, which waits for every handler.
