@@ -70,6 +70,37 @@ func TestAnswerIsAVotersOwn(t *testing.T) {
 	}
 }
 
+// The primary comes before the first in configuration order, in every kind of answer.
+func TestPrimaryIsPreferred(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 2)
+	m := startLed(t, fakes(nodes...), nil)
+	m.must(t, "/drain_nodes", "n1")
+	m.must(t, "/undrain_nodes", "n1")
+	if !m.node(t, "n2").Primary {
+		t.Fatal("n2 is not the primary")
+	}
+	head := enginetest.Chain(4, 1, nil)[0]
+	if got := m.build(t, head).PayloadID; got != ownID(1) {
+		t.Errorf("got payload id %s, want n2's", got)
+	}
+	offer(nodes[0], head, "0x1", nil)
+	want := offer(nodes[1], head, "0x1", nil)
+	if got := m.call(t, "engine_getPayloadV4", ownID(1)); got != want {
+		t.Errorf("a tie: got %s, want n2's payload", got)
+	}
+	for i, n := range nodes {
+		n.Script(enginetest.Rule{Method: "engine_newPayload", Error: &enginetest.RPCError{Code: -38005 - i, Message: "Unsupported fork"}})
+		n.Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Status: "INVALID", ValidationError: "bad"})
+	}
+	if got := m.call(t, "engine_newPayloadV4", head.Params()...); got != "error -38006: Unsupported fork" {
+		t.Errorf("errors: got %s, want n2's", got)
+	}
+	if got := m.forkchoice(t, head.Child(nil)); got.Status != "INVALID" || got.ValidationError != "n2: bad" {
+		t.Errorf("INVALID: got %+v, want n2's", got)
+	}
+}
+
 // A VALID that names another block as the latest valid one is not passed on where there is a better one.
 func TestValidNamesTheBlock(t *testing.T) {
 	t.Parallel()

@@ -71,10 +71,9 @@ func TestBatchIsConcurrent(t *testing.T) {
 	n := enginetest.New(t, enginetest.Client{})
 	m := start(t, fakes(n), nil)
 	release := n.Script(enginetest.Rule{Method: "eth_slow", Hang: true, Result: `"slow"`})
-	answered := make(chan string, 1)
-	go func() {
-		answered <- m.say(t, `[{"jsonrpc":"2.0","id":1,"method":"eth_slow"},{"jsonrpc":"2.0","id":2,"method":"net_version"}]`)
-	}()
+	answered := later(func() string {
+		return m.say(t, `[{"jsonrpc":"2.0","id":1,"method":"eth_slow"},{"jsonrpc":"2.0","id":2,"method":"net_version"}]`)
+	})
 	n.Wait("eth_slow", 1)
 	n.WaitEnded("net_version", 1)
 	release()

@@ -207,8 +207,7 @@ func TestBuildGrace(t *testing.T) {
 	if got := m.call(t, "engine_getPayloadV4", id); got != first {
 		t.Errorf("n2 is too late: got %s", got)
 	}
-	answered := make(chan string, 1)
-	go func() { answered <- m.call(t, "engine_getPayloadV4", id) }()
+	answered := later(func() string { return m.call(t, "engine_getPayloadV4", id) })
 	nodes[0].WaitEnded("engine_getPayload", 2)
 	nodes[1].Wait("engine_getPayload", 2)
 	release()

@@ -64,8 +64,7 @@ func TestCapabilitiesOfASlowNode(t *testing.T) {
 	if got := m.exchange(t); got != "newPayloadV1" {
 		t.Errorf("n3 hangs: got %s", got)
 	}
-	answered := make(chan string, 1)
-	go func() { answered <- m.exchange(t) }()
+	answered := later(func() string { return m.exchange(t) })
 	nodes[0].WaitEnded("engine_exchangeCapabilities", 2)
 	nodes[2].Wait("engine_exchangeCapabilities", 2)
 	release()

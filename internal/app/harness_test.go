@@ -333,6 +333,16 @@ func (m *multiplexer) say(t testing.TB, body string) string {
 	return string(got)
 }
 
+// later does something beside the test. What comes of it comes over the channel, or nothing if it fails the test.
+func later[T any](do func() T) <-chan T {
+	outcome := make(chan T, 1)
+	go func() {
+		defer close(outcome)
+		outcome <- do()
+	}()
+	return outcome
+}
+
 // patience is how long a test waits for what should happen at once.
 const patience = 10 * time.Second
 

@@ -53,13 +53,11 @@ func TestDrainAnswers(t *testing.T) {
 			for _, n := range nodes {
 				release = append(release, n.Script(enginetest.Rule{Method: "engine_newPayload", Hang: true}))
 			}
-			answered := make(chan enginetest.Status, 1)
-			go func() { answered <- m.newPayload(t, enginetest.Chain(4, 1, nil)[0]) }()
+			answered := later(func() enginetest.Status { return m.newPayload(t, enginetest.Chain(4, 1, nil)[0]) })
 			for _, n := range nodes {
 				n.Wait("engine_newPayload", 1)
 			}
-			stopped := make(chan struct{})
-			go func() { m.stop(); close(stopped) }()
+			stopped := later(func() error { m.stop(); return nil })
 			until(t, "new connections are refused", func() bool {
 				conn, err := net.Dial("tcp", m.app.Addr().String())
 				if err == nil {
@@ -151,8 +149,7 @@ func TestReloadOfSettings(t *testing.T) {
 	for _, n := range nodes {
 		release = append(release, n.Script(enginetest.Rule{Method: "engine_newPayload", Hang: true}))
 	}
-	answered := make(chan enginetest.Status, 1)
-	go func() { answered <- m.newPayload(t, chain[0]) }()
+	answered := later(func() enginetest.Status { return m.newPayload(t, chain[0]) })
 	for _, n := range nodes {
 		n.Wait("engine_newPayload", 1)
 	}

@@ -102,15 +102,22 @@ func TestPayloadFromBeforeOurRestart(t *testing.T) {
 	before.stop()
 
 	m := startLed(t, configured, untilAll)
-	later := func(seconds uint64) func(*enginetest.Payload) {
+	after := func(seconds uint64) func(*enginetest.Payload) {
 		return func(p *enginetest.Payload) { p.Timestamp += seconds }
 	}
-	offer(nodes[0], chain[0], "0x9", later(100)) // on an older block
+	offer(nodes[0], chain[0], "0x9", after(100)) // on an older block
 	offer(nodes[1], chain[1], "0x8", nil)
-	newest := offer(nodes[2], chain[1], "0x1", later(1))
+	newest := offer(nodes[2], chain[1], "0x1", after(1))
 	nodes[3].Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001, Message: "Unknown payload"}})
 	m.hears(t, "VALID", "engine_forkchoiceUpdated", chain[1])
-	if got := m.call(t, "engine_getPayloadV4", id); got != newest {
+	// The newest comes last, and the one on an older block before it.
+	release := nodes[2].Script(enginetest.Rule{Method: "engine_getPayload", Hang: true, Result: newest})
+	defer release()
+	answered := later(func() string { return m.call(t, "engine_getPayloadV4", id) })
+	nodes[0].WaitEnded("engine_getPayload", 1)
+	nodes[1].WaitEnded("engine_getPayload", 1)
+	release()
+	if got := <-answered; got != newest {
 		t.Errorf("got %s, want %s", got, newest)
 	}
 	for i, n := range nodes {

@@ -178,19 +178,19 @@ func TestConcurrentRechecks(t *testing.T) {
 	n := enginetest.New(t, enginetest.Client{})
 	m := start(t, fakes(n), nil)
 	n.Script(enginetest.Rule{Method: "eth_syncing", Delay: 500 * time.Millisecond})
-	took := make(chan int64)
+	var took []<-chan int64
 	for range 4 {
-		go func() {
+		took = append(took, later(func() int64 {
 			var report struct {
 				RecheckTime int64 `json:"recheck_time"`
 			}
 			m.get(t, "/recheck", &report)
-			took <- report.RecheckTime
-		}()
+			return report.RecheckTime
+		}))
 	}
-	first := <-took
-	for range 3 {
-		if next := <-took; next != first || next < 500_000 {
+	first := <-took[0]
+	for _, next := range took[1:] {
+		if next := <-next; next != first || next < 500_000 {
 			t.Errorf("got recheck_time %d and %d, want the same", first, next)
 		}
 	}

@@ -146,7 +146,6 @@ func TestAnswersOnTheWire(t *testing.T) {
 		{"two resets", enginetest.Rule{Fault: enginetest.Reset}, false, "connection broke twice"},
 		{"two hang-ups", enginetest.Rule{Fault: enginetest.Hangup}, false, "connection broke twice"},
 		{"half of it, twice", enginetest.Rule{Fault: enginetest.Truncated}, false, "connection broke twice"},
-		{"half of a gzip", enginetest.Rule{Reply: &enginetest.Reply{Header: gzipped, Body: zipped(valid)[:40]}}, false, ""},
 		{"401", enginetest.Rule{Reply: &enginetest.Reply{Status: 401, Body: valid}}, false, "it refuses our token (HTTP 401)"},
 		{"403", enginetest.Rule{Reply: &enginetest.Reply{Status: 403, Body: valid}}, false, "it refuses our token (HTTP 403)"},
 
@@ -160,6 +159,7 @@ func TestAnswersOnTheWire(t *testing.T) {
 		{"two answers", enginetest.Rule{Reply: &enginetest.Reply{Body: valid + valid}}, false, ""},
 		{"a result and an error", enginetest.Rule{Reply: &enginetest.Reply{Body: valid[:len(valid)-1] + `,"error":{"code":1,"message":"x"}}`}}, false, ""},
 		{"half of it, in full", enginetest.Rule{Reply: &enginetest.Reply{Body: valid[:len(valid)-2]}}, false, ""},
+		{"half of a gzip", enginetest.Rule{Reply: &enginetest.Reply{Header: gzipped, Body: zipped(valid)[:40]}}, false, ""},
 		{"no gzip", enginetest.Rule{Reply: &enginetest.Reply{Header: gzipped, Body: valid}}, false, ""},
 		{"another status", enginetest.Rule{Result: `{"status":"valid","latestValidHash":null}`}, false, ""},
 		{"a short hash", enginetest.Rule{Result: `{"status":"VALID","latestValidHash":"0x12"}`}, false, ""},
@@ -174,7 +174,7 @@ func TestAnswersOnTheWire(t *testing.T) {
 			t.Parallel()
 			n1, n2 := enginetest.New(t, enginetest.Client{}), enginetest.New(t, enginetest.Client{})
 			configured := fakes(n1, n2)
-			if !test.counts {
+			if f := test.rule.Fault; f == enginetest.Endless || f == enginetest.Flood || test.rule.Hang {
 				configured[1].timeout = 300 * time.Millisecond
 			}
 			m := start(t, configured, nil)
@@ -211,11 +211,10 @@ func TestCLHangsUp(t *testing.T) {
 		release = append(release, n.Script(enginetest.Rule{Method: "engine_newPayload", Hang: true}))
 	}
 	ctx, hangUp := context.WithCancel(t.Context())
-	gone := make(chan error, 1)
-	go func() {
+	gone := later(func() error {
 		_, err := m.NewPayload(ctx, payload)
-		gone <- err
-	}()
+		return err
+	})
 	for _, n := range nodes {
 		n.Wait("engine_newPayload", 1)
 	}
@@ -224,8 +223,7 @@ func TestCLHangsUp(t *testing.T) {
 		t.Fatal("the CL has its answer")
 	}
 	until(t, "the hang-up is noticed", func() bool { return m.metric(t, "executionbackup_requests_in_flight") == 0 })
-	answered := make(chan enginetest.Status, 1)
-	go func() { answered <- m.forkchoice(t, payload) }()
+	answered := later(func() enginetest.Status { return m.forkchoice(t, payload) })
 	until(t, "the forkchoiceUpdated is here", func() bool { return m.metric(t, "executionbackup_requests_in_flight") == 1 })
 	for _, done := range release {
 		done()
