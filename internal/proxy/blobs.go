@@ -72,17 +72,20 @@ func countCells(raw []byte) (n int, ok bool) {
 }
 
 // wholeOrParts returns the call of getBlobsV2 to a node: where that has not all blobs, it says with V3 which it has.
+// The other nodes needn't wait for that.
 func (p *Proxy) wholeOrParts(l *listing, r *jsonrpc.Request) func(context.Context, *node.Node) (jsonrpc.Reply, error) {
 	whole := l.call
 	parts := p.caller(l.method, jsonrpc.NewCall("engine_getBlobsV3", r.Params))
 	if l.shape.size < 2 || len(l.nodes) < 2 {
 		return whole
 	}
+	l.gap = make(chan struct{}, len(l.nodes))
 	return func(ctx context.Context, n *node.Node) (jsonrpc.Reply, error) {
 		all, err := whole(ctx, n)
 		if err != nil || all.Err != nil || !jsonrpc.IsNull(all.Result) {
 			return all, err
 		}
+		l.gap <- struct{}{}
 		some, err := parts(ctx, n)
 		if err != nil || some.Err != nil {
 			return all, nil // it doesn't know V3, say

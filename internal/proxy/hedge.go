@@ -21,6 +21,7 @@ type hedge struct {
 	nodes  []*node.Node // the primary first
 	delay  time.Duration
 	call   func(context.Context, *node.Node) (jsonrpc.Reply, error)
+	gap    chan struct{} // where call tells early that its node's reply will not be enough; it has room for every node
 
 	replies []reply // one for each node; its node is nil as long as it hasn't come
 	asked   int     // so many of the nodes have been asked
@@ -48,6 +49,8 @@ func (h *hedge) run(ctx context.Context, enough func(i int) bool) {
 			}
 			h.ask(ctx, len(h.nodes), arrivals)
 		case <-others:
+			h.ask(ctx, len(h.nodes), arrivals)
+		case <-h.gap:
 			h.ask(ctx, len(h.nodes), arrivals)
 		case <-changed:
 			changed = h.proxy.pool.Changed()
