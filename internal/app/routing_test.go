@@ -61,34 +61,6 @@ func TestRouting(t *testing.T) {
 	}
 }
 
-// What one node lacks of a list another may have, whatever the method's version.
-func TestListsAreMerged(t *testing.T) {
-	t.Parallel()
-	nodes := three(t)
-	m := startLed(t, fakes(nodes...), nil)
-	const h = `"` + enginetest.GenesisHash + `"`
-	const a, b = `{"blob":"0x0a","proof":"0x0a","x":1}`, `{"blob":"0x0b","proof":"0x0b"}`
-	const c, d = `{"transactions":["0x0c"],"withdrawals":null}`, `{"transactions":[],"withdrawals":[]}`
-	for _, test := range []struct{ method, params, n1, n2, n3, want string }{
-		{"engine_hasBlobs", `[[` + h + `,` + h + `,` + h + `]]`, `[true,false,false]`, `[false,true,false]`, `[false,false,false]`, `[true,true,false]`},
-		{"engine_hasBlobsV9", `[[` + h + `]]`, `[false]`, `[false]`, `[true]`, `[true]`},
-		{"engine_getBlobsV1", `[[` + h + `,` + h + `]]`, `[` + a + `,null]`, `[null,` + b + `]`, `[null,null]`, `[` + a + `,` + b + `]`},
-		{"engine_getBlobsV1", `[[` + h + `]]`, `[null]`, `[null]`, `[null]`, `[null]`},
-		{"engine_getBlobsV2", `[[` + h + `]]`, `null`, `null`, `[` + a + `]`, `[` + a + `]`},
-		{"engine_getBlobsV9", `[[` + h + `,` + h + `]]`, `[null,` + b + `]`, `[` + a + `,null]`, `[null,null]`, `[` + a + `,` + b + `]`},
-		{"engine_getPayloadBodiesByHashV1", `[[` + h + `,` + h + `]]`, `[` + c + `,null]`, `[null,` + d + `]`, `[null,null]`, `[` + c + `,` + d + `]`},
-		{"engine_getPayloadBodiesByRangeV1", `["0x1","0x2"]`, `[` + c + `]`, `[` + c + `,` + d + `]`, `[]`, `[` + c + `,` + d + `]`},
-	} {
-		for i, result := range []string{test.n1, test.n2, test.n3} {
-			nodes[i].Script(enginetest.Rule{Method: test.method, Result: result})
-		}
-		got := m.say(t, `{"jsonrpc":"2.0","id":1,"method":"`+test.method+`","params":`+test.params+`}`)
-		if want := `{"jsonrpc":"2.0","id":1,"result":` + test.want + `}`; got != want {
-			t.Errorf("%s: got %s, want %s", test.method, got, want)
-		}
-	}
-}
-
 // With one node, nobody can tell us from it.
 func TestOneNodePassesThrough(t *testing.T) {
 	t.Parallel()
