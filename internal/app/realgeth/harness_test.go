@@ -117,8 +117,8 @@ func (m *multiplexer) recheck(t testing.TB) {
 
 // nodeState is what GET /nodes says of a node, as far as it matters here.
 type nodeState struct {
-	Name, State        string
-	Laggard, Qualified bool
+	Name, State                 string
+	Primary, Laggard, Qualified bool
 }
 
 // node returns the present state of the i-th node.
