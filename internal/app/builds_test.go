@@ -175,22 +175,54 @@ func TestNoPayload(t *testing.T) {
 	}
 }
 
-// A builder that dies costs nothing but its own payload, even if the CL holds its id.
-func TestBuilderDies(t *testing.T) {
+// Whichever builders die after the forkchoiceUpdated, the CL gets the best payload of the others, even if it holds the
+// id of one that died.
+func TestBuildersDie(t *testing.T) {
+	for dead := range 1 << 3 {
+		t.Run(fmt.Sprintf("%03b", dead), func(t *testing.T) {
+			t.Parallel()
+			nodes := builders(t, 3)
+			m := startLed(t, fakes(nodes...), untilAll)
+			head := enginetest.Chain(4, 1, nil)[0]
+			id := m.build(t, head).PayloadID
+			want := ""
+			for i, value := range []string{"0x1", "0x2", "0x3"} { // the last that lives is the best
+				if offered := offer(nodes[i], head, value, nil); dead>>i&1 == 0 {
+					want = offered
+				} else {
+					nodes[i].Close()
+				}
+			}
+			got := m.call(t, "engine_getPayloadV4", id)
+			if want == "" {
+				want = "error -32000: no execution node is available"
+			}
+			if got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// Nodes that don't know a method of the fork leave the build to those that do.
+func TestUnequalBuilders(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)
 	m := startLed(t, fakes(nodes...), untilAll)
 	head := enginetest.Chain(4, 1, nil)[0]
-	id := m.build(t, head).PayloadID
-	offer(nodes[0], head, "0x3", nil)
-	second, third := offer(nodes[1], head, "0x2", nil), offer(nodes[2], head, "0x1", nil)
-	nodes[0].Close()
-	if got := m.call(t, "engine_getPayloadV4", id); got != second {
-		t.Errorf("without n1: got %s", got)
+	unknown := &enginetest.RPCError{Code: -32601, Message: "the method does not exist/is not available"}
+	nodes[0].Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Error: unknown})
+	nodes[1].Script(enginetest.Rule{Method: "engine_getPayload", Error: unknown})
+	want := offer(nodes[2], head, "0x1", nil)
+	got := m.build(t, head)
+	if got.Status != "VALID" || got.PayloadID != ownID(1) {
+		t.Errorf("got %+v, want VALID with n2's id", got)
 	}
-	nodes[1].Close()
-	if got := m.call(t, "engine_getPayloadV4", id); got != third {
-		t.Errorf("without n1 and n2: got %s", got)
+	if got := m.call(t, "engine_getPayloadV4", got.PayloadID); got != want {
+		t.Errorf("got %s, want n3's", got)
+	}
+	if got := asked(nodes[0]); got != "" {
+		t.Errorf("n1, which gave no id, was asked for %s", got)
 	}
 }
 
@@ -207,6 +239,7 @@ func TestBuildGrace(t *testing.T) {
 	if got := m.call(t, "engine_getPayloadV4", id); got != first {
 		t.Errorf("n2 is too late: got %s", got)
 	}
+	m.log.wait(t, "payload for a proposal", "node=n1", `n2="no answer in time"`)
 	answered := later(func() string { return m.call(t, "engine_getPayloadV4", id) })
 	nodes[0].WaitEnded("engine_getPayload", 2)
 	nodes[1].Wait("engine_getPayload", 2)

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -130,5 +131,30 @@ func TestPayloadFromBeforeOurRestart(t *testing.T) {
 	}
 	if got := m.call(t, "engine_getPayloadV4", id); got != "error -38001: Unknown payload" {
 		t.Errorf("nobody knows it: got %s", got)
+	}
+}
+
+// The same before the first forkchoiceUpdated: then a payload is on the head if its node says so of its own.
+func TestPayloadBeforeTheFirstForkchoice(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 3)
+	m := startLed(t, fakes(nodes...), untilAll)
+	chain := enginetest.Chain(4, 2, nil)
+	for _, n := range nodes[:2] {
+		n.Script(enginetest.Rule{Method: "eth_getBlockByNumber", Result: fmt.Sprintf(`{"number":"0x2","hash":"%s"}`, chain[1].Hash())})
+	}
+	nodes[2].Script(enginetest.Rule{Method: "eth_getBlockByNumber", Error: &enginetest.RPCError{Code: -32000, Message: "x"}})
+	stale := func(p *enginetest.Payload) { p.Timestamp += 100 }
+	offer(nodes[0], chain[0], "0x9", stale)
+	want := offer(nodes[1], chain[1], "0x1", nil)
+	offer(nodes[2], chain[1], "0x8", stale) // for all we know it isn't
+	if got := m.call(t, "engine_getPayloadV4", ownID(0)); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for _, n := range nodes[:2] {
+		n.Close()
+	}
+	if got := m.call(t, "engine_getPayloadV4", ownID(0)); !strings.Contains(got, "executionPayload") {
+		t.Errorf("the only one: got %s", got)
 	}
 }

@@ -126,7 +126,7 @@ func TestAllDisqualified(t *testing.T) {
 }
 
 // The best payload is shown to the other voters. One that says INVALID takes it out of the race, and that is a dispute;
-// but a proposal is never lost to it.
+// but a proposal is never lost to it: where none is left it is the primary's.
 func TestCrossCheck(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -149,7 +149,7 @@ func TestCrossCheck(t *testing.T) {
 			for _, n := range n {
 				n.Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID"})
 			}
-		}, 2, 6, nil},
+		}, 0, 6, nil},
 		{"switched off", func(n []*enginetest.Node) {
 			n[0].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID"})
 		}, 2, 0, func(c *config.Config) { c.CrossCheck = 0 }},
@@ -181,5 +181,99 @@ func TestCrossCheck(t *testing.T) {
 				t.Errorf("disputes: %v", disputes)
 			}
 		})
+	}
+}
+
+// Where nobody else votes, the best payload goes out as it is. Nodes that are set aside are not asked for their opinion.
+func TestCrossCheckWithoutVoters(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 3)
+	m := startLed(t, fakes(nodes...), untilAll)
+	m.must(t, "/drain_nodes", "n2", "n3")
+	head := enginetest.Chain(4, 1, nil)[0]
+	id := m.build(t, head).PayloadID
+	want := offer(nodes[0], head, "0x1", nil)
+	for _, n := range nodes {
+		n.Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID"})
+	}
+	if got := m.call(t, "engine_getPayloadV4", id); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for i, n := range nodes {
+		if got := len(n.CallsOf("engine_newPayload")); got != 0 {
+			t.Errorf("n%d was shown %d payloads", i+1, got)
+		}
+	}
+}
+
+// Whose objections don't count yet can't take a payload out of the race, and doesn't prove itself by calling VALID a block
+// that the cross-check has already put on its disk.
+func TestCrossCheckByARestartedNode(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 3)
+	m := startLed(t, fakes(nodes...), untilAll)
+	head := enginetest.Chain(4, 1, nil)[0]
+	m.newPayload(t, head)
+	id := m.build(t, head).PayloadID
+	offer(nodes[0], head, "0x1", nil)
+	best := offer(nodes[1], head, "0x2", nil)
+	nodes[2].Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001, Message: "Unknown payload"}})
+	if got := m.call(t, "engine_getPayloadV4", id); got != best {
+		t.Fatalf("got %s, want %s", got, best)
+	}
+	nodes[2].WaitEnded("engine_newPayload", 2)
+	restart(t, m, nodes[2])
+	proposed := head.Child(func(p *enginetest.Payload) {
+		p.FeeRecipient, p.ExtraData = head.Attributes().SuggestedFeeRecipient, []byte(nodes[1].URL)
+	})
+	m.hears(t, "VALID", "engine_newPayload", proposed)
+	m.mayNotObject(t, nodes[2], proposed.Child(nil))
+
+	objects := nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID"})
+	if got := m.call(t, "engine_getPayloadV4", id); got != best {
+		t.Errorf("n3 objects: got %s, want %s", got, best)
+	}
+	objects()
+}
+
+// For each proposal the log tells who offered what and what became of it, and the metrics tell the same.
+func TestProposalIsTold(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 4)
+	m := startLed(t, fakes(nodes...), untilAll)
+	head := enginetest.Chain(4, 1, nil)[0]
+	id := m.build(t, head).PayloadID
+	offer(nodes[0], head, "0xde0b6b3a7640000", nil) // 1 ETH
+	transfer, err := types.NewTx(&types.LegacyTx{}).MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := offer(nodes[1], head, "0x1bc16d674ec80001", func(p *enginetest.Payload) { // 2 ETH and a wei
+		p.GasUsed = 21000
+		p.Transactions = [][]byte{transfer, transfer}
+	})
+	offer(nodes[2], head, "0xffffffffffffffff", func(p *enginetest.Payload) { p.Timestamp++ })
+	nodes[3].Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001, Message: "Unknown payload"}})
+	if got := m.call(t, "engine_getPayloadV4", id); got != want {
+		t.Fatalf("got %s, want %s", got, want)
+	}
+	m.log.wait(t, `level=INFO msg="payload for a proposal"`, "node=n2", `value="2.000000 ETH"`, `gain="1.000000 ETH"`,
+		`n1="1000000000000000000 wei (1.000000 ETH), 0 gas, 0 transactions, 0 blobs, `, `ms, not the best"`,
+		`n2="2000000000000000001 wei (2.000000 ETH), 21000 gas, 2 transactions, 0 blobs, `, `ms, taken"`,
+		`n3="18446744073709551615 wei`, "out: its timestamp is", `n4="Unknown payload`)
+	for name, want := range map[string]float64{
+		`executionbackup_proposals_total{outcome="best"}`:                                                  1,
+		`executionbackup_proposal_value_eth`:                                                               2,
+		`executionbackup_proposal_gain_eth_total`:                                                          1,
+		`executionbackup_candidates_total{node="n1",outcome="outbid"}`:                                     1,
+		`executionbackup_candidates_total{node="n2",outcome="taken"}`:                                      1,
+		`executionbackup_candidates_total{node="n3",outcome="out"}`:                                        1,
+		`executionbackup_candidates_total{node="n4",outcome="none"}`:                                       1,
+		`executionbackup_node_payload_value_eth{node="n1"}`:                                                1,
+		`executionbackup_node_call_duration_seconds_count{method="GetPayload",node="n1",outcome="answer"}`: 1,
+	} {
+		if got := m.metric(t, name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
 	}
 }

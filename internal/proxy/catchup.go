@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -120,25 +119,9 @@ func (c *catchUp) feed(n *node.Node) (began bool, err error) {
 	})
 }
 
-// block is a node's own head.
-type block struct {
-	Hash   common.Hash
-	Number engine.Quantity
-}
-
 // latest asks a node for its own head.
-func (c *catchUp) latest(n *node.Node) (b block, err error) {
-	reply, err := n.Ask(c.ctx, "eth_getBlockByNumber", `["latest",false]`)
-	if err != nil {
-		return b, err
-	}
-	if reply.Err != nil {
-		return b, reply.Err
-	}
-	if err := json.Unmarshal(reply.Result, &b); err != nil {
-		return b, fmt.Errorf("its latest block: %w", err)
-	}
-	return b, nil
+func (c *catchUp) latest(n *node.Node) (block, error) {
+	return readBlock(n.Ask(c.ctx, latestMethod, latestParams))
 }
 
 // path is what a node with this head lacks; nothing, if it has all.

@@ -14,8 +14,8 @@ import (
 const minCrossCheck = 150 * time.Millisecond
 
 // crossCheck shows the candidates, best first, to the other voters, and returns the first that none of them calls
-// INVALID. It is out of their lanes: the block is not the CL's yet. A proposal is never lost to it: without time,
-// another voter, or a better candidate, the best goes out.
+// INVALID; nil where each is. It is out of their lanes: the block is not the CL's yet. Without time or another voter
+// the best one goes out.
 func (pr *proposal) crossCheck(ctx context.Context, good []*candidate) *candidate {
 	for _, c := range good {
 		budget := min(pr.settings.CrossCheck, time.Until(pr.deadline))
@@ -29,7 +29,7 @@ func (pr *proposal) crossCheck(ctx context.Context, good []*candidate) *candidat
 		c.out = objector.Name() + " calls it INVALID: " + reason
 		pr.reportObjection(c, objector, reason)
 	}
-	return good[0]
+	return nil
 }
 
 // show puts a candidate to the voters that didn't build it and returns the first that may object and does.
@@ -42,6 +42,9 @@ func (pr *proposal) show(ctx context.Context, c *candidate, budget time.Duration
 	}
 	m := engine.ParseMethod(method)
 	body := jsonrpc.NewCall(method, params)
+	for _, n := range voters { // a restarted client calls VALID what it has on disk
+		p.memory.Sent(n.ID, c.payload.Hash)
+	}
 	// The nodes keep the block: giving up on the answer is no reason to make them drop the call.
 	replies := p.ask(context.WithoutCancel(ctx), voters, m, func(*node.Node) []byte { return body })
 	timeout := time.After(budget)

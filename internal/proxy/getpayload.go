@@ -2,7 +2,11 @@ package proxy
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
+
+	"github.com/ethereum/go-ethereum/common"
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/jsonrpc"
@@ -62,20 +66,27 @@ func (p *Proxy) builders(ids map[quorum.NodeID]string) []*node.Node {
 // gather collects what the nodes built: after the first good one the others get the build grace.
 func (pr *proposal) gather(ctx context.Context, nodes []*node.Node, body func(*node.Node) []byte) {
 	replies := pr.proxy.ask(ctx, nodes, pr.method, body)
+	silent := slices.Clone(nodes)
 	var grace <-chan time.Time
-	for range nodes {
+	for timeout := false; len(silent) > 0 && !timeout; {
 		select {
 		case got := <-replies:
+			silent = slices.DeleteFunc(silent, func(n *node.Node) bool { return n == got.node })
 			if pr.take(ctx, got) && grace == nil {
 				grace = time.After(pr.settings.BuildGrace)
 			}
 		case <-grace:
-			return
+			timeout = true
 		case <-ctx.Done():
-			return
+			timeout = true
 		}
 	}
+	for _, n := range silent {
+		pr.failures = append(pr.failures, reply{node: n, err: errSilent})
+	}
 }
+
+var errSilent = errors.New("no answer in time")
 
 // take judges what a node sent and reports whether it is a good candidate.
 func (pr *proposal) take(ctx context.Context, got reply) bool {
@@ -97,10 +108,11 @@ func (pr *proposal) take(ctx context.Context, got reply) bool {
 // choose returns what is proposed, or nil. Where every candidate is out, it is the primary's own answer, as if we
 // weren't there: an empty slot is certain without one.
 func (pr *proposal) choose(ctx context.Context) *candidate {
-	isPrimary := func(c *candidate) bool { return c.node == pr.proxy.pool.Primary() }
 	if pr.build == nil {
-		return pr.newest()
+		return pr.newest(ctx)
 	}
+	primary := pr.proxy.pool.Primary()
+	isPrimary := func(c *candidate) bool { return c.node == primary }
 	rank(pr.candidates, isPrimary)
 	var good []*candidate
 	for _, c := range pr.candidates {
@@ -108,20 +120,25 @@ func (pr *proposal) choose(ctx context.Context) *candidate {
 			good = append(good, c)
 		}
 	}
-	if len(good) > 0 {
-		return pr.crossCheck(ctx, good)
+	if best := pr.crossCheck(ctx, good); best != nil {
+		return best
 	}
-	for _, c := range pr.candidates {
-		if isPrimary(c) {
-			return c
-		}
+	left := good
+	if len(good) == 0 {
+		left = pr.candidates
+	}
+	switch i := slices.IndexFunc(left, isPrimary); {
+	case i >= 0:
+		return left[i]
+	case len(good) > 0:
+		return good[0] // no proposal is lost to a cross-check
 	}
 	return nil
 }
 
 // newest finds what an unknown id means: among the payloads on the present head the one with the greatest timestamp.
-func (pr *proposal) newest() *candidate {
-	onHead := func(c *candidate) bool { return pr.proxy.chain.isHead(c.payload.Parent) }
+func (pr *proposal) newest(ctx context.Context) *candidate {
+	onHead := pr.onHead(ctx)
 	var best *candidate
 	for _, c := range pr.candidates {
 		if best == nil || onHead(c) && !onHead(best) || onHead(c) == onHead(best) && c.payload.Timestamp > best.payload.Timestamp {
@@ -129,6 +146,26 @@ func (pr *proposal) newest() *candidate {
 		}
 	}
 	return best
+}
+
+// onHead returns what tells whether a candidate builds on the present head: that of the last forkchoiceUpdated, or, as
+// long as there has been none since our start, its node's own.
+func (pr *proposal) onHead(ctx context.Context) func(*candidate) bool {
+	if head := pr.proxy.chain.headHash(); head != (common.Hash{}) {
+		return func(c *candidate) bool { return c.payload.Parent == head }
+	}
+	var nodes []*node.Node
+	for _, c := range pr.candidates {
+		nodes = append(nodes, c.node)
+	}
+	heads := make(map[*node.Node]common.Hash)
+	latest := engine.ParseMethod(latestMethod)
+	for _, got := range pr.proxy.askAll(ctx, nodes, latest, jsonrpc.NewCall(latestMethod, []byte(latestParams))) {
+		if b, err := readBlock(got.Reply, got.err); err == nil {
+			heads[got.node] = b.Hash
+		}
+	}
+	return func(c *candidate) bool { return c.payload.Parent == heads[c.node] }
 }
 
 // noPayload is the answer where no node had one: the primary's error, else the first node's.

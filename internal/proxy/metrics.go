@@ -21,6 +21,7 @@ type Metrics struct {
 	proposalValue  prometheus.Gauge
 	gain           prometheus.Counter
 	offers         *prometheus.GaugeVec
+	candidates     *prometheus.CounterVec
 	blobs          *prometheus.CounterVec
 	blobsMerged    prometheus.Counter
 }
@@ -73,6 +74,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Name: "executionbackup_node_payload_value_eth",
 		Help: "Value of the last payload that a node built.",
 	}, []string{"node"})
+	m.candidates = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "executionbackup_candidates_total",
+		Help: "What became of the payloads that nodes were asked for, by node and outcome: taken, outbid, out (not what was asked for, or objected to), wrong_fee_recipient, none (no payload).",
+	}, []string{"node", "outcome"})
 	m.blobs = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "executionbackup_blobs_total",
 		Help: "Blobs that a consensus client asked for, by outcome: found or missing.",
@@ -82,7 +87,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Help: "Answers with blobs that were put together from several nodes'.",
 	})
 	r.MustRegister(m.blobs, m.blobsMerged)
-	r.MustRegister(m.proposals, m.proposalValue, m.gain, m.offers)
+	r.MustRegister(m.proposals, m.proposalValue, m.gain, m.offers, m.candidates)
 	r.MustRegister(m.inFlight, m.verdicts, m.disputes, m.lateObjections, m.hashChecks, m.replays)
 	return m
 }

@@ -52,34 +52,41 @@ func (pr *proposal) gain(best *candidate) *big.Int {
 	return nil
 }
 
-// offers has an attribute for each node that was asked and answered.
+// offers has an attribute for each node that was asked and answered, and counts what became of its payload.
 func (pr *proposal) offers(best *candidate) (attrs []any) {
+	metrics := pr.proxy.metrics
 	for _, c := range pr.candidates {
 		text := fmt.Sprintf("%d gas, %d transactions, %d blobs, %s", c.gasUsed, c.transactions, c.blobs, c.took.Round(time.Millisecond))
 		if c.value != nil {
 			text = fmt.Sprintf("%s wei (%s), %s", c.value, ethText(c.value), text)
-			pr.proxy.metrics.offers.WithLabelValues(c.node.Name()).Set(eth(c.value))
+			metrics.offers.WithLabelValues(c.node.Name()).Set(eth(c.value))
 		}
-		switch {
-		case c == best:
-			text += ", taken"
-		case c.out != "":
-			text += ", out: " + c.out
-		case c.wrongRecipient:
-			text += ", wrong fee recipient " + c.feeRecipient.Hex()
-		default:
-			text += ", not the best"
-		}
-		attrs = append(attrs, slog.String(c.node.Name(), text))
+		outcome, why := c.fate(best)
+		metrics.candidates.WithLabelValues(c.node.Name(), outcome).Inc()
+		attrs = append(attrs, slog.String(c.node.Name(), text+", "+why))
 	}
 	for _, f := range pr.failures {
 		reason := fmt.Sprint(f.err)
 		if f.err == nil {
 			reason = f.Err.Error()
 		}
+		metrics.candidates.WithLabelValues(f.node.Name(), "none").Inc()
 		attrs = append(attrs, slog.String(f.node.Name(), reason))
 	}
 	return attrs
+}
+
+// fate says what became of a candidate: in a word, for metrics, and why.
+func (c *candidate) fate(best *candidate) (outcome, why string) {
+	switch {
+	case c == best:
+		return "taken", "taken"
+	case c.out != "":
+		return "out", "out: " + c.out
+	case c.wrongRecipient:
+		return "wrong_fee_recipient", "wrong fee recipient " + c.feeRecipient.Hex()
+	}
+	return "outbid", "not the best"
 }
 
 // reportObjection tells of a voter that calls another's payload INVALID.
