@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -302,6 +303,7 @@ func TestHangUp(t *testing.T) {
 		if got := slow.seen(); !slices.Equal(got, []string{"P1", "F1"}) {
 			t.Errorf("the node got %v", got)
 		}
+		synctest.Wait() // nobody waited for the verdict
 		if took := b.history.Records()[0].Took; took != 5*time.Second {
 			t.Errorf("the payload took %v", took)
 		}

@@ -33,7 +33,8 @@ func TestBlobsOfOneNodeOnly(t *testing.T) {
 	}
 	wantHead(t, nodes, block.Hash)
 
-	others := slices.DeleteFunc([]int{0, 1, 2}, func(i int) bool { return m.node(t, i).Primary })
+	primary := m.primary(t)
+	others := slices.DeleteFunc([]int{0, 1, 2}, func(i int) bool { return i == primary })
 	if len(others) != 2 {
 		t.Fatalf("%d nodes are not the primary", len(others))
 	}

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -117,8 +118,8 @@ func (m *multiplexer) recheck(t testing.TB) {
 
 // nodeState is what GET /nodes says of a node, as far as it matters here.
 type nodeState struct {
-	Name, State                 string
-	Primary, Laggard, Qualified bool
+	Name, State        string
+	Laggard, Qualified bool
 }
 
 // node returns the present state of the i-th node.
@@ -127,6 +128,14 @@ func (m *multiplexer) node(t testing.TB, i int) nodeState {
 	var all []nodeState
 	m.get(t, "/nodes", &all)
 	return all[i]
+}
+
+// primary returns which node the primary is, -1 if there is none.
+func (m *multiplexer) primary(t testing.TB) int {
+	t.Helper()
+	var all []struct{ Primary bool }
+	m.get(t, "/nodes", &all)
+	return slices.IndexFunc(all, func(n struct{ Primary bool }) bool { return n.Primary })
 }
 
 // record is what GET /blocks says of a payload, as far as it matters here.
