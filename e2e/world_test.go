@@ -35,8 +35,8 @@ type client struct {
 	cmd    *exec.Cmd
 }
 
-// startClient starts a geth without peers, with a data directory.
-func startClient(t *testing.T, n byte) *client {
+// startClient starts a geth without peers, with a data directory. The changes are made to its configuration.
+func startClient(t *testing.T, n byte, changes ...func(*geth.Config)) *client {
 	t.Helper()
 	active := uint64(0)
 	c := &client{t: t}
@@ -45,6 +45,9 @@ func startClient(t *testing.T, n byte) *client {
 		DataDir:  t.TempDir(),
 		Secret:   [32]byte{n},
 		AuthPort: freePort(t),
+	}
+	for _, change := range changes {
+		change(&c.config)
 	}
 	c.file = filepath.Join(t.TempDir(), "jwt.hex")
 	if err := os.WriteFile(c.file, []byte(hex.EncodeToString(c.config.Secret[:])), 0o600); err != nil {
@@ -92,19 +95,26 @@ func (c *client) signal(s syscall.Signal) {
 // latest asks the client itself for its head.
 func (c *client) latest() common.Hash {
 	c.t.Helper()
-	call, err := geth.Dial(c.url, c.config.Secret)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	raw, err := call(c.t.Context(), "eth_getBlockByNumber", "latest", false)
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	var block struct{ Hash common.Hash }
-	if err := json.Unmarshal(raw, &block); err != nil {
+	c.result(&block, c.url, "eth_getBlockByNumber", "latest", false)
+	return block.Hash
+}
+
+// result makes a call with the client's secret, to the client or to who has the same, and decodes the result into v,
+// unless that is nil.
+func (c *client) result(v any, url, method string, params ...any) {
+	c.t.Helper()
+	call, err := geth.Dial(url, c.config.Secret)
+	if err != nil {
 		c.t.Fatal(err)
 	}
-	return block.Hash
+	raw, err := call(c.t.Context(), method, params...)
+	if err == nil && v != nil {
+		err = json.Unmarshal(raw, v)
+	}
+	if err != nil {
+		c.t.Fatalf("%s: %v", method, err)
+	}
 }
 
 // serve runs an ExecutionBackup until the end of the test.
