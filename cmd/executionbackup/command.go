@@ -56,7 +56,12 @@ Example:
 
 // load reads the settings from wherever they come.
 func (p *program) load() (*config.Config, error) {
-	return config.Load(config.Inputs{Flags: p.given, Environ: p.environ})
+	c, err := config.Load(config.Inputs{Flags: p.given, Environ: p.environ})
+	if err != nil {
+		return nil, err
+	}
+	c.Version = fullVersion()
+	return c, nil
 }
 
 // settingFlag is the flag of a setting. It hands on what the user wrote, unchanged: only config knows what a value

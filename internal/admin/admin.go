@@ -17,6 +17,7 @@ import (
 
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
+	"executionbackup/internal/evidence"
 	"executionbackup/internal/node"
 	"executionbackup/internal/proxy"
 	"executionbackup/internal/quorum"
@@ -28,7 +29,9 @@ type API struct {
 	Pool    *node.Pool
 	Memory  *quorum.Memory
 	History *proxy.History
-	Metrics prometheus.Gatherer
+	// Evidence may be nil: then there is none.
+	Evidence *evidence.Log
+	Metrics  prometheus.Gatherer
 
 	Ready    func() error // nil when calls can be taken; else why not
 	Defaults func() config.NodeDefaults
@@ -43,6 +46,8 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /recheck", a.recheck)
 	mux.HandleFunc("GET /nodes", a.nodes)
 	mux.HandleFunc("GET /blocks", a.blocks)
+	mux.HandleFunc("GET /evidence", a.evidence)
+	mux.HandleFunc("GET /evidence/{file}", a.evidenceFile)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("POST /add_nodes", a.change(a.add))
@@ -93,7 +98,7 @@ const maxNodeList = 1 << 20
 // change is a handler that does something with the nodes listed in the body, all or none, and reports as /recheck does.
 func (a *API) change(do func(nodes []string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if status, err := a.authorize(r); err != nil {
+		if status, err := a.authorize(r, "changes over the REST API are disabled"); err != nil {
 			writeError(w, status, err)
 			return
 		}
@@ -128,14 +133,14 @@ func readNodes(body io.Reader) ([]string, error) {
 	return list.Nodes, nil
 }
 
-// authorize lets through who may change something.
-func (a *API) authorize(r *http.Request) (status int, err error) {
+// authorize lets through who brings the admin token. without says what is the matter where there is none.
+func (a *API) authorize(r *http.Request, without string) (status int, err error) {
 	token := a.Token()
 	switch {
 	case a.Open():
 		return 0, nil
 	case token.IsZero():
-		return http.StatusForbidden, errors.New("changes over the REST API are disabled: start with --admin-token-file FILE and send its content as bearer token")
+		return http.StatusForbidden, errors.New(without + ": start with --admin-token-file FILE and send its content as bearer token")
 	}
 	brought, err := auth.BearerToken(r)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"executionbackup/internal/admin"
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
+	"executionbackup/internal/evidence"
 	"executionbackup/internal/node"
 	"executionbackup/internal/proxy"
 	"executionbackup/internal/quorum"
@@ -33,6 +34,7 @@ type App struct {
 	server   *http.Server
 	pool     *node.Pool
 	proxy    *proxy.Proxy
+	evidence *evidence.Log // nil where none is kept
 	reloads  *prometheus.CounterVec
 	draining atomic.Bool
 }
@@ -56,6 +58,10 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 	a.pool = node.NewPool(c.Nodes, node.Options{Memory: memory, Metrics: node.NewMetrics(registry), Log: log,
 		Timings: func() bool { return a.config.Load().NodeTimings }})
 	a.proxy = proxy.New(a.pool, memory, settings(c), c.MaxBody, c.ReplayBytes, proxy.NewMetrics(registry), log)
+	if c.EvidenceDir != "" {
+		a.evidence = evidence.Open(c.EvidenceDir, c.Version, registry, log)
+		a.proxy.RecordTo(a.evidence)
+	}
 	a.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "executionbackup_config_reloads_total",
 		Help: "Reloads of the configuration, by outcome.",
@@ -67,7 +73,7 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 	registry.MustRegister(a.reloads, refused)
 
 	api := &admin.API{
-		Pool: a.pool, Memory: memory, History: a.proxy.History(), Metrics: registry, Ready: a.ready,
+		Pool: a.pool, Memory: memory, History: a.proxy.History(), Evidence: a.evidence, Metrics: registry, Ready: a.ready,
 		Defaults: func() config.NodeDefaults { return a.config.Load().NodeDefaults() },
 		Token:    func() auth.AdminToken { return a.config.Load().AdminToken },
 		Open:     func() bool { return a.config.Load().OpenAdmin },
@@ -135,6 +141,9 @@ func (a *App) Run(ctx context.Context) error {
 	watching, stopWatching := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	parts.Go(func() { a.pool.Run(watching) })
+	if a.evidence != nil {
+		parts.Go(func() { a.evidence.Run(watching) })
+	}
 	failed := make(chan error, 1)
 	parts.Go(func() {
 		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
@@ -168,11 +177,12 @@ func (a *App) drain() {
 }
 
 // Reload makes c the configuration in force, without dropping a call. The address, the port and the sizes of requests
-// and of what is kept can't change while we run.
+// and of what is kept, and where evidence goes can't change while we run.
 func (a *App) Reload(c *config.Config) {
 	old := a.config.Load()
-	if c.ListenAddr != old.ListenAddr || c.Port != old.Port || c.MaxBody != old.MaxBody || c.ReplayBytes != old.ReplayBytes || c.LogFormat != old.LogFormat {
-		a.log.Warn("listen-addr, port, max-body, replay-bytes and log-format change at the next start only")
+	if c.ListenAddr != old.ListenAddr || c.Port != old.Port || c.MaxBody != old.MaxBody || c.ReplayBytes != old.ReplayBytes ||
+		c.EvidenceDir != old.EvidenceDir || c.LogFormat != old.LogFormat {
+		a.log.Warn("listen-addr, port, max-body, replay-bytes, evidence-dir and log-format change at the next start only")
 	}
 	a.config.Store(c)
 	a.pool.Reload(c.Nodes)

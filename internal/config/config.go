@@ -56,6 +56,8 @@ type Config struct {
 	// NodeTimings logs how long each node takes to answer a probe.
 	NodeTimings bool
 
+	// Version is that of this program, for metrics and evidence. Whoever loads the settings sets it.
+	Version string
 	// File is the path of the configuration file; empty = none was read.
 	File string
 }

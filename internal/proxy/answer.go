@@ -94,6 +94,7 @@ func (pl *poll) invalid() jsonrpc.Reply {
 func (pl *poll) syncing(v quorum.Verdict) (jsonrpc.Reply, engine.Status, bool) {
 	if pl.method.Family == engine.NewPayload && !pl.anyValid() {
 		if r := pl.checkHash(); r.Outcome == blockhash.Invalid {
+			pl.wrong = r.Reason
 			name := "INVALID"
 			if r.HashMismatch && pl.method.Version == 1 {
 				name = "INVALID_BLOCK_HASH"

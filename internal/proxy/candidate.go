@@ -14,6 +14,7 @@ import (
 
 	"executionbackup/internal/blockhash"
 	"executionbackup/internal/engine"
+	"executionbackup/internal/evidence"
 	"executionbackup/internal/jsonrpc"
 )
 
@@ -35,6 +36,9 @@ type candidate struct {
 
 	wrongRecipient bool   // good but for the fee recipient: a last resort
 	out            string // why it is not proposed; "" where nothing speaks against it
+
+	shown     evidence.Call // how it was shown to the other voters
+	objection []byte        // the result in which one called it INVALID
 }
 
 var (

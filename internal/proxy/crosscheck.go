@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"executionbackup/internal/engine"
+	"executionbackup/internal/evidence"
 	"executionbackup/internal/health"
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/node"
@@ -45,6 +46,7 @@ func (pr *proposal) show(ctx context.Context, c *candidate, budget time.Duration
 	for _, n := range voters { // a restarted client calls VALID what it has on disk
 		p.memory.Sent(n.ID, c.payload.Hash)
 	}
+	c.shown = evidence.Call{Method: method, Body: body}
 	// The nodes keep the block: giving up on the answer is no reason to make them drop the call.
 	replies := p.ask(context.WithoutCancel(ctx), voters, m, func(*node.Node) []byte { return body })
 	timeout := time.After(budget)
@@ -55,6 +57,7 @@ func (pr *proposal) show(ctx context.Context, c *candidate, budget time.Duration
 				continue
 			}
 			if s, err := engine.ParsePayloadStatus(got.Result); err == nil && s.Status == engine.Invalid {
+				c.objection = got.Result
 				return got.node, s.ValidationError
 			}
 		case <-timeout:

@@ -36,10 +36,13 @@ type poll struct {
 	pending  int  // seats that may still bring something
 	decided  bool // the CL has its answer
 	verdict  engine.Status
-	first    time.Time // when the first status came
-	counted  bool      // who was late has been noted
-	quorumAt time.Time // since when VALID has a quorum
-	validAt  time.Time // since when the votes in hand give VALID
+	took     time.Duration // until it had it
+	wrong    string        // why the payload is invalid by itself; "" where it isn't, or wasn't checked
+	kept     bool          // it is in the evidence
+	first    time.Time     // when the first status came
+	counted  bool          // who was late has been noted
+	quorumAt time.Time     // since when VALID has a quorum
+	validAt  time.Time     // since when the votes in hand give VALID
 	record   *Record
 }
 
@@ -59,6 +62,7 @@ type seat struct {
 	took      time.Duration
 	reply     jsonrpc.Reply
 	failure   error
+	malformed []byte               // the result, where it is none that the method has
 	status    engine.PayloadStatus // of the reply; Status is None where there was none
 	payloadID string
 	vote      engine.Status // what of it counts
@@ -206,6 +210,7 @@ func (pl *poll) read(s *seat) error {
 		s.status, s.payloadID = r.PayloadStatus, r.PayloadID
 	}
 	if err != nil {
+		s.malformed = s.reply.Result
 		s.status, s.reply = engine.PayloadStatus{}, jsonrpc.Reply{}
 		s.node.Broke()
 		return &node.Failure{Kind: node.Malformed, Reason: "malformed answer: " + err.Error()}

@@ -94,6 +94,7 @@ func (pr *proposal) reportObjection(c *candidate, objector *node.Node, reason st
 	pr.proxy.metrics.disputes.WithLabelValues(pr.method.Family.String()).Inc()
 	pr.proxy.log.Error("dispute: a node calls another's payload INVALID before it is proposed", "method", pr.method.Name,
 		"block_hash", c.payload.Hash, "number", c.payload.Number, "builder", c.node.Name(), "node", objector.Name(), "reason", reason)
+	pr.keepObjection(c, objector, reason)
 }
 
 // eth converts wei to ETH, for metrics.

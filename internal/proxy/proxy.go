@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"executionbackup/internal/engine"
+	"executionbackup/internal/evidence"
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/node"
 	"executionbackup/internal/quorum"
@@ -43,6 +44,7 @@ type Proxy struct {
 	builds   builds
 	history  History
 	catchUp  *catchUp
+	evidence *evidence.Log
 	metrics  *Metrics
 	log      *slog.Logger
 

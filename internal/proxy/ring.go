@@ -54,6 +54,17 @@ func (r *ring) put(p engine.Payload, method engine.Method, body []byte) {
 	}
 }
 
+// get returns a kept payload.
+func (r *ring) get(hash common.Hash) (kept, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := r.kept[hash]
+	if k == nil {
+		return kept{}, false
+	}
+	return *k, true
+}
+
 // follow notes the forkchoice that followed the payload which it makes the head.
 func (r *ring) follow(head common.Hash, method string, state []byte) {
 	r.mu.Lock()

@@ -181,7 +181,7 @@ func (pl *poll) decide() {
 	p := pl.proxy
 	reply, status, dispute := pl.compose()
 	pl.verdict = status
-	took := time.Since(pl.begun)
+	pl.took = time.Since(pl.begun)
 	if status == engine.Valid && pl.named {
 		if pl.method.Family == engine.NewPayload {
 			p.chain.answeredValid(pl.block, pl.payload.Number)
@@ -191,14 +191,15 @@ func (pl *poll) decide() {
 		}
 	}
 	if pl.record != nil { // before the CL has it, so that whoever asks then sees it
-		p.history.decide(pl.record, outcome(status), took, dispute)
+		p.history.decide(pl.record, outcome(status), pl.took, dispute)
 	}
 	pl.answer <- reply
-	p.metrics.decided(pl.method.Family, status, took)
-	p.log.Debug("verdict", "method", pl.method.Name, "block_hash", pl.block, "status", outcome(status), "duration", took)
+	p.metrics.decided(pl.method.Family, status, pl.took)
+	p.log.Debug("verdict", "method", pl.method.Name, "block_hash", pl.block, "status", outcome(status), "duration", pl.took)
 	if dispute {
 		pl.reportDispute()
 	}
+	pl.keep(reply, dispute)
 	for i := range pl.seats {
 		pl.compareToHead(&pl.seats[i])
 	}
@@ -217,9 +218,11 @@ func (pl *poll) note(i int) {
 		pl.proxy.builds.add(pl.build, s.node.ID, s.payloadID)
 	}
 	pl.compareToHead(s)
-	if s.vote == engine.Invalid && s.status.Status == engine.Invalid && pl.verdict != engine.Invalid && !pl.alone() {
+	objects := s.vote == engine.Invalid && s.status.Status == engine.Invalid && pl.verdict != engine.Invalid && !pl.alone()
+	if objects {
 		pl.reportLate(s)
 	}
+	pl.keepLate(s, objects)
 }
 
 // outcome names what the CL heard, for logs and metrics.
