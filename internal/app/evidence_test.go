@@ -129,8 +129,11 @@ func TestEvidenceOfALateObjection(t *testing.T) {
 	m.log.wait(t, "evidence written", chain[1].Hash())
 	m.hears(t, "SYNCING", "engine_newPayload", chain[2])
 	files := m.files(t, dir)
-	if len(files) != 1 || files[0].Case.Kind != evidence.LateObjection || files[0].Case.Verdict != "VALID" || len(files[0].Records) != 1 {
+	if len(files) != 1 || files[0].Case.Kind != evidence.LateObjection || files[0].Case.Verdict != "VALID" {
 		t.Fatalf("got %+v", files)
+	}
+	if r := files[0].Records; len(r) == 0 || r[0].Verdict != "SYNCING" || r[0].Block != chain[2].BlockHash {
+		t.Errorf("got the records %+v", r)
 	}
 	c := files[0].Case
 	if late := replyOf(t, c.Record, "n3"); late.Status != "INVALID" || late.Vote != "INVALID" || late.Took <= c.Took {
