@@ -53,7 +53,7 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
 	memory := quorum.NewMemory(quorum.DefaultBlocks)
-	a := &App{log: log, listener: listener}
+	a := &App{log: log, listener: newConnections(listener, c.MaxConnections, registry)}
 	a.config.Store(c)
 	a.pool = node.NewPool(c.Nodes, node.Options{Memory: memory, Metrics: node.NewMetrics(registry), Log: log,
 		Timings: func() bool { return a.config.Load().NodeTimings }})
@@ -80,10 +80,12 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 	}
 	mux := http.NewServeMux()
 	api.Register(mux)
+	refusals := refusals{log: log}
+	limits := newLimits(c.MaxBody, c.MaxInFlight, registry, log)
 	mux.Handle("POST /{$}", auth.Handler(func() auth.Secret { return a.config.Load().JWTSecret }, time.Now, func(reason error) {
 		refused.Inc()
-		log.Warn("token refused", "reason", reason)
-	}, a.proxy))
+		refusals.add(reason)
+	}, limits.handler(a.proxy)))
 	a.server = newServer(mux, log)
 	return a, nil
 }
@@ -95,11 +97,13 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
 		Protocols:         protocols,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
-		WriteTimeout:      2 * time.Minute, // eth_getLogs may take long, and its reader too
-		IdleTimeout:       2 * time.Minute, // as go-ethereum's
-		MaxHeaderBytes:    32 << 10,
+		ConnContext:       withConnection,
+		HTTP2:             &http.HTTP2Config{WriteByteTimeout: stallTime},
+		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       bodyTime,
+		WriteTimeout:      stallTime, // of what is no call; limits has that of calls
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
@@ -180,9 +184,9 @@ func (a *App) drain() {
 // and of what is kept, and where evidence goes can't change while we run.
 func (a *App) Reload(c *config.Config) {
 	old := a.config.Load()
-	if c.ListenAddr != old.ListenAddr || c.Port != old.Port || c.MaxBody != old.MaxBody || c.ReplayBytes != old.ReplayBytes ||
-		c.EvidenceDir != old.EvidenceDir || c.LogFormat != old.LogFormat {
-		a.log.Warn("listen-addr, port, max-body, replay-bytes, evidence-dir and log-format change at the next start only")
+	if c.ListenAddr != old.ListenAddr || c.Port != old.Port || c.MaxBody != old.MaxBody || c.MaxInFlight != old.MaxInFlight ||
+		c.MaxConnections != old.MaxConnections || c.ReplayBytes != old.ReplayBytes || c.EvidenceDir != old.EvidenceDir || c.LogFormat != old.LogFormat {
+		a.log.Warn("listen-addr, port, max-body, max-in-flight, max-connections, replay-bytes, evidence-dir and log-format change at the next start only")
 	}
 	a.config.Store(c)
 	a.pool.Reload(c.Nodes)

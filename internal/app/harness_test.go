@@ -135,6 +135,8 @@ func configuration(t testing.TB, nodes []node) *config.Config {
 		CrossCheck: 200 * time.Millisecond,
 		MaxBody:    128 << 20,
 		OpenAdmin:  true,
+
+		MaxInFlight: 512 << 20, MaxConnections: 1024,
 	}
 }
 

@@ -38,6 +38,10 @@ type Config struct {
 	ReplayBytes int64
 	// MaxBody bounds a request, in bytes.
 	MaxBody int64
+	// MaxInFlight bounds all requests that are being answered together, in bytes; at least MaxBody.
+	MaxInFlight int64
+	// MaxConnections is how many connections are kept open at most.
+	MaxConnections int
 
 	// EvidenceDir is where disputes are recorded; empty = nowhere.
 	EvidenceDir string

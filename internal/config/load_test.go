@@ -40,6 +40,7 @@ func TestDefaults(t *testing.T) {
 		{"timeout", c.Timeout, 7500 * time.Millisecond}, {"grace", c.Grace, 500 * time.Millisecond},
 		{"build grace", c.BuildGrace, 300 * time.Millisecond}, {"cross-check", c.CrossCheck, 200 * time.Millisecond},
 		{"replay bytes", c.ReplayBytes, int64(128 << 20)}, {"max body", c.MaxBody, int64(128 << 20)},
+		{"max in flight", c.MaxInFlight, int64(512 << 20)}, {"max connections", c.MaxConnections, 1024},
 		{"namespaces", len(c.AllowNamespaces), 0}, {"admin token", c.AdminToken.IsZero(), true},
 		{"open admin", c.OpenAdmin, false}, {"log level", c.LogLevel, slog.LevelInfo},
 		{"log format", c.LogFormat, "text"}, {"node timings", c.NodeTimings, false}, {"file", c.File, ""},
@@ -60,6 +61,7 @@ func TestValues(t *testing.T) {
 	c, err := Load(Inputs{ReadFile: disk.ReadFile, Flags: flags(`--nodes=http://a:1,http://b:1 --nodes=http://c:1#do-not-use
 		--jwt-secret=a.hex --listen-addr=::1 --port=0 --timeout=3000 --fcu-majority=2/3 --min-valid=2 --on-dispute=majority
 		--vote-by=client --grace=0 --build-grace=1s --cross-check=0ms --replay-bytes=0 --max-body=1GiB --evidence-dir=
+		--max-in-flight=2GiB --max-connections=7
 		--allow-namespaces=debug,txpool --allow-namespaces=trace --admin-token-file=admin --open-admin=false
 		--log-level=critical --log-format=json --node-timings --holesky --sepolia`)})
 	if err != nil {
@@ -77,6 +79,7 @@ func TestValues(t *testing.T) {
 		{"grace", c.Grace, time.Duration(0)}, {"build grace", c.BuildGrace, time.Second},
 		{"cross-check", c.CrossCheck, time.Duration(0)}, {"replay bytes", c.ReplayBytes, int64(0)},
 		{"max body", c.MaxBody, int64(1 << 30)}, {"evidence", c.EvidenceDir, ""},
+		{"max in flight", c.MaxInFlight, int64(2 << 30)}, {"max connections", c.MaxConnections, 7},
 		{"namespaces", strings.Join(c.AllowNamespaces, " "), "debug txpool trace"},
 		{"admin token", c.AdminToken.Matches("0123456789abcdef"), true}, {"open admin", c.OpenAdmin, false},
 		{"log level", c.LogLevel, LevelCritical}, {"log format", c.LogFormat, "json"}, {"node timings", c.NodeTimings, true},
@@ -232,6 +235,10 @@ func TestFlagErrors(t *testing.T) {
 		{node + "--max-body=1TiB", `--max-body: "1TiB" is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)`},
 		{node + "--max-body=99999999999GiB", `--max-body: "99999999999GiB" is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)`},
 		{node + "--max-body=0KiB", `--max-body: "0KiB" must be more than zero`},
+		{node + "--max-body=1GiB", `--max-body: more than default of max-in-flight, which bounds all requests together`},
+		{node + "--max-in-flight=1MiB", `default of max-body: more than --max-in-flight, which bounds all requests together`},
+		{node + "--max-in-flight=0", `--max-in-flight: "0" must be more than zero`},
+		{node + "--max-connections=0", `--max-connections: "0" is not a whole number from 1`},
 
 		{node + "--allow-namespaces=debug_", `--allow-namespaces: "debug_" is not a namespace: write its letters only, such as debug`},
 		{node + "--allow-namespaces=debug,,txpool", `--allow-namespaces: "" is not a namespace: write its letters only, such as debug`},

@@ -119,6 +119,16 @@ func Settings() []Setting {
 			set:  one(parseLimit, func(d *draft, v int64) { d.MaxBody = v }),
 		},
 		{
+			Key: "max-in-flight", Default: "512MiB",
+			Help: "size of all requests that are being answered; half of it is for engine_ calls alone",
+			set:  one(parseLimit, func(d *draft, v int64) { d.MaxInFlight = v }),
+		},
+		{
+			Key: "max-connections", Default: "1024",
+			Help: "how many connections are open at most; one more takes the place of the longest idle one",
+			set:  one(parseCount, func(d *draft, v int) { d.MaxConnections = v }),
+		},
+		{
 			Key:  "evidence-dir",
 			Help: "directory for records of disputes (default: executionbackup/evidence in the user's state directory)",
 			set:  one(parseText, func(d *draft, v string) { d.EvidenceDir = v }),

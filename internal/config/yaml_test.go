@@ -47,6 +47,8 @@ jwt_secret: 'a.hex'
 port: "1"
 timeout: 500
 max_body: 1MB
+max_in_flight: 2MB
+max_connections: 3
 fcu_majority: 1.0
 open_admin: True
 evidence_dir: ""
@@ -56,7 +58,7 @@ allow_namespaces: []
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Port != 1 || c.Timeout != 500*time.Millisecond || c.MaxBody != 1e6 || c.Rules.Threshold != ratio(t, "1") ||
+	if c.Port != 1 || c.Timeout != 500*time.Millisecond || c.MaxBody != 1e6 || c.MaxInFlight != 2e6 || c.MaxConnections != 3 || c.Rules.Threshold != ratio(t, "1") ||
 		!c.OpenAdmin || c.EvidenceDir != "" || len(c.AllowNamespaces) != 0 {
 		t.Errorf("got %+v", c)
 	}

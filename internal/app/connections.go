@@ -1,0 +1,140 @@
+package app
+
+import (
+	"context"
+	"net"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// connections is a listener that keeps a bounded number of connections open. Where one more comes, the connection goes
+// that has been without a verified call for the longest time, those first that never had one. So nobody who holds
+// connections open, idle or dribbling, keeps the CL out.
+type connections struct {
+	net.Listener
+	max     int
+	evicted prometheus.Counter
+
+	mu   sync.Mutex
+	open map[*connection]struct{}
+	uses uint64 // counts what happens on connections: a clock
+}
+
+// connection is one of them.
+type connection struct {
+	net.Conn
+	of *connections
+
+	// Guarded by of.mu.
+	calls    int    // verified ones that have been read and are being answered
+	verified bool   // there has been one
+	used     uint64 // when one last came or ended, or else when the connection came
+}
+
+func newConnections(l net.Listener, max int, r prometheus.Registerer) *connections {
+	c := &connections{Listener: l, max: max, open: make(map[*connection]struct{}), evicted: prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "executionbackup_connections_evicted_total",
+		Help: "Connections that were closed to make room for new ones.",
+	})}
+	r.MustRegister(c.evicted, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "executionbackup_connections",
+		Help: "Connections that are open.",
+	}, func() float64 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return float64(len(c.open))
+	}))
+	return c
+}
+
+// Accept returns the next connection that there is room for.
+func (l *connections) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := &connection{Conn: conn, of: l}
+		if l.add(c) {
+			return c, nil
+		}
+		conn.Close() // calls are being answered on all others
+	}
+}
+
+// add makes room for a connection and reports whether there is any.
+func (l *connections) add(c *connection) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.open) >= l.max {
+		victim := l.idlest()
+		if victim == nil {
+			return false
+		}
+		delete(l.open, victim)
+		victim.Conn.Close() // its reader notices
+		l.evicted.Inc()
+	}
+	l.open[c] = struct{}{}
+	l.uses++
+	c.used = l.uses
+	return true
+}
+
+// idlest returns the connection that will be missed least, or nil where none is idle.
+func (l *connections) idlest() (idlest *connection) {
+	for c := range l.open {
+		switch {
+		case c.calls > 0:
+		case idlest == nil,
+			!c.verified && idlest.verified,
+			c.verified == idlest.verified && c.used < idlest.used:
+			idlest = c
+		}
+	}
+	return idlest
+}
+
+func (c *connection) Close() error {
+	c.of.mu.Lock()
+	delete(c.of.open, c)
+	c.of.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// CloseWrite lets http.Server end a connection so that its reader gets the last answer.
+func (c *connection) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// verify notes that a verified call comes over the connection.
+func (c *connection) verify() {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.verified = true
+	c.of.uses++
+	c.used = c.of.uses
+}
+
+// answering notes that a call has been read, or answered: meanwhile its connection stays open.
+func (c *connection) answering(calls int) {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.calls += calls
+	c.of.uses++
+	c.used = c.of.uses
+}
+
+type connectionKey struct{}
+
+// withConnection is an http.Server's ConnContext.
+func withConnection(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connectionKey{}, c)
+}
+
+// connectionOf returns the connection that a request came over.
+func connectionOf(ctx context.Context) *connection { return ctx.Value(connectionKey{}).(*connection) }
