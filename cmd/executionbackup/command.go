@@ -37,10 +37,11 @@ The exit status is 0 where all is well, 1 where something is wrong and 2 where t
 
 Example:
   executionbackup --nodes http://127.0.0.1:8551,http://127.0.0.1:8552#name=besu --jwt-secret /etc/ethereum/jwt.hex`,
-		Version:               fullVersion(),
-		Flags:                 p.settingFlags(),
-		Action:                alone(p.daemon),
-		Commands:              []*cli.Command{p.checkCommand(), p.nodesCommand(), p.healthcheckCommand(), versionCommand()},
+		Version: fullVersion(),
+		Flags:   p.settingFlags(),
+		Action:  alone(p.daemon),
+		Commands: []*cli.Command{p.checkCommand(), p.nodesCommand(), p.statusCommand(),
+			p.evidenceCommand(), p.replayCommand(), p.healthcheckCommand(), versionCommand()},
 		Writer:                p.stdout,
 		ErrWriter:             p.stderr,
 		EnableShellCompletion: true,

@@ -120,7 +120,8 @@ func TestErrors(t *testing.T) {
 
 func TestHelpHasExamples(t *testing.T) {
 	for _, command := range []string{
-		"", "check", "nodes", "nodes add", "nodes remove", "nodes drain", "nodes undrain", "healthcheck", "version",
+		"", "check", "nodes", "nodes add", "nodes remove", "nodes drain", "nodes undrain", "status",
+		"evidence", "evidence list", "evidence show", "replay", "healthcheck", "version",
 	} {
 		status, stdout, stderr := execute(t, nil, append(strings.Fields(command), "--help")...)
 		if status != 0 || stderr != "" || !strings.Contains(stdout, "Example:\n") {

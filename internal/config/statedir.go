@@ -3,7 +3,14 @@ package config
 import (
 	"path"
 	"path/filepath"
+	"runtime"
 )
+
+// DefaultEvidenceDir returns where evidence is unless --evidence-dir says otherwise, by the environment, as os.Environ
+// returns it. Empty where that doesn't tell.
+func DefaultEvidenceDir(environ []string) string {
+	return evidenceDir(runtime.GOOS, environMap(environ))
+}
 
 // evidenceDir returns the default of --evidence-dir: a folder of ours under the one where programs keep state for the
 // user. Empty where the environment doesn't tell.

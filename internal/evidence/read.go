@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 // File is what is in a file.
@@ -14,6 +15,23 @@ type File struct {
 	Case    Case
 	Calls   []Call // the payload first, where it was kept, and the call that the case is about last
 	Records []Record
+}
+
+// Replies returns what the nodes said to the call that the case is about: in time, or later.
+func (f *File) Replies() []Reply {
+	replies := slices.Clone(f.Case.Replies)
+	for _, late := range f.Records {
+		if late.Verdict != "" || late.Block != f.Case.Block || late.Method != f.Case.Method || !late.Time.Equal(f.Case.Time) {
+			continue
+		}
+		for _, r := range late.Replies {
+			if i := slices.IndexFunc(replies, func(old Reply) bool { return old.Node == r.Node }); i >= 0 {
+				r.About = replies[i].About
+				replies[i] = r
+			}
+		}
+	}
+	return replies
 }
 
 // maxFile bounds what a file may unfold to, in bytes: two calls as large as any that is taken, and all that follows.

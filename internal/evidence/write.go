@@ -20,19 +20,22 @@ const tempPattern = "*.json.gz.tmp"
 
 // create writes a new file and returns its size.
 func create(dir, name string, c *Case, calls []Call) (size int64, err error) {
-	return replace(dir, name, func(w io.Writer) error {
-		// A member of its own: whoever lists the files reads only this.
-		if err := member(w, func(w io.Writer) error { return encode(w, c) }); err != nil {
-			return err
-		}
-		return member(w, func(w io.Writer) error {
-			for _, call := range calls {
-				if err := writeCall(w, call); err != nil {
-					return err
-				}
+	return replace(dir, name, func(w io.Writer) error { return Write(w, c, calls) })
+}
+
+// Write writes what a file begins with.
+func Write(w io.Writer, c *Case, calls []Call) error {
+	// A member of its own: whoever lists the files reads only this.
+	if err := member(w, func(w io.Writer) error { return encode(w, c) }); err != nil {
+		return err
+	}
+	return member(w, func(w io.Writer) error {
+		for _, call := range calls {
+			if err := writeCall(w, call); err != nil {
+				return err
 			}
-			return nil
-		})
+		}
+		return nil
 	})
 }
 

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"executionbackup/internal/config"
+	"executionbackup/internal/evidence"
+)
+
+func (p *program) evidenceCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "evidence",
+		Usage: "list the disputes on record, or show one",
+		Description: `Without a subcommand: lists them. zcat FILE has all of one as JSON, the call itself too.
+
+Example:
+  executionbackup evidence list --evidence-dir /var/lib/executionbackup/evidence`,
+		Flags:  []cli.Flag{p.evidenceDirFlag()},
+		Before: p.noSettings,
+		Action: alone(p.listEvidence),
+		Commands: []*cli.Command{
+			{
+				Name: "list", Usage: "list the disputes on record, the last one at the end",
+				Description: "Example:\n  executionbackup evidence list",
+				Action:      alone(p.listEvidence),
+			},
+			{
+				Name: "show", ArgsUsage: "FILE", Usage: "show who said what, and what the consensus client heard",
+				Description: `FILE is a path, or a name in the list.
+
+Example:
+  executionbackup evidence show 20261125T120007.000Z-22345678-0x….json.gz`,
+				HideHelpCommand: true,
+				Action:          p.showEvidence,
+			},
+		},
+	}
+}
+
+// evidenceDirFlag says where evidence is, as the daemon's own flag does.
+func (p *program) evidenceDirFlag() cli.Flag {
+	return &cli.StringFlag{
+		Name:        "evidence-dir",
+		Usage:       "directory with the records of disputes",
+		Value:       cmp.Or(p.getenv("EVIDENCE_DIR"), config.DefaultEvidenceDir(p.environ)),
+		DefaultText: "that in " + config.EnvPrefix + "EVIDENCE_DIR, or executionbackup/evidence in the user's state directory",
+	}
+}
+
+func (p *program) listEvidence(_ context.Context, cmd *cli.Command) error {
+	dir := cmd.String("evidence-dir")
+	entries, err := evidence.List(dir)
+	if err != nil {
+		return fmt.Errorf("evidence (--evidence-dir): %w", err)
+	}
+	table := [][]string{{"TIME", "KIND", "METHOD", "NUMBER", "HEARD", "INVALID SAID", "FILE"}}
+	for _, e := range entries {
+		kind := string(e.Kind)
+		if e.Damaged != "" {
+			kind = "damaged"
+		}
+		table = append(table, []string{
+			moment(e.Time), kind, strings.TrimPrefix(e.Method, "engine_"), number(e.Number), e.Verdict, strings.Join(objectors(e.Replies), ", "), e.File,
+		})
+	}
+	return printTable(p.stdout, table)
+}
+
+// objectors names the nodes whose INVALID counts, or that said so.
+func objectors(replies []evidence.Reply) (names []string) {
+	for _, r := range replies {
+		if r.Status == "INVALID" || r.Vote == "INVALID" {
+			names = append(names, r.Node)
+		}
+	}
+	return names
+}
+
+// findEvidence reads the file that an argument names: a path, or a name in the directory.
+func findEvidence(name, dir string) (*evidence.File, error) {
+	f, err := evidence.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) && filepath.Base(name) == name {
+		f, err = evidence.ReadFile(filepath.Join(dir, name))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("evidence: %w", err)
+	}
+	return f, nil
+}
+
+func (p *program) showEvidence(_ context.Context, cmd *cli.Command) error {
+	if cmd.NArg() != 1 {
+		return usageError("evidence show: write one FILE")
+	}
+	f, err := findEvidence(cmd.Args().First(), cmd.String("evidence-dir"))
+	if err != nil {
+		return err
+	}
+	p.printCase(&f.Case)
+	table := [][]string{{"NODE", "STATUS", "VOTE", "AFTER", "STATE", "CLIENT", "REASON"}}
+	for _, r := range f.Replies() {
+		about := evidence.Node{}
+		if r.About != nil {
+			about = *r.About
+		}
+		table = append(table, []string{r.Node, r.Status, r.Vote, microseconds(r.Took), about.State, about.Client, r.Reason})
+	}
+	err = printTable(p.stdout, table)
+	if len(f.Records) == 0 {
+		return err
+	}
+	fmt.Fprintln(p.stdout, "\nwhat followed, on the block and its descendants:")
+	table = [][]string{{"TIME", "METHOD", "NUMBER", "BLOCK", "HEARD", "NODES"}}
+	for _, r := range f.Records {
+		heard := cmp.Or(r.Verdict, "(a late reply)")
+		table = append(table, []string{
+			moment(r.Time), strings.TrimPrefix(r.Method, "engine_"), number(r.Number), short(r.Block.Hex()), heard, votes(r.Replies),
+		})
+	}
+	return errors.Join(err, printTable(p.stdout, table))
+}
+
+// printCase writes what doesn't depend on a node.
+func (p *program) printCase(c *evidence.Case) {
+	say := func(format string, args ...any) {
+		fmt.Fprintln(p.stdout, printable(fmt.Sprintf(format, args...)))
+	}
+	say("%s, %s, seen by ExecutionBackup %s", c.Kind, moment(c.Time), cmp.Or(c.Program, "(unknown version)"))
+	say("%s on block %d, %s, child of %s", c.Method, c.Number, c.Block, c.Parent)
+	if c.Builder != "" {
+		say("built by %s", c.Builder)
+	}
+	if c.Reason != "" {
+		say("the payload is wrong by itself: %s", c.Reason)
+	}
+	if c.Verdict != "" {
+		say("the consensus client heard %s after %s: %s", c.Verdict, microseconds(c.Took), c.Answer)
+	}
+	s := c.Settings
+	say("fcu-invalid-threshold %s, min-valid %d, on-dispute %s, vote-by %s, grace %s, cross-check %s",
+		s.Threshold, s.MinValid, s.OnDispute, s.VoteBy, s.Grace, s.CrossCheck)
+	fmt.Fprintln(p.stdout)
+}
+
+// votes writes what nodes said in a few words each.
+func votes(replies []evidence.Reply) string {
+	var words []string
+	for _, r := range replies {
+		word := r.Node + "=" + cmp.Or(r.Status, r.Reason, "-")
+		if r.Vote != "" && r.Vote != r.Status {
+			word += " (counts as " + r.Vote + ")"
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, ", ")
+}
+
+// moment writes a time for people.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05.000Z")
+}
+
+// number writes a block number; 0 is none.
+func number(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(n, 10)
+}

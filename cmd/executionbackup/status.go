@@ -1,0 +1,190 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"executionbackup/internal/node"
+)
+
+func (p *program) statusCommand() *cli.Command {
+	return &cli.Command{
+		Name: "status", ArgsUsage: "[URL]",
+		Usage: "show how a running ExecutionBackup is: its nodes, the last payloads, disputes",
+		Description: `Example:
+  executionbackup status http://10.0.0.5:7000`,
+		Flags:           []cli.Flag{p.urlFlag()},
+		Before:          p.noSettings,
+		HideHelpCommand: true,
+		Action:          p.status,
+	}
+}
+
+// shownBlocks is how many of the last payloads status shows.
+const shownBlocks = 8
+
+// The REST API's reports, as far as they are shown. Times are microseconds.
+type (
+	nodeStatus struct {
+		Name, URL, State, Reason, Client string
+		Since                            time.Time
+		Primary, Laggard, Drained        bool
+		DoNotUse                         bool `json:"do_not_use"`
+		Objections                       int
+		ResponseTime                     int64                `json:"response_time"`
+		Versions                         []node.ClientVersion `json:"client_versions"`
+	}
+	blockStatus struct {
+		Time                  time.Time
+		Number                uint64
+		Hash, Verdict, Method string
+		Took                  int64
+		Dispute               bool
+		Votes                 []struct {
+			Node, Status string
+			Took         int64
+		}
+	}
+	evidenceStatus struct {
+		Time       time.Time
+		Kind, File string
+		Number     uint64
+	}
+)
+
+func (p *program) status(ctx context.Context, cmd *cli.Command) error {
+	if cmd.NArg() > 1 {
+		return usageError("status: write one URL at most")
+	}
+	r, err := newRemote(cmp.Or(cmd.Args().First(), cmd.String("url")), healthTimeout)
+	if err != nil {
+		return err
+	}
+	var nodes []nodeStatus
+	var blocks []blockStatus
+	var disputes []evidenceStatus
+	for _, question := range []struct {
+		path string
+		into any
+	}{{"/nodes", &nodes}, {"/blocks", &blocks}, {"/evidence", &disputes}} {
+		if err := r.call(ctx, question.path, nil, question.into); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(p.stdout, summary(nodes, blocks, disputes, time.Now()))
+	fmt.Fprintln(p.stdout)
+	if err := printTable(p.stdout, nodeRows(nodes, time.Now())); err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if n.Reason != "" {
+			fmt.Fprintln(p.stdout, printable(n.Name+": "+n.Reason))
+		}
+	}
+	if len(blocks) == 0 {
+		return nil
+	}
+	fmt.Fprintln(p.stdout)
+	return printTable(p.stdout, blockRows(nodes, blocks[max(0, len(blocks)-shownBlocks):]))
+}
+
+// summary is the state as a whole in one line.
+func summary(nodes []nodeStatus, blocks []blockStatus, disputes []evidenceStatus, now time.Time) string {
+	voting := 0
+	for _, n := range nodes {
+		if n.State == "alive" && !n.DoNotUse && !n.Drained {
+			voting++
+		}
+	}
+	line := fmt.Sprintf("%d of %d nodes vote, ", voting, len(nodes))
+	var took []int64
+	for _, b := range blocks {
+		if b.Verdict != "" {
+			took = append(took, b.Took)
+		}
+	}
+	if len(took) == 0 {
+		line += "no payload yet, "
+	} else {
+		slices.Sort(took)
+		line += "verdicts in " + (time.Duration(took[len(took)/2]) * time.Microsecond).Round(time.Millisecond).String() + ", "
+	}
+	if len(disputes) == 0 {
+		return line + "no dispute on record"
+	}
+	last := disputes[len(disputes)-1]
+	return line + fmt.Sprintf("last dispute %s ago on block %d (%d on record)", age(now.Sub(last.Time)), last.Number, len(disputes))
+}
+
+func nodeRows(nodes []nodeStatus, now time.Time) [][]string {
+	table := [][]string{{"NAME", "URL", "STATE", "SINCE", "PRIMARY", "LAGGARD", "OBJECTIONS", "CLIENT", "RESPONSE TIME"}}
+	for _, n := range nodes {
+		state := n.State
+		if n.Drained {
+			state += ", drained"
+		}
+		if n.DoNotUse {
+			state += ", do-not-use"
+		}
+		table = append(table, []string{
+			n.Name, n.URL, state, age(now.Sub(n.Since)), yes(n.Primary), yes(n.Laggard), strconv.Itoa(n.Objections),
+			clientOf(n.Versions, n.Client), microseconds(n.ResponseTime),
+		})
+	}
+	return table
+}
+
+// blockRows has the last payloads, each with what every node said and when.
+func blockRows(nodes []nodeStatus, blocks []blockStatus) [][]string {
+	heads := []string{"NUMBER", "BLOCK", "HEARD", "AFTER"}
+	for _, n := range nodes {
+		heads = append(heads, n.Name)
+	}
+	table := [][]string{heads}
+	for _, b := range blocks {
+		heard := b.Verdict
+		if b.Dispute {
+			heard += ", dispute"
+		}
+		row := []string{strconv.FormatUint(b.Number, 10), short(b.Hash), heard, rounded(b.Took)}
+		for _, n := range nodes {
+			cell := ""
+			for _, v := range b.Votes {
+				if v.Node == n.Name {
+					cell = strings.TrimSpace(v.Status + " " + rounded(v.Took))
+				}
+			}
+			row = append(row, cell)
+		}
+		table = append(table, row)
+	}
+	return table
+}
+
+// rounded writes microseconds as people read them; 0 is none.
+func rounded(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return (time.Duration(n) * time.Microsecond).Round(100 * time.Microsecond).String()
+}
+
+// age writes a time span as people say it.
+func age(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%dd", int(d.Hours()/24))
+	case d >= 2*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	case d >= 2*time.Minute:
+		return fmt.Sprintf("%dmin", int(d.Minutes()))
+	}
+	return fmt.Sprintf("%ds", max(0, int(d.Seconds())))
+}
