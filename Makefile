@@ -6,10 +6,10 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The race detector needs a C compiler. Where there is none the tests run without it, and say so.
 RACE    := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 
-.PHONY: help demo test race-note lint build cross e2e-short fuzz bench clean
+.PHONY: help demo test race-note lint build cross e2e-short fuzz bench bench-micro bench-keep clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## three real geth nodes, ExecutionBackup before them, and a block every two seconds
 	go run ./cmd/devnet $(ARGS)
@@ -47,8 +47,15 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 		done; \
 	done
 
-bench: ## the micro-benchmarks
-	go test -run '^$$' -bench . -benchmem ./internal/...
+bench: build ## what we cost beside the calls: a table on standard output, and bench/result.json
+	go run ./bench -out bench/result.json $(ARGS)
+
+bench-micro: ## the micro-benchmarks, and how they differ from the last kept result
+	go test -run '^$$' -bench . -benchmem -count 6 ./internal/... | tee bin/micro.txt
+	go tool benchstat bench/micro.txt bin/micro.txt
+
+bench-keep: ## keep the last result of bench-micro
+	cp bin/micro.txt bench/micro.txt
 
 clean: ## remove what was built
 	rm -rf bin dist

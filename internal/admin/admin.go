@@ -55,6 +55,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("POST /drain_nodes", a.change(func(words []string) error { return a.Pool.Drain(words, true) }))
 	mux.HandleFunc("POST /undrain_nodes", a.change(func(words []string) error { return a.Pool.Drain(words, false) }))
 	mux.HandleFunc("POST /clear_objections", a.change(a.Pool.ClearObjections))
+	a.registerProfiles(mux)
 }
 
 func (a *API) readyz(w http.ResponseWriter, _ *http.Request) {

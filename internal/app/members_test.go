@@ -70,6 +70,42 @@ func TestWhoMayChange(t *testing.T) {
 	}
 }
 
+// Profiles are for whoever may change something. The command line, which may have credentials, is for nobody.
+func TestWhoMayProfile(t *testing.T) {
+	t.Parallel()
+	n := enginetest.New(t, enginetest.Client{})
+	closed := start(t, fakes(n), func(c *config.Config) { c.OpenAdmin = false })
+	guarded := start(t, fakes(n), func(c *config.Config) {
+		c.OpenAdmin = false
+		token, err := auth.ParseAdminToken("correct-horse-battery")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.AdminToken = token
+	})
+	const good = "Bearer correct-horse-battery"
+	for _, test := range []struct {
+		m                   *multiplexer
+		path, authorization string
+		want                int
+	}{
+		{closed, "heap", good, 403},
+		{closed, "profile?seconds=1", "", 403},
+		{closed, "trace?seconds=1", "", 403},
+		{closed, "symbol", "", 403},
+		{closed, "", "", 403},
+		{guarded, "heap", "", 401},
+		{guarded, "heap", "Bearer wrong-horse-battery", 401},
+		{guarded, "heap", good, 200},
+		{guarded, "goroutine?debug=1", good, 200},
+		{guarded, "cmdline", good, 404},
+	} {
+		if got := test.m.rest(t, "GET", "/debug/pprof/"+test.path, "", "Authorization", test.authorization); got.status != test.want {
+			t.Errorf("%s with %q: HTTP %d, want %d", test.path, test.authorization, got.status, test.want)
+		}
+	}
+}
+
 // names returns the names of the nodes in their order.
 func (m *multiplexer) names(t testing.TB) string {
 	t.Helper()

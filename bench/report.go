@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Result is what is kept of a run.
+type Result struct {
+	Time   time.Time
+	Go     string
+	CPU    string
+	Cores  int
+	Rounds int
+	IdleMB float64 // resident memory of an ExecutionBackup that only probes three nodes
+	Rows   []Row
+}
+
+// Row is what one way showed with one workload.
+type Row struct {
+	Workload string
+	Way      string
+	P50, P99 float64 // milliseconds of a call
+	Rate     float64 // calls in a second
+	// Ratio is the median over the rounds of this way's time by the limit's in the same round: direct to as many nodes.
+	Ratio float64
+	// Growth is by how much more a call's time grew from one node to eight than it did without us; 0 for other ways.
+	Growth float64 `json:",omitempty"`
+	CPU    float64 // milliseconds of the process for a call
+	Allocs float64 // of the process for a call
+	PeakMB float64 // resident memory
+}
+
+func newResult(rounds int) *Result {
+	text, _ := os.ReadFile("/proc/cpuinfo")
+	return &Result{Time: time.Now().UTC(), Go: runtime.Version(), Cores: runtime.NumCPU(), Rounds: rounds,
+		CPU: strings.TrimSpace(after(text, "model name\t:", '\n'))}
+}
+
+// rows works a workload's measurements out.
+func rows(ctx context.Context, w *workload, all []*measurement) ([]Row, error) {
+	find := func(name string) *measurement {
+		for _, m := range all {
+			if m.name == name {
+				return m
+			}
+		}
+		return nil
+	}
+	limits := map[int]*measurement{1: find("direct"), 3: find("direct to 3"), 8: find("direct to 8")}
+	var list []Row
+	for _, m := range all {
+		limit := limits[m.nodes]
+		if w.single {
+			limit = limits[1]
+		}
+		r := Row{Workload: w.name, Way: m.name, P50: milliseconds(percentile(m.took, 50)), P99: milliseconds(percentile(m.took, 99)), Ratio: ratio(m.medians, limit.medians)}
+		r.Rate = float64(time.Second) / float64(median(m.medians))
+		if m.process != nil {
+			r.CPU, r.PeakMB = milliseconds(m.cpu)/float64(m.calls), megabytes(m.process.memory("VmHWM"))
+		}
+		if m.daemon != nil {
+			var err error
+			if r.Allocs, err = m.allocations(ctx, w); err != nil {
+				return nil, err
+			}
+			if m.nodes == 8 && !w.single {
+				r.Growth = growth(m.medians, find("ExecutionBackup, 1").medians, limits[8].medians, limits[1].medians)
+			}
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+// allocations makes some more calls and counts the daemon's allocations, less what the counting itself takes.
+func (m *measurement) allocations(ctx context.Context, w *workload) (float64, error) {
+	var counts [3]float64
+	calls := 0
+	for i := range counts {
+		var err error
+		if counts[i], err = m.daemon.mallocs(ctx); err != nil {
+			return 0, err
+		}
+		if i == 1 {
+			took, err := m.calling(w, w.slice)
+			if err != nil {
+				return 0, err
+			}
+			calls = len(took)
+		}
+	}
+	return max(0, (counts[2]-counts[1])-(counts[1]-counts[0])) / float64(calls), nil
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+func megabytes(n int64) float64            { return float64(n) / 1e6 }
+
+func percentile(took []time.Duration, p int) time.Duration {
+	sorted := slices.Sorted(slices.Values(took))
+	return sorted[min(len(sorted)-1, len(sorted)*p/100)]
+}
+
+func median[T ~int64 | ~float64](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+// ratio is the median of what each round shows.
+func ratio(took, limit []time.Duration) float64 {
+	each := make([]float64, len(took))
+	for i := range took {
+		each[i] = float64(took[i]) / float64(limit[i])
+	}
+	return median(each)
+}
+
+func growth(eight, one, limit8, limit1 []time.Duration) float64 {
+	each := make([]float64, len(eight))
+	for i := range eight {
+		each[i] = float64(eight[i]) / float64(one[i]) * float64(limit1[i]) / float64(limit8[i])
+	}
+	return median(each)
+}
+
+// print writes the result as one Markdown table.
+func (r *Result) print(w io.Writer) {
+	fmt.Fprintf(w, "%s, %d cores, %s, %s, %d rounds; idle with three nodes: %.0f MB\n\n", r.CPU, r.Cores, r.Go, r.Time.Format(time.DateOnly), r.Rounds, r.IdleMB)
+	fmt.Fprintln(w, "| workload | way | p50 ms | p99 ms | calls/s | × limit | growth 1 → 8 | CPU ms | allocations | peak MB |")
+	fmt.Fprintln(w, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+	last := ""
+	for _, row := range r.Rows {
+		name := row.Workload
+		if name == last {
+			name = ""
+		}
+		last = row.Workload
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %.2f | %s | %s | %s | %s |\n", name, row.Way, short(row.P50), short(row.P99), short(row.Rate), row.Ratio,
+			short(row.Growth), short(row.CPU), short(row.Allocs), short(row.PeakMB))
+	}
+}
+
+// short writes a number with three digits, and nothing for zero.
+func short(x float64) string {
+	if x == 0 {
+		return ""
+	}
+	decimals := max(0, 2-int(math.Floor(math.Log10(x))))
+	if x >= 1 {
+		decimals = max(0, 2-len(fmt.Sprint(int(x))) + 1)
+	}
+	return fmt.Sprintf("%.*f", decimals, x)
+}
+
+func (r *Result) write(name string) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, append(b, '\n'), 0o644)
+}
