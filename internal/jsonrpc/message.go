@@ -201,7 +201,7 @@ func ParseReply(b []byte) (Reply, error) {
 		return Reply{Result: result}, nil
 	}
 	if !IsNull(result) {
-		return Reply{}, errors.New("both a result and an error")
+		return Reply{}, errBoth
 	}
 	var members [3][]byte
 	if err := Members(failure, errorMembers, members[:]); err != nil {
@@ -214,6 +214,8 @@ func ParseReply(b []byte) (Reply, error) {
 	e.raw = failure
 	return Reply{Err: e}, nil
 }
+
+var errBoth = errors.New("both a result and an error")
 
 // NewCall returns the bytes of a call of our own, with id 1.
 func NewCall(method string, params []byte) []byte {

@@ -106,6 +106,20 @@ func skipDigits(b []byte, i int) int {
 // checked (brackets, commas, colons, scalars); what strings contain is not. It does not recurse, so that no nesting
 // can exhaust the stack.
 func skipValue(b []byte, i int) int {
+	if i >= len(b) {
+		return -1
+	}
+	switch b[i] {
+	case '"':
+		return skipString(b, i)
+	case '{', '[':
+		return skipNested(b, i)
+	}
+	return skipScalar(b, i)
+}
+
+// skipNested is skipValue for an object or an array. It is apart because it needs more of the stack.
+func skipNested(b []byte, i int) int {
 	var nest nesting
 	for {
 		if i >= len(b) {
