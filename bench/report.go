@@ -155,7 +155,7 @@ func short(x float64) string {
 	}
 	decimals := max(0, 2-int(math.Floor(math.Log10(x))))
 	if x >= 1 {
-		decimals = max(0, 2-len(fmt.Sprint(int(x))) + 1)
+		decimals = max(0, 2-len(fmt.Sprint(int(x)))+1)
 	}
 	return fmt.Sprintf("%.*f", decimals, x)
 }

@@ -47,7 +47,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /nodes", a.nodes)
 	mux.HandleFunc("GET /blocks", a.blocks)
 	mux.HandleFunc("GET /evidence", a.evidence)
-	mux.HandleFunc("GET /evidence/{file}", a.evidenceFile)
+	mux.HandleFunc("GET /evidence/{file}", a.guarded("evidence is not handed out", a.evidenceFile))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("POST /add_nodes", a.change(a.add))
@@ -98,11 +98,7 @@ const maxNodeList = 1 << 20
 
 // change is a handler that does something with the nodes listed in the body, all or none, and reports as /recheck does.
 func (a *API) change(do func(nodes []string) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if status, err := a.authorize(r, "changes over the REST API are disabled"); err != nil {
-			writeError(w, status, err)
-			return
-		}
+	return a.guarded("changes over the REST API are disabled", func(w http.ResponseWriter, r *http.Request) {
 		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 			writeError(w, http.StatusUnsupportedMediaType, errors.New("the Content-Type must be application/json"))
 			return
@@ -116,7 +112,7 @@ func (a *API) change(do func(nodes []string) error) http.HandlerFunc {
 			return
 		}
 		a.recheck(w, r)
-	}
+	})
 }
 
 func readNodes(body io.Reader) ([]string, error) {
@@ -132,6 +128,17 @@ func readNodes(body io.Reader) ([]string, error) {
 		return nil, errors.New(`the body must be {"nodes": ["…", …]}: no node is listed`)
 	}
 	return list.Nodes, nil
+}
+
+// guarded is a handler for who brings the admin token. without says what is the matter where there is none.
+func (a *API) guarded(without string, serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if status, err := a.authorize(r, without); err != nil {
+			writeError(w, status, err)
+			return
+		}
+		serve(w, r)
+	}
 }
 
 // authorize lets through who brings the admin token. without says what is the matter where there is none.

@@ -101,7 +101,7 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 		HTTP2:             &http.HTTP2Config{WriteByteTimeout: stallTime},
 		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       bodyTime,
-		WriteTimeout:      stallTime, // of what is no call; limits has that of calls
+		WriteTimeout:      restTime, // limits has that of calls
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -22,6 +22,7 @@ const (
 	idleTime   = 2 * time.Minute  // without a call, as go-ethereum's
 	stallTime  = 30 * time.Second // for the next writeStep of an answer: its reader hangs, or has gone
 	writeStep  = 256 << 10
+	restTime   = time.Minute // for an answer of the REST API: a profile takes 30 s by default
 
 	maxHeader = 32 << 10 // bytes; a CL's has 500
 )
