@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,7 +17,7 @@ type Inputs struct {
 	Flags map[string][]string
 	// Environ is the environment, as os.Environ returns it.
 	Environ []string
-	// ReadFile reads the configuration file, secrets and tokens; nil = os.ReadFile.
+	// ReadFile reads the configuration file, secrets and tokens; nil = from disk, up to 1 MiB.
 	ReadFile func(string) ([]byte, error)
 }
 
@@ -26,7 +25,7 @@ type Inputs struct {
 // good, also one that is overruled. An error names what is wrong as the user wrote it, and has no secret.
 func Load(in Inputs) (*Config, error) {
 	if in.ReadFile == nil {
-		in.ReadFile = os.ReadFile
+		in.ReadFile = readBounded
 	}
 	flags, err := fromFlags(in.Flags)
 	if err != nil {

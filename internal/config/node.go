@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -41,7 +40,7 @@ type NodeDefaults struct {
 	Secret auth.Secret
 	// Timeout serves nodes that have none of their own.
 	Timeout time.Duration
-	// ReadFile reads secret files; nil = os.ReadFile.
+	// ReadFile reads secret files; nil = from disk, up to 1 MiB.
 	ReadFile func(string) ([]byte, error)
 }
 
@@ -105,7 +104,7 @@ func (n *Node) setOption(key, value string, readFile func(string) ([]byte, error
 	switch key {
 	case "jwt-secret":
 		if readFile == nil {
-			readFile = os.ReadFile
+			readFile = readBounded
 		}
 		n.Secret, err = auth.ReadSecret(value, readFile)
 	case "timeout":

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 
@@ -24,8 +25,18 @@ type Attributes struct {
 
 var attributeMembers = []string{"timestamp", "prevRandao", "suggestedFeeRecipient", "withdrawals", "parentBeaconBlockRoot"}
 
-// parseAttributes fails only where a member could be read in two ways.
+// maxAttributes bounds payload attributes, in bytes: far above withdrawals and inclusion lists. They are kept with the
+// build.
+const maxAttributes = 1 << 20
+
+var errAttributes = errors.New("payload attributes are larger than 1 MiB")
+
+// parseAttributes fails only where a member could be read in two ways, or where there is too much.
 func parseAttributes(raw []byte) (*Attributes, error) {
+	if len(raw) > maxAttributes {
+		return nil, errAttributes
+	}
+	raw = bytes.Clone(raw) // the rest of the body isn't kept for their sake
 	a := &Attributes{Raw: raw}
 	var found [5][]byte
 	if err := jsonrpc.Members(raw, attributeMembers, found[:]); err != nil {

@@ -76,6 +76,7 @@ func ParsePayloadStatus(raw []byte) (PayloadStatus, error) {
 		if p.ValidationError, ok = jsonrpc.String(found[2]); !ok {
 			return PayloadStatus{}, errors.New("payload status: validationError is not a string")
 		}
+		p.ValidationError = jsonrpc.Excerpt(p.ValidationError)
 	}
 	switch {
 	case jsonrpc.IsNull(found[3]):

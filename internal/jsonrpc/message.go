@@ -36,7 +36,7 @@ func (e *Error) bytes() []byte {
 	return b
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("%s (%d)", e.Message, e.Code) }
+func (e *Error) Error() string { return fmt.Sprintf("%s (%d)", Excerpt(e.Message), e.Code) }
 
 // Request is one call as it stands in a body. All of it is slices of that body; nothing is decoded.
 type Request struct {
@@ -136,6 +136,9 @@ func ParseRequest(b []byte, r *Request) error {
 		return errVersion
 	}
 	var ok bool
+	if len(found[2]) > maxMethod {
+		return errMethod
+	}
 	if r.Method, ok = String(found[2]); !ok || r.Method == "" {
 		return errMethod
 	}
@@ -145,8 +148,11 @@ func ParseRequest(b []byte, r *Request) error {
 var (
 	errNotRequest = errors.New("a request is an object")
 	errVersion    = errors.New(`a request has "jsonrpc": "2.0"`)
-	errMethod     = errors.New("a request has a method, a string that isn't empty")
+	errMethod     = errors.New("a request has a method, a string of 1 to 256 bytes")
 )
+
+// maxMethod bounds a method in JSON, in bytes: it is shown in errors and logs.
+const maxMethod = 256 + len(`""`)
 
 // scanParams walks the array at b[at] and keeps its first elements and the members of the very first.
 func (r *Request) scanParams(b []byte, at int) (int, error) {

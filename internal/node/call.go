@@ -44,6 +44,20 @@ func (f *Failure) Error() string { return f.Reason }
 // maxAnswer bounds a node's answer, in bytes: far above 128 blobs in hex (38 MB).
 const maxAnswer = 256 << 20
 
+// maxOwnAnswer bounds the answer to a question of our own: a probe's, a block's header, a client's name.
+const maxOwnAnswer = 1 << 20
+
+// maxBelieved is how much memory is made ready for an answer because a node says so, in bytes.
+const maxBelieved = 4 << 20
+
+// answerLimit bounds the answer to a call.
+func answerLimit(ctx context.Context) int64 {
+	if ctx.Value(ownKey{}) != nil {
+		return maxOwnAnswer
+	}
+	return maxAnswer
+}
+
 // dialTimeout bounds the connection set-up of a live call; a probe has less.
 const dialTimeout = 3 * time.Second
 
@@ -56,6 +70,8 @@ func newTransport(config.Node) http.RoundTripper {
 		DisableCompression:  true, // some clients would spend the time of a verdict on gzip
 		WriteBufferSize:     64 << 10,
 		ReadBufferSize:      64 << 10,
+
+		MaxResponseHeaderBytes: 64 << 10,
 	}
 }
 
@@ -117,15 +133,15 @@ func (n *Node) post(ctx context.Context, body []byte) ([]byte, int, error) {
 		return nil, 0, err
 	}
 	defer resp.Body.Close()
-	answer, err := readAnswer(resp)
+	answer, err := readAnswer(resp, answerLimit(ctx))
 	return answer, resp.StatusCode, err
 }
 
-var errTooLarge = errors.New("answer is larger than 256 MiB")
+var errTooLarge = errors.New("answer is larger than allowed")
 
 // readAnswer reads the whole answer. Its errors but errTooLarge and errNotGzip are the connection's.
-func readAnswer(resp *http.Response) ([]byte, error) {
-	answer, err := readBounded(resp.Body, resp.ContentLength)
+func readAnswer(resp *http.Response, limit int64) ([]byte, error) {
+	answer, err := readBounded(resp.Body, resp.ContentLength, limit)
 	if err != nil || resp.Header.Get("Content-Encoding") != "gzip" {
 		return answer, err
 	}
@@ -133,23 +149,24 @@ func readAnswer(resp *http.Response) ([]byte, error) {
 	if err != nil {
 		return nil, errNotGzip
 	}
-	answer, err = readBounded(unzipped, -1)
+	answer, err = readBounded(unzipped, -1, limit)
 	if err != nil && err != errTooLarge {
 		return nil, errNotGzip
 	}
 	return answer, err
 }
 
-// readBounded reads to the end, or to the bound of an answer. size is what is known of it, or -1.
-func readBounded(r io.Reader, size int64) ([]byte, error) {
+// readBounded reads to the end, or to the limit. size is what the node says of it, or -1: it is believed as far as what
+// comes bears it out.
+func readBounded(r io.Reader, size, limit int64) ([]byte, error) {
 	var b bytes.Buffer
-	if size = min(size, maxAnswer); size > 0 {
+	if size = min(size, limit, maxBelieved); size > 0 {
 		b.Grow(int(size) + bytes.MinRead)
 	}
-	if _, err := b.ReadFrom(io.LimitReader(r, maxAnswer+1)); err != nil {
+	if _, err := b.ReadFrom(io.LimitReader(r, limit+1)); err != nil {
 		return nil, err
 	}
-	if b.Len() > maxAnswer {
+	if int64(b.Len()) > limit {
 		return nil, errTooLarge
 	}
 	return b.Bytes(), nil
@@ -169,7 +186,7 @@ func classify(ctx context.Context, err error, connected bool) (f *Failure, broke
 		return &Failure{Unreachable, "no connection in time"}, false
 	case ctx.Err() != nil:
 		return &Failure{TimedOut, "no answer in time"}, false
-	case errors.Is(err, errTooLarge), errors.Is(err, errNotGzip), strings.Contains(err.Error(), "malformed"):
+	case errors.Is(err, errTooLarge), errors.Is(err, errNotGzip), strings.Contains(err.Error(), "malformed"), strings.Contains(err.Error(), "headers exceeded"):
 		return &Failure{Malformed, rootCause(err)}, false
 	case !connected: // TLS, name look-up
 		return &Failure{Unreachable, "no connection: " + rootCause(err)}, false
@@ -182,7 +199,7 @@ func rootCause(err error) string {
 	for {
 		inner := errors.Unwrap(err)
 		if inner == nil {
-			return err.Error()
+			return jsonrpc.Excerpt(err.Error()) // some quote what the node wrote
 		}
 		err = inner
 	}

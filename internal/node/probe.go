@@ -66,10 +66,13 @@ func (n *Node) probe(ctx context.Context) {
 
 // Ask makes a call of our own within a probe's time.
 func (n *Node) Ask(ctx context.Context, method, params string) (jsonrpc.Reply, error) {
-	ctx, cancel := context.WithTimeout(WithFamily(ctx, engine.Other), probeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithValue(WithFamily(ctx, engine.Other), ownKey{}, true), probeTimeout)
 	defer cancel()
 	return n.Call(ctx, jsonrpc.NewCall(method, []byte(params)))
 }
+
+// ownKey marks the context of a call of our own.
+type ownKey struct{}
 
 func (n *Node) needsInfo(state health.State) bool {
 	n.mu.Lock()
@@ -88,23 +91,23 @@ func (n *Node) askInfo(ctx context.Context) {
 		return // no use in asking more
 	}
 	if id, ok := jsonrpc.String(reply.Result); ok {
-		info.ChainID = id
+		info.ChainID = jsonrpc.Excerpt(id)
 	}
 	if reply, err := n.Ask(ctx, "eth_getBlockByNumber", `["0x0",false]`); err == nil && reply.Err == nil {
 		var block struct{ Hash string }
 		if json.Unmarshal(reply.Result, &block) == nil && block.Hash != "" {
-			info.Genesis = block.Hash
+			info.Genesis = jsonrpc.Excerpt(block.Hash)
 		}
 	}
 	if reply, err := n.Ask(ctx, "engine_getClientVersionV1", ourVersion); err == nil && reply.Err == nil {
 		var clients []ClientVersion
 		if json.Unmarshal(reply.Result, &clients) == nil {
-			info.Clients = clients
+			info.Clients = clients[:min(len(clients), maxClients)]
 		}
 	}
 	if reply, err := n.Ask(ctx, "web3_clientVersion", "[]"); err == nil && reply.Err == nil {
 		if client, ok := jsonrpc.String(reply.Result); ok {
-			info.Client = client
+			info.Client = jsonrpc.Excerpt(client)
 		}
 	}
 	n.mu.Lock()
@@ -112,6 +115,9 @@ func (n *Node) askInfo(ctx context.Context) {
 	n.info, n.infoAt = info, time.Now()
 	n.mu.Unlock()
 }
+
+// maxClients is how many entries of engine_getClientVersionV1 are kept: a multiplexer behind us has some.
+const maxClients = 16
 
 // ourVersion is how we introduce ourselves where a CL's version is asked for.
 const ourVersion = `[{"code":"EB","name":"ExecutionBackup","version":"","commit":"00000000"}]`

@@ -49,7 +49,7 @@ func (p *Proxy) exchangeCapabilities(ctx context.Context, r *jsonrpc.Request, m 
 	replies := p.askAll(ctx, p.reachable(), m, r.Raw)
 	for _, got := range replies {
 		var methods []string
-		if got.err == nil && got.Err == nil && json.Unmarshal(got.Result, &methods) == nil {
+		if got.err == nil && got.Err == nil && len(got.Result) <= maxCapabilities && json.Unmarshal(got.Result, &methods) == nil {
 			got.node.SetCapabilities(methods)
 		}
 	}
@@ -64,6 +64,10 @@ func (p *Proxy) exchangeCapabilities(ctx context.Context, r *jsonrpc.Request, m 
 	}
 	return jsonrpc.Reply{Result: result}
 }
+
+// maxCapabilities bounds a node's list, in bytes: there are some thirty methods. A longer one would be kept, and compared
+// with all others.
+const maxCapabilities = 16 << 10
 
 // capabilities is the union of what the nodes listed, in their order.
 func (p *Proxy) capabilities() []string {

@@ -8,6 +8,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -118,7 +119,7 @@ func (p *Proxy) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 // answerBody returns the answer to a call or a batch; nothing where the CL wants none.
 func (p *Proxy) answerBody(ctx context.Context, body []byte) []byte {
 	if !jsonrpc.IsArray(body) {
-		id, wait := p.dispatch(ctx, body)
+		id, wait := p.dispatch(ctx, apart(bytes.TrimSpace(body), body))
 		reply := wait()
 		if id == nil {
 			return nil
@@ -134,7 +135,18 @@ func (p *Proxy) answerBody(ctx context.Context, body []byte) []byte {
 	case len(entries) > maxBatch:
 		return jsonrpc.AppendReply(nil, nil, failure(jsonrpc.CodeInvalidRequest, "batch too large"))
 	}
+	for i := range entries {
+		entries[i] = apart(entries[i], body)
+	}
 	return p.answerBatch(ctx, entries)
+}
+
+// apart copies a call that is less than half of its body: payloads are kept, and bodies must not be for their sake.
+func apart(call, body []byte) []byte {
+	if len(call) < len(body)/2 {
+		return bytes.Clone(call)
+	}
+	return call
 }
 
 // answerBatch makes the calls of a batch side by side. They take their places in the lanes in the batch's order.

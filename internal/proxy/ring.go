@@ -33,6 +33,9 @@ type kept struct {
 // maxKept is how many payloads are kept at most: about an hour's.
 const maxKept = 256
 
+// maxState bounds a forkchoice state, in bytes: three hashes, and room for what forks add. A larger one isn't kept.
+const maxState = 4 << 10
+
 func newRing(max int64) *ring { return &ring{max: max, kept: make(map[common.Hash]*kept)} }
 
 // put keeps a payload.
@@ -70,7 +73,7 @@ func (r *ring) follow(head common.Hash, method string, state []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.method = method
-	if k := r.kept[head]; k != nil {
+	if k := r.kept[head]; k != nil && len(state) <= maxState {
 		k.forkchoiceMethod, k.forkchoiceState = method, append([]byte(nil), state...)
 	}
 }
