@@ -133,15 +133,17 @@ func (n *Node) post(ctx context.Context, body []byte) ([]byte, int, error) {
 		return nil, 0, err
 	}
 	defer resp.Body.Close()
-	answer, err := readAnswer(resp, answerLimit(ctx))
+	answer, err := n.readAnswer(resp, answerLimit(ctx))
 	return answer, resp.StatusCode, err
 }
 
 var errTooLarge = errors.New("answer is larger than allowed")
 
-// readAnswer reads the whole answer. Its errors but errTooLarge and errNotGzip are the connection's.
-func readAnswer(resp *http.Response, limit int64) ([]byte, error) {
-	answer, err := readBounded(resp.Body, resp.ContentLength, limit)
+// readAnswer reads the whole answer. Its errors but errTooLarge, errTooMuch and errNotGzip are the connection's.
+func (n *Node) readAnswer(resp *http.Response, limit int64) ([]byte, error) {
+	body := &share{Reader: resp.Body, of: n.answers}
+	defer body.release()
+	answer, err := readBounded(body, resp.ContentLength, limit)
 	if err != nil || resp.Header.Get("Content-Encoding") != "gzip" {
 		return answer, err
 	}
@@ -149,8 +151,9 @@ func readAnswer(resp *http.Response, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, errNotGzip
 	}
-	answer, err = readBounded(unzipped, -1, limit)
-	if err != nil && err != errTooLarge {
+	body.Reader = unzipped
+	answer, err = readBounded(body, -1, limit)
+	if err != nil && err != errTooLarge && err != errTooMuch {
 		return nil, errNotGzip
 	}
 	return answer, err
@@ -186,7 +189,7 @@ func classify(ctx context.Context, err error, connected bool) (f *Failure, broke
 		return &Failure{Unreachable, "no connection in time"}, false
 	case ctx.Err() != nil:
 		return &Failure{TimedOut, "no answer in time"}, false
-	case errors.Is(err, errTooLarge), errors.Is(err, errNotGzip), strings.Contains(err.Error(), "malformed"), strings.Contains(err.Error(), "headers exceeded"):
+	case errors.Is(err, errTooLarge), errors.Is(err, errTooMuch), errors.Is(err, errNotGzip), strings.Contains(err.Error(), "malformed"), strings.Contains(err.Error(), "headers exceeded"):
 		return &Failure{Malformed, rootCause(err)}, false
 	case !connected: // TLS, name look-up
 		return &Failure{Unreachable, "no connection: " + rootCause(err)}, false

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"executionbackup/internal/auth"
+	"executionbackup/internal/budget"
 	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
 	"executionbackup/internal/health"
@@ -34,7 +35,8 @@ type Node struct {
 	returned func(*Node) // tells the pool that it was dead
 	timings  func() bool
 
-	lane lane
+	lane    lane
+	answers *budget.Budget // bytes of those that are being read
 
 	mu        sync.Mutex
 	health    health.Health
@@ -78,6 +80,7 @@ func (p *Pool) newNode(spec config.Node) *Node {
 		returned: p.nodeReturned,
 		since:    time.Now(),
 		timings:  p.Timings,
+		answers:  budget.New(maxAnswers),
 	}
 	n.lane.limit = laneLimits
 	return n
