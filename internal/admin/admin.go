@@ -29,6 +29,7 @@ type API struct {
 	Pool    *node.Pool
 	Memory  *quorum.Memory
 	History *proxy.History
+	Built   *proxy.Proposals
 	// Evidence may be nil: then there is none.
 	Evidence *evidence.Log
 	Metrics  prometheus.Gatherer
@@ -46,6 +47,8 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /recheck", a.recheck)
 	mux.HandleFunc("GET /nodes", a.nodes)
 	mux.HandleFunc("GET /blocks", a.blocks)
+	mux.HandleFunc("GET /disputes", a.disputes)
+	mux.HandleFunc("GET /proposals", a.proposals)
 	mux.HandleFunc("GET /evidence", a.evidence)
 	mux.HandleFunc("GET /evidence/{file}", a.guarded("evidence is not handed out", a.evidenceFile))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })

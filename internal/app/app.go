@@ -73,7 +73,7 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 	registry.MustRegister(a.reloads, refused)
 
 	api := &admin.API{
-		Pool: a.pool, Memory: memory, History: a.proxy.History(), Evidence: a.evidence, Metrics: registry, Ready: a.ready,
+		Pool: a.pool, Memory: memory, History: a.proxy.History(), Built: a.proxy.Proposals(), Evidence: a.evidence, Metrics: registry, Ready: a.ready,
 		Defaults: func() config.NodeDefaults { return a.config.Load().NodeDefaults() },
 		Token:    func() auth.AdminToken { return a.config.Load().AdminToken },
 		Open:     func() bool { return a.config.Load().OpenAdmin },

@@ -115,13 +115,14 @@ func TestMetricsFormat(t *testing.T) {
 func TestNodes(t *testing.T) {
 	t.Parallel()
 	m, nodes := oneOfEach(t)
+	until(t, "heads are known", func() bool { return strings.Count(m.rest(t, "GET", "/nodes", "").body, `"head": `) == 2 })
 	var reports []json.RawMessage
 	m.get(t, "/nodes", &reports)
-	const always = "name url state since primary laggard do_not_use drained qualified objections response_time client lane_calls lane_bytes lane_dropped "
+	const always = "name url state since primary laggard do_not_use drained qualified objections response_time new_payload votes_won votes_lost client lane_calls lane_bytes lane_dropped "
 	if len(reports) != 3 {
 		t.Fatalf("got %d nodes", len(reports))
 	}
-	first := object(t, string(reports[0]), always+"client_versions chain_id genesis")
+	first := object(t, string(reports[0]), always+"head client_versions chain_id genesis")
 	want(t, first, map[string]string{
 		"name": `"n1"`, "url": `"` + nodes[0].URL + `/path"`, "state": `"alive"`, "primary": "true",
 		"laggard": "false", "do_not_use": "false", "drained": "false", "qualified": "false", "objections": "0",
@@ -132,10 +133,10 @@ func TestNodes(t *testing.T) {
 	if since, err := time.Parse(time.RFC3339, fmt.Sprint(first["since"])); err != nil || time.Since(since).Abs() > time.Minute {
 		t.Errorf("since: got %v", first["since"])
 	}
-	want(t, object(t, string(reports[1]), always+"client_versions chain_id genesis reason"), map[string]string{
+	want(t, object(t, string(reports[1]), always+"head client_versions chain_id genesis reason"), map[string]string{
 		"name": `"n2"`, "state": `"syncing"`, "reason": `"eth_syncing says so"`, "primary": "false",
 	})
-	third := object(t, string(reports[2]), always+"reason last_error")
+	third := object(t, string(reports[2]), always+"reason last_error last_error_at")
 	want(t, third, map[string]string{"name": `"n3"`, "state": `"dead"`, "response_time": "0", "client": `""`})
 	if !strings.Contains(fmt.Sprint(third["reason"]), "connection refused") || third["reason"] != third["last_error"] {
 		t.Errorf("n3: got reason %v, last error %v", third["reason"], third["last_error"])
@@ -158,7 +159,7 @@ func TestBlocks(t *testing.T) {
 	if len(blocks) != 64 {
 		t.Fatalf("got %d blocks, want the last 64", len(blocks))
 	}
-	last := object(t, string(blocks[63]), "time method number hash verdict took dispute votes")
+	last := object(t, string(blocks[63]), "id time method number hash verdict took dispute late_objection votes")
 	want(t, last, map[string]string{
 		"method": `"engine_newPayloadV4"`, "number": "66", "hash": `"` + chain[65].Hash() + `"`, "verdict": `"SYNCING"`, "dispute": "true",
 	})

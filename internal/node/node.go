@@ -45,6 +45,12 @@ type Node struct {
 	info      Info
 	infoAt    time.Time
 	lastError string
+
+	// For Track.
+	head        Head
+	won, lost   uint64
+	samples     []sample
+	lastErrorAt time.Time
 }
 
 // Info is what a node told us about itself.
@@ -189,6 +195,7 @@ func (n *Node) update(event func(*health.Health)) {
 func (n *Node) observe(ctx context.Context, f *Failure, took time.Duration) {
 	family, _ := ctx.Value(familyKey{}).(engine.Family)
 	n.metrics.called(n, family, f, took)
+	n.timed(family, f, took)
 	if f == nil {
 		n.update((*health.Health).Answered)
 		return
@@ -197,7 +204,7 @@ func (n *Node) observe(ctx context.Context, f *Failure, took time.Duration) {
 		return
 	}
 	n.mu.Lock()
-	n.lastError = f.Reason
+	n.lastError, n.lastErrorAt = f.Reason, time.Now()
 	n.mu.Unlock()
 	if f.Kind == Unreachable || f.Kind == Unauthorized {
 		n.Broke()

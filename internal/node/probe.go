@@ -26,6 +26,9 @@ func (n *Node) watch(ctx context.Context, probed func()) {
 	for {
 		n.probe(ctx)
 		probed()
+		if s := n.Status(); s.Reachable() {
+			n.askHead(ctx) // for show: after the probe, so that it makes none late
+		}
 		// A little jitter, so that many nodes on one machine are not probed in step.
 		wait := time.NewTimer(probeInterval - probeInterval/20 + rand.N(probeInterval/10))
 		select {
@@ -102,7 +105,7 @@ func (n *Node) askInfo(ctx context.Context) {
 	if reply, err := n.Ask(ctx, "engine_getClientVersionV1", ourVersion); err == nil && reply.Err == nil {
 		var clients []ClientVersion
 		if json.Unmarshal(reply.Result, &clients) == nil {
-			info.Clients = clients[:min(len(clients), maxClients)]
+			info.Clients = clipped(clients)
 		}
 	}
 	if reply, err := n.Ask(ctx, "web3_clientVersion", "[]"); err == nil && reply.Err == nil {
@@ -116,11 +119,20 @@ func (n *Node) askInfo(ctx context.Context) {
 	n.mu.Unlock()
 }
 
+// ourVersion is how we introduce ourselves where a CL's version is asked for.
+const ourVersion = `[{"code":"EB","name":"ExecutionBackup","version":"","commit":"00000000"}]`
+
 // maxClients is how many entries of engine_getClientVersionV1 are kept: a multiplexer behind us has some.
 const maxClients = 16
 
-// ourVersion is how we introduce ourselves where a CL's version is asked for.
-const ourVersion = `[{"code":"EB","name":"ExecutionBackup","version":"","commit":"00000000"}]`
+// clipped bounds what a node says of who it is.
+func clipped(clients []ClientVersion) []ClientVersion {
+	clients = clients[:min(len(clients), maxClients)]
+	for i, c := range clients {
+		clients[i] = ClientVersion{jsonrpc.Excerpt(c.Code), jsonrpc.Excerpt(c.Name), jsonrpc.Excerpt(c.Version), jsonrpc.Excerpt(c.Commit)}
+	}
+	return clients
+}
 
 // implementation names a client for --vote-by=client.
 func (i *Info) implementation() string {

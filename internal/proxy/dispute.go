@@ -12,8 +12,7 @@ func (pl *poll) reportDispute() {
 	attrs := []any{"method", pl.method.Name, "block_hash", pl.block, "number", pl.payload.Number, "answer", outcome(pl.verdict)}
 	for i := range pl.seats {
 		s := &pl.seats[i]
-		v := s.shown()
-		said := v.Status
+		said := pl.shown(i).Status
 		switch {
 		case pl.ballots[i].Vote == engine.Invalid && s.status.Status != engine.Invalid:
 			said += " (it stands by an earlier INVALID)"
@@ -33,6 +32,11 @@ func (pl *poll) reportDispute() {
 // reportLate says that a node objects to a block after the CL has its answer. The objection binds what comes after.
 func (pl *poll) reportLate(s *seat) {
 	pl.proxy.metrics.lateObjections.Inc()
+	if pl.record == nil {
+		pl.record = newRecord(pl)
+		pl.record.Verdict, pl.record.Took = outcome(pl.verdict), pl.took
+	}
+	pl.proxy.history.objected(pl.record)
 	pl.proxy.log.Error("late objection: a node calls a block INVALID that was answered otherwise",
 		"node", s.node.Name(), "method", pl.method.Name, "block_hash", pl.block, "number", pl.payload.Number,
 		"answer", outcome(pl.verdict), "duration", s.took, "reason", s.status.ValidationError)

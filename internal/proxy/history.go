@@ -1,21 +1,29 @@
 package proxy
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
+
+	"executionbackup/internal/engine"
+	"executionbackup/internal/jsonrpc"
 )
 
-// Record is one newPayload and what became of it.
+// Record is one call that was put to a vote, and what became of it: a newPayload, or a forkchoiceUpdated that ended in
+// a dispute.
 type Record struct {
+	ID      uint64 // counts up
 	Time    time.Time
 	Method  string
 	Block   common.Hash
-	Number  uint64
-	Verdict string        // what the CL heard: a status, or "error"
-	Took    time.Duration // until the CL heard it
-	Dispute bool
+	Parent  common.Hash // zero where the call doesn't tell
+	Number  uint64      // 0 where the call doesn't tell
+	Verdict string      // what the CL heard: a status, or "error"
+	Took    time.Duration
+	Dispute bool // the votes conflicted when the CL was answered
+	Late    bool // a node called the block INVALID after that
 	Votes   []Vote
 }
 
@@ -24,25 +32,40 @@ type Vote struct {
 	Node   string
 	Status string // a status, an error in words, or "" where nothing has come yet
 	Vote   string // what of it counts; "" where nothing does
+	Reason string // why it says INVALID, in its own words
 	Took   time.Duration
 }
 
-// History holds the last Records. Safe for concurrent use. The zero value is empty.
-type History struct {
-	mu      sync.Mutex
-	records []*Record // oldest first
+// Dispute is a block that nodes disagree about: the call in which that showed, and those on its descendants in which
+// it went on.
+type Dispute struct {
+	*Record
+	Last  time.Time // when the last of its calls came
+	Calls int
+
+	blocks []common.Hash // the last ones that it concerns
 }
 
-// maxRecords is how many blocks are shown.
-const maxRecords = 64
+// History holds the last newPayloads, and the last disputes however old. Nothing is decided by it. Safe for concurrent
+// use. The zero value is empty.
+type History struct {
+	mu       sync.Mutex
+	lastID   uint64
+	records  []*Record  // oldest first
+	disputes []*Dispute // oldest first
+}
+
+const (
+	maxRecords  = 64 // blocks that are shown
+	maxDisputes = 32
+)
 
 func (h *History) add(r *Record) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.records = append(h.records, r)
-	if len(h.records) > maxRecords {
-		h.records = append([]*Record(nil), h.records[1:]...)
-	}
+	h.lastID++
+	r.ID = h.lastID
+	h.records = appendBounded(h.records, r, maxRecords)
 }
 
 // vote notes what came from the i-th node of a record, early or late.
@@ -52,45 +75,110 @@ func (h *History) vote(r *Record, i int, v Vote) {
 	r.Votes[i] = v
 }
 
-// Records returns the last records, oldest first.
-func (h *History) Records() []Record {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	out := make([]Record, len(h.records))
-	for i, r := range h.records {
-		out[i] = *r
-		out[i].Votes = append([]Vote(nil), r.Votes...)
-	}
-	return out
-}
-
 // decide notes what the CL heard.
 func (h *History) decide(r *Record, verdict string, took time.Duration, dispute bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r.Verdict, r.Took, r.Dispute = verdict, took, dispute
+	if dispute {
+		h.dispute(r)
+	}
 }
 
-// newRecord begins the record of a payload.
-func newRecord(pl *poll) *Record {
-	r := &Record{Time: time.Now(), Method: pl.method.Name, Block: pl.block, Number: pl.payload.Number, Votes: make([]Vote, len(pl.seats))}
-	for i := range pl.seats {
-		r.Votes[i].Node = pl.seats[i].node.Name()
-		if !pl.seats[i].sent {
-			r.Votes[i].Status = "dead"
+// disputed notes a dispute about what wasn't put to a vote.
+func (h *History) disputed(r *Record) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.dispute(r)
+}
+
+// objected notes that a node called the block INVALID after the CL had its answer.
+func (h *History) objected(r *Record) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !r.Late && !r.Dispute {
+		h.dispute(r)
+	}
+	r.Late = true
+}
+
+// dispute keeps a record as a new dispute, or counts it to the one that it goes on with. h.mu is held.
+func (h *History) dispute(r *Record) {
+	if r.ID == 0 { // not a newPayload
+		h.lastID++
+		r.ID = h.lastID
+	}
+	for _, d := range slices.Backward(h.disputes) {
+		if slices.Contains(d.blocks, r.Block) || slices.Contains(d.blocks, r.Parent) {
+			d.Last, d.Calls = r.Time, d.Calls+1
+			d.blocks = appendBounded(d.blocks, r.Block, maxRecords)
+			return
 		}
+	}
+	h.disputes = appendBounded(h.disputes, &Dispute{r, r.Time, 1, []common.Hash{r.Block}}, maxDisputes)
+}
+
+// Records returns the last newPayloads, oldest first.
+func (h *History) Records() []Record {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]Record, len(h.records))
+	for i, r := range h.records {
+		out[i] = *r.copy()
+	}
+	return out
+}
+
+// Disputes returns the last disputes, oldest first.
+func (h *History) Disputes() []Dispute {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]Dispute, len(h.disputes))
+	for i, d := range h.disputes {
+		out[i] = Dispute{Record: d.copy(), Last: d.Last, Calls: d.Calls}
+	}
+	return out
+}
+
+func (r *Record) copy() *Record {
+	c := *r
+	c.Votes = slices.Clone(r.Votes)
+	return &c
+}
+
+// appendBounded appends to a list of at most max entries, the oldest first and out first.
+func appendBounded[T any](list []T, v T, max int) []T {
+	if len(list) < max {
+		return append(list, v)
+	}
+	return append(slices.Clone(list[len(list)-max+1:]), v)
+}
+
+// newRecord begins the record of a call.
+func newRecord(pl *poll) *Record {
+	r := &Record{Time: pl.begun, Method: pl.method.Name, Block: pl.block, Parent: pl.payload.Parent, Number: pl.payload.Number, Votes: make([]Vote, len(pl.seats))}
+	for i := range pl.seats {
+		r.Votes[i] = pl.shown(i)
 	}
 	return r
 }
 
 // shown is what a seat says, for people.
-func (s *seat) shown() Vote {
-	v := Vote{Node: s.node.Name(), Took: s.took, Vote: s.vote.String(), Status: s.status.Status.String()}
+func (pl *poll) shown(i int) Vote {
+	s := &pl.seats[i]
+	v := Vote{Node: s.node.Name(), Took: s.took, Vote: s.vote.String(), Status: s.status.Status.String(), Reason: jsonrpc.Excerpt(s.status.ValidationError)}
 	switch {
+	case !s.sent:
+		v.Status = "dead"
 	case s.failure != nil:
-		v.Status = s.failure.Error()
+		v.Status = jsonrpc.Excerpt(s.failure.Error())
 	case s.reply.Err != nil:
-		v.Status = s.reply.Err.Error()
+		v.Status = jsonrpc.Excerpt(s.reply.Err.Error())
+	}
+	if s.mayVote && s.status.Status != engine.Invalid && !pl.alone() {
+		if reason, objects := pl.proxy.memory.Objection(s.node.ID, pl.block); objects {
+			v.Vote, v.Reason = engine.Invalid.String(), jsonrpc.Excerpt("it stands by an earlier objection: "+reason)
+		}
 	}
 	return v
 }

@@ -12,6 +12,7 @@ import (
 // report tells who offered what, and what is proposed: a line in the log, and the metrics.
 func (pr *proposal) report(best *candidate) {
 	p := pr.proxy
+	p.proposals.add(pr.shown(best))
 	if best == nil {
 		p.metrics.proposals.WithLabelValues("none").Inc()
 		p.log.Error("no payload for a proposal", append([]any{"method", pr.method.Name}, pr.offers(nil)...)...)
@@ -66,12 +67,8 @@ func (pr *proposal) offers(best *candidate) (attrs []any) {
 		attrs = append(attrs, slog.String(c.node.Name(), text+", "+why))
 	}
 	for _, f := range pr.failures {
-		reason := fmt.Sprint(f.err)
-		if f.err == nil {
-			reason = f.Err.Error()
-		}
 		metrics.candidates.WithLabelValues(f.node.Name(), "none").Inc()
-		attrs = append(attrs, slog.String(f.node.Name(), reason))
+		attrs = append(attrs, slog.String(f.node.Name(), f.reason()))
 	}
 	return attrs
 }
@@ -79,19 +76,26 @@ func (pr *proposal) offers(best *candidate) (attrs []any) {
 // fate says what became of a candidate: in a word, for metrics, and why.
 func (c *candidate) fate(best *candidate) (outcome, why string) {
 	switch {
-	case c == best:
-		return "taken", "taken"
 	case c.out != "":
-		return "out", "out: " + c.out
+		outcome, why = "out", c.out
 	case c.wrongRecipient:
-		return "wrong_fee_recipient", "wrong fee recipient " + c.feeRecipient.Hex()
+		outcome, why = "wrong_fee_recipient", "wrong fee recipient "+c.feeRecipient.Hex()
 	}
-	return "outbid", "not the best"
+	switch {
+	case c == best && why == "":
+		return "taken", "taken"
+	case c == best:
+		return "taken", "taken, though: " + why
+	case why == "":
+		return "outbid", "not the best"
+	}
+	return outcome, "out: " + why
 }
 
 // reportObjection tells of a voter that calls another's payload INVALID.
 func (pr *proposal) reportObjection(c *candidate, objector *node.Node, reason string) {
 	pr.proxy.metrics.disputes.WithLabelValues(pr.method.Family.String()).Inc()
+	pr.proxy.history.disputed(pr.objection(c, objector, reason))
 	pr.proxy.log.Error("dispute: a node calls another's payload INVALID before it is proposed", "method", pr.method.Name,
 		"block_hash", c.payload.Hash, "number", c.payload.Number, "builder", c.node.Name(), "node", objector.Name(), "reason", reason)
 	pr.keepObjection(c, objector, reason)

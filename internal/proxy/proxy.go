@@ -37,17 +37,18 @@ type Settings struct {
 
 // Proxy is the http.Handler that a consensus client talks to, behind authentication. Safe for concurrent use.
 type Proxy struct {
-	pool     *node.Pool
-	memory   *quorum.Memory
-	settings atomic.Pointer[Settings]
-	maxBody  int64
-	chain    chain
-	builds   builds
-	history  History
-	catchUp  *catchUp
-	evidence *evidence.Log
-	metrics  *Metrics
-	log      *slog.Logger
+	pool      *node.Pool
+	memory    *quorum.Memory
+	settings  atomic.Pointer[Settings]
+	maxBody   int64
+	chain     chain
+	builds    builds
+	history   History
+	proposals Proposals
+	catchUp   *catchUp
+	evidence  *evidence.Log
+	metrics   *Metrics
+	log       *slog.Logger
 
 	ctx        context.Context // of calls that outlive their request
 	cancel     context.CancelFunc
@@ -70,6 +71,9 @@ func (p *Proxy) Reload(s Settings) { p.settings.Store(&s) }
 
 // History is the record of the last verdicts.
 func (p *Proxy) History() *History { return &p.history }
+
+// Proposals is the record of the last proposals.
+func (p *Proxy) Proposals() *Proposals { return &p.proposals }
 
 // Drain waits until the calls that outlived their request have ended, and gives them up when ctx ends. No request
 // may come in any more.

@@ -69,6 +69,7 @@ func (pl *poll) gather() {
 	for {
 		pl.consider()
 		if pl.pending == 0 {
+			pl.tally()
 			return
 		}
 		alarm := pl.alarm()
@@ -190,6 +191,9 @@ func (pl *poll) decide() {
 			p.catchUp.ring.follow(pl.block, pl.method.Name, pl.request.Arg(0))
 		}
 	}
+	if dispute && pl.record == nil {
+		pl.record = newRecord(pl)
+	}
 	if pl.record != nil { // before the CL has it, so that whoever asks then sees it
 		p.history.decide(pl.record, outcome(status), pl.took, dispute)
 	}
@@ -209,7 +213,7 @@ func (pl *poll) decide() {
 func (pl *poll) note(i int) {
 	s := &pl.seats[i]
 	if pl.record != nil {
-		pl.proxy.history.vote(pl.record, i, s.shown())
+		pl.proxy.history.vote(pl.record, i, pl.shown(i))
 	}
 	if !pl.decided {
 		return
@@ -223,6 +227,20 @@ func (pl *poll) note(i int) {
 		pl.reportLate(s)
 	}
 	pl.keepLate(s, objects)
+}
+
+// tally counts for each node whether its vote was what the CL heard. A vote against which nothing definite was said
+// is neither won nor lost.
+func (pl *poll) tally() {
+	if pl.alone() {
+		return
+	}
+	definite := pl.verdict == engine.Valid || pl.verdict == engine.Invalid
+	for i := range pl.seats {
+		if s := &pl.seats[i]; s.vote != engine.None && (definite || s.vote == pl.verdict) {
+			s.node.Voted(s.vote == pl.verdict)
+		}
+	}
 }
 
 // outcome names what the CL heard, for logs and metrics.

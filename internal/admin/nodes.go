@@ -1,0 +1,81 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+
+	"executionbackup/internal/node"
+)
+
+// Node is all that we know of a node, as GET /nodes shows it. Times are in microseconds.
+type Node struct {
+	Name         string               `json:"name"`
+	URL          string               `json:"url"`
+	State        string               `json:"state"`
+	Since        time.Time            `json:"since"`
+	Reason       string               `json:"reason,omitempty"` // why it isn't alive
+	Primary      bool                 `json:"primary"`
+	Laggard      bool                 `json:"laggard"`
+	DoNotUse     bool                 `json:"do_not_use"`
+	Drained      bool                 `json:"drained"`
+	Qualified    bool                 `json:"qualified"`      // its new objections count
+	Objections   int                  `json:"objections"`     // blocks that it stands by an INVALID on
+	Head         *Head                `json:"head,omitempty"` // its latest block, as it says
+	ResponseTime int64                `json:"response_time"`  // median of the last probes
+	NewPayload   NewPayloadTimes      `json:"new_payload"`
+	VotesWon     uint64               `json:"votes_won"`  // those that were what the CL heard
+	VotesLost    uint64               `json:"votes_lost"` // those against which the CL heard VALID or INVALID
+	ClientName   string               `json:"client"`     // web3_clientVersion
+	Versions     []node.ClientVersion `json:"client_versions,omitempty"`
+	ChainID      string               `json:"chain_id,omitempty"`
+	Genesis      string               `json:"genesis,omitempty"`
+	LastError    string               `json:"last_error,omitempty"`
+	LastErrorAt  time.Time            `json:"last_error_at,omitzero"`
+	LaneCalls    int                  `json:"lane_calls"`
+	LaneBytes    int64                `json:"lane_bytes"`
+	LaneDropped  uint64               `json:"lane_dropped"`
+}
+
+// Head names a block.
+type Head struct {
+	Number uint64 `json:"number"`
+	Hash   string `json:"hash"`
+}
+
+// NewPayloadTimes are what newPayloads took on a node: median and 99th percentile of the last ten minutes (0 where there
+// was none), and the last 64, oldest first.
+type NewPayloadTimes struct {
+	Median int64   `json:"median"`
+	P99    int64   `json:"p99"`
+	Recent []int64 `json:"recent"`
+}
+
+// Nodes reports all nodes, in configuration order.
+func (a *API) Nodes() []Node {
+	primary, now := a.Pool.Primary(), time.Now()
+	reports := []Node{}
+	for _, n := range a.Pool.Nodes() {
+		s, t := n.Status(), n.Track(now)
+		report := Node{
+			Name: n.Name(), URL: n.URL(),
+			State: s.State.String(), Since: s.Since, Reason: s.Reason,
+			Primary: n == primary, Laggard: s.Laggard, DoNotUse: s.DoNotUse, Drained: s.Drained,
+			Qualified: a.Memory.Qualified(n.ID), Objections: a.Memory.Objections(n.ID),
+			ResponseTime: microseconds(s.ResponseTime),
+			NewPayload:   NewPayloadTimes{microseconds(t.Median), microseconds(t.P99), []int64{}},
+			VotesWon:     t.Won, VotesLost: t.Lost,
+			ClientName: s.Info.Client, Versions: s.Info.Clients, ChainID: s.Info.ChainID, Genesis: s.Info.Genesis,
+			LastError: s.LastError, LastErrorAt: t.LastErrorAt, LaneCalls: s.LaneCalls, LaneBytes: s.LaneBytes, LaneDropped: s.LaneDropped,
+		}
+		if t.Head.Hash != "" {
+			report.Head = &Head{t.Head.Number, t.Head.Hash}
+		}
+		for _, took := range t.Recent {
+			report.NewPayload.Recent = append(report.NewPayload.Recent, microseconds(took))
+		}
+		reports = append(reports, report)
+	}
+	return reports
+}
+
+func (a *API) nodes(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.Nodes()) }
