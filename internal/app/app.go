@@ -20,6 +20,7 @@ import (
 	"executionbackup/internal/admin"
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
+	"executionbackup/internal/dashboard"
 	"executionbackup/internal/evidence"
 	"executionbackup/internal/node"
 	"executionbackup/internal/proxy"
@@ -86,7 +87,10 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 		refused.Inc()
 		refusals.add(reason)
 	}, limits.handler(a.proxy)))
+	page := dashboard.New(api)
+	page.Register(mux)
 	a.server = newServer(mux, log)
+	a.server.RegisterOnShutdown(page.Close)
 	return a, nil
 }
 

@@ -1,0 +1,135 @@
+// The strip of the last blocks, newest first, and the one that is looked at.
+import { byId, el, fill, group, shortHash, took, when } from "./dom.js";
+
+const columns = new Map(); // by id: the element, and what it shows
+let chosen = null; // id; null follows the newest
+let last = null; // the state that is shown
+
+export function showBlocks(state) {
+  last = state;
+  const order = state.order;
+  const strip = byId("blocks");
+  const ids = [...state.blocks.keys()].sort((a, b) => b - a);
+  byId("no-blocks").hidden = ids.length > 0;
+  byId("strip").hidden = ids.length === 0;
+  fill(byId("names"), el("li", { class: "head" }), order.map((name) => el("li", { title: name }, name)));
+  for (const [id, c] of columns) {
+    if (state.blocks.has(id)) continue;
+    c.element.remove();
+    columns.delete(id);
+  }
+  let after = null;
+  for (const id of ids) {
+    const block = state.blocks.get(id);
+    let c = columns.get(id);
+    if (!c) {
+      c = { element: el("li", null, el("button", { type: "button", onclick: () => choose(id) })) };
+      columns.set(id, c);
+    }
+    if (c.block !== block || c.order !== order) {
+      c.block = block;
+      c.order = order;
+      showColumn(c, block, order);
+    }
+    if (c.element.parentNode !== strip || c.element.previousElementSibling !== after) {
+      after ? after.after(c.element) : strip.prepend(c.element);
+    }
+    after = c.element;
+  }
+  showChosen();
+}
+
+function choose(id) {
+  chosen = chosen === id ? null : id;
+  showChosen();
+}
+
+export function chooseBlock(id) {
+  if (!columns.has(id)) return;
+  chosen = id;
+  showChosen();
+  columns.get(id).element.scrollIntoView({ block: "nearest", inline: "center" });
+}
+
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && chosen !== null) choose(chosen);
+});
+
+function showColumn(c, b, order) {
+  c.element.className = b.dispute || b.late_objection ? "disputed" : "";
+  c.element.dataset.block = b.number;
+  const button = c.element.firstElementChild;
+  const usual = median(b.votes.filter((v) => v.vote).map((v) => v.took));
+  fill(button,
+    el("span", { class: "head", "data-vote": b.verdict || "pending" },
+      el("span", { class: "number" }, group(b.number)),
+      el("code", null, (b.dispute || b.late_objection ? "⚑ " : "") + b.hash.slice(2, 8)),
+      el("b", null, b.verdict || "…"),
+      el("span", { class: "time" }, b.verdict ? took(b.took) : "\u00a0")),
+    order.map((name) => cell(b.votes.find((v) => v.node === name), usual)));
+  button.setAttribute("aria-label", `Block ${b.number}: ${b.verdict || "being judged"}${b.dispute ? ", dispute" : ""}${b.late_objection ? ", late objection" : ""}`);
+}
+
+// cell is a node's vote on a block, and its time.
+function cell(v, usual) {
+  if (!v) return el("span", { class: "cell" });
+  const [kind, sign] = vote(v);
+  const slow = v.took >= 2_000_000 || (v.took >= 100_000 && v.took > 4 * usual);
+  return el("span", { class: "cell", "data-vote": kind, "data-pace": slow ? "slow" : null },
+    el("b", null, sign), v.took > 0 ? " " + took(v.took) : "");
+}
+
+// vote is what a node's answer counts as, and its sign.
+export function vote(v) {
+  if (v.vote === "INVALID" || v.status === "INVALID") return ["INVALID", "✕"];
+  if (v.status === "") return ["pending", "·"];
+  if (v.status === "dead") return ["dead", "–"];
+  if (v.status === "VALID" || v.vote === "VALID") return ["VALID", "✓"];
+  if (v.status === "SYNCING" || v.status === "ACCEPTED") return ["SYNCING", "↻"];
+  return ["none", "!"];
+}
+
+function median(times) {
+  const sorted = times.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}
+
+function showChosen() {
+  if (!last || last.blocks.size === 0) return;
+  if (!last.blocks.has(chosen)) chosen = null;
+  const id = chosen ?? Math.max(...last.blocks.keys());
+  for (const [key, c] of columns) {
+    const is = key === id;
+    c.element.firstElementChild.setAttribute("aria-pressed", String(chosen !== null && is));
+    c.element.toggleAttribute("data-shown", is);
+  }
+  const b = last.blocks.get(id);
+  const box = byId("block");
+  box.hidden = false;
+  fill(box,
+    el("h3", null, `Block ${group(b.number)} `, el("code", null, b.hash)),
+    el("p", { class: "muted" }, when(b.time), ` · ${b.method} · `, told(b), chosen === null ? " · the newest" : ""),
+    voteTable(b.votes));
+}
+
+// told says what the consensus client heard, and when.
+export function told(b) {
+  if (!b.verdict) return b.method.startsWith("engine_getPayload") ? "objected before it was proposed" : "being judged";
+  let text = `the consensus client heard ${b.verdict} after ${took(b.took)}`;
+  if (b.dispute) text += ", in a dispute";
+  if (b.late_objection) text += ", and a node objected later";
+  return text;
+}
+
+export function voteTable(votes) {
+  return el("div", { class: "table" }, el("table", { class: "votes" },
+    el("thead", null, el("tr", null, ["node", "says", "after", "reason"].map((h) => el("th", { scope: "col" }, h)))),
+    el("tbody", null, votes.map((v) => {
+      const [kind, sign] = vote(v);
+      return el("tr", { "data-vote": kind },
+        el("th", { scope: "row" }, v.node),
+        el("td", { class: "said" }, el("b", { "aria-hidden": "true" }, sign), " " + (v.status || "nothing yet"), v.vote !== v.status && v.vote && `, counts as ${v.vote}`),
+        el("td", { class: "after" }, v.took > 0 ? took(v.took) : "–"),
+        el("td", { class: "why" }, v.reason || ""));
+    }))));
+}

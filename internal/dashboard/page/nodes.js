@@ -1,0 +1,118 @@
+// A card for each node.
+import { ago, byId, el, group, took } from "./dom.js";
+
+const cards = new Map(); // by name: what is shown, and of what
+
+export function showNodes(state) {
+  const highest = Math.max(0, ...[...state.nodes.values()].map((n) => n.head?.number ?? 0));
+  const list = byId("nodes");
+  for (const name of cards.keys()) {
+    if (state.nodes.has(name)) continue;
+    cards.get(name).element.remove();
+    cards.delete(name);
+  }
+  let after = null;
+  for (const name of state.order) {
+    const node = state.nodes.get(name);
+    if (!node) continue;
+    const behind = node.head ? highest - node.head.number : 0;
+    let card = cards.get(name);
+    if (!card || card.node !== node || card.behind !== behind) {
+      const element = show(node, behind);
+      if (card) card.element.replaceWith(element);
+      card = { element, node, behind };
+      cards.set(name, card);
+    }
+    if (card.element.previousElementSibling !== after || card.element.parentNode !== list) {
+      after ? after.after(card.element) : list.prepend(card.element);
+    }
+    after = card.element;
+  }
+}
+
+// condition is the one word that tells most of a node, and its sign.
+function condition(n) {
+  if (n.state === "dead") return ["dead", "✕"];
+  if (n.objections > 0 && !n.do_not_use && !n.drained) return ["objects", "⚑"];
+  if (n.state === "syncing") return ["syncing", "↻"];
+  if (n.state !== "alive") return ["unknown", "?"];
+  if (n.laggard) return ["laggard", "◷"];
+  return ["alive", "✓"];
+}
+
+function show(n, behind) {
+  const [word, sign] = condition(n);
+  const flags = [
+    n.primary && el("span", { class: "flag primary", title: "serves what one node can answer" }, "★ primary"),
+    n.laggard && word !== "laggard" && el("span", { class: "flag", title: "nobody waits for it" }, "laggard"),
+    n.drained && el("span", { class: "flag", title: "gets every call and never votes" }, "drained"),
+    n.do_not_use && el("span", { class: "flag", title: "gets every call and never votes" }, "do not use"),
+  ].filter(Boolean);
+  return el("li", { class: "card", "data-node": n.name, "data-condition": word, "data-aside": n.drained || n.do_not_use },
+    el("div", { class: "top" },
+      el("h3", { title: n.url }, n.name),
+      el("span", { class: "state" }, el("b", { "aria-hidden": "true" }, sign), " " + word)),
+    el("p", { class: "client" }, client(n), el("span", { class: "flags" }, flags)),
+    el("dl", null,
+      row("since", ago(n.since, "")),
+      n.reason && row("why", n.reason, "reason"),
+      n.objections > 0 && row("objects to", n.objections + (n.objections === 1 ? " block" : " blocks"), "reason"),
+      row("head", head(n, behind)),
+      row("newPayload", times(n)),
+      row("votes", votes(n)),
+      n.last_error && n.last_error !== n.reason && row("last error", [n.last_error, " · ", ago(n.last_error_at)], "error")),
+    sparkline(n.new_payload.recent));
+}
+
+const row = (name, value, kind) => el("div", { class: kind }, el("dt", null, name), el("dd", null, value));
+
+function client(n) {
+  const v = n.client_versions?.[0];
+  const text = v?.name ? [v.name, v.version].filter(Boolean).join(" ") : n.client;
+  return el("span", { title: n.client || text }, text || "unknown client");
+}
+
+function head(n, behind) {
+  if (!n.head) return "–";
+  const parts = [group(n.head.number) + " ", el("code", { title: n.head.hash }, n.head.hash.slice(0, 8) + "…")];
+  // One block is what a node may lack while it is being asked.
+  if (behind > 1 && n.state !== "dead") parts.push(el("span", { class: "behind" }, ` ${group(behind)} behind`));
+  return parts;
+}
+
+function times(n) {
+  const t = n.new_payload;
+  const probe = n.response_time > 0 ? `probe ${took(n.response_time)}` : null;
+  if (t.median === 0) return probe ? ["none lately · ", probe] : "–";
+  return [el("b", { title: "median of the last ten minutes" }, took(t.median)), " · p99 ", el("b", { title: "of the last ten minutes" }, took(t.p99))];
+}
+
+function votes(n) {
+  if (n.votes_won + n.votes_lost === 0) return "–";
+  return [group(n.votes_won) + " won · ", el("span", { class: n.votes_lost > 0 ? "lost" : null }, group(n.votes_lost) + " lost")];
+}
+
+// sparkline draws how long the last newPayloads took: heights by square root, so that a slow one stands out and the
+// others don't vanish.
+function sparkline(recent) {
+  if (recent.length < 2) return el("div", { class: "spark" });
+  const ns = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(ns, "svg");
+  const top = Math.max(...recent, 1000);
+  svg.setAttribute("viewBox", "0 0 64 16");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("class", "spark");
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", `the last ${recent.length} newPayloads took at most ${took(top)}`);
+  recent.forEach((t, i) => {
+    const bar = document.createElementNS(ns, "rect");
+    const height = Math.max(1, 16 * Math.sqrt(t / top));
+    bar.setAttribute("x", 64 - recent.length + i + 0.12);
+    bar.setAttribute("y", 16 - height);
+    bar.setAttribute("width", 0.76);
+    bar.setAttribute("height", height);
+    if (t >= 2_000_000) bar.setAttribute("class", "slow");
+    svg.append(bar);
+  });
+  return svg;
+}

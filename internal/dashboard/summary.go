@@ -1,0 +1,265 @@
+package dashboard
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"executionbackup/internal/admin"
+)
+
+// State is what the dashboard shows.
+type State struct {
+	Now      time.Time
+	Started  time.Time // when we did
+	Nodes    []admin.Node
+	Blocks   []admin.Block   // oldest first
+	Disputes []admin.Dispute // oldest first
+}
+
+// Summary is a State in one line.
+type Summary struct {
+	Level string   `json:"level"` // good, warn or bad
+	Text  string   `json:"text"`
+	Notes []string `json:"notes"` // what is the matter, node by node
+}
+
+const (
+	good = "good"
+	warn = "warn"
+	bad  = "bad"
+)
+
+const (
+	quietAfter = time.Minute     // a consensus client sends a payload every 12 seconds, if no slots are missed
+	slowAfter  = 2 * time.Second // attestations are due 4 s into a slot
+	freshAfter = time.Hour       // how long the last dispute is news
+)
+
+// Summarize tells in one line how things are: first whether the consensus client can rely on us, then how fast we
+// are, then for how long nodes have agreed. It is pure.
+func Summarize(s State) Summary {
+	level, head, notes := s.votes()
+	sum := Summary{Level: level, Notes: notes}
+	parts := []string{head}
+	for _, judge := range []func(State) (level, text string){State.speed, State.agreement} {
+		level, text := judge(s)
+		sum.raise(level)
+		parts = append(parts, text)
+	}
+	sum.Text = join(parts, ", ")
+	if level == bad {
+		sum.Text, sum.Notes = head, append([]string{join(parts[1:], ", ")}, notes...)
+	}
+	if text, since := s.standing(); text != "" {
+		sum.raise(bad)
+		sum.Text, sum.Notes = text, append([]string{since, join(parts[:2], ", ")}, sum.Notes...)
+	}
+	sum.Text = strings.ToUpper(sum.Text[:1]) + sum.Text[1:]
+	return sum
+}
+
+// raise makes the level at least as bad as another.
+func (s *Summary) raise(level string) {
+	order := []string{"", good, warn, bad}
+	if slices.Index(order, level) > slices.Index(order, s.Level) {
+		s.Level = level
+	}
+}
+
+// votes tells how many of the nodes that may vote do, and what is the matter with the others.
+func (s State) votes() (level, text string, notes []string) {
+	notes = []string{}
+	var may, alive, reachable, prompt, unknown int
+	objections := false
+	for _, n := range s.Nodes {
+		note := trouble(&n)
+		if note != "" {
+			notes = append(notes, n.Name+" "+note)
+		}
+		if n.DoNotUse || n.Drained {
+			continue
+		}
+		may++
+		objections = objections || n.Objections > 0
+		switch n.State {
+		case "alive":
+			alive, reachable = alive+1, reachable+1
+			if !n.Laggard {
+				prompt++
+			}
+		case "unknown":
+			unknown, reachable = unknown+1, reachable+1
+		case "syncing":
+			reachable++
+		}
+	}
+	switch {
+	case alive == 0 && unknown > 0:
+		return warn, "nodes are being probed for the first time", notes
+	case reachable == 0:
+		return bad, "no node can be reached: the consensus client hears SYNCING", notes
+	case alive == 0:
+		return bad, fmt.Sprintf("no node is synced: the %s that can be reached %s", count(reachable, "node"), verb(reachable, "votes", "vote")), notes
+	case len(s.Nodes) == 1 && prompt == 1:
+		return good, "the only node answers, and nothing checks it", notes
+	case len(s.Nodes) == 1:
+		return warn, "the only node is late, and nothing checks it", notes
+	case alive < may && alive == 1:
+		return bad, fmt.Sprintf("only 1 of %d nodes votes: nothing checks it", may), notes
+	}
+	level = good
+	if alive < may || prompt < alive || objections {
+		level = warn
+	}
+	return level, fmt.Sprintf("%d of %s %s", alive, count(may, "node"), verb(alive, "votes", "vote")), notes
+}
+
+// trouble says what is the matter with a node; "" where it is well.
+func trouble(n *admin.Node) string {
+	var words []string
+	switch {
+	case n.State == "dead":
+		words = append(words, "is dead ("+n.Reason+")")
+	case n.State == "syncing":
+		words = append(words, "is syncing")
+	case n.Laggard:
+		words = append(words, "is a laggard: nobody waits for it")
+	}
+	if n.Objections > 0 {
+		words = append(words, fmt.Sprintf("objects to %s", count(n.Objections, "block")))
+	}
+	if n.Drained {
+		words = append(words, "is drained")
+	}
+	return join(words, " and ")
+}
+
+// speed tells how long verdicts took, or that there are none.
+func (s State) speed() (level, text string) {
+	var took []int64
+	for _, b := range s.Blocks {
+		if b.Verdict != "" {
+			took = append(took, b.Took)
+		}
+	}
+	if len(took) == 0 {
+		if s.Now.Sub(s.Started) < quietAfter {
+			return good, "no call from the consensus client yet"
+		}
+		return warn, "no payload from the consensus client since the start " + age(s.Now.Sub(s.Started)) + " ago"
+	}
+	if quiet := s.Now.Sub(s.Blocks[len(s.Blocks)-1].Time); quiet >= quietAfter {
+		return warn, "no payload from the consensus client for " + age(quiet)
+	}
+	slices.Sort(took)
+	median := time.Duration(took[len(took)/2]) * time.Microsecond
+	level = good
+	if median >= slowAfter {
+		level = warn
+	}
+	return level, "verdicts in " + short(median)
+}
+
+// agreement tells for how long there has been no dispute, as far as we know.
+func (s State) agreement() (level, text string) {
+	d := s.lastDispute()
+	quiet := s.Now.Sub(s.Started)
+	switch {
+	case len(s.Nodes) == 1:
+		return good, ""
+	case d == nil && quiet < time.Minute:
+		return good, "no dispute yet"
+	case d == nil:
+		return good, "no dispute for " + age(quiet)
+	}
+	if quiet = s.Now.Sub(d.Last); quiet < freshAfter {
+		return warn, "last dispute " + age(quiet) + " ago"
+	}
+	return good, "no dispute for " + age(quiet)
+}
+
+// standing tells of a dispute that wasn't over when the last payload was judged, and how long it has gone on; "" where
+// there is none.
+func (s State) standing() (text, since string) {
+	d := s.lastDispute()
+	if d == nil {
+		return "", ""
+	}
+	for _, b := range slices.Backward(s.Blocks) {
+		if b.Verdict != "" && b.Time.After(d.Last) {
+			return "", ""
+		}
+	}
+	var objectors []string
+	for _, v := range d.Votes {
+		if v.Vote == "INVALID" || v.Status == "INVALID" {
+			objectors = append(objectors, v.Node)
+		}
+	}
+	who := fmt.Sprintf("%s %s block %d INVALID", join(objectors, " and "), verb(len(objectors), "calls", "call"), d.Number)
+	switch {
+	case d.Late && !d.Dispute:
+		text = "late objection: " + who + " after the consensus client heard " + d.Verdict
+	case d.Verdict == "":
+		text = "dispute: " + who + " before it was proposed"
+	default:
+		text = "dispute: " + who + ", the consensus client hears " + d.Verdict
+	}
+	return text, fmt.Sprintf("it began %s ago, %s so far", age(s.Now.Sub(d.Time)), count(d.Calls, "call"))
+}
+
+// lastDispute is the one that was last heard of, or nil.
+func (s State) lastDispute() *admin.Dispute {
+	var last *admin.Dispute
+	for i := range s.Disputes {
+		if d := &s.Disputes[i]; last == nil || d.Last.After(last.Last) {
+			last = d
+		}
+	}
+	return last
+}
+
+// join puts together what isn't empty.
+func join(parts []string, between string) string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(parts), func(p string) bool { return p == "" }), between)
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+func verb(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+// short writes the time that a call took.
+func short(d time.Duration) string {
+	switch {
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.1f ms", d.Seconds()*1000)
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+// age writes how long something has been, in its largest unit.
+func age(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return "less than a minute"
+	case d < time.Hour:
+		return count(int(d.Minutes()), "minute")
+	case d < 48*time.Hour:
+		return count(int(d.Hours()), "hour")
+	}
+	return count(int(d.Hours()/24), "day")
+}
