@@ -1,0 +1,328 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"executionbackup/internal/config"
+	"executionbackup/internal/enginetest"
+)
+
+// clients are nodes of several implementations.
+func clients(t testing.TB, n int) []*enginetest.Node {
+	t.Helper()
+	kinds := []enginetest.Client{
+		{Code: "GE", Name: "Geth", Version: "v1.17.10-stable-4f2a81c0"},
+		{Code: "NM", Name: "Nethermind", Version: "v1.36.2+b70a7b1f"},
+		{Code: "BU", Name: "besu", Version: "v26.4.0"},
+		{Code: "RH", Name: "reth", Version: "v2.1.3-9c30a6f"},
+		{Code: "EG", Name: "erigon", Version: "3.4.1"},
+	}
+	var nodes []*enginetest.Node
+	for i := range n {
+		kind := kinds[i%len(kinds)]
+		kind.PayloadID = ownID(i)
+		nodes = append(nodes, enginetest.New(t, kind))
+	}
+	return nodes
+}
+
+// named gives nodes names as operators choose them.
+func named(nodes []*enginetest.Node) []node {
+	list := fakes(nodes...)
+	for i := range list {
+		list[i].name = []string{"geth-a", "nethermind-a", "besu-a", "reth-a", "erigon-a"}[i%5]
+		if i >= 5 {
+			list[i].name = fmt.Sprintf("%s%c", list[i].name[:len(list[i].name)-1], 'a'+rune(i/5))
+		}
+	}
+	return list
+}
+
+// follow makes the CL follow a chain: newPayload and forkchoiceUpdated for each.
+func (m *multiplexer) follow(t testing.TB, chain []enginetest.Payload) {
+	t.Helper()
+	for _, p := range chain {
+		m.newPayload(t, p)
+		m.forkchoice(t, p)
+	}
+}
+
+// The dashboard as a user sees it. These tests don't run beside others, see browser_test.go.
+func TestDashboard(t *testing.T) {
+	chromium := launch(t)
+	for _, part := range []struct {
+		name string
+		test func(*testing.T, context.Context)
+	}{
+		{"follows", dashboardFollows}, {"late objection", dashboardLateObjection}, {"escapes", dashboardEscapes},
+		{"reconnects", dashboardReconnects}, {"theme", dashboardTheme}, {"keyboard", dashboardKeyboard}, {"screens", dashboardScreens},
+	} {
+		t.Run(part.name, func(t *testing.T) { part.test(t, chromium) })
+	}
+}
+
+// The page shows the nodes as they are, follows without being loaded again, and keeps a dispute in sight until it is
+// acknowledged.
+func dashboardFollows(t *testing.T, chromium context.Context) {
+	nodes := clients(t, 3)
+	m := start(t, fakes(nodes...), nil)
+	b := browse(t, chromium, m)
+	b.sees("three nodes", `document.querySelectorAll(".card[data-condition=alive]").length === 3`)
+	eval[bool](b, "window.sameVisit = true")
+	for i, client := range []string{"Geth v1.17.10", "Nethermind v1.36.2", "besu v26.4.0"} {
+		if got := b.text(fmt.Sprintf(".card[data-node=n%d]", i+1)); !strings.Contains(got, client) {
+			t.Errorf("the card of n%d has no %q: %s", i+1, client, got)
+		}
+	}
+	chain := enginetest.Chain(4, 4, nil)
+	m.follow(t, chain[:2])
+	b.sees("two blocks", `document.querySelectorAll("#blocks li").length === 2`)
+	b.sees("the summary", `document.querySelector("#summary[data-level=good] h1")?.textContent.startsWith("3 of 3 nodes vote, verdicts in ")`)
+	b.sees("the heads", `[...document.querySelectorAll(".card")].every((card) => card.innerText.includes("`+chain[1].Hash()[:8]+`"))`)
+
+	nodes[1].Script(enginetest.Rule{Method: "engine_", BlockHash: chain[2].Hash(), Status: "INVALID", ValidationError: "bad state root"})
+	m.hears(t, "SYNCING", "engine_newPayload", chain[2])
+	b.sees("a dispute", `document.querySelector("#pinned article")`)
+	for i, want := range []string{"n1 ✓ VALID", "n2 ✕ INVALID bad state root", "n3 ✓ VALID"} {
+		row := fmt.Sprintf("#pinned tbody tr:nth-child(%d)", i+1)
+		if got := strings.Join(strings.Fields(b.text(row)), " "); !containsAll(got, strings.Fields(want)) {
+			t.Errorf("vote %d: got %q, want %q", i+1, got, want)
+		}
+	}
+	b.sees("its column", `document.querySelector("#blocks li.disputed .cell[data-vote=INVALID]")`)
+	if got := b.text("#summary h1"); got != "Dispute: n2 calls block 3 INVALID, the consensus client hears SYNCING" {
+		t.Errorf("the summary says %q", got)
+	}
+
+	b.do(chromedp.Click(chromedp.CSS("#pinned button")))
+	b.sees("it is acknowledged", `document.getElementById("pinned").hidden && document.querySelector("#past-list details")`)
+
+	nodes[2].Close()
+	if took := b.sees("n3 is red", `document.querySelector(".card[data-node=n3][data-condition=dead]")`); took > 3*time.Second {
+		t.Errorf("n3 was red after %v, want at most 3 s", took)
+	}
+	if got := eval[string](b, `getComputedStyle(document.querySelector(".card[data-node=n3] .state")).backgroundColor`); got != "rgb(188, 28, 34)" {
+		t.Errorf("its state is shown in %s", got)
+	}
+	if !eval[bool](b, "window.sameVisit === true") {
+		t.Error("the page was loaded anew meanwhile")
+	}
+	b.do(chromedp.Reload())
+	b.sees("it is still acknowledged", `document.querySelector("#past-list details") && document.getElementById("pinned").hidden`)
+}
+
+func containsAll(text string, words []string) bool {
+	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
+}
+
+// An objection that comes after the consensus client has its answer is shown like a dispute.
+func dashboardLateObjection(t *testing.T, chromium context.Context) {
+	nodes := clients(t, 3)
+	m := start(t, fakes(nodes...), func(c *config.Config) { c.Grace = 10 * time.Millisecond })
+	b := browse(t, chromium, m)
+	chain := enginetest.Chain(4, 2, nil)
+	m.follow(t, chain[:1])
+	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "too late", Delay: 500 * time.Millisecond})
+	m.hears(t, "VALID", "engine_newPayload", chain[1])
+	b.sees("the objection", `document.querySelector("#pinned article")?.innerText.includes("Late objection")`)
+	if got := b.text("#pinned"); !containsAll(got, []string{"too late", "VALID after", "a node objected later"}) {
+		t.Errorf("the page says %q", got)
+	}
+	var blocks []struct {
+		Dispute bool
+		Late    bool `json:"late_objection"`
+	}
+	m.get(t, "/blocks", &blocks)
+	if last := blocks[len(blocks)-1]; last.Dispute || !last.Late {
+		t.Errorf("/blocks has %+v", last)
+	}
+}
+
+// What nodes say is text, whatever it looks like, and no markup of theirs would be carried out.
+func dashboardEscapes(t *testing.T, chromium context.Context) {
+	const script, image = `<script>window.pwned = 1</script>`, `<img src=x onerror="window.pwned = 1">`
+	nodes := three(t)
+	nodes[0].Update(func(c *enginetest.Client) { c.Name, c.Version = script, image })
+	m := start(t, fakes(nodes...), nil)
+	b := browse(t, chromium, m)
+	chain := enginetest.Chain(4, 3, nil)
+	m.follow(t, chain[:1])
+	nodes[1].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID", ValidationError: script + image, Times: 1})
+	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Error: &enginetest.RPCError{Code: -32000, Message: image}})
+	m.newPayload(t, chain[1])
+	b.sees("the dispute", `document.querySelector("#pinned article")`)
+	if got := b.text(".card[data-node=n1]"); !strings.Contains(got, script+" "+image) {
+		t.Errorf("n1's card says %q", got)
+	}
+	if got := b.text("#pinned"); !containsAll(got, []string{script + image, "⚑ Dispute", "! " + image}) {
+		t.Errorf("the dispute says %q", got)
+	}
+	if eval[bool](b, `window.pwned === 1 || document.querySelector("main script, main img") !== null`) {
+		t.Error("markup of a node is in the page")
+	}
+	if said := b.said(); len(said) > 0 {
+		t.Errorf("the console has: %v", said)
+	}
+	// Should it ever get there all the same:
+	eval[bool](b, `document.querySelector("main").insertAdjacentHTML("beforeend", '`+image+`') === undefined`)
+	b.sees("the policy is broken", `document.querySelector("main img").complete`)
+	if said := strings.Join(b.said(), "\n"); !strings.Contains(said, "Content Security Policy") || eval[bool](b, "window.pwned === 1") {
+		t.Errorf("the policy did not hold; the console has: %s", said)
+	}
+}
+
+// The page says that the connection is lost, and goes on by itself when it is there again.
+func dashboardReconnects(t *testing.T, chromium context.Context) {
+	nodes := fakes(clients(t, 2)...)
+	m := start(t, nodes, nil)
+	b := browse(t, chromium, m)
+	b.sees("the nodes", `document.querySelectorAll(".card").length === 2 && document.getElementById("connection").textContent === "live"`)
+	eval[bool](b, "window.sameVisit = true")
+	m.stop()
+	b.sees("it is lost", `document.getElementById("connection").textContent.startsWith("ExecutionBackup stopped") && document.title.startsWith("? connection lost")`)
+	b.shoot("lost")
+	start(t, nodes[:1], func(c *config.Config) { c.Port = m.app.Addr().(*net.TCPAddr).Port })
+	b.sees("it is back", `document.getElementById("connection").textContent === "live" && document.querySelectorAll(".card").length === 1`)
+	if !eval[bool](b, "window.sameVisit === true") {
+		t.Error("the page was loaded anew")
+	}
+	b.said() // refused connections are errors there
+}
+
+// The theme follows the system until one is chosen, and the choice lasts.
+func dashboardTheme(t *testing.T, chromium context.Context) {
+	m := start(t, fakes(clients(t, 1)...), nil)
+	b := browse(t, chromium, m)
+	background := func() string { return eval[string](b, "getComputedStyle(document.body).backgroundColor") }
+	const light, dark = "rgb(245, 246, 248)", "rgb(14, 17, 22)"
+	check := func(what, want string) {
+		t.Helper()
+		if got := background(); got != want {
+			t.Errorf("%s: got %s, want %s", what, got, want)
+		}
+	}
+	b.view("light", 1280, 800)
+	check("a light system", light)
+	b.view("dark", 1280, 800)
+	check("a dark system", dark)
+	b.do(chromedp.Click(chromedp.CSS("#theme")))
+	check("light chosen on a dark system", light)
+	b.do(chromedp.Reload())
+	check("after a reload", light)
+	b.view("light", 1280, 800)
+	b.do(chromedp.Click(chromedp.CSS("#theme")))
+	check("dark chosen on a light system", dark)
+}
+
+// Everything can be reached and used with the keyboard.
+func dashboardKeyboard(t *testing.T, chromium context.Context) {
+	m := start(t, fakes(clients(t, 3)...), nil)
+	b := browse(t, chromium, m)
+	chain := enginetest.Chain(4, 3, nil)
+	m.follow(t, chain)
+	b.sees("three blocks", `document.querySelectorAll("#blocks li").length === 3`)
+	b.do(chromedp.KeyEvent("\t")) // the theme
+	b.do(chromedp.KeyEvent("\t"), chromedp.KeyEvent("\t"), chromedp.KeyEvent("\r"))
+	b.sees("the second block is chosen", `document.querySelector("#block h3").textContent.includes("`+chain[1].Hash()+`") && document.activeElement.getAttribute("aria-pressed") === "true"`)
+	m.newPayload(t, chain[2])
+	b.sees("a fourth block", `document.querySelectorAll("#blocks li").length === 4`)
+	b.sees("the second is still looked at", `document.querySelector("#block h3").textContent.includes("`+chain[1].Hash()+`") && document.activeElement.getAttribute("aria-pressed") === "true"`)
+	b.do(chromedp.KeyEvent("\x1b"))
+	b.sees("the newest is", `document.querySelector("#block h3").textContent.includes("`+chain[2].Hash()+`")`)
+}
+
+// The page in the states that it is to be readable in. What is seen here is for people: screenshots/.
+func dashboardScreens(t *testing.T, chromium context.Context) {
+	for _, screen := range []struct {
+		name  string
+		nodes int
+		ready string // holds when the state is reached, in JavaScript
+		make  func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload)
+	}{
+		{"1-start", 1, `document.querySelectorAll(".card[data-condition=alive]").length === 1`,
+			func(*testing.T, *multiplexer, []*enginetest.Node, []enginetest.Payload) {}},
+		{"1-follows", 1, `document.querySelectorAll("#blocks li").length === 40`,
+			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
+				m.follow(t, chain)
+			}},
+		{"3-healthy", 3, `document.querySelectorAll("#blocks li").length === 40 && document.querySelectorAll(".proposal").length === 2`,
+			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
+				nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[30].Hash(), Delay: 300 * time.Millisecond})
+				m.follow(t, chain)
+				propose(t, m, nodes, chain[39])
+			}},
+		{"3-dispute", 3, `document.querySelector("#pinned article")`,
+			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
+				m.follow(t, chain[:37])
+				nodes[1].Script(enginetest.Rule{Method: "engine_", BlockHash: chain[37].Hash(), Status: "INVALID",
+					ValidationError: "invalid block: state root mismatch, want 0x4c3d…, got 0x91ab…"})
+				m.follow(t, chain[37:])
+			}},
+		{"3-bad", 3, `document.querySelector(".card[data-condition=dead]") && document.querySelector(".card[data-condition=syncing]")`,
+			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
+				m.follow(t, chain[:37])
+				nodes[1].Close()
+				nodes[2].Script(enginetest.Rule{Method: "engine_", Status: "SYNCING"})
+				nodes[2].Update(func(c *enginetest.Client) { c.Syncing = true })
+				m.follow(t, chain[37:])
+			}},
+		{"3-none", 3, `document.querySelectorAll(".card[data-condition=dead]").length === 3`,
+			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
+				m.follow(t, chain[:10])
+				for _, n := range nodes {
+					n.Close()
+				}
+				m.newPayload(t, chain[10])
+			}},
+		{"12-mixed", 12, `document.querySelectorAll(".proposal").length === 2 && document.querySelector(".card[data-condition=laggard]")`,
+			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
+				m.follow(t, chain[:30])
+				nodes[4].Close()
+				nodes[7].Update(func(c *enginetest.Client) { c.Syncing = true })
+				nodes[7].Script(enginetest.Rule{Method: "engine_", Status: "SYNCING"})
+				nodes[9].Script(enginetest.Rule{Method: "engine_newPayload", Delay: 350 * time.Millisecond})
+				m.must(t, "/drain_nodes", "reth-b")
+				m.follow(t, chain[30:])
+				propose(t, m, nodes, chain[39])
+			}},
+	} {
+		t.Run(screen.name, func(t *testing.T) {
+			nodes := clients(t, screen.nodes)
+			m := start(t, named(nodes), func(c *config.Config) { c.Grace = 100 * time.Millisecond; c.BuildGrace = 300 * time.Millisecond })
+			b := browse(t, chromium, m)
+			screen.make(t, m, nodes, enginetest.Chain(4, 40, func(p *enginetest.Payload) {
+				if p.Number == 1 {
+					p.Number = 25_214_000
+				}
+			}))
+			b.sees(screen.name, screen.ready)
+			b.sees("the heads", `[...document.querySelectorAll(".card[data-condition=alive]")].every((card) => !card.innerText.includes("behind"))`)
+			b.shootAll(screen.name)
+		})
+	}
+}
+
+// propose asks for two payloads: an ordinary one, and one for which the most valuable offer is no good.
+func propose(t testing.TB, m *multiplexer, nodes []*enginetest.Node, head enginetest.Payload) {
+	t.Helper()
+	for _, wrong := range []uint64{0, 1} {
+		id := m.build(t, head).PayloadID
+		for i, n := range nodes {
+			value := fmt.Sprintf("0x%x", 31_000_000_000_000_000+uint64(i*7919%5)*4_123_456_789_012_345)
+			offer(n, head, value, func(p *enginetest.Payload) {
+				if i == 2 {
+					p.Timestamp += wrong
+				}
+			})
+		}
+		m.call(t, "engine_getPayloadV4", id)
+	}
+}
