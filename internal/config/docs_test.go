@@ -8,7 +8,7 @@ import (
 )
 
 // documented is a key's line in docs/configuration.md.
-var documented = regexp.MustCompile("(?m)^\\| `([a-z_]+)`(?: \\(`(-?[a-z_]+)`\\))? \\| (.+?) \\| (reload|start|–) \\| (.+) \\|$")
+var documented = regexp.MustCompile("(?m)^\\| `([a-z_]+)`(?: \\(([^)]+)\\))? \\| (.+?) \\| (reload|start|–) \\| (.+) \\|$")
 
 // Every setting is documented with its default and its other names, and nothing else is documented as one.
 func TestDocumentation(t *testing.T) {
@@ -30,8 +30,8 @@ func TestDocumentation(t *testing.T) {
 			continue
 		}
 		delete(lines, s.YAML())
-		if got, want := line[0], otherName(s); got != want {
-			t.Errorf("%s: the other name is %q, want %q", s.YAML(), got, want)
+		if got, want := line[0], otherNames(s); got != want {
+			t.Errorf("%s: the other names are %q, want %q", s.YAML(), got, want)
 		}
 		if got, want := strings.Trim(line[1], "`"), s.Default; got != want && !(got == "–" && want == "") {
 			t.Errorf("%s: the default is %q, want %q", s.YAML(), got, want)
@@ -42,13 +42,14 @@ func TestDocumentation(t *testing.T) {
 	}
 }
 
-// otherName is how the documentation names a setting's short flag, or its alias.
-func otherName(s Setting) string {
-	switch {
-	case s.Short != "":
-		return "-" + s.Short
-	case len(s.Aliases) > 0:
-		return yamlName(s.Aliases[0])
+// otherNames is how the documentation lists a setting's short flag and its aliases.
+func otherNames(s Setting) string {
+	var names []string
+	if s.Short != "" {
+		names = append(names, "`-"+s.Short+"`")
 	}
-	return ""
+	for _, alias := range s.Aliases {
+		names = append(names, "`"+yamlName(alias)+"`")
+	}
+	return strings.Join(names, ", ")
 }

@@ -59,7 +59,7 @@ func Settings() []Setting {
 			set:  one(parsePath, func(d *draft, v string) { d.jwtSecretFile = v }),
 		},
 		{
-			Key: "listen-addr", Default: "127.0.0.1",
+			Key: "listen-addr", Short: "a", Default: "127.0.0.1",
 			Help: "address to listen on; 0.0.0.0 is every one",
 			set:  one(parseListenAddr, func(d *draft, v string) { d.ListenAddr = v }),
 		},
@@ -74,7 +74,7 @@ func Settings() []Setting {
 			set:  one(parseTimeout, func(d *draft, v time.Duration) { d.Timeout = v }),
 		},
 		{
-			Key: "fcu-invalid-threshold", Aliases: []string{"fcu-majority"}, Default: "0.6",
+			Key: "fcu-invalid-threshold", Short: "f", Aliases: []string{"fcu-majority"}, Default: "0.6",
 			Help: "share of the votes that makes INVALID or SYNCING the verdict, more than 0.5 and at most 1",
 			set:  one(quorum.ParseRatio, func(d *draft, v quorum.Ratio) { d.Rules.Threshold = v }),
 		},
