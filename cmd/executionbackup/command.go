@@ -45,7 +45,12 @@ Example:
 		Writer:                p.stdout,
 		ErrWriter:             p.stderr,
 		EnableShellCompletion: true,
-		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // run does that
+		ConfigureShellCompletionCommand: func(cmd *cli.Command) {
+			cmd.Hidden = false
+			cmd.Usage = "print a script that makes a shell complete our commands and flags"
+			cmd.Description = completionHelp
+		},
+		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // run does that
 	}
 	// Not inherited, and without it a wrong flag prints all of the help.
 	_ = root.Walk(func(cmd *cli.Command) error {
@@ -54,6 +59,12 @@ Example:
 	})
 	return root
 }
+
+const completionHelp = `Example:
+  source <(executionbackup completion bash)    # in ~/.bashrc
+  source <(executionbackup completion zsh)     # in ~/.zshrc
+  executionbackup completion fish > ~/.config/fish/completions/executionbackup.fish
+  executionbackup completion pwsh > executionbackup.ps1`
 
 // load reads the settings from wherever they come.
 func (p *program) load() (*config.Config, error) {
@@ -120,7 +131,7 @@ func alone(action cli.ActionFunc) cli.ActionFunc {
 		if strings.Contains(word, "://") {
 			word = "URL" // there may be a password in it
 		}
-		return usageError("unexpected %s: it is no command of %s and no flag's value (one that needs none is written --flag=false)",
+		return usageError("unexpected %s: it is no command of %s and no flag's value (one that needs none is written --flag=false): see %[2]s --help",
 			word, cmd.FullName())
 	}
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"maps"
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -102,6 +105,7 @@ func TestErrors(t *testing.T) {
 		{"--port abc", 1, `--port: "abc" is not a port (0 to 65535)`},
 		{"--port 1 --port 2", 1, "--port: give it once, with one value"},
 		{"--nodes http://a:1", 1, "--nodes: http://a:1: no JWT secret"},
+		{"--nodes http://a:1 -j /nowhere", 1, "--jwt-secret: read the secret file: open /nowhere: no such file or directory: give the node's own file, or make one for both with: openssl rand -hex 32"},
 		{"--config /nowhere", 1, "--config: open /nowhere: "},
 		{"--nodes http://a:1 --jwt-secret " + secretFile(t) + " --port " + port, 1, "listen on 127.0.0.1:"},
 	} {
@@ -120,12 +124,51 @@ func TestErrors(t *testing.T) {
 
 func TestHelpHasExamples(t *testing.T) {
 	for _, command := range []string{
-		"", "check", "nodes", "nodes add", "nodes remove", "nodes drain", "nodes undrain", "status",
+		"", "check", "nodes", "nodes add", "nodes remove", "nodes drain", "nodes undrain", "nodes clear-objections", "completion", "status",
 		"evidence", "evidence list", "evidence show", "replay", "healthcheck", "version",
 	} {
 		status, stdout, stderr := execute(t, nil, append(strings.Fields(command), "--help")...)
 		if status != 0 || stderr != "" || !strings.Contains(stdout, "Example:\n") {
 			t.Errorf("%s --help: status %d, stderr %q, stdout %q", command, status, stderr, stdout)
+		}
+	}
+}
+
+// A bash that has read our script completes commands and flags.
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "pwsh"} {
+		status, script, stderr := execute(t, nil, "completion", shell)
+		if status != 0 || stderr != "" || !strings.Contains(script, "--generate-shell-completion") {
+			t.Errorf("completion %s: status %d, stderr %q, stdout %q", shell, status, stderr, script)
+		}
+	}
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("no bash")
+	}
+	dir := t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, filepath.Join(dir, "executionbackup")); err != nil {
+		t.Fatal(err)
+	}
+	for typed, want := range map[string]string{
+		"executionbackup he":               "healthcheck",
+		"executionbackup nodes und":        "undrain",
+		"executionbackup check --on-d":     "--on-dispute",
+		"executionbackup nodes add --admi": "--admin-token-file",
+	} {
+		// bash-completion, which need not be here, says what was typed.
+		script := `_get_comp_words_by_ref() { cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=("${COMP_WORDS[@]}") cword=$COMP_CWORD; }
+			source <(executionbackup completion bash)
+			COMP_WORDS=(` + typed + `) COMP_CWORD=$((${#COMP_WORDS[@]}-1))
+			__executionbackup_bash_autocomplete; echo "${COMPREPLY[@]}"`
+		cmd := exec.Command(bash, "-c", script)
+		cmd.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH"), runMain}
+		if got, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(got), want) {
+			t.Errorf("%s: got %q, %v, want %s", typed, got, err, want)
 		}
 	}
 }

@@ -35,35 +35,40 @@ Example:
 		Before: p.noSettings,
 		Action: alone(p.listNodes),
 		Commands: []*cli.Command{
-			p.changeCommand("add", "SPEC…", "add nodes, all or none",
+			p.changeCommand("add", "/add_nodes", "SPEC…", "add nodes, all or none",
 				`A SPEC is written as in --nodes: URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#name=NAME]. The secret is read
 where ExecutionBackup runs, not here. A node added so is gone after a restart or a reload: write it into the
 configuration as well.
 
 Example:
   executionbackup nodes add 'http://10.0.0.7:8551#name=besu' --admin-token-file /etc/executionbackup/admin.token`),
-			p.changeCommand("remove", "NODE…", "remove nodes, all or none",
+			p.changeCommand("remove", "/remove_nodes", "NODE…", "remove nodes, all or none",
 				`A NODE is a URL or a name. The last voter can't be removed.
 
 Example:
   executionbackup nodes remove besu --admin-token-file /etc/executionbackup/admin.token`),
-			p.changeCommand("drain", "NODE…", "keep nodes up to date, but ask nothing of them, all or none",
+			p.changeCommand("drain", "/drain_nodes", "NODE…", "keep nodes up to date, but ask nothing of them, all or none",
 				`A NODE is a URL or a name. A drained node gets every payload, but has no vote: stop and upgrade it at will. The
 last voter can't be drained.
 
 Example:
   executionbackup nodes drain besu --admin-token-file /etc/executionbackup/admin.token`),
-			p.changeCommand("undrain", "NODE…", "use drained nodes again, all or none",
+			p.changeCommand("undrain", "/undrain_nodes", "NODE…", "use drained nodes again, all or none",
 				`A NODE is a URL or a name.
 
 Example:
   executionbackup nodes undrain besu --admin-token-file /etc/executionbackup/admin.token`),
+			p.changeCommand("clear-objections", "/clear_objections", "NODE…", "forget every INVALID of nodes, all or none",
+				`A NODE is a URL or a name. It ends the disputes that these nodes' objections keep up, until they say INVALID again.
+
+Example:
+  executionbackup nodes clear-objections besu --admin-token-file /etc/executionbackup/admin.token`),
 		},
 	}
 }
 
 // changeCommand is a command that the REST API has, too, for the nodes that its arguments name.
-func (p *program) changeCommand(name, argument, usage, description string) *cli.Command {
+func (p *program) changeCommand(name, path, argument, usage, description string) *cli.Command {
 	return &cli.Command{
 		Name: name, ArgsUsage: argument, Usage: usage, Description: description,
 		HideHelpCommand: true, // a node may have the name help
@@ -71,7 +76,7 @@ func (p *program) changeCommand(name, argument, usage, description string) *cli.
 			if !cmd.Args().Present() {
 				return usageError("nodes %s: write at least one %s", name, strings.TrimRight(argument, "…"))
 			}
-			return p.changeNodes(ctx, cmd, "/"+name+"_nodes")
+			return p.changeNodes(ctx, cmd, path)
 		},
 	}
 }

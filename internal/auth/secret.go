@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"unique"
@@ -47,13 +48,24 @@ func ReadSecret(path string, readFile func(string) ([]byte, error)) (Secret, err
 	}
 	data, err := readFile(path)
 	if err != nil {
-		return Secret{}, fmt.Errorf("read the secret file: %w", err)
+		return Secret{}, fmt.Errorf("read the secret file: %w%s", err, remedy(err))
 	}
 	secret, err := ParseSecret(string(data))
 	if err != nil {
 		return Secret{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return secret, nil
+}
+
+// remedy says what to do about a secret file that can't be read.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return ": give the node's own file, or make one for both with: openssl rand -hex 32"
+	case errors.Is(err, fs.ErrPermission):
+		return ": the user that runs this must be able to read it"
+	}
+	return ""
 }
 
 // looksSecret reports whether someone gave a secret, perhaps one with a few digits too many or too few, where a path

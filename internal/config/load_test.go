@@ -197,7 +197,7 @@ func TestFlagErrors(t *testing.T) {
 		{node + "--fcu-majority=0.6 --fcu-invalid-threshold=0.7", "--fcu-majority: already set by --fcu-invalid-threshold"},
 
 		{node + "--jwt-secret=", "--jwt-secret: the path is empty"},
-		{node + "--jwt-secret=no.hex", "--jwt-secret: read the secret file: open no.hex: file does not exist"},
+		{node + "--jwt-secret=no.hex", "--jwt-secret: read the secret file: open no.hex: file does not exist: give the node's own file, or make one for both with: openssl rand -hex 32"},
 		{node + "--jwt-secret=bad.hex", "--jwt-secret: bad.hex: not a secret: want 64 hexadecimal digits, got 4 characters"},
 		{node + "--jwt-secret=0x" + hexA, "--jwt-secret: this is a secret itself: give the path of a file that contains it"},
 
@@ -271,7 +271,7 @@ func TestEnvironmentErrors(t *testing.T) {
 		{"EXECUTIONBACKUP_OPEN_ADMIN=1", ""},
 		{"EXECUTIONBACKUP_FCU_MAJORITY=2", "EXECUTIONBACKUP_FCU_MAJORITY: 2 is out of range: more than 0.5 and at most 1"},
 		{"EXECUTIONBACKUP_MIN_VALID=5", "EXECUTIONBACKUP_MIN_VALID: 5 is more than there are voters (1)"},
-		{"EXECUTIONBACKUP_JWT_SECRET=no.hex", "EXECUTIONBACKUP_JWT_SECRET: read the secret file: open no.hex: file does not exist"},
+		{"EXECUTIONBACKUP_JWT_SECRET=no.hex", "EXECUTIONBACKUP_JWT_SECRET: read the secret file: open no.hex: file does not exist: give the node's own file, or make one for both with: openssl rand -hex 32"},
 		{"EXECUTIONBACKUP_CONFIG=no.yaml", "EXECUTIONBACKUP_CONFIG: open no.yaml: file does not exist"},
 		{"not a variable", ""},
 	} {

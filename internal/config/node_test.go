@@ -96,7 +96,7 @@ func TestParseNodeErrors(t *testing.T) {
 		{"http://h:1#timeout=0", `http://h:1: option timeout: "0" must be more than zero`},
 		{"http://h:1#timeout=-1s", `http://h:1: option timeout: "-1s" is negative`},
 		{"http://h:1#timeout=soon", `http://h:1: option timeout: "soon" is not a duration: write milliseconds (500) or a unit (500ms, 2s)`},
-		{"http://h:1#jwt-secret=no.hex", "http://h:1: option jwt-secret: read the secret file: open no.hex: file does not exist"},
+		{"http://h:1#jwt-secret=no.hex", "http://h:1: option jwt-secret: read the secret file: open no.hex: file does not exist: give the node's own file, or make one for both with: openssl rand -hex 32"},
 		{"http://h:1#jwt-secret=bad.hex", "http://h:1: option jwt-secret: bad.hex: not a secret: want 64 hexadecimal digits, got 4 characters"},
 		{"http://h:1#jwt-secret=" + hexA, "http://h:1: option jwt-secret: this is a secret itself: give the path of a file that contains it"},
 		{"http://h:1#name=a\nb", `http://h:1: option name: "a\nb" has characters that cannot be printed`},
