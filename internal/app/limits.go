@@ -66,11 +66,16 @@ func (l *limits) handler(next http.Handler) http.Handler {
 		body.size, body.connection = r.ContentLength, connection
 		defer body.release()
 		r.Body = body
-		if body.refused = !body.take(max(r.ContentLength, 0)); !body.refused {
+		body.refused = !body.failed && !body.take(max(r.ContentLength, 0))
+		if !body.failed && !body.refused {
 			next.ServeHTTP(answer, r)
 		}
-		if body.refused && !answer.begun {
+		switch {
+		case answer.begun:
+		case body.refused:
 			l.refuse(answer, body)
+		case body.failed:
+			http.Error(answer, "the request's body didn't come in time", http.StatusRequestTimeout)
 		}
 	})
 }
@@ -99,6 +104,7 @@ type meteredBody struct {
 	taken   int64
 	read    int64
 	refused bool
+	failed  bool // it ended before its end
 
 	connection *connection
 	whole      bool // all of it has been read
@@ -107,7 +113,8 @@ type meteredBody struct {
 // sniffed is how much of a body is looked at for its method. CLs write it before the parameters.
 const sniffed = 512
 
-// meter looks at the beginning of a body. A batch is what its first call is.
+// meter looks at the beginning of a body. A batch is what its first call is. Until that has come, no memory is made
+// ready for a body, whatever its length is said to be.
 func (l *limits) meter(body io.ReadCloser) *meteredBody {
 	start := make([]byte, 0, sniffed)
 	var err error
@@ -116,7 +123,8 @@ func (l *limits) meter(body io.ReadCloser) *meteredBody {
 		n, err = body.Read(start[len(start):sniffed])
 		start = start[:len(start)+n]
 	}
-	return &meteredBody{Reader: io.MultiReader(bytes.NewReader(start), body), Closer: body, limits: l, engine: strings.HasPrefix(method(start), "engine_")}
+	return &meteredBody{Reader: io.MultiReader(bytes.NewReader(start), body), Closer: body, limits: l,
+		engine: strings.HasPrefix(method(start), "engine_"), failed: err != nil && err != io.EOF}
 }
 
 // method returns what follows "method" and a colon in the beginning of a request, up to the end of what there is.
@@ -169,6 +177,7 @@ func (b *meteredBody) Read(p []byte) (int, error) {
 		b.refused = true
 		return 0, errNoRoom
 	}
+	b.failed = b.failed || err != nil && err != io.EOF
 	if !b.whole && (b.read == b.size || err == io.EOF) {
 		b.whole = true
 		b.connection.answering(+1)
