@@ -25,6 +25,10 @@ const (
 	restTime   = time.Minute // for an answer of the REST API: a profile takes 30 s by default
 
 	maxHeader = 32 << 10 // bytes; a CL's has 500
+
+	// maxOthers is how many requests that call no engine_ methods are worked on at a time, as many as a node's connections
+	// are kept; the others wait. With more of them a node's processors, and ours, would turn to verdicts less often.
+	maxOthers = 64
 )
 
 // limits stand between authentication and the proxy: how many bytes of requests are in memory, and how long an answer
@@ -34,12 +38,13 @@ type limits struct {
 	maxBody int64
 	all     *budget.Budget
 	others  *budget.Budget
+	slots   chan struct{} // for requests of others
 	refused *prometheus.CounterVec
 	log     *slog.Logger
 }
 
 func newLimits(maxBody, maxInFlight int64, r prometheus.Registerer, log *slog.Logger) *limits {
-	l := &limits{maxBody: maxBody, all: budget.New(maxInFlight), others: budget.New(maxInFlight / 2), log: log}
+	l := &limits{maxBody: maxBody, all: budget.New(maxInFlight), others: budget.New(maxInFlight / 2), slots: make(chan struct{}, maxOthers), log: log}
 	l.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "executionbackup_requests_refused_total",
 		Help: "Requests refused because --max-in-flight was reached, by what they called: engine or other.",
@@ -63,7 +68,7 @@ func (l *limits) handler(next http.Handler) http.Handler {
 			return
 		}
 		body := l.meter(r.Body)
-		body.size, body.connection = r.ContentLength, connection
+		body.size, body.connection, body.gone = r.ContentLength, connection, r.Context().Done()
 		defer body.release()
 		r.Body = body
 		body.refused = !body.failed && !body.take(max(r.ContentLength, 0))
@@ -108,6 +113,8 @@ type meteredBody struct {
 
 	connection *connection
 	whole      bool // all of it has been read
+	gone       <-chan struct{}
+	slot       bool // it has one
 }
 
 // sniffed is how much of a body is looked at for its method. CLs write it before the parameters.
@@ -140,7 +147,10 @@ func method(start []byte) string {
 
 func methodKnown(start []byte) bool { return len(method(start)) >= len("engine_") }
 
-var errNoRoom = errors.New("no room for the request")
+var (
+	errNoRoom = errors.New("no room for the request")
+	errGone   = errors.New("the caller has gone")
+)
 
 // take takes n bytes more from the budget, and reports whether there was room.
 func (b *meteredBody) take(n int64) bool {
@@ -163,6 +173,9 @@ func (b *meteredBody) release() {
 	if b.whole {
 		b.connection.answering(-1)
 	}
+	if b.slot {
+		<-b.limits.slots
+	}
 	b.limits.all.Give(b.taken)
 	if !b.engine {
 		b.limits.others.Give(b.taken)
@@ -181,8 +194,25 @@ func (b *meteredBody) Read(p []byte) (int, error) {
 	if !b.whole && (b.read == b.size || err == io.EOF) {
 		b.whole = true
 		b.connection.answering(+1)
+		if !b.turn() {
+			return 0, errGone
+		}
 	}
 	return n, err
+}
+
+// turn waits for a slot, where one is needed, and reports whether the caller has waited as long. Whoever still sends
+// takes none.
+func (b *meteredBody) turn() bool {
+	if b.engine {
+		return true
+	}
+	select {
+	case b.limits.slots <- struct{}{}:
+		b.slot = true
+	case <-b.gone:
+	}
+	return b.slot
 }
 
 // answer is an http.ResponseWriter that gives up on a reader who has stopped reading, and only on such a one: however

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -349,5 +350,62 @@ func TestInFlight(t *testing.T) {
 		for range 3 {
 			want("afterwards", send(eth, true), fmt.Sprint("200 ", mib))
 		}
+	})
+}
+
+// Calls that are no engine_ calls are worked on so many at a time. The others wait, one who hangs up no longer, and
+// engine_ calls don't.
+func TestOthersTakeTurns(t *testing.T) {
+	var release chan struct{} // of the bubble
+	var working atomic.Int32
+	inBubble(t, 200, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err == nil && strings.Contains(string(body), "eth_") {
+			working.Add(1)
+			<-release
+			working.Add(-1)
+		}
+	}, func(t *testing.T, p pipes) {
+		release = make(chan struct{})
+		transport := &http.Transport{DialContext: p.dial}
+		defer transport.CloseIdleConnections()
+		client := &http.Client{Transport: transport}
+		var callers sync.WaitGroup
+		call := func(ctx context.Context, method string) {
+			req, _ := http.NewRequestWithContext(ctx, "POST", "http://x/", strings.NewReader(`{"method":"`+method+`"}`))
+			resp, err := client.Do(req)
+			if err != nil {
+				if ctx.Err() == nil {
+					t.Error(err)
+				}
+				return
+			}
+			resp.Body.Close()
+		}
+		ctx, hangUp := context.WithCancel(t.Context())
+		for range maxOthers {
+			callers.Go(func() { call(t.Context(), "eth_x") })
+		}
+		synctest.Wait()
+		for range 10 {
+			callers.Go(func() { call(ctx, "eth_x") })
+		}
+		synctest.Wait()
+		hangUp()
+		for range 20 {
+			callers.Go(func() { call(t.Context(), "eth_x") })
+		}
+		synctest.Wait()
+		call(t.Context(), "engine_x")
+		for round, want := range []int32{maxOthers, 20, 0} {
+			if got := working.Load(); got != want {
+				t.Errorf("round %d: %d are worked on, want %d", round, got, want)
+			}
+			for range working.Load() {
+				release <- struct{}{}
+			}
+			synctest.Wait()
+		}
+		callers.Wait()
 	})
 }

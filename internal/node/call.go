@@ -65,7 +65,7 @@ func newTransport(config.Node) http.RoundTripper {
 	return &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
 		TLSHandshakeTimeout: dialTimeout,
-		MaxIdleConnsPerHost: 512, // a batch or a burst of eth_ calls must not end in fresh connections
+		MaxIdleConnsPerHost: 64, // a batch or a burst of eth_ calls must not end in fresh connections
 		IdleConnTimeout:     90 * time.Second,
 		DisableCompression:  true, // some clients would spend the time of a verdict on gzip
 		WriteBufferSize:     64 << 10,
