@@ -37,6 +37,7 @@ cross: ## binaries for every platform, into dist/
 
 e2e-short: ## the tests with processes of their own: geths that are killed and come back
 	go test -tags e2e -count 1 -parallel 8 -timeout 8m ./e2e
+	go test -tags e2e -count 1 -timeout 5m -short ./e2e/hostile
 
 FUZZTIME ?= 10s
 fuzz: ## every fuzz target for FUZZTIME (10s)

@@ -245,7 +245,11 @@ func TestHostileInputTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(table)) {
+	_, tried, found := strings.Cut(string(table), "## What was tried")
+	if !found {
+		t.Fatal("there is no table")
+	}
+	for line := range strings.Lines(tried) {
 		if strings.HasPrefix(line, "| ") && !strings.HasPrefix(line, "| what") && !regexp.MustCompile("`(Test|Fuzz)[A-Za-z]+").MatchString(line) {
 			t.Errorf("a row without a test: %s", line)
 		}
