@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The race detector needs a C compiler. Where there is none the tests run without it, and say so.
 RACE    := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 
-.PHONY: help demo test race-note lint build cross e2e-short fuzz bench bench-micro bench-keep clean
+.PHONY: help demo test race-note lint build cross e2e-short fuzz bench bench-micro bench-keep notices clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ race-note:
 	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector"
 
 lint: ## gofmt, go vet, staticcheck
-	@unformatted=$$(gofmt -l cmd internal e2e); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l cmd internal e2e release); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
 	go vet -tags e2e ./...
 	go tool staticcheck -tags e2e ./...
 
@@ -57,6 +57,9 @@ bench-micro: ## the micro-benchmarks, and how they differ from the last kept res
 
 bench-keep: ## keep the last result of bench-micro
 	cp bin/micro.txt bench/micro.txt
+
+notices: ## THIRD_PARTY_NOTICES, from what is linked into the binary
+	go run ./release/notices > $@.tmp && mv $@.tmp THIRD_PARTY_NOTICES
 
 clean: ## remove what was built
 	rm -rf bin dist
