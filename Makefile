@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The race detector needs a C compiler. Where there is none the tests run without it, and say so.
 RACE    := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 
-.PHONY: help demo test race-note lint build cross e2e-short fuzz bench bench-micro bench-keep notices clean
+.PHONY: help demo test race-note lint build cross e2e-short fuzz bench bench-micro bench-keep image-root notices clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,13 @@ bench-micro: ## the micro-benchmarks, and how they differ from the last kept res
 
 bench-keep: ## keep the last result of bench-micro
 	cp bin/micro.txt bench/micro.txt
+
+DESTDIR ?= dist/image
+image-root: ## what the container image has, under DESTDIR
+	mkdir -p $(DESTDIR)/usr/bin $(DESTDIR)/etc/ssl/certs $(DESTDIR)/usr/share/doc/executionbackup $(DESTDIR)/var/lib/executionbackup/evidence
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(DESTDIR)/usr/bin/ ./cmd/executionbackup
+	cp /etc/ssl/certs/ca-certificates.crt $(DESTDIR)/etc/ssl/certs/
+	cp LICENSE THIRD_PARTY_NOTICES $(DESTDIR)/usr/share/doc/executionbackup/
 
 notices: ## THIRD_PARTY_NOTICES, from what is linked into the binary
 	go run ./release/notices > $@.tmp && mv $@.tmp THIRD_PARTY_NOTICES

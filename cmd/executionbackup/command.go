@@ -18,7 +18,8 @@ import (
 type program struct {
 	environ        []string
 	stdout, stderr io.Writer
-	given          map[string][]string // the settings among the flags, as config.Inputs has them
+	readFile       func(string) ([]byte, error) // nil = os.ReadFile
+	given          map[string][]string          // the settings among the flags, as config.Inputs has them
 }
 
 // command returns the tree of commands.
@@ -41,7 +42,7 @@ Example:
 		Flags:   p.settingFlags(),
 		Action:  alone(p.daemon),
 		Commands: []*cli.Command{p.checkCommand(), p.nodesCommand(), p.statusCommand(),
-			p.evidenceCommand(), p.replayCommand(), p.healthcheckCommand(), versionCommand()},
+			p.evidenceCommand(), p.replayCommand(), p.healthcheckCommand(), containerCommand(), versionCommand()},
 		Writer:                p.stdout,
 		ErrWriter:             p.stderr,
 		EnableShellCompletion: true,
@@ -68,7 +69,7 @@ const completionHelp = `Example:
 
 // load reads the settings from wherever they come.
 func (p *program) load() (*config.Config, error) {
-	c, err := config.Load(config.Inputs{Flags: p.given, Environ: p.environ})
+	c, err := config.Load(config.Inputs{Flags: p.given, Environ: p.environ, ReadFile: p.readFile})
 	if err != nil {
 		return nil, err
 	}

@@ -124,7 +124,7 @@ func TestErrors(t *testing.T) {
 
 func TestHelpHasExamples(t *testing.T) {
 	for _, command := range []string{
-		"", "check", "nodes", "nodes add", "nodes remove", "nodes drain", "nodes undrain", "nodes clear-objections", "completion", "status",
+		"", "check", "nodes", "nodes add", "nodes remove", "nodes drain", "nodes undrain", "nodes clear-objections", "completion", "status", "container",
 		"evidence", "evidence list", "evidence show", "replay", "healthcheck", "version",
 	} {
 		status, stdout, stderr := execute(t, nil, append(strings.Fields(command), "--help")...)

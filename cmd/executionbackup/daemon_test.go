@@ -30,6 +30,9 @@ func TestCommandLinesOfTheOriginal(t *testing.T) {
 		{fmt.Sprintf("--nodes %s --jwt-secret %s --fcu-majority 0.6", spec(a, ""), secretFile(t)), secret, 1},
 		{fmt.Sprintf("--nodes %s --jwt-secret %s --fcu-invalid-threshold 0.51 --node-timings --holesky", a.URL, a.SecretFile), a.Secret, 1},
 		{fmt.Sprintf("--nodes %s --jwt-secret %s --listen-addr 127.0.0.1 --timeout 2000 --sepolia", a.URL, a.SecretFile), a.Secret, 1},
+		// Its short flags, and what its container's script runs.
+		{fmt.Sprintf("-n %s -j %s -a 127.0.0.1 -f 0.6", a.URL, a.SecretFile), a.Secret, 1},
+		{fmt.Sprintf("--node-timings -p 0 -n %s --listen-addr 0.0.0.0 --jwt-secret %s --log-level info --fcu-majority 0.6", a.URL, a.SecretFile), a.Secret, 1},
 		{fmt.Sprintf("-n %s -n %s -j %s -p 0 -l debug", a.URL, spec(b, "#do-not-use"), a.SecretFile), a.Secret, 2},
 	} {
 		t.Run(test.args, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/urfave/cli/v3"
@@ -22,6 +23,10 @@ func main() {
 // the command line itself has no meaning. An error is one line on stderr.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	p := &program{environ: environ, stdout: stdout, stderr: stderr, given: make(map[string][]string)}
+	if len(args) > 1 && args[1] == "container" {
+		p.enterContainer()
+		args = slices.Delete(slices.Clone(args), 1, 2)
+	}
 	err := p.command().Run(ctx, args)
 	if err == nil {
 		return 0
