@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
 
+	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
@@ -63,7 +66,7 @@ func TestDashboard(t *testing.T) {
 		test func(*testing.T, context.Context)
 	}{
 		{"follows", dashboardFollows}, {"late objection", dashboardLateObjection}, {"escapes", dashboardEscapes},
-		{"reconnects", dashboardReconnects}, {"theme", dashboardTheme}, {"keyboard", dashboardKeyboard}, {"screens", dashboardScreens},
+		{"evidence", dashboardEvidence}, {"reconnects", dashboardReconnects}, {"theme", dashboardTheme}, {"keyboard", dashboardKeyboard}, {"screens", dashboardScreens},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, chromium) })
 	}
@@ -176,6 +179,46 @@ func dashboardEscapes(t *testing.T, chromium context.Context) {
 	b.sees("the policy is broken", `document.querySelector("main img").complete`)
 	if said := strings.Join(b.said(), "\n"); !strings.Contains(said, "Content Security Policy") || eval[bool](b, "window.pwned === 1") {
 		t.Errorf("the policy did not hold; the console has: %s", said)
+	}
+}
+
+// Evidence is listed, and handed out for the admin token that the user types.
+func dashboardEvidence(t *testing.T, chromium context.Context) {
+	const token = "correct-horse-battery"
+	nodes := clients(t, 3)
+	_, record := recording(t)
+	m := start(t, fakes(nodes...), func(c *config.Config) {
+		record(c)
+		c.OpenAdmin = false
+		c.AdminToken, _ = auth.ParseAdminToken(token)
+	})
+	b := browse(t, chromium, m)
+	downloads := t.TempDir()
+	call(b, cdpbrowser.SetDownloadBehavior, cdpbrowser.SetDownloadBehaviorParams{Behavior: "allow", DownloadPath: downloads})
+	chain := enginetest.Chain(4, 2, nil)
+	m.follow(t, chain[:1])
+	nodes[1].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID", ValidationError: "bad"})
+	m.newPayload(t, chain[1])
+	b.sees("the file", `document.querySelectorAll("#files li").length === 1 && document.querySelector("#files").innerText.includes("KiB")`)
+	if got := b.text("#files"); !containsAll(got, []string{"dispute", "block 2", chain[1].Hash()[:8]}) {
+		t.Errorf("the page says %q", got)
+	}
+	b.do(chromedp.Click(chromedp.CSS("#files button")))
+	b.sees("a token is asked for", `document.getElementById("evidence-error").textContent.includes("admin token") && document.activeElement.id === "token"`)
+	if said := b.said(); len(said) != 1 || !strings.Contains(said[0], "401") {
+		t.Errorf("the console has %v", said)
+	}
+	b.do(chromedp.SendKeys(chromedp.CSS("#token"), token), chromedp.Click(chromedp.CSS("#files button")))
+	until(t, "the file is there", func() bool {
+		found, err := filepath.Glob(filepath.Join(downloads, "*.json.gz"))
+		m.rest(t, "GET", "/healthz", "") // a pause
+		return err == nil && len(found) == 1
+	})
+	if got := b.text("#evidence-error"); got != "" {
+		t.Errorf("the page complains: %s", got)
+	}
+	if eval[bool](b, `Object.values(localStorage).concat(Object.values(sessionStorage), document.cookie).some((kept) => kept.includes("`+token+`"))`) {
+		t.Error("the token is kept")
 	}
 }
 

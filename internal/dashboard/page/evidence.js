@@ -5,7 +5,7 @@ byId("ask-token").addEventListener("submit", (event) => event.preventDefault());
 
 let asking = false, again = false;
 
-// showEvidence lists the files. Without the endpoint there are none, and nothing is shown.
+// showEvidence lists the files.
 export async function showEvidence() {
   if (asking) { again = true; return; }
   asking = true;
@@ -37,7 +37,7 @@ async function download(file) {
     const response = await fetch("/evidence/" + encodeURIComponent(file), { headers: token ? { Authorization: "Bearer " + token } : {} });
     if (!response.ok) {
       const reason = await response.json().then((body) => body.error, () => "HTTP " + response.status);
-      problem.textContent = `${file}: ${reason}`;
+      problem.textContent = response.status === 401 && !token ? "Type the admin token, and download again." : `${file}: ${reason}`;
       if (response.status === 401) byId("token").focus();
       return;
     }

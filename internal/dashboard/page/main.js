@@ -10,8 +10,6 @@ import { showEvidence } from "./evidence.js";
 const state = { order: [], nodes: new Map(), blocks: new Map(), disputes: new Map(), proposals: new Map() };
 const bounds = { blocks: 64, disputes: 32, proposals: 32 };
 
-let evidence = false; // whether there is any to ask for
-
 function take(message, anew) {
   serverTime(message.now);
   if (anew) {
@@ -32,8 +30,7 @@ function take(message, anew) {
   if (has("nodes") || has("order")) showNodes(state);
   if (has("blocks") || has("order")) showBlocks(state);
   if (has("disputes")) showDisputes(state);
-  if (message.evidence) evidence = true;
-  if (evidence && has("disputes")) showEvidence();
+  if (has("disputes")) showEvidence();
   if (has("proposals")) showProposals(state);
 }
 
@@ -103,6 +100,7 @@ function tellConnection() {
   setText(box, lostSince ? `${why} ${age(Math.floor((Date.now() - lostSince) / 1000))} ago, trying again` : "live");
 }
 
+setInterval(showEvidence, 30_000); // not all of it has a dispute
 setInterval(() => {
   tellAges();
   if (lostSince) tellConnection();
