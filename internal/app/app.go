@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"executionbackup/internal/admin"
 	"executionbackup/internal/auth"
@@ -36,7 +35,7 @@ type App struct {
 	pool     *node.Pool
 	proxy    *proxy.Proxy
 	evidence *evidence.Log // nil where none is kept
-	reloads  *prometheus.CounterVec
+	metrics  *metrics
 	draining atomic.Bool
 }
 
@@ -52,9 +51,8 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
 	memory := quorum.NewMemory(quorum.DefaultBlocks)
-	a := &App{log: log, listener: newConnections(listener, c.MaxConnections, registry)}
+	a := &App{log: log, listener: newConnections(listener, c.MaxConnections, registry), metrics: newMetrics(registry, c.Version)}
 	a.config.Store(c)
 	a.pool = node.NewPool(c.Nodes, node.Options{Memory: memory, Metrics: node.NewMetrics(registry), Log: log,
 		Timings: func() bool { return a.config.Load().NodeTimings }})
@@ -63,15 +61,7 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 		a.evidence = evidence.Open(c.EvidenceDir, c.Version, registry, log)
 		a.proxy.RecordTo(a.evidence)
 	}
-	a.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "executionbackup_config_reloads_total",
-		Help: "Reloads of the configuration, by outcome.",
-	}, []string{"outcome"})
-	refused := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "executionbackup_jwt_refused_total",
-		Help: "Requests refused for their token.",
-	})
-	registry.MustRegister(a.reloads, refused)
+	registry.MustRegister(a.proxy.Collector())
 
 	api := &admin.API{
 		Pool: a.pool, Memory: memory, History: a.proxy.History(), Built: a.proxy.Proposals(), Evidence: a.evidence, Metrics: registry, Ready: a.ready,
@@ -84,7 +74,7 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 	refusals := refusals{log: log}
 	limits := newLimits(c.MaxBody, c.MaxInFlight, registry, log)
 	mux.Handle("POST /{$}", auth.Handler(func() auth.Secret { return a.config.Load().JWTSecret }, time.Now, func(reason error) {
-		refused.Inc()
+		a.metrics.refused.Inc()
 		refusals.add(reason)
 	}, limits.handler(a.proxy)))
 	page := dashboard.New(api)
@@ -195,12 +185,12 @@ func (a *App) Reload(c *config.Config) {
 	a.config.Store(c)
 	a.pool.Reload(c.Nodes)
 	a.proxy.Reload(settings(c))
-	a.reloads.WithLabelValues("success").Inc()
+	a.metrics.reloaded(true)
 	a.log.Info("configuration reloaded", "nodes", len(c.Nodes))
 }
 
 // ReloadFailed notes that a new configuration was no good. The old one stays in force.
 func (a *App) ReloadFailed(err error) {
-	a.reloads.WithLabelValues("failure").Inc()
+	a.metrics.reloaded(false)
 	a.log.Error("configuration not reloaded: the old one stays in force", "error", err)
 }

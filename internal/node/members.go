@@ -139,6 +139,10 @@ func (p *Pool) replace(nodes []*Node) {
 		delete(p.stops, n)
 		delete(p.probed, n)
 		p.Memory.Forget(n.ID)
+		p.Metrics.forget(n)
+		if f := p.onRemove.Load(); f != nil {
+			(*f)(n)
+		}
 		n.close()
 	}
 	for _, n := range nodes {

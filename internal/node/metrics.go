@@ -10,23 +10,28 @@ import (
 
 // Metrics counts the calls to nodes.
 type Metrics struct {
-	calls *prometheus.HistogramVec
+	calls    *prometheus.HistogramVec
+	statuses *prometheus.CounterVec
 }
 
-// callBuckets fit what a call may take, in seconds: from 1 ms to a CL's patience.
-var callBuckets = []float64{.001, .002, .005, .01, .02, .05, .1, .2, .3, .5, .75, 1, 1.5, 2, 3, 4, 6, 8}
+// CallBuckets fit what a call may take, in seconds: from 1 ms to a CL's patience.
+var CallBuckets = []float64{.001, .002, .005, .01, .02, .05, .1, .2, .3, .5, .75, 1, 1.5, 2, 3, 4, 6, 8}
 
 // NewMetrics registers the metrics of a pool.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:                            "executionbackup_node_call_duration_seconds",
 		Help:                            "Time that nodes took over calls, by node, method family and outcome.",
-		Buckets:                         callBuckets,
+		Buckets:                         CallBuckets,
 		NativeHistogramBucketFactor:     1.1,
 		NativeHistogramMaxBucketNumber:  100,
 		NativeHistogramMinResetDuration: time.Hour,
 	}, []string{"node", "method", "outcome"})}
-	r.MustRegister(m.calls)
+	m.statuses = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "executionbackup_node_statuses_total",
+		Help: "Payload statuses that nodes answered with, by node, method family and status.",
+	}, []string{"node", "method", "status"})
+	r.MustRegister(m.calls, m.statuses)
 	return m
 }
 
@@ -35,5 +40,30 @@ func (m *Metrics) called(n *Node, f engine.Family, failure *Failure, took time.D
 	if failure != nil {
 		outcome = failure.Kind.String()
 	}
-	m.calls.WithLabelValues(n.Name(), f.String(), outcome).Observe(took.Seconds())
+	n.Count(func() { m.calls.WithLabelValues(n.Name(), f.String(), outcome).Observe(took.Seconds()) })
+}
+
+// Said counts a payload status.
+func (n *Node) Said(f engine.Family, s engine.Status) {
+	n.Count(func() { n.metrics.statuses.WithLabelValues(n.Name(), f.String(), s.String()).Inc() })
+}
+
+// Count does what counts something of the node, unless the node has been removed: then its metrics are gone, and a call
+// that is still under way must not bring them back.
+func (n *Node) Count(do func()) {
+	n.counting.RLock()
+	defer n.counting.RUnlock()
+	if !n.removed {
+		do()
+	}
+}
+
+// forget drops the metrics of a removed node.
+func (m *Metrics) forget(n *Node) {
+	n.counting.Lock()
+	n.removed = true
+	n.counting.Unlock()
+	is := prometheus.Labels{"node": n.Name()}
+	m.calls.DeletePartialMatch(is)
+	m.statuses.DeletePartialMatch(is)
 }

@@ -38,6 +38,9 @@ type Node struct {
 	lane    lane
 	answers *budget.Budget // bytes of those that are being read
 
+	counting sync.RWMutex // held while something of it is counted
+	removed  bool
+
 	mu        sync.Mutex
 	health    health.Health
 	since     time.Time // of the present state

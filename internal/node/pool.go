@@ -19,6 +19,7 @@ type Pool struct {
 	Options
 
 	onReturn atomic.Pointer[func(*Node)]
+	onRemove atomic.Pointer[func(*Node)]
 
 	order   sync.Mutex // held while a call joins the lanes
 	members atomic.Pointer[[]*Node]
@@ -163,6 +164,9 @@ func (p *Pool) checkReady() {
 
 // OnReturn sets what is called when a node that was dead can be reached again.
 func (p *Pool) OnReturn(f func(*Node)) { p.onReturn.Store(&f) }
+
+// OnRemove sets what is called when a node has been removed. It must not use the pool.
+func (p *Pool) OnRemove(f func(*Node)) { p.onRemove.Store(&f) }
 
 func (p *Pool) nodeReturned(n *Node) {
 	if f := p.onReturn.Load(); f != nil {

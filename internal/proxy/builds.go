@@ -41,6 +41,7 @@ func (pl *poll) startBuild(id string) {
 		}
 	}
 	pl.build = b
+	pl.proxy.metrics.builds.Inc()
 	pl.proxy.builds.put(b)
 }
 

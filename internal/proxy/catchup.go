@@ -56,6 +56,7 @@ func (c *catchUp) try(n *node.Node) {
 		case errors.Is(err, errStranded):
 			c.tellStranded(n, err)
 		case err != nil && c.ctx.Err() == nil:
+			c.proxy.metrics.replays.WithLabelValues("failed").Inc()
 			c.proxy.log.Warn("catching up failed", "node", n.Name(), "error", err)
 		}
 		if !began {
@@ -170,7 +171,7 @@ func (c *catchUp) replay(n *node.Node, from block, path []kept) error {
 	c.mu.Lock()
 	delete(c.stranded, n.ID)
 	c.mu.Unlock()
-	c.proxy.metrics.replays.Inc()
+	c.proxy.metrics.replays.WithLabelValues("success").Inc()
 	c.proxy.log.Info("caught up", "node", n.Name(), "blocks", len(path), "duration", time.Since(begun))
 	return nil
 }

@@ -92,15 +92,18 @@ func (p *Proxy) capabilities() []string {
 // reportLacking warns of nodes that lack what others have: after a fork they would be of no use.
 func (p *Proxy) reportLacking(union []string) {
 	for _, n := range p.pool.Nodes() {
-		has := n.Status().Info.Capabilities
-		if len(has) == 0 {
-			continue
-		}
-		lacks := slices.DeleteFunc(slices.Clone(union), func(method string) bool { return slices.Contains(has, method) })
-		if len(lacks) > 0 {
+		if lacks := lacking(n.Status().Info.Capabilities, union); len(lacks) > 0 {
 			p.log.Warn("node lacks methods that others have", "node", n.Name(), "methods", strings.Join(lacks, " "))
 		}
 	}
+}
+
+// lacking returns the methods of the union that a node doesn't have; none where it hasn't said which it has.
+func lacking(has, union []string) []string {
+	if len(has) == 0 {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(union), func(method string) bool { return slices.Contains(has, method) })
 }
 
 // reachable returns the nodes that can be asked, those that the operator has set aside too.

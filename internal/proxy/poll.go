@@ -220,6 +220,7 @@ func (pl *poll) read(s *seat) error {
 
 // remember makes a status a vote and a word.
 func (pl *poll) remember(s *seat) {
+	s.node.Said(pl.method.Family, s.status.Status)
 	if s.status.Status == engine.Valid {
 		s.node.Followed()
 	}

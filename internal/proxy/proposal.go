@@ -60,14 +60,14 @@ func (pr *proposal) offers(best *candidate) (attrs []any) {
 		text := fmt.Sprintf("%d gas, %d transactions, %d blobs, %s", c.gasUsed, c.transactions, c.blobs, c.took.Round(time.Millisecond))
 		if c.value != nil {
 			text = fmt.Sprintf("%s wei (%s), %s", c.value, ethText(c.value), text)
-			metrics.offers.WithLabelValues(c.node.Name()).Set(eth(c.value))
+			c.node.Count(func() { metrics.offers.WithLabelValues(c.node.Name()).Set(eth(c.value)) })
 		}
 		outcome, why := c.fate(best)
-		metrics.candidates.WithLabelValues(c.node.Name(), outcome).Inc()
+		c.node.Count(func() { metrics.candidates.WithLabelValues(c.node.Name(), outcome).Inc() })
 		attrs = append(attrs, slog.String(c.node.Name(), text+", "+why))
 	}
 	for _, f := range pr.failures {
-		metrics.candidates.WithLabelValues(f.node.Name(), "none").Inc()
+		f.node.Count(func() { metrics.candidates.WithLabelValues(f.node.Name(), "none").Inc() })
 		attrs = append(attrs, slog.String(f.node.Name(), f.reason()))
 	}
 	return attrs

@@ -63,6 +63,7 @@ func New(pool *node.Pool, memory *quorum.Memory, settings Settings, maxBody, rep
 	p.settings.Store(&settings)
 	p.catchUp = newCatchUp(p, replayBytes)
 	pool.OnReturn(p.catchUp.try)
+	pool.OnRemove(metrics.forget)
 	return p
 }
 

@@ -70,6 +70,7 @@ func (pl *poll) gather() {
 		pl.consider()
 		if pl.pending == 0 {
 			pl.tally()
+			pl.proxy.metrics.ended(pl.method.Family, time.Since(pl.begun))
 			return
 		}
 		alarm := pl.alarm()

@@ -1,0 +1,66 @@
+package app
+
+import (
+	"cmp"
+	"runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// metrics are those of the process as a whole.
+type metrics struct {
+	reloads     *prometheus.CounterVec
+	lastReload  prometheus.Gauge
+	lastSuccess prometheus.Gauge
+	refused     prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer, version string) *metrics {
+	m := &metrics{
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "executionbackup_config_reloads_total",
+			Help: "Reloads of the configuration, by outcome: success or failure.",
+		}, []string{"outcome"}),
+		lastReload: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "executionbackup_config_last_reload_successful",
+			Help: "1 where the last reload of the configuration was good, or there was none; 0 where an older one is still in force.",
+		}),
+		lastSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "executionbackup_config_last_reload_success_timestamp_seconds",
+			Help: "When the configuration in force was loaded.",
+		}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "executionbackup_jwt_refused_total",
+			Help: "Requests refused for their token.",
+		}),
+	}
+	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        "executionbackup_build_info",
+		Help:        "Always 1; its labels say which ExecutionBackup runs.",
+		ConstLabels: prometheus.Labels{"version": cmp.Or(version, "unknown"), "goversion": runtime.Version()},
+	}, func() float64 { return 1 })
+	r.MustRegister(m.reloads, m.lastReload, m.lastSuccess, m.refused, build, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.reloads.WithLabelValues("failure") // so that the first one is an increase
+	m.reloads.WithLabelValues("success")
+	m.loaded()
+	return m
+}
+
+// loaded notes that a configuration is in force.
+func (m *metrics) loaded() {
+	m.lastReload.Set(1)
+	m.lastSuccess.SetToCurrentTime()
+}
+
+// reloaded notes the outcome of a reload.
+func (m *metrics) reloaded(good bool) {
+	if !good {
+		m.reloads.WithLabelValues("failure").Inc()
+		m.lastReload.Set(0)
+		return
+	}
+	m.reloads.WithLabelValues("success").Inc()
+	m.loaded()
+}
