@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The race detector needs a C compiler. Where there is none the tests run without it, and say so.
 RACE    := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 
-.PHONY: help demo test race-note lint build cross e2e-short fuzz bench bench-micro bench-keep image-root notices clean
+.PHONY: help demo test race-note lint rules build cross e2e-short fuzz bench bench-micro bench-keep image-root notices clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,12 @@ lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l cmd internal e2e release); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
 	go vet -tags e2e ./...
 	go tool staticcheck -tags e2e ./...
+
+rules: ## unit tests of the alerts, with promtool (in Debian: apt-get install prometheus)
+	@if command -v promtool >/dev/null; then \
+		promtool check rules deploy/prometheus/rules.yml && promtool test rules deploy/prometheus/rules_test.yml; \
+	elif test "$$CI" = true; then echo "no promtool: the alerts can't be tested"; exit 1; \
+	else echo "no promtool: the alerts are not tested"; fi
 
 build: ## bin/executionbackup for this machine
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/executionbackup

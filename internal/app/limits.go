@@ -49,6 +49,9 @@ func newLimits(maxBody, maxInFlight int64, r prometheus.Registerer, log *slog.Lo
 		Name: "executionbackup_requests_refused_total",
 		Help: "Requests refused because --max-in-flight was reached, by what they called: engine or other.",
 	}, []string{"calls"})
+	for _, calls := range []string{"engine", "other"} {
+		l.refused.WithLabelValues(calls)
+	}
 	r.MustRegister(l.refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "executionbackup_request_bytes_in_flight",
 		Help: "Bytes of requests that are being answered.",
