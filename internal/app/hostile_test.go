@@ -51,7 +51,7 @@ func TestHostileNodes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			n1, n2 := enginetest.New(t, enginetest.Client{}), enginetest.New(t, enginetest.Client{})
-			m := start(t, fakes(n1, n2), nil)
+			m := start(t, fakes(n1, n2), func(c *config.Config) { c.Grace = patience }) // ten megabytes take time
 			chain := enginetest.Chain(4, 2, nil)
 			m.hears(t, "VALID", "engine_newPayload", chain[0]) // n2 may object
 			test.rule.Method = "engine_newPayload"
