@@ -30,6 +30,8 @@ type Log struct {
 	limits  limits
 	metrics *metrics
 
+	failing bool // whether the last write failed; of Run alone
+
 	mu        sync.Mutex
 	queue     []job
 	queued    int64         // bytes of the calls in it
@@ -259,13 +261,20 @@ func (l *Log) writeNext() bool {
 	size, err := l.write(j)
 	if err != nil {
 		l.metrics.events.WithLabelValues("failed").Inc()
-		l.log.Warn("evidence not written", "file", j.file.File, "error", err)
+		if !l.failing { // once, not at every call of a long dispute
+			l.log.Warn("evidence not written", "file", j.file.File, "error", err)
+		}
+		l.failing = true
 		if j.event != nil || errors.Is(err, fs.ErrNotExist) {
 			l.forget(j.file) // so that the next call on the block begins anew
 		}
 		return true
 	}
 	l.metrics.events.WithLabelValues("written").Inc()
+	if l.failing {
+		l.log.Info("evidence is written again")
+	}
+	l.failing = false
 	if j.event != nil {
 		l.log.Info("evidence written", "kind", string(j.event.Kind), "block_hash", j.event.Block, "file", j.file.File)
 	}
