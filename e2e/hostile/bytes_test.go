@@ -145,8 +145,12 @@ func bomb(t *testing.T) http.HandlerFunc {
 	}
 }
 
-// Whatever one node answers with, verdicts come, eth_ calls end, and memory is bounded.
+// Whatever one node answers with, verdicts come: two wait for it the three graces that the other of two gets, and a
+// second for a busy machine, and then it is a laggard. eth_ calls end, and memory is bounded.
 func TestHostileAnswers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
 	for _, c := range []struct {
 		name   string
 		answer http.HandlerFunc
@@ -177,7 +181,7 @@ func TestHostileAnswers(t *testing.T) {
 			}
 			now := d.level()
 			t.Logf("median verdict %v, longest %v; 32 eth_calls: %v; %v", median(times), times[len(times)-1], outcomes, now)
-			if median(times) > 100*time.Millisecond || times[len(times)-1] > 2*time.Second {
+			if median(times) > 100*time.Millisecond || times[len(times)-1] > 3*time.Second {
 				t.Errorf("verdicts took %v", times)
 			}
 			if now.peak > 3<<30 {

@@ -80,13 +80,13 @@ func (c *callers) end(t *testing.T) (calls int) {
 
 // While 256 callers read the chain, verdicts don't take more than half as long again: the median of as many with them
 // as without, in turns, so that whatever else the machine does falls on both. Nodes take 100 ms over a payload, as
-// they do on mainnet, and 100 ms over an eth_call. Of the half that is allowed a good run uses a tenth; the rest is for
-// machines whose two cores also have to play the nodes, the callers and the CL.
+// they do on mainnet, and 200 ms over an eth_call. With fifteen other processes for each core a verdict took a third
+// longer; with all 256 calls on their way to the nodes at once it took more than twice as long.
 func TestVerdictsUnderLoad(t *testing.T) {
 	nodes := []*node{startNode(t), startNode(t)}
 	for _, n := range nodes {
 		n.set("newPayload", 100*time.Millisecond, nil)
-		n.set("eth_call", 100*time.Millisecond, nil)
+		n.set("eth_call", 200*time.Millisecond, nil)
 	}
 	d := start(t, []string{nodes[0].url, nodes[1].url})
 	quiet, loaded, calls := []time.Duration{}, []time.Duration{}, 0
@@ -108,7 +108,7 @@ func TestVerdictsUnderLoad(t *testing.T) {
 	if l > q+q/2 {
 		t.Errorf("verdicts take %v with 256 callers, and %v without", l, q)
 	}
-	if calls < 256*5 {
+	if calls < 256*2 {
 		t.Errorf("the callers made %d calls", calls)
 	}
 }

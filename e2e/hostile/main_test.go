@@ -86,8 +86,19 @@ func start(t *testing.T, nodes []string, args ...string) *daemon {
 	case <-time.After(10 * time.Second):
 		t.Fatalf("the daemon doesn't listen: %s", log)
 	}
-	d.get("/recheck")
-	return d
+	for begun := time.Now(); ; { // until the first probe
+		resp, err := http.Get(d.URL + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return d
+		}
+		if time.Since(begun) > 10*time.Second {
+			t.Fatalf("the daemon isn't ready: %s", log)
+		}
+	}
 }
 
 // logbook keeps the log and finds the address in it.

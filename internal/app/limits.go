@@ -97,7 +97,6 @@ func (l *limits) refuse(w http.ResponseWriter, b *meteredBody) {
 	l.refused.WithLabelValues(calls).Inc()
 	l.log.Debug("request refused", "calls", calls, "bytes_in_flight", l.all.Used())
 	w.Header().Set("Retry-After", "1")
-	w.Header().Set("Connection", "close") // the rest of the body isn't worth reading
 	http.Error(w, fmt.Sprintf("too many bytes of requests are being answered (%d, and --max-in-flight is %d): try again later", l.all.Used(), l.all.Max()),
 		http.StatusServiceUnavailable)
 }
