@@ -107,6 +107,7 @@ func (h *History) dispute(r *Record) {
 	if r.ID == 0 { // not a newPayload
 		h.lastID++
 		r.ID = h.lastID
+		h.complete(r)
 	}
 	for _, d := range slices.Backward(h.disputes) {
 		if slices.Contains(d.blocks, r.Block) || slices.Contains(d.blocks, r.Parent) {
@@ -116,6 +117,15 @@ func (h *History) dispute(r *Record) {
 		}
 	}
 	h.disputes = appendBounded(h.disputes, &Dispute{r, r.Time, 1, []common.Hash{r.Block}}, maxDisputes)
+}
+
+// complete takes what a call doesn't tell of a block from its newPayload. h.mu is held.
+func (h *History) complete(r *Record) {
+	for _, known := range h.records {
+		if known.Block == r.Block {
+			r.Number, r.Parent = known.Number, known.Parent
+		}
+	}
 }
 
 // Records returns the last newPayloads, oldest first.
