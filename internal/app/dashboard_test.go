@@ -309,6 +309,16 @@ func dashboardScreens(t *testing.T, chromium context.Context) {
 					ValidationError: "invalid block: state root mismatch, want 0x4c3d…, got 0x91ab…"})
 				m.follow(t, chain[37:])
 			}},
+		{"3-disputes", 3, `document.querySelectorAll("#pinned article").length === 3 && document.querySelectorAll("#pinned details").length === 2`,
+			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
+				m.follow(t, chain[:10])
+				for i := 10; i < 20; i += 2 {
+					nodes[2].Script(enginetest.Rule{Method: "engine_", BlockHash: chain[i].Hash(), Status: "INVALID", Times: 1})
+					m.newPayload(t, chain[i])
+					m.must(t, "/clear_objections", "besu-a")
+					m.follow(t, chain[i:i+2])
+				}
+			}},
 		{"3-bad", 3, `document.querySelector(".card[data-condition=dead]") && document.querySelector(".card[data-condition=syncing]")`,
 			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
 				m.follow(t, chain[:37])

@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -12,6 +11,7 @@ const (
 	interval   = 250 * time.Millisecond // between two looks for changes
 	keepalive  = 15 * time.Second       // between two signs of life: the page takes longer silence for a lost connection
 	writeLimit = 5 * time.Second        // a client that takes longer to read is dropped
+	lastWord   = time.Second            // the same, when we stop
 	maxClients = 32
 )
 
@@ -25,9 +25,6 @@ func (d *Dashboard) events(w http.ResponseWriter, r *http.Request) {
 	}
 	defer d.clients.Add(-1)
 	stream := newStream(w)
-	if err := stream.begin(); err != nil {
-		return
-	}
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for sent := (view{}); ; {
@@ -39,6 +36,7 @@ func (d *Dashboard) events(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-ticker.C:
 		case <-d.closed:
+			stream.limit = lastWord
 			stream.write("event: stopping\ndata: {}\n\n")
 			return
 		case <-r.Context().Done():
@@ -51,24 +49,17 @@ func (d *Dashboard) events(w http.ResponseWriter, r *http.Request) {
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	limit   time.Duration // for a write
 	started bool
 	last    time.Time // when something was sent
 }
 
 func newStream(w http.ResponseWriter) *stream {
-	return &stream{w: w, control: http.NewResponseController(w)}
-}
-
-// begin takes the response out of the server's time limits.
-func (s *stream) begin() error {
-	h := s.w.Header()
+	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would wait for more
-	if err := s.control.SetReadDeadline(time.Time{}); err != nil {
-		return errors.New("the connection can't stream")
-	}
-	return nil
+	return &stream{w: w, control: http.NewResponseController(w), limit: writeLimit}
 }
 
 // send writes what now has and sent hasn't, or a sign of life when it is time for one.
@@ -91,9 +82,10 @@ func (s *stream) send(now, sent view) error {
 	return nil
 }
 
+// write sends an event. It may take its own time, whatever the server's limit for an answer is.
 func (s *stream) write(format string, args ...any) error {
 	s.last = time.Now()
-	if err := s.control.SetWriteDeadline(s.last.Add(writeLimit)); err != nil {
+	if err := s.control.SetWriteDeadline(s.last.Add(s.limit)); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintf(s.w, format, args...); err != nil {

@@ -3,6 +3,7 @@ import { ago, byId, el, fill, group, shortHash, when } from "./dom.js";
 import { told, voteTable } from "./blocks.js";
 
 const kept = "acknowledged";
+const whole = 3; // how many are shown with all votes: the nodes must stay in sight
 let last = null;
 
 // Ids begin anew when ExecutionBackup restarts, so a dispute is known by its time and block.
@@ -13,9 +14,9 @@ function acknowledged() {
 }
 const memory = new Set(); // for browsers that keep nothing
 
-function acknowledge(d) {
-  memory.add(key(d));
-  const all = [...acknowledged(), key(d)].slice(-200);
+function acknowledge(disputes) {
+  for (const d of disputes) memory.add(key(d));
+  const all = [...acknowledged(), ...disputes.map(key)].slice(-200);
   try { localStorage.setItem(kept, JSON.stringify(all)); } catch { /* then for as long as the page is open */ }
   showDisputes(last);
   byId("summary").querySelector("h1").setAttribute("tabindex", "-1");
@@ -32,7 +33,10 @@ export function showDisputes(state) {
   const past = all.filter((d) => !open.includes(d));
   const focused = document.activeElement?.dataset?.key;
   byId("pinned").hidden = open.length === 0;
-  fill(byId("pinned"), open.map((d) => show(d, true)));
+  fill(byId("pinned"),
+    open.slice(0, whole).map((d) => show(d, true)),
+    open.slice(whole).map((d) => show(d, false)),
+    open.length > 1 && el("p", null, el("button", { type: "button", "data-key": "all", onclick: () => acknowledge(open) }, `Acknowledge all ${open.length}`)));
   byId("past").hidden = past.length === 0;
   fill(byId("past-list"), past.map((d) => show(d, false)));
   if (focused) [...document.querySelectorAll("#pinned button")].find((b) => b.dataset.key === focused)?.focus();
@@ -50,6 +54,6 @@ function show(d, open) {
   return el("article", { class: "dispute", "data-dispute": d.hash },
     el("div", { class: "top" },
       el("h2", null, title),
-      el("button", { type: "button", "data-key": key(d), onclick: () => acknowledge(d) }, "Acknowledge")),
+      el("button", { type: "button", "data-key": key(d), onclick: () => acknowledge([d]) }, "Acknowledge")),
     text);
 }

@@ -11,8 +11,8 @@ export async function showEvidence() {
   asking = true;
   try {
     const response = await fetch("/evidence", { headers: { Accept: "application/json" } });
-    const list = response.ok ? await response.json() : [];
-    byId("evidence").hidden = !Array.isArray(list) || list.length === 0;
+    const list = (response.ok && await response.json()) || [];
+    byId("evidence").hidden = list.length === 0;
     fill(byId("files"), list.toReversed().map(show));
     if (list.some((f) => f.size === 0)) setTimeout(showEvidence, 3000); // it is being written
   } catch { /* the connection is lost: the page says so */ }
