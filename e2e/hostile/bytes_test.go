@@ -145,6 +145,13 @@ func bomb(t *testing.T) http.HandlerFunc {
 	}
 }
 
+// text answers with ten megabytes of text between the beginning and the end of an answer.
+func text(begin, end string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, `{"jsonrpc":"2.0","id":1,`+begin+strings.Repeat("x", 10<<20)+end+"}")
+	}
+}
+
 // Whatever one node answers with, verdicts come: two wait for it the three graces that the other of two gets, and a
 // second for a busy machine, and then it is a laggard. eth_ calls end, and memory is bounded.
 func TestHostileAnswers(t *testing.T) {
@@ -154,7 +161,10 @@ func TestHostileAnswers(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		answer http.HandlerFunc
-	}{{"endless", endless}, {"a byte a second", perSecond}, {"a gzip bomb", bomb(t)}} {
+	}{{"endless", endless}, {"a byte a second", perSecond}, {"a gzip bomb", bomb(t)},
+		{"INVALID with ten megabytes of reasons", text(`"result":{"status":"INVALID","latestValidHash":null,"validationError":"`, `"}`)},
+		{"an error of ten megabytes", text(`"error":{"code":-32000,"message":"`, `"}`)},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			good, bad := startNode(t), startNode(t)
 			d := start(t, []string{good.url, bad.url})
@@ -183,6 +193,9 @@ func TestHostileAnswers(t *testing.T) {
 			t.Logf("median verdict %v, longest %v; 32 eth_calls: %v; %v", median(times), times[len(times)-1], outcomes, now)
 			if median(times) > 100*time.Millisecond || times[len(times)-1] > 3*time.Second {
 				t.Errorf("verdicts took %v", times)
+			}
+			if shown := len(d.get("/blocks")) + len(d.get("/nodes")); shown > 64<<10 {
+				t.Errorf("/blocks and /nodes have %d bytes", shown)
 			}
 			if now.peak > 3<<30 {
 				t.Errorf("the process had %d MB", now.peak>>20)
