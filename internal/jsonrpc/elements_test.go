@@ -15,3 +15,37 @@ func TestElementsAreBounded(t *testing.T) {
 		t.Error("one element too many is accepted")
 	}
 }
+
+// An array that comes in pieces has the same elements as the whole.
+func TestElementReader(t *testing.T) {
+	for _, test := range []string{
+		`[]`, ` [ ] `, `[1,2]`, ` [ {"a":[1,2]} , "x,]" ,[[]],null, -12e3 ] `, `[1`, `[1,`, `[1,]`, `[1}`, `{"a":1}`, `"x"`, ``, `[`, `[x,1]`,
+		`["aaaaaaaaaaaaaaaaaaaaaaaa","b","cccccccccccccccccccccccccccccccccccccccccccccccccccccccc","d"]`,
+	} {
+		b := []byte(test)
+		want, err := Elements(b)
+		for step := 1; step <= max(1, len(b)); step++ {
+			var r ElementReader
+			var got [][]byte
+			for n := 0; ; n = min(len(b), n+step) {
+				for e := r.Next(b[:n]); e != nil; e = r.Next(b[:n]) {
+					got = append(got, e)
+				}
+				if n == len(b) {
+					break
+				}
+			}
+			if err == nil && (!r.Ended() || len(got) != len(want)) {
+				t.Errorf("%s in steps of %d: got %q, ended %t", test, step, got, r.Ended())
+			}
+			for i := range min(len(got), len(want)) {
+				if string(got[i]) != string(want[i]) {
+					t.Errorf("%s in steps of %d: element %d: got %s, want %s", test, step, i, got[i], want[i])
+				}
+			}
+			if err != nil && r.Ended() {
+				t.Errorf("%s in steps of %d: ended", test, step)
+			}
+		}
+	}
+}

@@ -22,7 +22,7 @@ func TestParseRequest(t *testing.T) {
 	for _, c := range []struct{ what, got, want string }{
 		{"raw", string(r.Raw), strings.TrimSpace(body)},
 		{"id", string(r.ID), `"a\"b"`},
-		{"method", r.Method, "engine_newPayloadV4"},
+		{"method", string(r.Method), "engine_newPayloadV4"},
 		{"arg 1", string(r.Arg(1)), `["x"]`},
 		{"arg 2", string(r.Arg(2)), `null`},
 		{"arg 3", string(r.Arg(3)), `7`},
@@ -201,7 +201,7 @@ func FuzzParseRequest(f *testing.F) {
 		if err := json.Unmarshal(b, &second); err != nil {
 			t.Fatalf("%q: %v", b, err)
 		}
-		if second.Method != r.Method || !bytes.Equal(second.ID, r.ID) || !bytes.Equal(second.Params, r.Params) {
+		if second.Method != string(r.Method) || !bytes.Equal(second.ID, r.ID) || !bytes.Equal(second.Params, r.Params) {
 			t.Fatalf("%q read as %q %q %q and %q %q %q", b, r.Method, r.ID, r.Params, second.Method, second.ID, second.Params)
 		}
 		var judged [2][]byte

@@ -38,11 +38,12 @@ func (e *Error) bytes() []byte {
 
 func (e *Error) Error() string { return fmt.Sprintf("%s (%d)", Excerpt(e.Message), e.Code) }
 
-// Request is one call as it stands in a body. All of it is slices of that body; nothing is decoded.
+// Request is one call as it stands in a body. All of it is slices of that body; nothing is decoded but a method's name
+// that has escapes.
 type Request struct {
 	Raw    []byte // the whole object
 	ID     []byte // nil in a notification
-	Method string
+	Method []byte
 	Params []byte // nil where there are none
 
 	args    [maxArgs][]byte
@@ -132,14 +133,14 @@ func ParseRequest(b []byte, r *Request) error {
 		r.ID = nil
 		return ErrSyntax
 	}
-	if s, ok := String(found[0]); !ok || s != "2.0" {
+	if version, ok := text(found[0]); !ok || string(version) != "2.0" {
 		return errVersion
 	}
 	var ok bool
 	if len(found[2]) > maxMethod {
 		return errMethod
 	}
-	if r.Method, ok = String(found[2]); !ok || r.Method == "" {
+	if r.Method, ok = text(found[2]); !ok || len(r.Method) == 0 {
 		return errMethod
 	}
 	return nil

@@ -197,17 +197,23 @@ var errTooMany = errors.New("too many elements")
 
 // String decodes a raw JSON string. Anything else gives "" and false.
 func String(raw []byte) (string, bool) {
+	b, ok := text(raw)
+	return string(b), ok
+}
+
+// text is String without a copy where the string stands for itself.
+func text(raw []byte) ([]byte, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
-		return "", false
+		return nil, false
 	}
 	if inner := raw[1 : len(raw)-1]; isPlain(inner) {
-		return string(inner), true
+		return inner, true
 	}
 	var s string
 	if json.Unmarshal(raw, &s) != nil {
-		return "", false
+		return nil, false
 	}
-	return s, true
+	return []byte(s), true
 }
 
 // isPlain reports whether a string's inside stands for itself: printable ASCII without quotes and escapes.

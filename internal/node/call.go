@@ -2,10 +2,8 @@ package node
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,6 +12,7 @@ import (
 	"time"
 
 	"executionbackup/internal/config"
+	"executionbackup/internal/engine"
 	"executionbackup/internal/jsonrpc"
 )
 
@@ -26,9 +25,10 @@ const (
 	TimedOut                 // no answer in time
 	Malformed                // an answer that isn't JSON-RPC, or too large
 	Stopped                  // we gave the call up ourselves
+	Broken                   // a connection that broke when a part of the answer had been passed on
 )
 
-var kindNames = [...]string{"unreachable", "unauthorized", "timeout", "malformed", "stopped"}
+var kindNames = [...]string{"unreachable", "unauthorized", "timeout", "malformed", "stopped", "broken"}
 
 // String returns the kind, fit for a metric's label.
 func (k Kind) String() string { return kindNames[k] }
@@ -47,9 +47,6 @@ const maxAnswer = 256 << 20
 // maxOwnAnswer bounds the answer to a question of our own: a probe's, a block's header, a client's name.
 const maxOwnAnswer = 1 << 20
 
-// maxBelieved is how much memory is made ready for an answer because a node says so, in bytes.
-const maxBelieved = 4 << 20
-
 // answerLimit bounds the answer to a call.
 func answerLimit(ctx context.Context) int64 {
 	if ctx.Value(ownKey{}) != nil {
@@ -63,7 +60,7 @@ const dialTimeout = 3 * time.Second
 
 func newTransport(config.Node) http.RoundTripper {
 	return &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext:         dial,
 		TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConnsPerHost: 64, // a batch or a burst of eth_ calls must not end in fresh connections
 		IdleConnTimeout:     90 * time.Second,
@@ -75,113 +72,98 @@ func newTransport(config.Node) http.RoundTripper {
 	}
 }
 
-// stay follows no redirect: it would carry the node's token to whom we don't know.
-func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
 // Call sends one JSON-RPC request under the node's own token and returns its answer, or a *Failure. A connection that
 // breaks in mid-call is retried once on a fresh one: engine calls are idempotent. What the outcome says about the
-// node's health is noted. Safe for concurrent use; body must not change before Call returns.
-func (n *Node) Call(ctx context.Context, body []byte) (jsonrpc.Reply, error) {
+// node's health is noted. The family is for the metrics. Safe for concurrent use; body must not change before Call
+// returns, nor after it where that is an error.
+func (n *Node) Call(ctx context.Context, f engine.Family, body []byte) (jsonrpc.Reply, error) {
+	return n.Stream(ctx, f, body, nil)
+}
+
+// Stream is Call, except that a large result goes, while it comes in, to the writer that open returns; open is told how
+// many bytes the whole answer has, or -1. Then the reply is empty, an error means that the writer has only a part of the
+// result, and nothing is tried again.
+func (n *Node) Stream(ctx context.Context, f engine.Family, body []byte, open func(size int64) io.Writer) (jsonrpc.Reply, error) {
 	start := time.Now()
-	reply, failure, broke := n.try(ctx, body)
+	a := attempt{node: n, body: body, open: open}
+	reply, failure, broke := a.try(ctx)
 	if broke {
 		n.Broke()
-		n.client.CloseIdleConnections() // they lead to what is gone as well
-		if reply, failure, broke = n.try(ctx, body); broke {
+		n.closeIdle() // they lead to what is gone as well
+		if a.opened {
+			failure.Kind = Broken
+		} else if reply, failure, broke = a.try(ctx); broke {
 			failure.Reason = "connection broke twice: " + failure.Reason
 		}
 	}
-	n.observe(ctx, failure, time.Since(start))
+	n.observe(f, failure, time.Since(start))
 	if failure != nil {
 		return jsonrpc.Reply{}, failure
 	}
 	return reply, nil
 }
 
+// attempt is a call on its way.
+type attempt struct {
+	node      *Node
+	body      []byte
+	open      func(size int64) io.Writer
+	connected bool
+	opened    bool // open has been called
+}
+
 // try makes one attempt. broke says that a connection that had been made did not live to bring the answer.
-func (n *Node) try(ctx context.Context, body []byte) (reply jsonrpc.Reply, failure *Failure, broke bool) {
-	connected := false
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
-	answer, status, err := n.post(traced, body)
-	if err != nil {
-		failure, broke = classify(ctx, err, connected)
-		return jsonrpc.Reply{}, failure, broke
+func (a *attempt) try(ctx context.Context) (reply jsonrpc.Reply, failure *Failure, broke bool) {
+	a.connected = false
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { a.connected = true }})
+	resp, err := a.node.post(traced, a.body)
+	if err == nil {
+		defer resp.Body.Close()
+		reply, err = a.receive(resp, answerLimit(ctx))
 	}
-	if status == http.StatusUnauthorized || status == http.StatusForbidden {
-		return jsonrpc.Reply{}, &Failure{Unauthorized, fmt.Sprintf("it refuses our token (HTTP %d): is the secret the node's own, and the clock right?", status)}, false
+	if err == nil {
+		return reply, nil, false
 	}
-	reply, err = jsonrpc.ParseReply(answer)
-	if err != nil && status != http.StatusOK {
-		return reply, &Failure{Malformed, fmt.Sprintf("HTTP %d instead of an answer", status)}, false
+	if refused, ok := err.(*Failure); ok {
+		return reply, refused, false
 	}
-	if err != nil {
-		return reply, &Failure{Malformed, "malformed answer: " + err.Error()}, false
-	}
-	return reply, nil, false
+	failure, broke = classify(ctx, err, a.connected)
+	return reply, failure, broke
 }
 
-func (n *Node) post(ctx context.Context, body []byte) ([]byte, int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.spec.URL.String(), bytes.NewReader(body))
-	if err != nil {
-		return nil, 0, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", n.bearer.Bearer(time.Now()))
-	req.Header.Set("User-Agent", "executionbackup")
-	resp, err := n.client.Do(req)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer resp.Body.Close()
-	answer, err := n.readAnswer(resp, answerLimit(ctx))
-	return answer, resp.StatusCode, err
+// post sends a request and returns the response, whose body is still to be read.
+func (n *Node) post(ctx context.Context, body []byte) (*http.Response, error) {
+	req := n.request.WithContext(ctx)
+	req.Header = n.header(time.Now())
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	req.ContentLength = int64(len(body))
+	return n.transport.RoundTrip(req)
 }
 
-var errTooLarge = errors.New("answer is larger than allowed")
-
-// readAnswer reads the whole answer. Its errors but errTooLarge, errTooMuch and errNotGzip are the connection's.
-func (n *Node) readAnswer(resp *http.Response, limit int64) ([]byte, error) {
-	body := &share{Reader: resp.Body, of: n.answers}
-	defer body.release()
-	answer, err := readBounded(body, resp.ContentLength, limit)
-	if err != nil || resp.Header.Get("Content-Encoding") != "gzip" {
-		return answer, err
+// header is that of a call made now. It is not to be changed.
+func (n *Node) header(now time.Time) http.Header {
+	bearer := n.bearer.Bearer(now)
+	if h := n.lastHeader.Load(); h != nil && (*h)["Authorization"][0] == bearer {
+		return *h
 	}
-	unzipped, err := gzip.NewReader(bytes.NewReader(answer)) // some send it unasked
-	if err != nil {
-		return nil, errNotGzip
-	}
-	body.Reader = unzipped
-	answer, err = readBounded(body, -1, limit)
-	if err != nil && err != errTooLarge && err != errTooMuch {
-		return nil, errNotGzip
-	}
-	return answer, err
+	h := http.Header{"Content-Type": {"application/json"}, "Authorization": {bearer}, "User-Agent": {"executionbackup"}}
+	n.lastHeader.Store(&h)
+	return h
 }
 
-// readBounded reads to the end, or to the limit. size is what the node says of it, or -1: it is believed as far as what
-// comes bears it out.
-func readBounded(r io.Reader, size, limit int64) ([]byte, error) {
-	var b bytes.Buffer
-	if size = min(size, limit, maxBelieved); size > 0 {
-		b.Grow(int(size) + bytes.MinRead)
+// closeIdle lets go of the connections that aren't in use.
+func (n *Node) closeIdle() {
+	if t, ok := n.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
 	}
-	if _, err := b.ReadFrom(io.LimitReader(r, limit+1)); err != nil {
-		return nil, err
-	}
-	if int64(b.Len()) > limit {
-		return nil, errTooLarge
-	}
-	return b.Bytes(), nil
 }
-
-var errNotGzip = errors.New("answer is not the gzip that it claims to be")
 
 // classify says what a transport's error means. connected tells whether there was a connection at all.
 func classify(ctx context.Context, err error, connected bool) (f *Failure, broke bool) {
 	var dial *net.OpError
 	switch {
-	case errors.Is(ctx.Err(), context.Canceled):
+	case errors.Is(context.Cause(ctx), context.Canceled), errors.Is(err, errTaker):
 		return &Failure{Stopped, "given up"}, false
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return &Failure{Unreachable, "no connection: " + rootCause(err)}, false

@@ -26,8 +26,11 @@ type Node struct {
 	ID   quorum.NodeID
 	spec config.Node
 
-	client   *http.Client
-	bearer   *auth.Minter
+	transport  http.RoundTripper
+	request    *http.Request // as every call's, without context, header and body
+	bearer     *auth.Minter
+	lastHeader atomic.Pointer[http.Header]
+
 	memory   *quorum.Memory
 	metrics  *Metrics
 	log      *slog.Logger
@@ -78,18 +81,19 @@ var lastID atomic.Uint64
 
 func (p *Pool) newNode(spec config.Node) *Node {
 	n := &Node{
-		ID:       quorum.NodeID(lastID.Add(1)),
-		spec:     spec,
-		client:   &http.Client{Transport: p.Transport(spec), CheckRedirect: stay},
-		bearer:   auth.NewMinter(spec.Secret),
-		memory:   p.Memory,
-		metrics:  p.Metrics,
-		log:      p.Log.With("node", spec.Name),
-		changed:  p.nodeChanged,
-		returned: p.nodeReturned,
-		since:    time.Now(),
-		timings:  p.Timings,
-		answers:  budget.New(maxAnswers),
+		ID:        quorum.NodeID(lastID.Add(1)),
+		spec:      spec,
+		transport: p.Transport(spec), // never a redirect: it would carry the node's token to whom we don't know
+		request:   &http.Request{Method: http.MethodPost, URL: spec.URL},
+		bearer:    auth.NewMinter(spec.Secret),
+		memory:    p.Memory,
+		metrics:   p.Metrics,
+		log:       p.Log.With("node", spec.Name),
+		changed:   p.nodeChanged,
+		returned:  p.nodeReturned,
+		since:     time.Now(),
+		timings:   p.Timings,
+		answers:   budget.New(maxAnswers),
 	}
 	n.lane.limit = laneLimits
 	return n
@@ -123,6 +127,13 @@ type Status struct {
 	LaneBytes    int64
 	LaneDropped  uint64
 	Info         Info
+}
+
+// Waited reports what decides whether a node is waited for; a part of Status that is cheap to ask for.
+func (n *Node) Waited() (reachable, laggard bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.health.State() != health.Dead, n.health.Laggard()
 }
 
 // MayVote reports whether the operator lets the node vote, build and be primary.
@@ -195,8 +206,7 @@ func (n *Node) update(event func(*health.Health)) {
 }
 
 // observe notes what the outcome of a call says about the node.
-func (n *Node) observe(ctx context.Context, f *Failure, took time.Duration) {
-	family, _ := ctx.Value(familyKey{}).(engine.Family)
+func (n *Node) observe(family engine.Family, f *Failure, took time.Duration) {
 	n.metrics.called(n, family, f, took)
 	n.timed(family, f, took)
 	if f == nil {
@@ -213,13 +223,6 @@ func (n *Node) observe(ctx context.Context, f *Failure, took time.Duration) {
 		n.Broke()
 		n.update(func(h *health.Health) { h.Failed(f.Reason) })
 	}
-}
-
-type familyKey struct{}
-
-// WithFamily says which family of methods a call belongs to, for the metrics.
-func WithFamily(ctx context.Context, f engine.Family) context.Context {
-	return context.WithValue(ctx, familyKey{}, f)
 }
 
 // Broke notes a break: until the node has shown that it follows, its new objections don't count.
@@ -245,9 +248,9 @@ func (n *Node) Deliver(ctx context.Context, t *Turn) (jsonrpc.Reply, error) {
 		}
 		return jsonrpc.Reply{}, err
 	}
-	ctx, cancel := context.WithTimeout(WithFamily(ctx, t.call.Method.Family), n.Timeout(t.call.Method))
+	ctx, cancel := context.WithTimeout(ctx, n.Timeout(t.call.Method))
 	defer cancel()
-	reply, err := n.Call(ctx, t.call.Body)
+	reply, err := n.Call(ctx, t.call.Method.Family, t.call.Body)
 	if f, failed := err.(*Failure); failed && (f.Kind == TimedOut || f.Kind == Malformed) {
 		n.Broke()
 	}
@@ -264,7 +267,7 @@ func (n *Node) Hold(ctx context.Context, t *Turn, do func() error) error {
 }
 
 // close lets go of the node's connections.
-func (n *Node) close() { n.client.CloseIdleConnections() }
+func (n *Node) close() { n.closeIdle() }
 
 // SetCapabilities keeps what the node answered to engine_exchangeCapabilities.
 func (n *Node) SetCapabilities(methods []string) {

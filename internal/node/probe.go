@@ -69,9 +69,9 @@ func (n *Node) probe(ctx context.Context) {
 
 // Ask makes a call of our own within a probe's time.
 func (n *Node) Ask(ctx context.Context, method, params string) (jsonrpc.Reply, error) {
-	ctx, cancel := context.WithTimeout(context.WithValue(WithFamily(ctx, engine.Other), ownKey{}, true), probeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, ownKey{}, true), probeTimeout)
 	defer cancel()
-	return n.Call(ctx, jsonrpc.NewCall(method, []byte(params)))
+	return n.Call(ctx, engine.Other, jsonrpc.NewCall(method, []byte(params)))
 }
 
 // ownKey marks the context of a call of our own.

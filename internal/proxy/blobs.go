@@ -13,12 +13,12 @@ import (
 
 // getBlobs answers getBlobs and hasBlobs with what the primary has, and where it lacks something with what the others
 // have: blob pools differ.
-func (p *Proxy) getBlobs(ctx context.Context, r *jsonrpc.Request, m engine.Method) jsonrpc.Reply {
+func (p *Proxy) getBlobs(ctx context.Context, r *jsonrpc.Request, m engine.Method, out *outlet) jsonrpc.Reply {
 	s, ok := blobShape(r, m)
 	if !ok || len(p.pool.Nodes()) == 1 {
-		return p.forward(ctx, r, m) // the params are the node's to judge
+		return p.forward(ctx, r, m, out) // the params are the node's to judge
 	}
-	l := p.newListing(r, m, s)
+	l := p.newListing(r, m, s, out)
 	if allOrNothing(m) {
 		l.call = p.wholeOrParts(l, r)
 	}
@@ -30,10 +30,11 @@ func (p *Proxy) getBlobs(ctx context.Context, r *jsonrpc.Request, m engine.Metho
 	if m.Family == engine.GetBlobs {
 		p.metrics.answeredBlobs(l)
 	}
+	reply := l.reply()
 	if incomplete {
 		return jsonrpc.Reply{Result: null}
 	}
-	return l.reply()
+	return reply
 }
 
 // allOrNothing: osaka.md#engine_getblobsv2. All other versions have null for what is missing.

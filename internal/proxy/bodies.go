@@ -9,12 +9,12 @@ import (
 
 // getPayloadBodies answers with the primary's bodies, and fills what it lacks from the others: they may have pruned, or
 // know, other blocks.
-func (p *Proxy) getPayloadBodies(ctx context.Context, r *jsonrpc.Request, m engine.Method) jsonrpc.Reply {
+func (p *Proxy) getPayloadBodies(ctx context.Context, r *jsonrpc.Request, m engine.Method, out *outlet) jsonrpc.Reply {
 	s, ok := bodyShape(r, m)
 	if !ok || len(p.pool.Nodes()) == 1 {
-		return p.forward(ctx, r, m) // the params are the node's to judge
+		return p.forward(ctx, r, m, out) // the params are the node's to judge
 	}
-	l := p.newListing(r, m, s)
+	l := p.newListing(r, m, s, out)
 	l.gather(ctx)
 	return l.reply()
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"net/url"
 	"os"
@@ -65,7 +66,7 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := jsonrpc.ParseRequest(body, &call); err != nil {
 		return nil, err
 	}
-	m := engine.ParseMethod(call.Method)
+	m := engine.ParseMethod(string(call.Method))
 	number := 0
 	kind := ""
 	switch m.Family {
@@ -87,7 +88,7 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 		f.note(kind, number)
 	}
 	if f.delay != nil {
-		if d := f.delay(call.Method, number); d > 0 {
+		if d := f.delay(string(call.Method), number); d > 0 {
 			select {
 			case <-time.After(d):
 			case <-r.Context().Done():
@@ -99,7 +100,7 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 	if m.Family == engine.NewPayload || m.Family == engine.ForkchoiceUpdated {
 		status := "VALID"
 		if f.status != nil {
-			status = f.status(call.Method, number)
+			status = f.status(string(call.Method), number)
 		}
 		latest := "null"
 		if status == "VALID" {
@@ -109,11 +110,11 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 		if m.Family == engine.ForkchoiceUpdated {
 			result = `{"payloadStatus":` + result + `,"payloadId":null}`
 		}
-	} else if call.Method != "eth_syncing" {
+	} else if string(call.Method) != "eth_syncing" {
 		result = `null`
 	}
 	if f.answer != nil {
-		if own, ok := f.answer(call.Method); ok {
+		if own, ok := f.answer(string(call.Method)); ok {
 			result = own
 		}
 	}
@@ -202,6 +203,16 @@ func newProxy[T http.RoundTripper](t testing.TB, fakes []T) *Proxy {
 		}})
 	settings := Settings{Rules: quorum.Rules{Threshold: threshold, MinValid: 1}, Grace: 500 * time.Millisecond, BuildGrace: 300 * time.Millisecond}
 	return New(pool, memory, settings, 128<<20, 128<<20, NewMetrics(registry), log)
+}
+
+// answerBody returns the answer to a body.
+func (p *Proxy) answerBody(ctx context.Context, body []byte) []byte {
+	w := httptest.NewRecorder()
+	if jsonrpc.IsArray(body) {
+		return p.answerBatch(ctx, body)
+	}
+	p.answerCall(ctx, body, &outlet{w: w})
+	return w.Body.Bytes()
 }
 
 // send makes a call and returns the status that the CL hears, and when.

@@ -28,9 +28,9 @@ type proposal struct {
 
 // getPayload asks every node for what it built, under its own id, and answers with the most valuable payload that is
 // what was asked for. An id that we don't know may be from before our restart: then every node is asked for that very id.
-func (p *Proxy) getPayload(ctx context.Context, r *jsonrpc.Request, m engine.Method) jsonrpc.Reply {
+func (p *Proxy) getPayload(ctx context.Context, r *jsonrpc.Request, m engine.Method, out *outlet) jsonrpc.Reply {
 	if len(p.pool.Nodes()) == 1 {
-		return p.forward(ctx, r, m)
+		return p.forward(ctx, r, m, out)
 	}
 	pr := &proposal{proxy: p, settings: p.settings.Load(), method: m, deadline: time.Now().Add(m.Limit())}
 	ctx, cancel := context.WithDeadline(ctx, pr.deadline)

@@ -15,7 +15,7 @@ import (
 // (identification.md binds multiplexers to this). Nodes that don't know the method are left out.
 func (p *Proxy) getClientVersion(ctx context.Context, r *jsonrpc.Request, m engine.Method) jsonrpc.Reply {
 	if len(p.pool.Nodes()) == 1 {
-		return p.forward(ctx, r, m)
+		return p.forward(ctx, r, m, nil)
 	}
 	replies := p.askAll(ctx, p.reachable(), m, r.Raw)
 	all := []byte{'['}
@@ -44,7 +44,7 @@ func (p *Proxy) getClientVersion(ctx context.Context, r *jsonrpc.Request, m engi
 // never again: a method must not be missing because a node was slow or down just then.
 func (p *Proxy) exchangeCapabilities(ctx context.Context, r *jsonrpc.Request, m engine.Method) jsonrpc.Reply {
 	if len(p.pool.Nodes()) == 1 {
-		return p.forward(ctx, r, m)
+		return p.forward(ctx, r, m, nil)
 	}
 	replies := p.askAll(ctx, p.reachable(), m, r.Raw)
 	for _, got := range replies {

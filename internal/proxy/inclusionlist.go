@@ -16,7 +16,7 @@ import (
 // another's may have. Where no list is valid it is the primary's answer.
 func (p *Proxy) getInclusionList(ctx context.Context, r *jsonrpc.Request, m engine.Method) jsonrpc.Reply {
 	if len(p.pool.Nodes()) == 1 {
-		return p.forward(ctx, r, m)
+		return p.forward(ctx, r, m, nil)
 	}
 	h := &hedge{proxy: p, method: m, nodes: p.serving(), call: p.caller(m, r.Raw)}
 	h.run(ctx, func(int) bool { return false })

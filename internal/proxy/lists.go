@@ -6,6 +6,7 @@ import (
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/node"
 )
 
 // listing is a call that is answered with a list, put together from those of several nodes.
@@ -14,14 +15,24 @@ type listing struct {
 	shape  shape
 	lists  [][]entry // of each node; nil where it gave none
 	merged []entry
-	whole  bool // nothing is missing
+	whole  bool   // nothing is missing
+	relay  *relay // nil where the answer is collected
 }
 
 // newListing prepares a call of r to the nodes that serve.
-func (p *Proxy) newListing(r *jsonrpc.Request, m engine.Method, s shape) *listing {
+func (p *Proxy) newListing(r *jsonrpc.Request, m engine.Method, s shape, out *outlet) *listing {
 	l := &listing{shape: s}
 	l.hedge = hedge{proxy: p, method: m, nodes: p.serving(), delay: hedgeDelay, call: p.caller(m, r.Raw)}
 	l.lists = make([][]entry, len(l.nodes))
+	if collect := l.call; out != nil {
+		l.relay = &relay{out: out, shape: s}
+		l.call = func(ctx context.Context, n *node.Node) (jsonrpc.Reply, error) {
+			if n == l.nodes[0] {
+				return l.relay.call(ctx, n, m, r.Raw)
+			}
+			return collect(ctx, n)
+		}
+	}
 	return l
 }
 
@@ -53,6 +64,9 @@ func (l *listing) take(i int) bool {
 
 // reply is the answer for the CL: one node's own where nothing had to be put together.
 func (l *listing) reply() jsonrpc.Reply {
+	if l.relay != nil && l.relay.finish(l.merged) {
+		return jsonrpc.Reply{}
+	}
 	if l.merged == nil {
 		return l.withoutList()
 	}

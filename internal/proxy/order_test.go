@@ -96,7 +96,7 @@ func runSchedule(t *testing.T, recorders []*recorder, calls []*sent, clock *atom
 					ctx, hangUp = withTimeout(c.patience)
 				}
 				c.begun = clock.Add(1)
-				_, wait := b.dispatch(ctx, body)
+				_, wait := b.dispatch(ctx, body, nil)
 				return func() {
 					defer hangUp()
 					wait()

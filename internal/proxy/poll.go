@@ -174,8 +174,8 @@ func (pl *poll) reconsider() {
 		if !s.asked || s.ended {
 			continue
 		}
-		status := s.node.Status()
-		s.given = !status.Reachable() || votes && status.Laggard && !s.laggard
+		reachable, laggard := s.node.Waited()
+		s.given = !reachable || votes && laggard && !s.laggard
 	}
 }
 

@@ -103,9 +103,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return // else the CL has gone
 	}
-	answer := p.answerBody(r.Context(), body)
+	if !jsonrpc.IsArray(body) {
+		p.answerCall(r.Context(), body, &outlet{w: w})
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Write(answer)
+	w.Write(p.answerBatch(r.Context(), body))
 }
 
 func (p *Proxy) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
@@ -121,16 +124,18 @@ func (p *Proxy) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return io.ReadAll(limited)
 }
 
-// answerBody returns the answer to a call or a batch; nothing where the CL wants none.
-func (p *Proxy) answerBody(ctx context.Context, body []byte) []byte {
-	if !jsonrpc.IsArray(body) {
-		id, wait := p.dispatch(ctx, apart(bytes.TrimSpace(body), body))
-		reply := wait()
-		if id == nil {
-			return nil
-		}
-		return jsonrpc.AppendReply(nil, id, reply)
+// answerCall answers one call.
+func (p *Proxy) answerCall(ctx context.Context, body []byte, out *outlet) {
+	id, wait := p.dispatch(ctx, apart(bytes.TrimSpace(body), body), out)
+	out.id = id
+	reply := wait()
+	if !out.begun {
+		out.send(reply)
 	}
+}
+
+// answerBatch returns the answer to a batch; nothing where the CL wants none.
+func (p *Proxy) answerBatch(ctx context.Context, body []byte) []byte {
 	entries, err := jsonrpc.Elements(body)
 	switch {
 	case err != nil:
@@ -143,7 +148,7 @@ func (p *Proxy) answerBody(ctx context.Context, body []byte) []byte {
 	for i := range entries {
 		entries[i] = apart(entries[i], body)
 	}
-	return p.answerBatch(ctx, entries)
+	return p.answerEntries(ctx, entries)
 }
 
 // apart copies a call that is less than half of its body: payloads are kept, and bodies must not be for their sake.
@@ -154,14 +159,14 @@ func apart(call, body []byte) []byte {
 	return call
 }
 
-// answerBatch makes the calls of a batch side by side. They take their places in the lanes in the batch's order.
-func (p *Proxy) answerBatch(ctx context.Context, entries [][]byte) []byte {
+// answerEntries makes the calls of a batch side by side. They take their places in the lanes in the batch's order.
+func (p *Proxy) answerEntries(ctx context.Context, entries [][]byte) []byte {
 	ids := make([][]byte, len(entries))
 	replies := make([]jsonrpc.Reply, len(entries))
 	var calls sync.WaitGroup
 	slots := make(chan struct{}, batchWidth)
 	for i, entry := range entries {
-		id, wait := p.dispatch(ctx, entry)
+		id, wait := p.dispatch(ctx, entry, nil)
 		ids[i] = id
 		calls.Go(func() {
 			slots <- struct{}{}
@@ -187,8 +192,8 @@ func (p *Proxy) answerBatch(ctx context.Context, entries [][]byte) []byte {
 }
 
 // dispatch starts one call. wait ends it and returns its reply; id is that under which the reply goes out, nil for a
-// call that wants none.
-func (p *Proxy) dispatch(ctx context.Context, raw []byte) (id []byte, wait func() jsonrpc.Reply) {
+// call that wants none. out, if not nil, may take a part of the result before wait returns.
+func (p *Proxy) dispatch(ctx context.Context, raw []byte, out *outlet) (id []byte, wait func() jsonrpc.Reply) {
 	r := new(jsonrpc.Request)
 	if err := jsonrpc.ParseRequest(raw, r); err != nil {
 		code := jsonrpc.CodeInvalidRequest
@@ -202,26 +207,29 @@ func (p *Proxy) dispatch(ctx context.Context, raw []byte) (id []byte, wait func(
 	}
 	if jsonrpc.IsNull(r.ID) {
 		// A node would not answer a call without id, and some don't answer one whose id is null.
-		r.Raw = jsonrpc.NewCall(r.Method, r.Params)
+		r.Raw = jsonrpc.NewCall(string(r.Method), r.Params)
 	}
-	return r.ID, p.route(ctx, r)
+	if r.ID == nil {
+		out = nil
+	}
+	return r.ID, p.route(ctx, r, out)
 }
 
 // route starts a call by the rule of its family.
-func (p *Proxy) route(ctx context.Context, r *jsonrpc.Request) (wait func() jsonrpc.Reply) {
-	m := engine.ParseMethod(r.Method)
+func (p *Proxy) route(ctx context.Context, r *jsonrpc.Request, out *outlet) (wait func() jsonrpc.Reply) {
+	m := engine.ParseMethod(string(r.Method))
 	if !p.allowed(m.Namespace()) {
-		return reject(jsonrpc.CodeMethodNotFound, "the method "+r.Method+" does not exist/is not available")
+		return reject(jsonrpc.CodeMethodNotFound, "the method "+m.Name+" does not exist/is not available")
 	}
 	switch m.Family {
 	case engine.NewPayload, engine.ForkchoiceUpdated:
 		return p.judge(ctx, r, m) // takes its place in the lanes at once
 	case engine.GetPayload:
-		return func() jsonrpc.Reply { return p.getPayload(ctx, r, m) }
+		return func() jsonrpc.Reply { return p.getPayload(ctx, r, m, out) }
 	case engine.GetPayloadBodies:
-		return func() jsonrpc.Reply { return p.getPayloadBodies(ctx, r, m) }
+		return func() jsonrpc.Reply { return p.getPayloadBodies(ctx, r, m, out) }
 	case engine.GetBlobs, engine.HasBlobs:
-		return func() jsonrpc.Reply { return p.getBlobs(ctx, r, m) }
+		return func() jsonrpc.Reply { return p.getBlobs(ctx, r, m, out) }
 	case engine.GetInclusionList:
 		return func() jsonrpc.Reply { return p.getInclusionList(ctx, r, m) }
 	case engine.ExchangeCapabilities:
@@ -231,7 +239,7 @@ func (p *Proxy) route(ctx context.Context, r *jsonrpc.Request) (wait func() json
 	case engine.SendRawTransaction:
 		return func() jsonrpc.Reply { return p.sendRawTransaction(ctx, r, m) }
 	}
-	return func() jsonrpc.Reply { return p.forward(ctx, r, m) }
+	return func() jsonrpc.Reply { return p.forward(ctx, r, m, out) }
 }
 
 func (p *Proxy) allowed(namespace string) bool {

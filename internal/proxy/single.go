@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -14,13 +15,18 @@ import (
 	"executionbackup/internal/node"
 )
 
-// forward asks one node: the primary, and where it can't be reached the next. A JSON-RPC error is an answer.
-func (p *Proxy) forward(ctx context.Context, r *jsonrpc.Request, m engine.Method) jsonrpc.Reply {
+// forward asks one node: the primary, and where it can't be reached the next. A JSON-RPC error is an answer. A large
+// result goes to out while it comes in; when a part of it has gone, it is too late for another node.
+func (p *Proxy) forward(ctx context.Context, r *jsonrpc.Request, m engine.Method, out *outlet) jsonrpc.Reply {
 	why := "no node can be reached"
 	for _, n := range p.serving() {
-		reply, err := p.call(ctx, n, m, r.Raw)
+		reply, err := p.pass(ctx, n, m, r.Raw, out)
 		if err == nil {
 			return reply
+		}
+		if out != nil && out.begun {
+			p.log.Warn("an answer broke off", "node", n.Name(), "method", m.Name, "reason", err)
+			out.abort()
 		}
 		why = n.Name() + ": " + err.Error()
 		if ctx.Err() != nil {
@@ -29,6 +35,33 @@ func (p *Proxy) forward(ctx context.Context, r *jsonrpc.Request, m engine.Method
 	}
 	return unavailable(why)
 }
+
+// pass makes a call, and lets a large result through to out. Once that has begun, the node's time is for each piece.
+func (p *Proxy) pass(ctx context.Context, n *node.Node, m engine.Method, body []byte, out *outlet) (jsonrpc.Reply, error) {
+	if out == nil {
+		return p.call(ctx, n, m, body)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	patience := time.AfterFunc(n.Timeout(m), func() { cancel(context.DeadlineExceeded) })
+	defer patience.Stop()
+	reply, err := n.Stream(ctx, m.Family, body, func(int64) io.Writer {
+		out.begin()
+		return writerFunc(func(b []byte) (int, error) {
+			patience.Stop() // the caller may take its time
+			defer patience.Reset(n.Timeout(m))
+			return out.Write(b)
+		})
+	})
+	if err == nil && out.begun {
+		out.end()
+	}
+	return reply, err
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // serving returns the nodes that may answer for all, best first: the primary, then the alive ones, then the rest.
 func (p *Proxy) serving() []*node.Node {
@@ -53,9 +86,9 @@ func (p *Proxy) serving() []*node.Node {
 
 // call makes a call outside the lanes, within the time that the node and the method have.
 func (p *Proxy) call(ctx context.Context, n *node.Node, m engine.Method, body []byte) (jsonrpc.Reply, error) {
-	ctx, cancel := context.WithTimeout(node.WithFamily(ctx, m.Family), n.Timeout(m))
+	ctx, cancel := context.WithTimeout(ctx, n.Timeout(m))
 	defer cancel()
-	return n.Call(ctx, body)
+	return n.Call(ctx, m.Family, body)
 }
 
 // reply is what came of a call on one of several nodes.

@@ -1,0 +1,202 @@
+package node
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+
+	"executionbackup/internal/jsonrpc"
+)
+
+var (
+	errTooLarge = errors.New("answer is larger than allowed")
+	errNotGzip  = errors.New("answer is not the gzip that it claims to be")
+	errTaker    = errors.New("whoever asked takes no more")
+)
+
+// receive reads an answer. Its errors that are no *Failure are the connection's, or one of those above.
+func (a *attempt) receive(resp *http.Response, limit int64) (jsonrpc.Reply, error) {
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+		return jsonrpc.Reply{}, &Failure{Unauthorized, fmt.Sprintf("it refuses our token (HTTP %d): is the secret the node's own, and the clock right?", resp.StatusCode)}
+	}
+	if a.open != nil && resp.StatusCode == http.StatusOK && resp.Header.Get("Content-Encoding") == "" && !short(resp.ContentLength) {
+		return a.stream(resp)
+	}
+	answer, err := a.node.readAnswer(resp, limit)
+	if err != nil {
+		return jsonrpc.Reply{}, err
+	}
+	return parse(answer, resp.StatusCode)
+}
+
+func parse(answer []byte, status int) (jsonrpc.Reply, error) {
+	reply, err := jsonrpc.ParseReply(answer)
+	switch {
+	case err == nil:
+		return reply, nil
+	case status != http.StatusOK:
+		return reply, &Failure{Malformed, fmt.Sprintf("HTTP %d instead of an answer", status)}
+	}
+	return reply, malformed(err)
+}
+
+func malformed(err error) *Failure { return &Failure{Malformed, "malformed answer: " + err.Error()} }
+
+// streamFrom is how large an answer must be to be streamed, in bytes. So much is read before that is decided: the
+// failures of most nodes, and all that comes before the result, fit into it.
+const streamFrom = 64 << 10
+
+func short(size int64) bool { return 0 <= size && size <= streamFrom }
+
+// pieces are the buffers through which answers stream: what one read brings.
+var pieces = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+
+// stream gives the result to the taker while it comes in, if the answer is long and begins as it should. Else it reads
+// the whole.
+func (a *attempt) stream(resp *http.Response) (jsonrpc.Reply, error) {
+	body := &share{Reader: resp.Body, of: a.node.answers}
+	defer body.release()
+	buffer := pieces.Get().(*[256 << 10]byte)
+	defer pieces.Put(buffer)
+	n := 0
+	for n < streamFrom {
+		m, err := body.Read(buffer[n:])
+		if n += m; err == io.EOF {
+			return parse(bytes.Clone(buffer[:n]), resp.StatusCode)
+		} else if err != nil {
+			return jsonrpc.Reply{}, err
+		}
+	}
+	opening, ok := jsonrpc.OpenReply(buffer[:n])
+	if !ok {
+		answer, err := readBounded(io.MultiReader(bytes.NewReader(buffer[:n]), body), resp.ContentLength, maxAnswer)
+		if err != nil {
+			return jsonrpc.Reply{}, err
+		}
+		return parse(answer, resp.StatusCode)
+	}
+	a.opened = true
+	r := result{opening: opening, to: a.open(resp.ContentLength)}
+	return jsonrpc.Reply{}, r.copy(buffer[opening.At:n], buffer[:], io.LimitReader(body, maxAnswer+1-int64(n)))
+}
+
+// result is one that streams.
+type result struct {
+	opening jsonrpc.Opening
+	scanner jsonrpc.Scanner
+	tail    []byte // what comes behind it
+	to      io.Writer
+}
+
+// copy passes the result on: the first piece, and what else comes. It judges every piece before it does.
+func (r *result) copy(piece, buffer []byte, from io.Reader) error {
+	total := 0
+	for {
+		total += len(piece)
+		if err := r.take(piece); err != nil {
+			return err
+		}
+		n, err := from.Read(buffer)
+		piece = buffer[:n]
+		switch {
+		case n > 0 || err == nil:
+		case err != io.EOF:
+			return err
+		case total > maxAnswer:
+			return errTooLarge
+		default:
+			return r.close()
+		}
+	}
+}
+
+// maxTail bounds what may come behind a result, in bytes: white space and a few members.
+const maxTail = streamFrom
+
+func (r *result) take(piece []byte) error {
+	n, err := r.scanner.Scan(piece)
+	if err != nil {
+		return malformed(err)
+	}
+	if r.tail = append(r.tail, piece[n:]...); len(r.tail) > maxTail {
+		return malformed(jsonrpc.ErrSyntax)
+	}
+	if n > 0 {
+		if _, err := r.to.Write(piece[:n]); err != nil {
+			return errTaker
+		}
+	}
+	return nil
+}
+
+func (r *result) close() error {
+	if !r.scanner.Done() {
+		return malformed(jsonrpc.ErrSyntax)
+	}
+	if err := r.opening.Close(r.tail); err != nil {
+		return malformed(err)
+	}
+	return nil
+}
+
+// readAnswer reads the whole answer.
+func (n *Node) readAnswer(resp *http.Response, limit int64) ([]byte, error) {
+	body := &share{Reader: resp.Body, of: n.answers}
+	defer body.release()
+	answer, err := readBounded(body, resp.ContentLength, limit)
+	if err != nil || resp.Header.Get("Content-Encoding") != "gzip" {
+		return answer, err
+	}
+	unzipped, err := gzip.NewReader(bytes.NewReader(answer)) // some send it unasked
+	if err != nil {
+		return nil, errNotGzip
+	}
+	body.Reader = unzipped
+	answer, err = readBounded(body, -1, limit)
+	if err != nil && err != errTooLarge && err != errTooMuch {
+		return nil, errNotGzip
+	}
+	return answer, err
+}
+
+// readBounded reads to the end, or to the limit. size is what the node says of it, or -1.
+func readBounded(r io.Reader, size, limit int64) ([]byte, error) {
+	b := make([]byte, 0, Room(0, size))
+	for int64(len(b)) <= limit {
+		if len(b) == cap(b) {
+			b = append(make([]byte, 0, Room(len(b), size)), b...)
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if int64(len(b)) > limit {
+		return nil, errTooLarge
+	}
+	return b, nil
+}
+
+// maxBelieved is how much memory is made ready for an answer because a node says so, in bytes.
+const maxBelieved = 4 << 20
+
+// Room is how much memory, in bytes, an answer should have of which so much has come, where the node says that it will be
+// of some size, or -1. The node is believed as far as what comes bears it out; if it is right, little is copied.
+func Room(came int, size int64) int {
+	believed := maxBelieved
+	if came > 0 {
+		believed = 8 * came
+	}
+	if int64(came) < size {
+		return min(believed, int(size)) + bytes.MinRead // the end is seen without another growth
+	}
+	return 2*came + 4<<10
+}
