@@ -17,7 +17,7 @@ func serve(l net.Listener, answers map[string][]byte) {
 		go func() {
 			defer conn.Close()
 			w := newWire(conn)
-			var start [4096]byte
+			var start [8 << 10]byte // has all that is looked at
 			for {
 				_, n, _, err := w.receive(start[:])
 				if err != nil {

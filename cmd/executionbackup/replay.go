@@ -87,9 +87,10 @@ func replayable(calls []evidence.Call, forkchoice bool) (good []evidence.Call, e
 		if err := jsonrpc.ParseRequest(c.Body, &r); err != nil {
 			return nil, fmt.Errorf("the recorded call is none: %w", err)
 		}
-		family := engine.ParseMethod(r.Method).Family
+		method := string(r.Method)
+		family := engine.ParseMethod(method).Family
 		if family == engine.NewPayload || family == engine.ForkchoiceUpdated && forkchoice {
-			good = append(good, evidence.Call{Method: r.Method, Body: jsonrpc.NewCall(r.Method, r.Params)})
+			good = append(good, evidence.Call{Method: method, Body: jsonrpc.NewCall(method, r.Params)})
 		}
 	}
 	if len(good) == 0 {

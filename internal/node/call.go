@@ -64,9 +64,9 @@ func newTransport(config.Node) http.RoundTripper {
 		TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConnsPerHost: 64, // a batch or a burst of eth_ calls must not end in fresh connections
 		IdleConnTimeout:     90 * time.Second,
-		DisableCompression:  true, // some clients would spend the time of a verdict on gzip
-		WriteBufferSize:     64 << 10,
-		ReadBufferSize:      64 << 10,
+		DisableCompression:  true,     // some clients would spend the time of a verdict on gzip
+		WriteBufferSize:     16 << 10, // a forkchoiceUpdated in one write; what is larger goes past it
+		ReadBufferSize:      16 << 10,
 
 		MaxResponseHeaderBytes: 64 << 10,
 	}
