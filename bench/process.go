@@ -136,13 +136,18 @@ func (d *daemon) mallocs(ctx context.Context) (float64, error) {
 	return strconv.ParseFloat(after(text, "\ngo_memstats_mallocs_total ", '\n'), 64)
 }
 
-// profile writes a CPU profile of the next seconds.
+// profile writes profiles of what the daemon does in the next seconds: processor time, and allocations.
 func (d *daemon) profile(ctx context.Context, seconds int, name string) error {
-	b, err := get(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", d.address, seconds), adminToken)
-	if err != nil {
-		return err
+	for _, kind := range []string{"profile", "allocs"} {
+		b, err := get(ctx, fmt.Sprintf("http://%s/debug/pprof/%s?seconds=%d", d.address, kind, seconds), adminToken)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(name+"."+kind, b, 0o600); err != nil {
+			return err
+		}
 	}
-	return os.WriteFile(name, b, 0o600)
+	return nil
 }
 
 func freeAddress() (string, error) {

@@ -223,7 +223,7 @@ func (b *bench) profile(ctx context.Context, w *workload, all []*measurement) er
 		}
 		done := make(chan error, 1)
 		go func() {
-			name := strings.NewReplacer(" ", "-", ",", "").Replace(w.name) + ".cpu.prof"
+			name := strings.NewReplacer(" ", "-", ",", "").Replace(w.name)
 			done <- m.daemon.profile(ctx, seconds, filepath.Join(b.profiles, name))
 		}()
 		for {

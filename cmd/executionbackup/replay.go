@@ -130,10 +130,10 @@ func ask(ctx context.Context, nodes []*node.Node, call evidence.Call) []word {
 	var asking sync.WaitGroup
 	for i, n := range nodes {
 		asking.Go(func() {
-			ctx, cancel := context.WithTimeout(node.WithFamily(ctx, m.Family), n.Timeout(m))
+			ctx, cancel := context.WithTimeout(ctx, n.Timeout(m))
 			defer cancel()
 			begun := time.Now()
-			reply, err := n.Call(ctx, call.Body)
+			reply, err := n.Call(ctx, m.Family, call.Body)
 			words[i] = word{node: n, took: time.Since(begun)}
 			words[i].read(m, reply, err)
 		})

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"executionbackup/internal/jsonrpc"
 )
 
 const (
@@ -96,34 +97,20 @@ func (s Secret) sign(text string) string {
 
 // member returns the value of name, or nil, in a JSON object that is base64url-encoded. A second member of that name,
 // or one whose name differs in case, is an error: another reader might take that one.
-func member(encoded, name string) (json.RawMessage, error) {
+func member(encoded, name string) ([]byte, error) {
 	object, err := base64.RawURLEncoding.DecodeString(encoded)
 	if err != nil || !json.Valid(object) {
 		return nil, errMalformed
 	}
-	dec := json.NewDecoder(bytes.NewReader(object))
-	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
+	var value [1][]byte
+	err = jsonrpc.Members(object, []string{name}, value[:])
+	if _, ambiguous := errors.AsType[*jsonrpc.AmbiguousError](err); ambiguous {
+		return nil, errAmbiguous
+	}
+	if err != nil {
 		return nil, errMalformed
 	}
-	var value json.RawMessage
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return nil, errMalformed
-		}
-		var v json.RawMessage
-		if err := dec.Decode(&v); err != nil {
-			return nil, errMalformed
-		}
-		switch key := key.(string); {
-		case !strings.EqualFold(key, name):
-		case key != name || value != nil:
-			return nil, errAmbiguous
-		default:
-			value = v
-		}
-	}
-	return value, nil
+	return value[0], nil
 }
 
 // Minter mints a node's tokens, at most one a second. It is safe for concurrent use.

@@ -118,19 +118,6 @@ func (pl *poll) anyValid() bool {
 	return false
 }
 
-// checkHash judges the payload by itself. No node is asked.
-func (pl *poll) checkHash() blockhash.Result {
-	r := blockhash.Check(pl.proxy.ctx, pl.method.Name, pl.request.Params)
-	pl.proxy.metrics.checked(r)
-	switch r.Outcome {
-	case blockhash.Invalid:
-		pl.proxy.log.Error("payload is invalid by itself", "block_hash", pl.block, "number", pl.payload.Number, "reason", r.Reason)
-	case blockhash.Skipped:
-		pl.proxy.log.Warn("block hash not checked", "block_hash", pl.block, "reason", r.Reason)
-	}
-	return r
-}
-
 // pick returns the primary's seat if it fits, else the first in configuration order that does, else nil.
 func (pl *poll) pick(fits func(*seat) bool) *seat {
 	primary := pl.proxy.pool.Primary()

@@ -44,6 +44,7 @@ type poll struct {
 	quorumAt time.Time     // since when VALID has a quorum
 	validAt  time.Time     // since when the votes in hand give VALID
 	record   *Record
+	check    *hashCheck // nil where none runs
 }
 
 // seat is a node's place in a poll.
@@ -195,6 +196,7 @@ func (pl *poll) arrived(a arrival) {
 	}
 	if s.status.Status != engine.None {
 		pl.remember(s)
+		pl.expectSyncing()
 	}
 	pl.note(a.seat)
 }

@@ -47,8 +47,10 @@ type Proxy struct {
 	proposals Proposals
 	catchUp   *catchUp
 	evidence  *evidence.Log
-	metrics   *Metrics
-	log       *slog.Logger
+	// hashChecks has a place for each payload that may be checked at once.
+	hashChecks chan struct{}
+	metrics    *Metrics
+	log        *slog.Logger
 
 	ctx        context.Context // of calls that outlive their request
 	cancel     context.CancelFunc
@@ -59,7 +61,7 @@ type Proxy struct {
 // payloads that are kept for nodes which come back, both in bytes.
 func New(pool *node.Pool, memory *quorum.Memory, settings Settings, maxBody, replayBytes int64, metrics *Metrics, log *slog.Logger) *Proxy {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &Proxy{pool: pool, memory: memory, maxBody: maxBody, metrics: metrics, log: log, ctx: ctx, cancel: cancel}
+	p := &Proxy{pool: pool, memory: memory, maxBody: maxBody, metrics: metrics, log: log, hashChecks: newHashChecks(), ctx: ctx, cancel: cancel}
 	p.settings.Store(&settings)
 	p.catchUp = newCatchUp(p, replayBytes)
 	pool.OnReturn(p.catchUp.try)

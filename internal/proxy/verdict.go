@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"executionbackup/internal/engine"
@@ -66,6 +67,8 @@ func (pl *poll) fanOut() {
 // gather collects what the nodes say, answers the CL as soon as that is decided, and goes on until all have ended.
 func (pl *poll) gather() {
 	changed := pl.proxy.pool.Changed()
+	alarm := time.NewTimer(time.Hour)
+	defer alarm.Stop()
 	for {
 		pl.consider()
 		if pl.pending == 0 {
@@ -73,14 +76,18 @@ func (pl *poll) gather() {
 			pl.proxy.metrics.ended(pl.method.Family, time.Since(pl.begun))
 			return
 		}
-		alarm := pl.alarm()
+		if next := pl.next(); next.IsZero() {
+			alarm.Stop()
+		} else {
+			alarm.Reset(time.Until(next))
+		}
 		select {
 		case a := <-pl.arrivals:
 			pl.arrived(a)
 		case <-changed:
 			changed = pl.proxy.pool.Changed()
 			pl.reconsider()
-		case <-alarm:
+		case <-alarm.C:
 		}
 		if !pl.counted && !pl.first.IsZero() && time.Since(pl.first) >= pl.settings.Grace {
 			pl.countLate()
@@ -146,9 +153,8 @@ func since(t *time.Time, holds bool, now time.Time) {
 	}
 }
 
-// alarm fires at the next time at which something is due though nothing came.
-func (pl *poll) alarm() <-chan time.Time {
-	var next time.Time
+// next is when something is due though nothing comes; zero for never.
+func (pl *poll) next() (next time.Time) {
 	sooner := func(t time.Time) {
 		if next.IsZero() || t.Before(next) {
 			next = t
@@ -171,10 +177,7 @@ func (pl *poll) alarm() <-chan time.Time {
 			}
 		}
 	}
-	if next.IsZero() {
-		return nil
-	}
-	return time.After(time.Until(next))
+	return next
 }
 
 // decide answers the CL with what the votes in hand come to.
@@ -182,6 +185,7 @@ func (pl *poll) decide() {
 	pl.decided = true
 	p := pl.proxy
 	reply, status, dispute := pl.compose()
+	pl.giveUpCheck()
 	pl.verdict = status
 	pl.took = time.Since(pl.begun)
 	if status == engine.Valid && pl.named {
@@ -200,7 +204,9 @@ func (pl *poll) decide() {
 	}
 	pl.answer <- reply
 	p.metrics.decided(pl.method.Family, status, pl.took)
-	p.log.Debug("verdict", "method", pl.method.Name, "block_hash", pl.block, "status", outcome(status), "duration", pl.took)
+	if p.log.Enabled(p.ctx, slog.LevelDebug) {
+		p.log.Debug("verdict", "method", pl.method.Name, "block_hash", pl.block, "status", outcome(status), "duration", pl.took)
+	}
 	if dispute {
 		pl.reportDispute()
 	}
