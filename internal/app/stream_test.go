@@ -277,8 +277,7 @@ func TestBlobsStreamFromSeveral(t *testing.T) {
 		{"too few", "engine_getBlobsV1", says(`[` + entry(0) + `,` + entry(1) + `]`), whole, `null`, whole},
 		{"malformed entry", "engine_getBlobsV1", says(whole[:len(whole)-1] + `7]`), whole, `null`, whole},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
+		t.Run(test.name, func(t *testing.T) { // one after the other, so that a busy machine keeps getBlobs' limit
 			m, nodes := led(t, test.method, test.n1)
 			nodes[1].Script(enginetest.Rule{Method: test.method, Result: test.n2})
 			nodes[2].Script(enginetest.Rule{Method: test.method, Result: test.n3})

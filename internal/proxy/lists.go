@@ -53,13 +53,23 @@ func (l *listing) take(i int) bool {
 		return true
 	}
 	var err error
-	if l.lists[i], err = l.shape.list(i, r.Result); err != nil {
+	if l.lists[i], err = l.read(i); err != nil {
 		r.err = err
 		l.proxy.log.Debug("malformed list", "node", r.node.Name(), "method", l.method.Name, "error", err)
 		return false
 	}
 	l.merged, l.whole = l.shape.merge(l.lists)
 	return l.whole
+}
+
+// read returns the entries of a reply. Those of a relayed list have been read while they came.
+func (l *listing) read(i int) ([]entry, error) {
+	if l.relay != nil && i == 0 {
+		if entries := l.relay.whole(l.replies[i].Result); entries != nil {
+			return entries, nil
+		}
+	}
+	return l.shape.list(i, l.replies[i].Result)
 }
 
 // reply is the answer for the CL: one node's own where nothing had to be put together.

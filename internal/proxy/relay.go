@@ -18,6 +18,7 @@ type relay struct {
 
 	size     int64  // of the answer, as the node says; -1 where it doesn't
 	list     []byte // what has come
+	entries  []entry
 	elements jsonrpc.ElementReader
 	held     bool // a gap, or something wrong: no more is passed on until all nodes' lists have been put together
 
@@ -58,10 +59,20 @@ func (r *relay) Write(b []byte) (int, error) {
 		}
 		e, err := r.shape.read(element)
 		if r.held = err != nil || e.gap; !r.held {
+			e.raw = element
+			r.entries = append(r.entries, e)
 			r.pass(element)
 		}
 	}
 	return len(b), nil
+}
+
+// whole returns the entries where the reply's list has come through the relay, all of them, and none with a gap; else nil.
+func (r *relay) whole(result []byte) []entry {
+	if r.held || !r.elements.Ended() || uint64(len(r.entries)) != r.shape.size || len(r.list) != len(result) || &r.list[0] != &result[0] {
+		return nil
+	}
+	return r.entries
 }
 
 // pass lets an entry go.
