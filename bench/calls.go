@@ -225,9 +225,13 @@ func built(blobs int) string {
 			p.Transactions = append(p.Transactions, raw)
 		}
 	})
-	raw, err := json.Marshal(map[string]any{
-		"executionPayload": p, "blockValue": "0x1", "blobsBundle": bundle, "executionRequests": []string{}, "shouldOverrideBuilder": false,
-	})
+	raw, err := json.Marshal(struct {
+		ExecutionPayload      any      `json:"executionPayload"`
+		BlockValue            string   `json:"blockValue"`
+		BlobsBundle           any      `json:"blobsBundle"`
+		ShouldOverrideBuilder bool     `json:"shouldOverrideBuilder"`
+		ExecutionRequests     []string `json:"executionRequests"`
+	}{p, "0x1", bundle, false, []string{}})
 	if err != nil {
 		panic(err)
 	}
