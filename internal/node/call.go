@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
 	"executionbackup/internal/jsonrpc"
 )
@@ -58,7 +57,7 @@ func answerLimit(ctx context.Context) int64 {
 // dialTimeout bounds the connection set-up of a live call; a probe has less.
 const dialTimeout = 3 * time.Second
 
-func newTransport(config.Node) http.RoundTripper {
+func newTransport() *http.Transport {
 	return &http.Transport{
 		DialContext:         dial,
 		TLSHandshakeTimeout: dialTimeout,

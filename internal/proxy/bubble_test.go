@@ -158,13 +158,18 @@ type bubble struct {
 
 // inBubble runs a test with the fakes behind a proxy; all of it has ended when inBubble returns.
 func inBubble(t *testing.T, fakes []*fake, test func(t *testing.T, b *bubble)) {
+	bubbled(t, fakes, func(t *testing.T, p *Proxy) { test(t, &bubble{p, t}) })
+}
+
+// bubbled is inBubble with other fakes.
+func bubbled[T http.RoundTripper](t *testing.T, fakes []T, test func(t *testing.T, p *Proxy)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(context.Background())
 		var running sync.WaitGroup
 		p := newProxy(t, fakes)
 		running.Go(func() { p.pool.Run(ctx) })
 		<-p.pool.Ready()
-		test(t, &bubble{p, t})
+		test(t, p)
 		p.Drain(ctx)
 		stop()
 		running.Wait()

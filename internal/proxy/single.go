@@ -46,9 +46,10 @@ func (p *Proxy) pass(ctx context.Context, n *node.Node, m engine.Method, body []
 	patience := time.AfterFunc(n.Timeout(m), func() { cancel(context.DeadlineExceeded) })
 	defer patience.Stop()
 	reply, err := n.Stream(ctx, m.Family, body, func(int64) io.Writer {
+		patience.Stop() // the caller may take its time
 		out.begin()
 		return writerFunc(func(b []byte) (int, error) {
-			patience.Stop() // the caller may take its time
+			patience.Stop()
 			defer patience.Reset(n.Timeout(m))
 			return out.Write(b)
 		})
