@@ -230,3 +230,23 @@ func FuzzToken(f *testing.F) {
 		}
 	})
 }
+
+// A node's token is minted once a second; a consensus client's is verified at every call.
+func BenchmarkBearer(b *testing.B) {
+	m := NewMinter(mustSecret(b, digits))
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Bearer(noon)
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	s := mustSecret(b, digits)
+	token := s.Token(noon)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Verify(token, noon); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
