@@ -125,13 +125,11 @@ func (c *catchUp) latest(n *node.Node) (block, error) {
 	return readBlock(n.Ask(c.ctx, latestMethod, latestParams))
 }
 
-// path is what a node with this head lacks; nothing, if it has all.
+// path is what a node with this head lacks; nothing, if it has all. It reaches beyond our head: the node may have been away
+// when a payload came, and be back for the forkchoiceUpdated on it.
 func (c *catchUp) path(from block) ([]kept, error) {
 	head := c.proxy.chain.headHash()
-	if from.Hash == head {
-		return nil, nil
-	}
-	if from.Number == 0 {
+	if from.Number == 0 && from.Hash != head {
 		return nil, fmt.Errorf("%w: it is at genesis", errStranded)
 	}
 	path, ok := c.ring.bridge(from.Hash, head)
@@ -154,7 +152,7 @@ func (c *catchUp) replay(n *node.Node, from block, path []kept) error {
 		if err == nil {
 			last, err = statusOf(engine.NewPayload, reply)
 		}
-		if err == nil && last != engine.Invalid {
+		if err == nil && last != engine.Invalid && k.forkchoiceState != nil {
 			last, err = c.update(n, k.forkchoiceMethod, k.forkchoiceState)
 		}
 		if err != nil {

@@ -27,7 +27,7 @@ type kept struct {
 	body   []byte // the whole call
 	// The forkchoiceUpdated that made it the head, if one did.
 	forkchoiceMethod string
-	forkchoiceState  []byte // raw
+	forkchoiceState  []byte // raw; nil on a bridge: the CL has not made it the head yet
 }
 
 // maxKept is how many payloads are kept at most: about an hour's.
@@ -78,8 +78,8 @@ func (r *ring) follow(head common.Hash, method string, state []byte) {
 	}
 }
 
-// bridge returns the payloads behind the block from, up to and with the head, oldest first. It is empty where from is
-// the head, and not ok where a payload of the way isn't kept.
+// bridge returns the payloads behind the block from, up to and with the head, oldest first, and after them those that build
+// on the head. It is empty where from is the head and nothing newer came, and not ok where a payload of the way isn't kept.
 func (r *ring) bridge(from, head common.Hash) (path []kept, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -100,7 +100,19 @@ func (r *ring) bridge(from, head common.Hash) (path []kept, ok bool) {
 			path[i].forkchoiceState = forkchoiceOn(path[i].Hash)
 		}
 	}
-	return path, true
+	return append(path, r.beyond(head)...), true
+}
+
+// beyond returns the payloads that build on the head, parents first. The caller holds r.mu.
+func (r *ring) beyond(head common.Hash) (path []kept) {
+	on := map[common.Hash]bool{head: true}
+	for _, hash := range r.order {
+		if k := r.kept[hash]; on[k.Parent] {
+			on[hash] = true
+			path = append(path, kept{Payload: k.Payload, method: k.method, body: k.body, forkchoiceMethod: r.method})
+		}
+	}
+	return path
 }
 
 // forkchoiceOn is a forkchoice state of our own: safe and finalized are zero, which means that they aren't known.
