@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,12 +14,13 @@ import (
 	"time"
 )
 
-// Rule makes a node answer some calls in its own way. The zero values of Method, BlockHash and Times apply it to every call; those
+// Rule makes a node answer some calls in its own way. The zero values of Method, BlockHash, Times and Share apply it to every call; those
 // of the other fields leave the answer as it would have been. Of several matching rules the one scripted last applies, alone.
 type Rule struct {
-	Method    string // a method, a family (engine_newPayload: every version) or a namespace (engine_)
-	BlockHash string // the block of a newPayload or forkchoiceUpdated
-	Times     int    // how many calls; 0: until cleared
+	Method    string  // a method, a family (engine_newPayload: every version) or a namespace (engine_)
+	BlockHash string  // the block of a newPayload or forkchoiceUpdated
+	Times     int     // how many calls; 0: until cleared
+	Share     float64 // of the calls, chosen at random; 0: all
 
 	// When the answer goes out.
 	Delay time.Duration // after this long
@@ -95,6 +97,9 @@ func (n *Node) Script(rule Rule) (clearRule func()) {
 func (n *Node) match(method, blockHash string) *script {
 	for _, s := range slices.Backward(n.rules) {
 		if !matches(s.Method, method) || s.BlockHash != "" && !strings.EqualFold(s.BlockHash, blockHash) {
+			continue
+		}
+		if s.Share > 0 && rand.Float64() >= s.Share {
 			continue
 		}
 		if s.Times == 0 {

@@ -66,6 +66,26 @@ func TestLatestRuleWinsForItsTimes(t *testing.T) {
 	wantCall(t, cl, `"1"`, "net_version")
 }
 
+func TestShareOfTheCalls(t *testing.T) {
+	node, cl := pair(t, Client{})
+	node.Script(Rule{Method: "eth_chainId", Share: 0.3, Result: `"0x5"`})
+	const calls = 400
+	lies := 0
+	for range calls {
+		result, err := cl.Call(t.Context(), "eth_chainId")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(result) == `"0x5"` {
+			lies++
+		}
+	}
+	// Ten standard deviations off happens never.
+	if lies < calls*7/100 || lies > calls*53/100 {
+		t.Errorf("the rule applied to %d of %d calls, want about 30 %%", lies, calls)
+	}
+}
+
 func TestMatches(t *testing.T) {
 	for _, c := range []struct {
 		pattern, method string
