@@ -1,0 +1,126 @@
+//go:build e2e
+
+package live
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+var reportTo = flag.String("report", "", "write the report to this path, with .md and .json added")
+
+// report is what the tests of this process found.
+var report = newReport()
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	if err := report.save(); err != nil {
+		fmt.Fprintln(os.Stderr, "write the report:", err)
+		code = 1
+	}
+	for _, name := range report.untested() {
+		fmt.Fprintln(os.Stderr, "NOT TESTED, because this machine refuses what it needs:", name)
+	}
+	os.Exit(code)
+}
+
+// long is the first value, or in the short form the second.
+func long[T any](whole, short T) T {
+	if testing.Short() {
+		return short
+	}
+	return whole
+}
+
+// TestThroughExecutionBackup breaks one thing after the other on one chain.
+func TestThroughExecutionBackup(t *testing.T) {
+	wantClients(t, "geth", "beacon-chain", "validator", "prysmctl")
+	kinds := long([]string{"geth", "geth", "erigon", "ethereumjs"}, []string{"geth", "geth", "ethereumjs"})
+	binary := build(t)
+	w := newWorld(t, long(4*time.Second, 3*time.Second), long(2, 1), kinds...).through(binary)
+
+	allowed := 0
+	for _, s := range scenarios() {
+		if testing.Short() && !s.short {
+			continue
+		}
+		ok := t.Run(s.name, func(t *testing.T) {
+			locked(t, func() { tell(t, w, s, allowed) })
+		})
+		if s.name == baseline.name {
+			allowed = report.missed(s.name)
+		}
+		if !ok && !w.goesOn() {
+			t.Fatalf("after %q the chain stands still: the rest can't be told", s.name)
+		}
+	}
+}
+
+// scenarios are all in order: what must come before Fulu, the fork, the disputes with ethereumjs, and all else with blobs.
+func scenarios() []scenario {
+	all := slices.Concat([]scenario{baseline, restarts, fork}, disputes)
+	for _, f := range faults {
+		if !f.direct {
+			all = append(all, f.scenario())
+		}
+	}
+	return slices.Concat(all, []scenario{both, liesValid}, ourselves)
+}
+
+// TestDirect does the same to Prysm's only geth, each time on a new chain: most don't survive.
+func TestDirect(t *testing.T) {
+	if testing.Short() {
+		t.Skip("part of the whole form only")
+	}
+	wantClients(t, "geth", "beacon-chain", "validator", "prysmctl")
+	for _, f := range faults {
+		if f.alone {
+			continue
+		}
+		t.Run(f.name, func(t *testing.T) { locked(t, func() { f.tellDirect(t) }) })
+	}
+}
+
+// tellDirect tells a fault with nothing between Prysm and the geth, but for the proxy or cable that makes the fault.
+func (f fault) tellDirect(t *testing.T) {
+	w := newWorld(t, 4*time.Second, 2, "geth")
+	r := newRun(t, w, f.scenario())
+	defer r.end(0)
+	v := &victim{node: w.nodes[0]}
+	switch f.path {
+	case overProxy:
+		r.proxy(v)
+	case overCable:
+		r.cable(v)
+	}
+	w.begin(v.called())
+	r.settle()
+	f.play(r, v)
+}
+
+// build builds ExecutionBackup.
+func build(t testing.TB) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "executionbackup")
+	if out, err := exec.Command("go", "build", "-o", binary, "executionbackup/cmd/executionbackup").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v: %s", err, out)
+	}
+	return binary
+}
+
+// wantClients fails the test where clients are missing.
+func wantClients(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, name := range programs {
+		if !exists(program(name)) {
+			t.Fatalf("%s isn't there: make e2e-clients", program(name))
+		}
+	}
+}

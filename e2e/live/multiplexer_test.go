@@ -1,0 +1,299 @@
+//go:build e2e
+
+package live
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// multiplexer is ExecutionBackup as an operator runs it: a process with a configuration file, and a supervisor that starts
+// it again whenever it ends.
+type multiplexer struct {
+	t      testing.TB
+	url    string
+	port   string
+	dir    string
+	binary string
+	secret string // file of the CL's secret
+
+	nodes     []string // specifications
+	onDispute string
+
+	mu      sync.Mutex
+	process *process
+	starts  int
+	stopped bool
+	done    chan struct{} // closed when the supervisor has ended
+
+	seen recorder
+}
+
+// startMultiplexer starts ExecutionBackup and its supervisor.
+func startMultiplexer(t testing.TB, dir, binary, port, secretFile string, nodes []string) *multiplexer {
+	t.Helper()
+	m := &multiplexer{
+		t: t, url: "http://127.0.0.1:" + port, port: port, dir: dir, binary: binary, secret: secretFile,
+		nodes: nodes, onDispute: "halt", done: make(chan struct{}),
+	}
+	m.write()
+	m.start()
+	go m.supervise()
+	t.Cleanup(m.end)
+	waitFor(t, 20*time.Second, "ExecutionBackup is ready", func() bool { return m.get("/readyz", nil) == nil })
+	m.seen.records = map[string]record{}
+	m.seen.watch(t, m)
+	return m
+}
+
+func (m *multiplexer) configFile() string { return filepath.Join(m.dir, "executionbackup.yaml") }
+func (m *multiplexer) log() string        { return filepath.Join(m.dir, "executionbackup.log") }
+
+// write writes the configuration.
+func (m *multiplexer) write() {
+	var b strings.Builder
+	fmt.Fprintf(&b, "port: %s\njwt_secret: %s\nlog_format: json\nopen_admin: true\nevidence_dir: %s\non_dispute: %s\nnodes:\n",
+		m.port, m.secret, filepath.Join(m.dir, "evidence"), m.onDispute)
+	for _, n := range m.nodes {
+		fmt.Fprintf(&b, "  - %q\n", n)
+	}
+	if err := os.WriteFile(m.configFile(), []byte(b.String()), 0o644); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *multiplexer) start() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.process = launch(m.t, m.log(), "executionbackup", m.binary, "--config", m.configFile())
+	m.starts++
+}
+
+// restartPause is systemd's default of RestartSec.
+const restartPause = 100 * time.Millisecond
+
+// supervise starts the process again whenever it has ended, as systemd's Restart=always does.
+func (m *multiplexer) supervise() {
+	defer close(m.done)
+	for {
+		p, _ := m.current()
+		<-p.gone
+		time.Sleep(restartPause)
+		m.mu.Lock()
+		stopped := m.stopped
+		m.mu.Unlock()
+		if stopped {
+			return
+		}
+		m.start()
+	}
+}
+
+// current is the process that runs now, and how many have been started.
+func (m *multiplexer) current() (*process, int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.process, m.starts
+}
+
+// end ends the process and its supervisor.
+func (m *multiplexer) end() {
+	m.mu.Lock()
+	m.stopped = true
+	p := m.process
+	m.mu.Unlock()
+	if err := p.terminate(); err != nil {
+		m.t.Error(err)
+	}
+	<-m.done
+}
+
+// reload puts a configuration in force with SIGHUP, and returns when it is.
+func (m *multiplexer) reload(nodes []string, onDispute string) {
+	m.t.Helper()
+	m.nodes, m.onDispute = nodes, onDispute
+	m.write()
+	before := m.reloads()
+	p, _ := m.current()
+	p.signal(syscall.SIGHUP)
+	waitFor(m.t, 5*time.Second, "the configuration is reloaded", func() bool { return m.reloads() > before })
+}
+
+// reloads is how many reloads succeeded since its last start.
+func (m *multiplexer) reloads() (n float64) {
+	resp, err := http.Get(m.url + "/metrics?format=prometheus")
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), `executionbackup_config_reloads_total{outcome="success"} `); ok {
+			fmt.Sscan(text, &n)
+		}
+	}
+	return n
+}
+
+// nodeState is what GET /nodes says of a node.
+type nodeState struct {
+	Name     string
+	State    string
+	Reason   string
+	Primary  bool
+	Laggard  bool
+	DoNotUse bool `json:"do_not_use"`
+}
+
+// states returns what ExecutionBackup knows of its nodes; nothing while it doesn't answer.
+func (m *multiplexer) states() (states []nodeState) {
+	m.get("/nodes", &states)
+	return states
+}
+
+// primary is the name of the primary, or "".
+func (m *multiplexer) primary() string {
+	for _, s := range m.states() {
+		if s.Primary {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// yield makes the primary let another node be it, as an operator does: it is drained for a moment.
+func (m *multiplexer) yield(primary string) {
+	m.t.Helper()
+	for _, path := range []string{"/drain_nodes", "/undrain_nodes"} {
+		body := strings.NewReader(fmt.Sprintf(`{"nodes":[%q]}`, primary))
+		resp, err := http.Post(m.url+path, "application/json", body)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			m.t.Fatalf("%s %s: %s", path, primary, resp.Status)
+		}
+	}
+}
+
+func (m *multiplexer) get(path string, v any) error {
+	client := http.Client{Timeout: 2 * time.Second}
+	resp, err := client.Get(m.url + path)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", path, resp.Status, body)
+	}
+	if err != nil || v == nil {
+		return err
+	}
+	return json.Unmarshal(body, v)
+}
+
+// record is one newPayload, as GET /blocks has it.
+type record struct {
+	Time    time.Time
+	Number  uint64
+	Hash    string
+	Verdict string
+	Took    int64 // microseconds
+	Dispute bool
+	Votes   []ballot
+}
+
+// ballot is what one node said to it.
+type ballot struct {
+	Node   string
+	Status string // what it answered
+	Vote   string // what of it counts
+	Took   int64  // microseconds
+}
+
+// vote is what a node said, and when.
+func (r record) vote(node string) (status string, at time.Time) {
+	for _, v := range r.Votes {
+		if v.Node == node {
+			return v.Status, r.Time.Add(time.Duration(v.Took) * time.Microsecond)
+		}
+	}
+	return "", time.Time{}
+}
+
+// recorder keeps all records that GET /blocks ever had: it has the last ones only, and none after a restart.
+type recorder struct {
+	mu      sync.Mutex
+	records map[string]record
+}
+
+// recorderPeriod is how often /blocks is read. A record is complete when it is read for the last time.
+const recorderPeriod = 500 * time.Millisecond
+
+// watch reads until the test ends.
+func (r *recorder) watch(t testing.TB, m *multiplexer) {
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(stop); <-stopped })
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(recorderPeriod)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				r.read(m)
+			case <-stop:
+				return
+			}
+		}
+	}()
+}
+
+func (r *recorder) read(m *multiplexer) {
+	var records []record
+	if m.get("/blocks", &records) != nil {
+		return // it doesn't run just now
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, record := range records {
+		r.records[record.Time.String()+record.Hash] = record
+	}
+}
+
+// between returns the records of newPayloads that came between two times, in order.
+func (r *recorder) between(from, to time.Time) (records []record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, record := range r.records {
+		if !record.Time.Before(from) && record.Time.Before(to) {
+			records = append(records, record)
+		}
+	}
+	slices.SortFunc(records, func(a, b record) int { return a.Time.Compare(b.Time) })
+	return records
+}
+
+// waitFor waits until something is so, and fails the test when it isn't in time.
+func waitFor(t testing.TB, limit time.Duration, what string, so func() bool) time.Duration {
+	t.Helper()
+	begun := time.Now()
+	for tick := time.NewTicker(50 * time.Millisecond); !so(); <-tick.C {
+		if time.Since(begun) > limit {
+			t.Fatalf("after %v it isn't so that %s", limit, what)
+		}
+	}
+	return time.Since(begun)
+}
