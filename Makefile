@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The race detector needs a C compiler. Where there is none the tests run without it, and say so.
 RACE    := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 
-.PHONY: help demo test race-note lint rules build cross e2e-short fuzz bench bench-micro bench-keep image-root notices clean
+.PHONY: help demo test race-note lint rules build cross e2e-clients e2e-short e2e fuzz bench bench-micro bench-keep image-root notices clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,9 +41,18 @@ cross: ## binaries for every platform, into dist/
 			-o dist/executionbackup-$$os-$$arch$$ext ./cmd/executionbackup || exit 1; \
 	done; done
 
-e2e-short: ## the tests with processes of their own: geths that are killed and come back
+e2e-clients: ## install the real clients of the end-to-end tests (about 15 minutes, once)
+	e2e/clients/install.sh geth prysm ethereumjs
+
+e2e-short: e2e-clients ## the tests with processes of their own, and a few scenarios with real clients (8 minutes)
 	go test -tags e2e -count 1 -parallel 8 -timeout 8m ./e2e
 	go test -tags e2e -count 1 -timeout 5m -short ./e2e/hostile
+	@mkdir -p dist
+	go test -tags e2e -count 1 -timeout 8m -v -short ./e2e/live -report $(CURDIR)/dist/e2e-short
+
+e2e: e2e-clients ## every scenario with real clients, and the same faults without us; writes docs/e2e-report.md (an hour or two)
+	e2e/clients/install.sh erigon
+	go test -tags e2e -count 1 -timeout 6h -v ./e2e/live -report $(CURDIR)/docs/e2e-report
 
 FUZZTIME ?= 10s
 fuzz: ## every fuzz target for FUZZTIME (10s)
