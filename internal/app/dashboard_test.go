@@ -309,7 +309,7 @@ func dashboardScreens(t *testing.T, chromium context.Context) {
 					ValidationError: "invalid block: state root mismatch, want 0x4c3d…, got 0x91ab…"})
 				m.follow(t, chain[37:])
 			}},
-		{"3-disputes", 3, `document.querySelectorAll("#pinned article").length === 3 && document.querySelectorAll("#pinned details").length === 2`,
+		{"3-disputes", 3, `document.querySelectorAll("#pinned article").length === 1 && document.querySelectorAll("#pinned details").length === 4`,
 			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
 				m.follow(t, chain[:10])
 				for i := 10; i < 20; i += 2 {

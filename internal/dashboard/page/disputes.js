@@ -3,7 +3,6 @@ import { ago, byId, el, fill, group, shortHash, when } from "./dom.js";
 import { told, voteTable } from "./blocks.js";
 
 const kept = "acknowledged";
-const whole = 3; // how many are shown with all votes: the nodes must stay in sight
 let last = null;
 
 // Ids begin anew when ExecutionBackup restarts, so a dispute is known by its time and block.
@@ -34,8 +33,8 @@ export function showDisputes(state) {
   const focused = document.activeElement?.dataset?.key;
   byId("pinned").hidden = open.length === 0;
   fill(byId("pinned"),
-    open.slice(0, whole).map((d) => show(d, true)),
-    open.slice(whole).map((d) => show(d, false)),
+    open.slice(0, 1).map((d) => show(d, true)), // the others in a line each: the nodes must stay in sight
+    open.length > 1 && el("div", { class: "more", tabindex: "0", role: "group", "aria-label": "Earlier disputes" }, open.slice(1).map((d) => show(d, false))),
     open.length > 1 && el("p", null, el("button", { type: "button", "data-key": "all", onclick: () => acknowledge(open) }, `Acknowledge all ${open.length}`)));
   byId("past").hidden = past.length === 0;
   fill(byId("past-list"), past.map((d) => show(d, false)));
