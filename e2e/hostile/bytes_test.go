@@ -132,7 +132,10 @@ func perSecond(w http.ResponseWriter, r *http.Request) {
 // bomb answers with a gigabyte in a megabyte.
 func bomb(t *testing.T) http.HandlerFunc {
 	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
+	z, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 1 << 30 / len(space) {
 		if _, err := z.Write(space); err != nil {
 			t.Fatal(err)
@@ -145,11 +148,9 @@ func bomb(t *testing.T) http.HandlerFunc {
 	}
 }
 
-// text answers with ten megabytes of text between the beginning and the end of an answer.
-func text(begin, end string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, `{"jsonrpc":"2.0","id":1,`+begin+strings.Repeat("x", 10<<20)+end+"}")
-	}
+// longError answers with an error of ten megabytes.
+func longError(w http.ResponseWriter, r *http.Request) {
+	io.WriteString(w, `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"`+strings.Repeat("x", 10<<20)+`"}}`)
 }
 
 // Whatever one node answers with, verdicts come: two wait for it the three graces that the other of two gets, and a
@@ -162,8 +163,7 @@ func TestHostileAnswers(t *testing.T) {
 		name   string
 		answer http.HandlerFunc
 	}{{"endless", endless}, {"a byte a second", perSecond}, {"a gzip bomb", bomb(t)},
-		{"INVALID with ten megabytes of reasons", text(`"result":{"status":"INVALID","latestValidHash":null,"validationError":"`, `"}`)},
-		{"an error of ten megabytes", text(`"error":{"code":-32000,"message":"`, `"}`)},
+		{"an error of ten megabytes", longError}, // timely, and so waited for each time
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			good, bad := startNode(t), startNode(t)
@@ -187,11 +187,11 @@ func TestHostileAnswers(t *testing.T) {
 			close(ends)
 			outcomes := map[string]int{}
 			for end := range ends {
-				outcomes[end]++
+				outcomes[end[:min(len(end), 60)]]++
 			}
 			now := d.level()
 			t.Logf("median verdict %v, longest %v; 32 eth_calls: %v; %v", median(times), times[len(times)-1], outcomes, now)
-			if median(times) > 100*time.Millisecond || times[len(times)-1] > 3*time.Second {
+			if median(times) > time.Second || times[len(times)-1] > 3*time.Second {
 				t.Errorf("verdicts took %v", times)
 			}
 			if shown := len(d.get("/blocks")) + len(d.get("/nodes")); shown > 64<<10 {
