@@ -48,6 +48,16 @@ func (r *ElementReader) Next(b []byte) []byte {
 	return nil
 }
 
+// Rest returns what of b the next elements need. From here on they are looked for in what begins with it.
+func (r *ElementReader) Rest(b []byte) []byte {
+	from := r.at
+	if r.place == inElement || r.place == noArray {
+		from = r.from
+	}
+	r.at, r.from = r.at-from, 0
+	return b[from:]
+}
+
 // step takes in a byte between elements.
 func (r *ElementReader) step(c byte) {
 	switch {

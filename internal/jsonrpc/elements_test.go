@@ -16,7 +16,7 @@ func TestElementsAreBounded(t *testing.T) {
 	}
 }
 
-// An array that comes in pieces has the same elements as the whole.
+// An array that comes in pieces has the same elements as the whole, though what has been read is thrown away.
 func TestElementReader(t *testing.T) {
 	for _, test := range []string{
 		`[]`, ` [ ] `, `[1,2]`, ` [ {"a":[1,2]} , "x,]" ,[[]],null, -12e3 ] `, `[1`, `[1,`, `[1,]`, `[1}`, `{"a":1}`, `"x"`, ``, `[`, `[x,1]`,
@@ -27,13 +27,16 @@ func TestElementReader(t *testing.T) {
 		for step := 1; step <= max(1, len(b)); step++ {
 			var r ElementReader
 			var got [][]byte
-			for n := 0; ; n = min(len(b), n+step) {
-				for e := r.Next(b[:n]); e != nil; e = r.Next(b[:n]) {
+			for n, came := 0, []byte(nil); ; {
+				for e := r.Next(came); e != nil; e = r.Next(came) {
 					got = append(got, e)
 				}
 				if n == len(b) {
 					break
 				}
+				came = bytes.Clone(r.Rest(came))
+				came = append(came, b[n:min(len(b), n+step)]...)
+				n = min(len(b), n+step)
 			}
 			if err == nil && (!r.Ended() || len(got) != len(want)) {
 				t.Errorf("%s in steps of %d: got %q, ended %t", test, step, got, r.Ended())

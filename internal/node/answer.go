@@ -165,13 +165,15 @@ func (n *Node) readAnswer(resp *http.Response, limit int64) ([]byte, error) {
 
 // readBounded reads to the end, or to the limit. size is what the node says of it, or -1.
 func readBounded(r io.Reader, size, limit int64) ([]byte, error) {
-	b := make([]byte, 0, Room(0, size))
-	for int64(len(b)) <= limit {
+	var full [][]byte // what has come before b, if the node doesn't say how much will come
+	came := int64(0)
+	b := make([]byte, 0, room(0, size))
+	for came <= limit {
 		if len(b) == cap(b) {
-			b = append(make([]byte, 0, Room(len(b), size)), b...)
+			full, b = grow(full, b, size)
 		}
 		n, err := r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
+		b, came = b[:len(b)+n], came+int64(n)
 		if err == io.EOF {
 			break
 		}
@@ -179,24 +181,37 @@ func readBounded(r io.Reader, size, limit int64) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if int64(len(b)) > limit {
+	if came > limit {
 		return nil, errTooLarge
 	}
+	if full != nil {
+		return bytes.Join(append(full, b), nil), nil
+	}
 	return b, nil
+}
+
+// grow makes room behind what has come: by a copy of it, where the node says how much will come, or else beside it, so
+// that all is copied once.
+func grow(full [][]byte, b []byte, size int64) ([][]byte, []byte) {
+	const most = 1 << 20
+	if int64(len(b)) < size {
+		return full, append(make([]byte, 0, room(len(b), size)), b...)
+	}
+	return append(full, b), make([]byte, 0, min(2*cap(b), most))
 }
 
 // maxBelieved is how much memory is made ready for an answer because a node says so, in bytes.
 const maxBelieved = 4 << 20
 
-// Room is how much memory, in bytes, an answer should have of which so much has come, where the node says that it will be
+// room is how much memory, in bytes, an answer should have of which so much has come, where the node says that it will be
 // of some size, or -1. The node is believed as far as what comes bears it out; if it is right, little is copied.
-func Room(came int, size int64) int {
+func room(came int, size int64) int {
+	if int64(came) >= size {
+		return 4 << 10
+	}
 	believed := maxBelieved
 	if came > 0 {
 		believed = 8 * came
 	}
-	if int64(came) < size {
-		return min(believed, int(size)) + bytes.MinRead // the end is seen without another growth
-	}
-	return 2*came + 4<<10
+	return min(believed, int(size)) + bytes.MinRead // the end is seen without another growth
 }

@@ -46,15 +46,15 @@ func (l *listing) gather(ctx context.Context) {
 // take reads a reply, and reports whether the answer is complete with it. A malformed list counts as no answer.
 func (l *listing) take(i int) bool {
 	r := &l.replies[i]
-	if r.err != nil || r.Err != nil || jsonrpc.IsNull(r.Result) {
+	switch {
+	case r.err != nil, r.Err != nil, jsonrpc.IsNull(r.Result):
 		return false
-	}
-	if l.shape.free && !jsonrpc.IsArray(r.Result) {
+	case l.shape.free && !jsonrpc.IsArray(r.Result):
 		return true
 	}
 	var err error
 	if l.lists[i], err = l.read(i); err != nil {
-		r.err = err
+		l.lists[i], r.err = nil, err
 		l.proxy.log.Debug("malformed list", "node", r.node.Name(), "method", l.method.Name, "error", err)
 		return false
 	}
@@ -62,26 +62,30 @@ func (l *listing) take(i int) bool {
 	return l.whole
 }
 
+// relayed reports whether a node's list came through the relay.
+func (l *listing) relayed(i int) bool {
+	return i == 0 && l.relay != nil && l.replies[i].node != nil && l.relay.listed
+}
+
 // read returns the entries of a reply. Those of a relayed list have been read while they came.
 func (l *listing) read(i int) ([]entry, error) {
-	if l.relay != nil && i == 0 {
-		if entries := l.relay.whole(l.replies[i].Result); entries != nil {
-			return entries, nil
-		}
+	if l.relayed(i) {
+		return l.relay.list()
 	}
 	return l.shape.list(i, l.replies[i].Result)
 }
 
-// reply is the answer for the CL: one node's own where nothing had to be put together.
+// reply is the answer for the CL: one node's own where nothing had to be put together. It is empty where the answer has
+// gone already.
 func (l *listing) reply() jsonrpc.Reply {
-	if l.relay != nil && l.relay.finish(l.merged) {
-		return jsonrpc.Reply{}
-	}
-	if l.merged == nil {
-		return l.withoutList()
-	}
-	if i, single := l.source(); single {
+	i, single := l.source()
+	switch {
+	case l.merged != nil && single && !l.relayed(i) && (l.relay == nil || l.relay.stop() == 0):
 		return l.replies[i].Reply
+	case l.relay != nil && l.relay.finish(l.merged):
+		return jsonrpc.Reply{}
+	case l.merged == nil:
+		return l.withoutList()
 	}
 	return jsonrpc.Reply{Result: assemble(l.merged)}
 }

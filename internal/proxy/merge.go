@@ -46,8 +46,8 @@ func (s shape) list(from int, result []byte) ([]entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n := uint64(len(elements)); n > s.size || n < s.size && !s.short {
-		return nil, fmt.Errorf("%d entries for %d asked for", n, s.size)
+	if err := s.fits(len(elements)); err != nil {
+		return nil, err
 	}
 	entries := make([]entry, len(elements))
 	for i, raw := range elements {
@@ -57,6 +57,14 @@ func (s shape) list(from int, result []byte) ([]entry, error) {
 		entries[i].raw, entries[i].from = raw, from
 	}
 	return entries, nil
+}
+
+// fits reports, as an error, that a list has not as many entries as were asked for.
+func (s shape) fits(entries int) error {
+	if n := uint64(entries); n > s.size || n < s.size && !s.short {
+		return fmt.Errorf("%d entries for %d asked for", n, s.size)
+	}
+	return nil
 }
 
 // merge puts lists together, the first list's entries before those of the others. It is as long as the longest of

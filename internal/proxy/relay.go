@@ -11,16 +11,18 @@ import (
 )
 
 // relay passes a list on while it comes in from the node whose entries come first in the answer, whatever the others
-// have: up to the first gap. Reading doesn't wait for the CL: the list is kept, for all that is done with a whole one.
+// have: up to the first gap. Reading doesn't wait for the CL, and all entries are kept until the answer has gone: in
+// segments, because a list that grows as a whole is copied again and again.
 type relay struct {
 	out   *outlet
 	shape shape
 
-	size     int64  // of the answer, as the node says; -1 where it doesn't
-	list     []byte // what has come
-	entries  []entry
+	segment  []byte // what has come since the last segment was full
 	elements jsonrpc.ElementReader
-	held     bool // a gap, or something wrong: no more is passed on until all nodes' lists have been put together
+	entries  []entry
+	err      error // what is wrong with one
+	listed   bool  // the list came through here
+	held     bool  // a gap, or something wrong: no more is passed on until all nodes' lists have been put together
 
 	mu      sync.Mutex
 	ready   [][]byte // entries that may go
@@ -30,56 +32,83 @@ type relay struct {
 	sending sync.WaitGroup
 }
 
+// segmentSize is some blobs' in hex, in bytes.
+const segmentSize = 1 << 20
+
+// relayed is the result of a reply whose list came through a relay, which has the entries.
+var relayed = []byte("[]")
+
 // call makes the call to that node.
 func (r *relay) call(ctx context.Context, n *node.Node, m engine.Method, body []byte) (jsonrpc.Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.Timeout(m))
 	defer cancel()
-	streamed := false
-	reply, err := n.Stream(ctx, m.Family, body, func(size int64) io.Writer {
-		streamed = true
-		r.size = size
+	opened := false
+	reply, err := n.Stream(ctx, m.Family, body, func(int64) io.Writer {
+		opened = true
 		return r
 	})
-	if err == nil && streamed {
-		reply.Result = r.list
+	if err != nil || !opened {
+		return reply, err
 	}
-	return reply, err
+	if r.listed = r.elements.Ended(); r.listed {
+		return jsonrpc.Reply{Result: relayed}, nil
+	}
+	return jsonrpc.Reply{Result: r.segment}, nil // no list: it has no elements, and is in one segment
 }
 
 // Write takes the next piece of the list in.
 func (r *relay) Write(b []byte) (int, error) {
-	if len(r.list)+len(b) > cap(r.list) {
-		r.list = append(make([]byte, 0, len(b)+node.Room(len(r.list), r.size)), r.list...)
-	}
-	r.list = append(r.list, b...)
-	for !r.held {
-		element := r.elements.Next(r.list)
-		if element == nil {
-			break
+	size := len(b)
+	for len(b) > 0 {
+		if len(r.segment) == cap(r.segment) {
+			rest := r.elements.Rest(r.segment)
+			r.segment = append(make([]byte, 0, max(segmentSize, 2*len(rest))), rest...)
 		}
-		e, err := r.shape.read(element)
-		if r.held = err != nil || e.gap; !r.held {
-			e.raw = element
-			r.entries = append(r.entries, e)
-			r.pass(element)
+		n := min(len(b), cap(r.segment)-len(r.segment))
+		r.segment, b = append(r.segment, b[:n]...), b[n:]
+		for element := r.elements.Next(r.segment); element != nil; element = r.elements.Next(r.segment) {
+			r.take(element)
 		}
 	}
-	return len(b), nil
+	return size, nil
 }
 
-// whole returns the entries where the reply's list has come through the relay, all of them, and none with a gap; else nil.
-func (r *relay) whole(result []byte) []entry {
-	if r.held || !r.elements.Ended() || uint64(len(r.entries)) != r.shape.size || len(r.list) != len(result) || &r.list[0] != &result[0] {
-		return nil
+// maxEntries is far above what a call may ask for: 128 blobs, or some thousand bodies.
+const maxEntries = 16 << 10
+
+// take reads an entry, and lets it go where nothing is held up.
+func (r *relay) take(element []byte) {
+	if r.err != nil {
+		return
 	}
-	return r.entries
+	e, err := r.shape.read(element)
+	if n := len(r.entries); err == nil && (n == maxEntries || uint64(n) == r.shape.size) {
+		err = r.shape.fits(n + 1)
+	}
+	if r.err = err; err != nil {
+		r.held = true
+		return
+	}
+	e.raw = element
+	r.entries = append(r.entries, e)
+	if r.held = r.held || e.gap; !r.held {
+		r.pass(element)
+	}
+}
+
+// list returns the entries of a list that came through here.
+func (r *relay) list() ([]entry, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	return r.entries, r.shape.fits(len(r.entries))
 }
 
 // pass lets an entry go.
 func (r *relay) pass(element []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.held = r.stopped || uint64(len(r.ready)) == r.shape.size; r.held { // it has more than were asked for: no good list
+	if r.held = r.stopped; r.held {
 		return
 	}
 	r.ready = append(r.ready, element)
@@ -128,23 +157,23 @@ func (r *relay) entry(pieces ...[]byte) {
 // stop ends sending and returns how many entries have gone.
 func (r *relay) stop() int {
 	r.mu.Lock()
-	r.stopped = true
-	if r.wake != nil {
+	if !r.stopped && r.wake != nil {
 		close(r.wake)
 	}
+	r.stopped = true
 	r.mu.Unlock()
 	r.sending.Wait()
 	return r.sent
 }
 
-// finish sends what is still missing of an answer that has begun to go, and reports whether one has. Where there is no
-// whole answer, what has gone must not look like one.
+// finish sends what is still missing of the answer, and reports whether there is one. Where there is none, what has gone
+// must not look like one.
 func (r *relay) finish(merged []entry) bool {
 	sent := r.stop()
-	if !r.out.begun {
+	if merged == nil && !r.out.begun {
 		return false
 	}
-	if merged == nil || len(merged) < sent {
+	if len(merged) < sent {
 		r.out.abort()
 	}
 	for _, e := range merged[sent:] {

@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -128,14 +127,6 @@ func (m *multiplexer) node(t testing.TB, i int) nodeState {
 	var all []nodeState
 	m.get(t, "/nodes", &all)
 	return all[i]
-}
-
-// primary returns which node the primary is, -1 if there is none.
-func (m *multiplexer) primary(t testing.TB) int {
-	t.Helper()
-	var all []struct{ Primary bool }
-	m.get(t, "/nodes", &all)
-	return slices.IndexFunc(all, func(n struct{ Primary bool }) bool { return n.Primary })
 }
 
 // record is what GET /blocks says of a payload, as far as it matters here.
