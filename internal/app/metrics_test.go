@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
@@ -32,7 +33,7 @@ func busy(t testing.TB) (*multiplexer, []*enginetest.Node) {
 	t.Helper()
 	nodes := builders(t, 3)
 	_, change := recording(t)
-	m := startLed(t, fakes(nodes...), func(c *config.Config) { change(c); untilAll(c) })
+	m := startLed(t, fakes(nodes...), func(c *config.Config) { change(c); untilAll(c); c.Grace = 5 * time.Second })
 	chain := enginetest.Chain(4, 3, nil)
 	m.call(t, "engine_exchangeCapabilities", []string{})
 	m.hears(t, "VALID", "engine_newPayload", chain[0])

@@ -164,19 +164,33 @@ func inBubble(t *testing.T, fakes []*fake, test func(t *testing.T, b *bubble)) {
 // bubbled is inBubble with other fakes.
 func bubbled[T http.RoundTripper](t *testing.T, fakes []T, test func(t *testing.T, p *Proxy)) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := context.WithCancel(context.Background())
-		var running sync.WaitGroup
 		p := newProxy(t, fakes)
-		running.Go(func() { p.pool.Run(ctx) })
-		<-p.pool.Ready()
-		test(t, p)
-		p.Drain(ctx)
-		stop()
-		running.Wait()
+		running(p, func() { test(t, p) })
 	})
 }
 
+// running does something while the nodes of a proxy are watched.
+func running(p *Proxy, do func()) {
+	ctx, stop := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() { p.pool.Run(ctx) })
+	<-p.pool.Ready()
+	do()
+	p.Drain(ctx)
+	stop()
+	watching.Wait()
+}
+
 func newProxy[T http.RoundTripper](t testing.TB, fakes []T) *Proxy {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	if testing.Verbose() {
+		log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	return newLoggingProxy(t, fakes, log)
+}
+
+func newLoggingProxy[T http.RoundTripper](t testing.TB, fakes []T, log *slog.Logger) *Proxy {
 	t.Helper()
 	secret, err := auth.ParseSecret(strings.Repeat("ab", 32))
 	if err != nil {
@@ -190,10 +204,6 @@ func newProxy[T http.RoundTripper](t testing.TB, fakes []T) *Proxy {
 	for i := range fakes {
 		u := &url.URL{Scheme: "http", Host: fmt.Sprintf("n%d:8551", i+1)}
 		specs = append(specs, config.Node{URL: u, Name: fmt.Sprintf("n%d", i+1), Secret: secret, Timeout: 7500 * time.Millisecond})
-	}
-	log := slog.New(slog.DiscardHandler)
-	if testing.Verbose() {
-		log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	memory := quorum.NewMemory(quorum.DefaultBlocks)
 	registry := prometheus.NewRegistry()
