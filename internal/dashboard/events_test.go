@@ -197,6 +197,7 @@ func TestSlowClient(t *testing.T) {
 		s.open() // and reads nothing
 		next := s.stream()
 		next()
+		synctest.Wait()
 		if got := s.clients.Load(); got != 2 {
 			t.Fatalf("got %d clients, want 2", got)
 		}
