@@ -209,10 +209,12 @@ func TestConnections(t *testing.T) {
 		open := func() net.Conn {
 			conn, _ := p.dial(t.Context(), "", "")
 			t.Cleanup(func() { conn.Close() })
+			synctest.Wait() // until it is among the open ones
 			return conn
 		}
 		call := func(conn net.Conn, body string) {
 			io.WriteString(conn, post+fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body))
+			synctest.Wait() // until the handler has it
 		}
 		answered := func(conn net.Conn) {
 			t.Helper()
