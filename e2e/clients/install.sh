@@ -1,7 +1,7 @@
 #!/bin/sh
 # install.sh CLIENT...: real clients for the end-to-end tests, at pinned versions, into EXECUTIONBACKUP_E2E_HOME (by
 # default executionbackup-e2e in the user's cache). What is there already is left alone. The versions are in the go.mod and
-# package.json files beside this one; geth's is that of the project. Needs Go, a C compiler and Node.js 20 with npm.
+# package.json files beside this one; geth's is that of the project. Needs Go, a C compiler and Node.js with npm.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 home=${EXECUTIONBACKUP_E2E_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/executionbackup-e2e}
@@ -14,14 +14,14 @@ go_build() {
 	(cd "$here/$module" && go build -buildvcs=false -ldflags '-s -w' -o "$home/bin/" "$@")
 }
 
+# version CLIENT: what pins it
+version() { cat "$here/$1"/go.mod "$here/$1"/*.json "$here/$1"/*.cjs 2>/dev/null || true; }
+
 # is_new CLIENT: whether that version of it is not yet there
 is_new() {
-	cat "$here/$1"/go.mod "$here/$1"/package*.json 2>/dev/null | cmp -s - "$home/$1.installed" && return 1
+	version "$1" | cmp -s - "$home/$1.installed" && return 1
 	echo "installing $1"
 }
-
-# done_with CLIENT: remember the version
-done_with() { cat "$here/$1"/go.mod "$here/$1"/package*.json >"$home/$1.installed" 2>/dev/null || true; }
 
 for client in "$@"; do
 	is_new "$client" || continue
@@ -45,5 +45,5 @@ for client in "$@"; do
 		exit 2
 		;;
 	esac
-	done_with "$client"
+	version "$client" >"$home/$client.installed"
 done

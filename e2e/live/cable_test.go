@@ -31,15 +31,18 @@ type cable struct {
 	line      *line  // in its place
 }
 
+// cables counts them: each has a name and addresses of its own.
+var cables atomic.Int32
+
 // newCable lays a cable. Where the machine lets nobody do that the test is skipped, and says so.
 func newCable(t testing.TB) *cable {
 	t.Helper()
-	id := os.Getpid() % 200
-	name := fmt.Sprintf("eb%d", id)
+	process, number := os.Getpid()%200, int(cables.Add(1))
+	name := fmt.Sprintf("eb%d.%d", process, number)
 	// 198.18.0.0/15 is for tests of networks (RFC 2544); nobody routes it.
 	c := &cable{
 		t: t, namespace: name, device: name + "a", peer: name + "b",
-		near: fmt.Sprintf("198.18.%d.1", id), far: fmt.Sprintf("198.18.%d.2", id),
+		near: fmt.Sprintf("198.18.%d.%d", process, 2*number), far: fmt.Sprintf("198.18.%d.%d", process, 2*number+1),
 	}
 	if out, err := tool("ip netns add " + c.namespace); err != nil {
 		t.Skipf("NOT TESTED: the machine refuses network namespaces: %v: %s", err, out)

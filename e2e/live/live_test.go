@@ -39,28 +39,42 @@ func long[T any](whole, short T) T {
 	return whole
 }
 
-// TestThroughExecutionBackup breaks one thing after the other on one chain.
+// TestThroughExecutionBackup breaks one thing after the other on one chain. Where one stands still for good, the rest is told on
+// another.
 func TestThroughExecutionBackup(t *testing.T) {
+	t.Parallel()
 	wantClients(t, "geth", "beacon-chain", "validator", "prysmctl")
-	kinds := long([]string{"geth", "geth", "erigon", "ethereumjs"}, []string{"geth", "geth", "ethereumjs"})
-	binary := build(t)
-	w := newWorld(t, long(4*time.Second, 3*time.Second), long(2, 1), kinds...).through(binary)
-
-	allowed := 0
+	var all []scenario
 	for _, s := range scenarios() {
-		if testing.Short() && !s.short {
-			continue
-		}
-		ok := t.Run(s.name, func(t *testing.T) {
-			locked(t, func() { tell(t, w, s, allowed) })
-		})
-		if s.name == baseline.name {
-			allowed = report.missed(s.name)
-		}
-		if !ok && !w.goesOn() {
-			t.Fatalf("after %q the chain stands still: the rest can't be told", s.name)
+		if s.short || !testing.Short() {
+			all = append(all, s)
 		}
 	}
+	binary := build(t)
+	const mostChains = 4
+	for chain := 1; len(all) > 0 && chain <= mostChains; chain++ {
+		if chain > 1 {
+			all = append([]scenario{restarts}, all...)
+		}
+		t.Run(fmt.Sprintf("chain %d", chain), func(t *testing.T) { all = all[tellAll(t, binary, all):] })
+	}
+	for _, s := range all {
+		t.Errorf("%s was not told", s.name)
+	}
+}
+
+// tellAll tells scenarios on a new chain and returns how many: those after which it stands still for good are the last.
+func tellAll(t *testing.T, binary string, all []scenario) (told int) {
+	kinds := long([]string{"geth", "geth", "erigon", "ethereumjs"}, []string{"geth", "geth", "ethereumjs"})
+	w := newWorld(t, long(4*time.Second, 3*time.Second), long(2, 1), kinds...).through(binary)
+	for i, s := range all {
+		ok := t.Run(s.name, func(t *testing.T) { tell(t, w, s, report.missed(baseline.name)) })
+		if !ok && !w.goesOn() {
+			t.Errorf("after %q the chain stands still", s.name)
+			return i + 1
+		}
+	}
+	return len(all)
 }
 
 // scenarios are all in order: what must come before Fulu, the fork, the disputes with ethereumjs, and all else with blobs.
@@ -79,12 +93,13 @@ func TestDirect(t *testing.T) {
 	if testing.Short() {
 		t.Skip("part of the whole form only")
 	}
+	t.Parallel()
 	wantClients(t, "geth", "beacon-chain", "validator", "prysmctl")
 	for _, f := range faults {
 		if f.alone {
 			continue
 		}
-		t.Run(f.name, func(t *testing.T) { locked(t, func() { f.tellDirect(t) }) })
+		t.Run(f.name, func(t *testing.T) { f.tellDirect(t) })
 	}
 }
 

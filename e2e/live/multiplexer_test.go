@@ -18,6 +18,9 @@ import (
 	"time"
 )
 
+// executionBackup names it among the programs.
+const executionBackup = "executionbackup"
+
 // multiplexer is ExecutionBackup as an operator runs it: a process with a configuration file, and a supervisor that starts
 // it again whenever it ends.
 type multiplexer struct {
@@ -76,7 +79,7 @@ func (m *multiplexer) write() {
 func (m *multiplexer) start() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.process = launch(m.t, m.log(), "executionbackup", m.binary, "--config", m.configFile())
+	m.process = launch(m.t, m.log(), executionBackup, m.binary, "--config", m.configFile())
 	m.starts++
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ func launch(t testing.TB, log, name string, args ...string) *process {
 	defer out.Close()
 	p := &process{name: name, log: log, cmd: exec.Command(args[0], args[1:]...), gone: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.Dir = filepath.Dir(log) // ethereumjs leaves files where it is started
 	// Not in our group, so that control-C ends the test and the test ends them; and not without us.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {

@@ -58,17 +58,24 @@ func TestFirstValid(t *testing.T) {
 		return r
 	}
 	records := []record{said(-time.Second, "VALID"), said(time.Second, "SYNCING"), said(3*time.Second, "VALID"), said(4*time.Second, "VALID")}
-	if got, want := firstValid(comeback{"g1", at}, records), (returned{"g1", 3.5}); got != want {
+	if got, want := firstValid(comeback{"g1", at}, records), (returned{"g1", 3.5, false}); got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if got, want := firstValid(comeback{"g2", at}, records), (returned{"g2", never}); got != want {
+	records = []record{said(3*time.Second, "VALID"), said(7*time.Second, "SYNCING"), said(11*time.Second, "VALID")}
+	if got, want := firstValid(comeback{"g1", at.Add(4 * time.Second)}, records), (returned{"g1", 7.5, false}); got != want {
+		t.Errorf("got %v, want %v: in time enough", got, want)
+	}
+	if got, want := firstValid(comeback{"g1", at.Add(3600 * time.Millisecond)}, append(records[:1:1], said(9*time.Second, ""), records[2])), (returned{"g1", 7.9, true}); got != want {
+		t.Errorf("got %v, want %v: late", got, want)
+	}
+	if got, want := firstValid(comeback{"g2", at}, records), (returned{"g2", never, true}); got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
 func TestReport(t *testing.T) {
 	b := newReport()
-	with := &result{Name: "kill -9", Phases: []phase{{Name: "before", From: 1, To: 3}, {Name: "during", From: 3, To: 5}}, P50: 5, P99: 80, Back: []returned{{"g1", 2.5}}}
+	with := &result{Name: "kill -9", Phases: []phase{{Name: "before", From: 1, To: 3}, {Name: "during", From: 3, To: 5}}, P50: 5, P99: 80, Back: []returned{{Node: "g1", Seconds: 2.5}}}
 	direct := &result{Name: "kill -9", Direct: true, Phases: []phase{{Name: "before", From: 1, To: 3}, {Name: "during", From: 3, To: 5}}, Failures: []string{"it stands still"}}
 	for slot := 1; slot < 5; slot++ {
 		with.add(slot, &beaconBlock{Transactions: 4, Blobs: 1})

@@ -3,88 +3,129 @@
 package live
 
 import (
+	"encoding/json"
 	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
+	"testing"
+	"time"
 )
 
-// result is what came of one scenario. All times are in milliseconds or as their names say.
-type result struct {
-	Name   string
-	About  string
-	Direct bool // Prysm talked to one geth directly
-	Halts  bool // slots are missed because that is the right answer to a dispute
+// book is the report of a run of the tests.
+type book struct {
+	Begun    time.Time
+	Took     string
+	Short    bool
+	Machine  string
+	Versions map[string]string
+	Results  []*result
 
-	Phases    []phase
-	Slots     int
-	Missed    []miss
-	Attested  int // validators whose attestation for a slot of the scenario is in a block
-	Attesters int // validators who should have attested
-
-	BlocksWithTransactions int
-	Transactions           int
-	BlobTransactions       int
-	Finalized              int // epoch, at the end
-
-	CLErrors     int
-	CLErrorKinds []string
-
-	Verdicts map[string]int // of newPayload
-	Disputes int
-	P50, P99 float64
-	Back     []returned
-
-	Notes     []string
-	Failures  []string // claims that don't hold
-	NotTested bool     // the machine refused what it needs; Notes says what
+	mu sync.Mutex
 }
 
-// phase is slots from From on, and before To.
-type phase struct {
-	Name     string
-	From, To int
-	Missed   int
+func newReport() *book {
+	return &book{Begun: time.Now().UTC().Truncate(time.Second), Versions: map[string]string{}}
 }
 
-// miss is a slot without a block.
-type miss struct {
-	Slot int
-	Why  []string // log lines around it
+func (b *book) add(r *result) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.Results = append(b.Results, r)
+	b.save()
 }
 
-// returned is how long a node took from when it could be reached again to its first VALID.
-type returned struct {
-	Node    string
-	Seconds float64
+// missed is how many slots a scenario missed behind ExecutionBackup.
+func (b *book) missed(name string) int {
+	if r := b.find(name, false); r != nil {
+		return len(r.Missed)
+	}
+	return 0
 }
 
-const never = -1
-
-// add counts the block of a slot; nil is none.
-func (r *result) add(slot int, b *beaconBlock) {
-	r.Slots++
-	if b == nil {
-		r.Missed = append(r.Missed, miss{Slot: slot})
-		for i := range r.Phases {
-			if p := &r.Phases[i]; p.From <= slot && slot < p.To {
-				p.Missed++
-			}
+func (b *book) find(name string, direct bool) *result {
+	for _, r := range b.Results {
+		if r.Name == name && r.Direct == direct {
+			return r
 		}
+	}
+	return nil
+}
+
+// save writes the report as it is now, where one is wanted: a run that is broken off leaves what it found.
+func (b *book) save() error {
+	if *reportTo == "" {
+		return nil
+	}
+	b.Short = testing.Short()
+	b.Took = time.Since(b.Begun).Round(time.Second).String()
+	b.describe()
+	text, err := json.MarshalIndent(b, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(*reportTo+".json", append(text, '\n'), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(*reportTo+".md", []byte(b.markdown()), 0o644)
+}
+
+// describe notes what was tested, and where.
+func (b *book) describe() {
+	if b.Machine != "" {
 		return
 	}
-	if b.Transactions > 0 {
-		r.BlocksWithTransactions++
-	}
-	r.Transactions += b.Transactions
-	r.BlobTransactions += b.Blobs // one blob each
+	b.Machine = fmt.Sprintf("%s/%s, %d cores, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), output("uname", "-r"))
+	b.Versions["ExecutionBackup"] = output("git", "describe", "--tags", "--always", "--dirty")
+	b.Versions["Go"] = runtime.Version()
+	b.Versions["geth"] = pinned("geth", "ethereum/go-ethereum ")
+	b.Versions["Prysm"] = pinned("prysm", "OffchainLabs/prysm/v7 ")
+	b.Versions["Erigon"] = pinned("erigon", "erigontech/erigon ")
+	b.Versions["ethereumjs"] = pinned("ethereumjs", `"@ethereumjs/client": `)
 }
 
-// String is the result in one line.
-func (r *result) String() string {
-	var phases []string
-	for _, p := range r.Phases {
-		phases = append(phases, fmt.Sprintf("%s %d-%d missed %d", p.Name, p.From, p.To-1, p.Missed))
+// output is what a command prints, or "" where it can't.
+func output(name string, args ...string) string {
+	out, _ := exec.Command(name, args...).Output()
+	return strings.TrimSpace(string(out))
+}
+
+// pinned is the version that e2e/clients pins: what follows a word.
+func pinned(client, after string) string {
+	for _, file := range []string{"go.mod", "package.json"} {
+		text, err := os.ReadFile("../clients/" + client + "/" + file)
+		if err != nil {
+			continue
+		}
+		if _, rest, found := strings.Cut(string(text), after); found {
+			return strings.Trim(strings.Fields(rest)[0], `",`)
+		}
 	}
-	return fmt.Sprintf("%s: %s; attested %d/%d; blocks with transactions %d, blobs %d; finalized %d; CL errors %d; verdicts %v, disputes %d, p50 %.0f ms, p99 %.0f ms; back %v; notes %q",
-		r.Name, strings.Join(phases, ", "), r.Attested, r.Attesters, r.BlocksWithTransactions, r.BlobTransactions, r.Finalized,
-		r.CLErrors, r.Verdicts, r.Disputes, r.P50, r.P99, r.Back, r.Notes)
+	return "unknown"
+}
+
+// failures lists all claims that don't hold.
+func (b *book) failures() (all []string) {
+	for _, r := range b.Results {
+		if r.Direct {
+			continue
+		}
+		for _, f := range r.Failures {
+			all = append(all, r.Name+": "+f)
+		}
+	}
+	return all
+}
+
+// untested lists the scenarios that the machine refused.
+func (b *book) untested() (names []string) {
+	for _, r := range b.Results {
+		if r.NotTested && !slices.Contains(names, r.Name) {
+			names = append(names, r.Name)
+		}
+	}
+	return names
 }

@@ -148,6 +148,9 @@ func worldDir(t testing.TB) string {
 		return t.TempDir()
 	}
 	dir, err := os.MkdirTemp(base, "world-")
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,5 @@
-// Erigon, one of the execution clients of the tests: only to build it at a pinned version.
+// Erigon, one of the execution clients of the tests: only to build it at a pinned version. The checksum database lacks two of
+// its modules: go.sum was made with GONOSUMDB=github.com/erigontech/* and pins them since.
 module executionbackup/e2e/clients/erigon
 
 go 1.24

@@ -1,4 +1,5 @@
-// Prysm, the consensus client of the tests: only to build its programs at a pinned version.
+// Prysm, the consensus client of the tests: only to build its programs at a pinned version. The checksum database lacks one of
+// its modules: go.sum was made with GONOSUMDB=github.com/quic-go/quic-go and pins it since.
 module executionbackup/e2e/clients/prysm
 
 go 1.25.1
