@@ -42,7 +42,7 @@ Example:
 		Flags:   p.settingFlags(),
 		Action:  alone(p.daemon),
 		Commands: []*cli.Command{p.checkCommand(), p.nodesCommand(), p.statusCommand(),
-			p.evidenceCommand(), p.replayCommand(), p.healthcheckCommand(), containerCommand(), versionCommand()},
+			p.evidenceCommand(), p.replayCommand(), p.healthcheckCommand(), containerCommand(), p.manCommand(), versionCommand()},
 		Writer:                p.stdout,
 		ErrWriter:             p.stderr,
 		EnableShellCompletion: true,

@@ -134,6 +134,28 @@ func TestHelpHasExamples(t *testing.T) {
 	}
 }
 
+// The manual page has every flag and every command that help shows.
+func TestManual(t *testing.T) {
+	status, page, stderr := execute(t, nil, "man")
+	if status != 0 || stderr != "" {
+		t.Fatalf("status %d, stderr %q", status, stderr)
+	}
+	plain := strings.ReplaceAll(page, `\-`, "-")
+	for _, s := range config.Settings() {
+		if !strings.Contains(plain, "--"+s.Key) || !strings.Contains(plain, s.Env()) {
+			t.Errorf("the manual has no --%s", s.Key)
+		}
+	}
+	for _, command := range []string{"check", "nodes add", "healthcheck", "container", "completion"} {
+		if !strings.Contains(plain, ".SS \"executionbackup "+command) {
+			t.Errorf("the manual has no %s", command)
+		}
+	}
+	if strings.Contains(plain, "executionbackup man") || strings.Contains(plain, "…") {
+		t.Errorf("the manual has what it shouldn't: %s", plain)
+	}
+}
+
 // A bash that has read our script completes commands and flags.
 func TestCompletion(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish", "pwsh"} {

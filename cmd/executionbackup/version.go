@@ -9,14 +9,22 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// version is set by the linker: -X main.version=v1.2.3. Without that, version control tells.
-var version string
+// version and commit are set by the linker: -X main.version=v1.2.3. Without that, version control tells.
+var version, commit string
 
-// fullVersion returns the version that this is, and what it was built with.
+// fullVersion returns the version that this is, and what it was built from and with.
 func fullVersion() string {
-	v := version
+	v, c := version, commit
 	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
 		v = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				c = s.Value
+			}
+		}
+	}
+	if c != "" {
+		v += " commit " + c[:min(len(c), 12)]
 	}
 	return fmt.Sprintf("%s %s %s/%s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
