@@ -1,0 +1,156 @@
+// Package recipes tests the files for Docker Compose and Kubernetes with the types of those who read them. It is a module of
+// its own, so that nobody who builds ExecutionBackup needs them.
+package recipes
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
+	"sigs.k8s.io/yaml"
+
+	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+)
+
+// compose loads files as docker compose config does: schema, variables, references between services, volumes, configs.
+func compose(t *testing.T, environ []string, files ...string) *types.Project {
+	t.Helper()
+	options, err := cli.NewProjectOptions(files, cli.WithEnv(environ), cli.WithName("test"), cli.WithInterpolation(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	project, err := options.LoadProject(t.Context())
+	if err != nil {
+		t.Fatalf("%v: %v", files, err)
+	}
+	return project
+}
+
+// copied returns the path of dockerized/ in a copy of what compose files refer to, with default-env as .env.
+func copied(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, dir := range []string{"dockerized", "deploy"} {
+		if err := os.CopyFS(filepath.Join(root, dir), os.DirFS("../../"+dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env, err := os.ReadFile(filepath.Join(root, "dockerized/default-env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "dockerized/.env"), env, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(root, "dockerized")
+}
+
+func TestCompose(t *testing.T) {
+	dir := copied(t)
+	project := compose(t, []string{"PORT=9090"}, filepath.Join(dir, "docker-compose.yml"))
+	eb := project.Services["executionbackup"]
+	if len(eb.Ports) != 1 || eb.Ports[0].HostIP != "127.0.0.1" || eb.Ports[0].Published != "9090" || eb.Ports[0].Target != 9090 {
+		t.Errorf("ports: %+v", eb.Ports)
+	}
+	for _, variable := range []string{"NODES", "PORT", "JWT_SECRET", "FCU_MAJORITY", "SHOW_NODE_TIMINGS", "LOG_LEVEL"} {
+		if _, has := eb.Environment[variable]; !has {
+			t.Errorf("default-env doesn't hand on %s", variable)
+		}
+	}
+	if _, err := os.Stat(filepath.Join("../..", strings.TrimPrefix(eb.Build.Dockerfile, "/"))); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestComposeWithMonitoring(t *testing.T) {
+	dir := copied(t)
+	project := compose(t, []string{"GRAFANA_PASSWORD=x"}, filepath.Join(dir, "docker-compose.yml"), filepath.Join(dir, "docker-compose.monitoring.yml"))
+	for _, name := range []string{"executionbackup", "prometheus", "grafana"} {
+		if _, err := project.GetService(name); err != nil {
+			t.Error(err)
+		}
+	}
+	// What is mounted is there, and the rule file has the name that Prometheus' configuration gives it.
+	if !strings.Contains(project.Configs["prometheus"].Content, "/etc/prometheus/executionbackup/rules.yml") {
+		t.Error("prometheus reads no rules")
+	}
+	for _, file := range []string{"deploy/prometheus/rules.yml", "deploy/grafana/executionbackup.json"} {
+		if _, err := os.Stat("../../" + file); err != nil {
+			t.Error(err)
+		}
+	}
+	var scrape struct {
+		ScrapeConfigs []struct {
+			Params map[string][]string `json:"params"`
+		} `json:"scrape_configs"`
+	}
+	if err := yaml.Unmarshal([]byte(project.Configs["prometheus"].Content), &scrape); err != nil || len(scrape.ScrapeConfigs) != 1 || scrape.ScrapeConfigs[0].Params["format"][0] != "prometheus" {
+		t.Errorf("the scrape configuration is %+v, %v", scrape, err)
+	}
+}
+
+func TestEthDocker(t *testing.T) {
+	project := compose(t, []string{"EB_OTHER_NODES=http://b:8551"}, "../../deploy/eth-docker/executionbackup.yml")
+	nodes := project.Services["executionbackup"].Environment["NODES"]
+	if nodes == nil || *nodes != "http://execution:8551#name=local,http://b:8551" {
+		t.Errorf("NODES is %v", nodes)
+	}
+}
+
+// Every document is strictly what its kind has.
+func TestKubernetes(t *testing.T) {
+	deployment := new(apps.Deployment)
+	kinds := map[string]any{
+		"Secret": new(core.Secret), "ConfigMap": new(core.ConfigMap), "Service": new(core.Service), "Deployment": deployment,
+		"NetworkPolicy": new(networking.NetworkPolicy), "ServiceMonitor": new(monitoring.ServiceMonitor),
+	}
+	for _, file := range []string{"executionbackup.yaml", "servicemonitor.yaml"} {
+		for _, document := range documents(t, "../../deploy/kubernetes/"+file) {
+			var head struct{ Kind string }
+			if err := yaml.Unmarshal(document, &head); err != nil {
+				t.Fatal(err)
+			}
+			object := kinds[head.Kind]
+			if object == nil {
+				t.Fatalf("%s: kind %q is not looked for, or there twice", file, head.Kind)
+			}
+			if err := yaml.UnmarshalStrict(document, object); err != nil {
+				t.Errorf("%s: %s: %v", file, head.Kind, err)
+			}
+			delete(kinds, head.Kind)
+		}
+	}
+	if len(kinds) > 0 {
+		t.Errorf("missing: %v", kinds)
+	}
+	pod := deployment.Spec.Template.Spec
+	if pod.EnableServiceLinks == nil || *pod.EnableServiceLinks {
+		t.Error("service links would set unknown EXECUTIONBACKUP_ variables")
+	}
+	c := pod.Containers[0]
+	for name, probe := range map[string]*core.Probe{"/healthz": c.StartupProbe, "/readyz": c.ReadinessProbe} {
+		if probe == nil || probe.HTTPGet == nil || probe.HTTPGet.Path != name || probe.HTTPGet.Port.StrVal != c.Ports[0].Name {
+			t.Errorf("no probe of %s on port %s", name, c.Ports[0].Name)
+		}
+	}
+}
+
+// documents splits a file of YAML documents.
+func documents(t *testing.T, path string) (all [][]byte) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for document := range bytes.SplitSeq(data, []byte("\n---\n")) {
+		all = append(all, document)
+	}
+	return all
+}
