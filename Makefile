@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The race detector needs a C compiler. Where there is none the tests run without it, and say so.
 RACE    := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 
-.PHONY: help demo test race-note lint rules build cross e2e-clients e2e-short e2e fuzz bench bench-micro bench-keep image-root notices clean
+.PHONY: help demo test race-note lint rules build cross e2e-clients e2e-short e2e fuzz bench bench-micro bench-keep extras package image-root notices clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,8 +22,8 @@ race-note:
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l cmd internal e2e release); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
-	go vet -tags e2e ./...
-	go tool staticcheck -tags e2e ./...
+	go vet -tags e2e,release ./...
+	go tool staticcheck -tags e2e,release ./...
 
 rules: ## unit tests of the alerts, with promtool (in Debian: apt-get install prometheus)
 	@if command -v promtool >/dev/null; then \
@@ -72,6 +72,22 @@ bench-micro: ## the micro-benchmarks, and how they differ from the last kept res
 
 bench-keep: ## keep the last result of bench-micro
 	cp bin/micro.txt bench/micro.txt
+
+extras: build ## the manual page and shell completions, into bin/extras
+	mkdir -p bin/extras
+	bin/executionbackup man | gzip -9n > bin/extras/executionbackup.1.gz
+	bin/executionbackup completion bash > bin/extras/executionbackup.bash
+	bin/executionbackup completion zsh > bin/extras/_executionbackup
+	bin/executionbackup completion fish > bin/extras/executionbackup.fish
+	bin/executionbackup completion pwsh > bin/extras/executionbackup.ps1
+
+TOOLS := github.com/goreleaser/goreleaser/v2 github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+package: ## archives, packages, SBOMs and checksums into dist/; installed, run and looked at
+	mkdir -p bin/tools
+	go build -C release/tools -o $(CURDIR)/bin/tools/ $(TOOLS)
+	PATH="$(CURDIR)/bin/tools:$$PATH" goreleaser release --snapshot --clean
+	go test -C release/recipes ./...
+	go test -tags release -count 1 -timeout 15m ./release
 
 DESTDIR ?= dist/image
 image-root: ## what the container image has, under DESTDIR
