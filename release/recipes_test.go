@@ -1,0 +1,113 @@
+//go:build release
+
+package release_test
+
+import (
+	"encoding/hex"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"executionbackup/internal/geth"
+)
+
+// HAProxy before two instances: the first is killed in the middle of a chain, and the second goes on.
+func TestHAProxy(t *testing.T) {
+	needs(t, "haproxy")
+	binary := built(t)
+	secret := [32]byte{9}
+	chain, nodes := chainAndNodes(t, secret, 2)
+	secretFile := filepath.Join(t.TempDir(), "jwt.hex")
+	if err := os.WriteFile(secretFile, []byte(hex.EncodeToString(secret[:])), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var instances []*process
+	config, err := os.ReadFile("../deploy/haproxy/haproxy.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(config)
+	for _, address := range []string{"127.0.0.1:7001", "127.0.0.1:7002"} {
+		port := freePort(t)
+		cmd := exec.Command(binary, "--nodes", strings.Join(nodes, ","), "--jwt-secret", secretFile, "--port", port, "--evidence-dir", "")
+		instances = append(instances, startCommand(t, cmd, "http://127.0.0.1:"+port))
+		text = strings.Replace(text, address, "127.0.0.1:"+port, 1)
+	}
+	front := freePort(t)
+	text = strings.Replace(text, "127.0.0.1:7000", "127.0.0.1:"+front, 1)
+	file := filepath.Join(t.TempDir(), "haproxy.cfg")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	output(t, "haproxy", "-c", "-f", file)
+	proxy := startCommand(t, exec.Command("haproxy", "-f", file), "http://127.0.0.1:"+front)
+
+	half := len(chain.Payloads) / 2
+	follow(t, proxy.url, secret, &geth.Chain{Payloads: chain.Payloads[:half]})
+	instances[0].cmd.Process.Kill()
+	<-instances[0].ended
+	awaitReady(t, proxy.url, proxy.ended, proxy.log)
+	follow(t, proxy.url, secret, &geth.Chain{Payloads: chain.Payloads[half:]})
+
+	call, err := geth.Dial(instances[1].url, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := chain.Payloads[len(chain.Payloads)-1]
+	if status, err := last.ForkchoiceUpdated(t.Context(), call, common.Hash{}, common.Hash{}); err != nil || status.Status != "VALID" {
+		t.Errorf("the second instance: %+v, %v", status, err)
+	}
+}
+
+// built is the shipped binary for this machine, or one that is built now.
+func built(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "executionbackup")
+	cmd := exec.Command("go", "build", "-o", binary, "../cmd/executionbackup")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// keepalived misses nothing but the interface, which is the other machine's.
+func TestKeepalived(t *testing.T) {
+	needs(t, "keepalived")
+	config, err := os.ReadFile("../deploy/keepalived/keepalived.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What isn't here: our binary, and in some sandboxes the right to become another user.
+	here := strings.NewReplacer("/usr/bin/executionbackup healthcheck --url http://127.0.0.1:7000", "/bin/true", "script_user nobody", "script_user root")
+	file := filepath.Join(t.TempDir(), "keepalived.conf")
+	if err := os.WriteFile(file, []byte(here.Replace(string(config))), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("keepalived", "--config-test", "-f", file).CombinedOutput()
+	for line := range strings.Lines(string(out)) {
+		if !strings.Contains(line, "interface") {
+			t.Errorf("%s", line)
+		}
+	}
+	if err != nil && len(out) == 0 {
+		t.Error(err)
+	}
+}
+
+// The units say nothing that systemd doesn't know. That the clients aren't installed here is no fault of theirs.
+func TestUnits(t *testing.T) {
+	needs(t, "systemd-analyze")
+	for _, unit := range []string{"geth.service", "nethermind.service"} {
+		out, _ := exec.Command("systemd-analyze", "verify", "--man=no", "../deploy/systemd/"+unit).CombinedOutput()
+		for line := range strings.Lines(string(out)) {
+			if strings.Contains(line, unit) && !strings.Contains(line, "is not executable") {
+				t.Errorf("%s", line)
+			}
+		}
+	}
+}
