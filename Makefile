@@ -21,7 +21,7 @@ race-note:
 	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector"
 
 lint: ## gofmt, go vet, staticcheck
-	@unformatted=$$(gofmt -l cmd internal e2e release); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l bench cmd internal e2e release); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
 	go vet -tags e2e,release ./...
 	go tool staticcheck -tags e2e,release ./...
 
