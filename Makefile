@@ -66,9 +66,11 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 bench: build ## what we cost beside the calls: a table on standard output, and bench/result.json
 	go run ./bench -out bench/result.json $(ARGS)
 
+MICRO := ParseRequest|Scanner|Decide|Bearer|Verify|MergeBlobs|Check
 bench-micro: ## the micro-benchmarks, and how they differ from the last kept result
-	go test -run '^$$' -bench . -benchmem -count 6 ./internal/... | tee bin/micro.txt
-	go tool benchstat bench/micro.txt bin/micro.txt
+	@mkdir -p bin
+	go test -run '^$$' -bench '$(MICRO)' -benchmem -benchtime 100ms -count 6 $(addprefix ./internal/,jsonrpc quorum auth proxy blockhash) | grep -E '^(goos|goarch|pkg|cpu|Benchmark)' | tee bin/micro.txt
+	go tool benchstat $(wildcard bench/micro.txt) bin/micro.txt
 
 bench-keep: ## keep the last result of bench-micro
 	cp bin/micro.txt bench/micro.txt

@@ -79,15 +79,16 @@ func run(ctx context.Context, o options) (err error) {
 			continue
 		}
 		fmt.Fprintln(os.Stderr, w.name)
-		rows, err := b.measure(ctx, w)
-		if err != nil {
-			return fmt.Errorf("%s: %w", w.name, err)
+		rows, failed := b.measure(ctx, w)
+		if failed != nil {
+			err = fmt.Errorf("%s: %w", w.name, failed)
+			break
 		}
 		r.Rows = append(r.Rows, rows...)
 	}
-	r.print(os.Stdout)
-	if o.out == "" {
-		return nil
+	r.print(os.Stdout) // what there is
+	if err != nil || o.out == "" {
+		return err
 	}
 	return r.write(o.out)
 }
