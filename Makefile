@@ -52,6 +52,7 @@ e2e-short: e2e-clients ## the tests with processes of their own, and a few scena
 
 e2e: e2e-clients ## every scenario with real clients, and the same faults without us; writes docs/e2e-report.md (an hour or two)
 	e2e/clients/install.sh erigon
+	go test -tags e2e -count 1 -timeout 10m ./e2e ./e2e/hostile
 	go test -tags e2e -count 1 -timeout 6h -v ./e2e/live -report $(CURDIR)/docs/e2e-report
 
 FUZZTIME ?= 10s
