@@ -149,11 +149,11 @@ func ParseRequest(b []byte, r *Request) error {
 var (
 	errNotRequest = errors.New("a request is an object")
 	errVersion    = errors.New(`a request has "jsonrpc": "2.0"`)
-	errMethod     = errors.New("a request has a method, a string of 1 to 256 bytes")
+	errMethod     = errors.New("a request has a method, a string of 1 to 4096 bytes")
 )
 
-// maxMethod bounds a method in JSON, in bytes: it is shown in errors and logs.
-const maxMethod = 256 + len(`""`)
+// maxMethod bounds a method in JSON, in bytes: it is shown in errors and logs. Clients have bounds of their own, below it.
+const maxMethod = 4096 + len(`""`)
 
 // scanParams walks the array at b[at] and keeps its first elements and the members of the very first.
 func (r *Request) scanParams(b []byte, at int) (int, error) {

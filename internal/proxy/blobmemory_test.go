@@ -8,6 +8,7 @@ import (
 	"net/http/httptrace"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -120,8 +121,11 @@ func TestMemoryOfBlobs(t *testing.T) {
 		{"half of them from each, V2", "engine_getBlobsV2", []stock{{has: even}, {has: odd}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			var mu sync.Mutex
 			var least, most uint64
 			weigh := func() {
+				mu.Lock()
+				defer mu.Unlock()
 				var m runtime.MemStats
 				runtime.GC()
 				runtime.ReadMemStats(&m)
