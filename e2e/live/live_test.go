@@ -42,7 +42,6 @@ func long[T any](whole, short T) T {
 // TestThroughExecutionBackup breaks one thing after the other on one chain. Where one stands still for good, the rest is told on
 // another.
 func TestThroughExecutionBackup(t *testing.T) {
-	t.Parallel()
 	wantClients(t, "geth", "beacon-chain", "validator", "prysmctl")
 	var all []scenario
 	for _, s := range scenarios() {
@@ -93,7 +92,6 @@ func TestDirect(t *testing.T) {
 	if testing.Short() {
 		t.Skip("part of the whole form only")
 	}
-	t.Parallel()
 	wantClients(t, "geth", "beacon-chain", "validator", "prysmctl")
 	for _, f := range faults {
 		if f.alone {

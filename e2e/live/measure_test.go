@@ -86,13 +86,13 @@ func (r *run) countErrors(lines []logLine, from, to time.Time) {
 	}
 }
 
-// explain returns what was said from the slot before a missed one to the end of it, at most a few lines of a kind.
+// explain returns what was said from the slot before a missed one into the next, at most a few lines.
 func explain(lines []logLine, begin time.Time, slot time.Duration) (why []string) {
 	const most = 6
 	said := map[string]bool{}
 	for _, line := range lines {
 		text := short(line.String())
-		if line.Time.Before(begin.Add(-slot)) || !line.Time.Before(begin.Add(slot)) || said[text] || len(why) == most {
+		if line.Time.Before(begin.Add(-slot)) || !line.Time.Before(begin.Add(slot+slot/2)) || said[text] || len(why) == most {
 			continue
 		}
 		said[text] = true
