@@ -118,15 +118,17 @@ func TestReproducible(t *testing.T) {
 	if libraries, _ := f.ImportedLibraries(); len(libraries) > 0 || slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
 		t.Errorf("it is not static: %v", libraries)
 	}
-	version := output(t, shipped, "version")
-	commit := strings.TrimSpace(output(t, "git", "rev-parse", "--short=12", "HEAD"))
-	if !strings.HasPrefix(version, "executionbackup version v") || !strings.Contains(version, "commit "+commit) {
-		t.Errorf("version: %s", version)
+	said := output(t, shipped, "version")
+	version := regexp.MustCompile(`^executionbackup version v(\S+) commit ([0-9a-f]{12}) `).FindStringSubmatch(said)
+	if version == nil {
+		t.Fatalf("version: %s", said)
 	}
 
 	elsewhere := filepath.Join(t.TempDir(), "clone")
 	output(t, "git", "clone", "-q", "--local", "..", elsewhere)
-	again := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags(t, version), "-o", "again", "./cmd/executionbackup")
+	output(t, "git", "-C", elsewhere, "checkout", "-q", version[2])
+	commit := strings.TrimSpace(output(t, "git", "-C", elsewhere, "rev-parse", "HEAD"))
+	again := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags(t, version[1], commit), "-o", "again", "./cmd/executionbackup")
 	again.Dir = elsewhere
 	again.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := again.CombinedOutput(); err != nil {
@@ -141,17 +143,15 @@ func TestReproducible(t *testing.T) {
 	}
 }
 
-// ldflags are those of .goreleaser.yaml, for what the binary says that its version is.
-func ldflags(t *testing.T, version string) string {
+// ldflags are those of .goreleaser.yaml for a version and a commit.
+func ldflags(t *testing.T, version, commit string) string {
 	t.Helper()
-	parts := regexp.MustCompile(`version v(\S+) commit`).FindStringSubmatch(version)
 	config, err := os.ReadFile("../.goreleaser.yaml")
 	flags := regexp.MustCompile(`ldflags: \['(.*)'\]`).FindSubmatch(config)
-	if err != nil || parts == nil || flags == nil {
-		t.Fatalf("no ldflags in .goreleaser.yaml, or no version in %q: %v", version, err)
+	if err != nil || flags == nil {
+		t.Fatalf("no ldflags in .goreleaser.yaml: %v", err)
 	}
-	commit := strings.TrimSpace(output(t, "git", "rev-parse", "HEAD"))
-	return strings.NewReplacer("{{ .Version }}", parts[1], "{{ .FullCommit }}", commit).Replace(string(flags[1]))
+	return strings.NewReplacer("{{ .Version }}", version, "{{ .FullCommit }}", commit).Replace(string(flags[1]))
 }
 
 // The .deb installs, its unit is sound and says so little to the world that systemd calls it safe, the service's command
