@@ -65,14 +65,14 @@ func (p *Proxy) builders(ids map[quorum.NodeID]string) []*node.Node {
 
 // gather collects what the nodes built: after the first good one the others get the build grace.
 func (pr *proposal) gather(ctx context.Context, nodes []*node.Node, body func(*node.Node) []byte) {
-	replies := pr.proxy.ask(ctx, nodes, pr.method, body)
-	silent := slices.Clone(nodes)
+	answers := pr.ask(ctx, nodes, body)
+	byNode := make(map[*node.Node]built, len(nodes))
 	var grace <-chan time.Time
-	for timeout := false; len(silent) > 0 && !timeout; {
+	for timeout := false; len(byNode) < len(nodes) && !timeout; {
 		select {
-		case got := <-replies:
-			silent = slices.DeleteFunc(silent, func(n *node.Node) bool { return n == got.node })
-			if pr.take(ctx, got) && grace == nil {
+		case got := <-answers:
+			byNode[got.node] = got
+			if got.good() && grace == nil {
 				grace = time.After(pr.settings.BuildGrace)
 			}
 		case <-grace:
@@ -81,28 +81,56 @@ func (pr *proposal) gather(ctx context.Context, nodes []*node.Node, body func(*n
 			timeout = true
 		}
 	}
-	for _, n := range silent {
-		pr.failures = append(pr.failures, reply{node: n, err: errSilent})
+	for _, n := range nodes { // in their order, whatever that of their answers
+		switch got, came := byNode[n]; {
+		case !came:
+			pr.failures = append(pr.failures, reply{node: n, err: errSilent})
+		case got.candidate == nil:
+			pr.failures = append(pr.failures, got.reply)
+		default:
+			pr.candidates = append(pr.candidates, got.candidate)
+		}
 	}
 }
 
 var errSilent = errors.New("no answer in time")
 
-// take judges what a node sent and reports whether it is a good candidate.
-func (pr *proposal) take(ctx context.Context, got reply) bool {
+// built is what a node answered, and the candidate in it, if there is one.
+type built struct {
+	reply
+	candidate *candidate
+}
+
+func (b built) good() bool {
+	return b.candidate != nil && b.candidate.out == "" && !b.candidate.wrongRecipient
+}
+
+// ask asks the nodes side by side, and judges their answers side by side: they are large. The channel brings one for each.
+func (pr *proposal) ask(ctx context.Context, nodes []*node.Node, body func(*node.Node) []byte) <-chan built {
+	answers := make(chan built, len(nodes))
+	begun := time.Now()
+	for _, n := range nodes {
+		pr.proxy.stragglers.Go(func() {
+			r, err := pr.proxy.call(ctx, n, pr.method, body(n))
+			answers <- pr.judge(ctx, reply{n, r, err, time.Since(begun)})
+		})
+	}
+	return answers
+}
+
+// judge reads what a node sent, and compares it with what was asked for.
+func (pr *proposal) judge(ctx context.Context, got reply) built {
 	c, err := readCandidate(pr.method, got)
 	if err != nil {
 		if got.err == nil && got.Err == nil {
 			got.err = err // malformed: no answer
 		}
-		pr.failures = append(pr.failures, got)
-		return false
+		return built{reply: got}
 	}
 	if pr.build != nil {
 		c.out = c.check(ctx, pr.method, pr.build)
 	}
-	pr.candidates = append(pr.candidates, c)
-	return c.out == "" && !c.wrongRecipient
+	return built{got, c}
 }
 
 // choose returns what is proposed, or nil. Where every candidate is out, it is the primary's own answer, as if we
