@@ -67,8 +67,8 @@ func (a *API) Nodes() []Node {
 			ClientName: s.Info.Client, Versions: s.Info.Clients, ChainID: s.Info.ChainID, Genesis: s.Info.Genesis,
 			LastError: s.LastError, LastErrorAt: t.LastErrorAt, LaneCalls: s.LaneCalls, LaneBytes: s.LaneBytes, LaneDropped: s.LaneDropped,
 		}
-		if t.Head.Hash != "" {
-			report.Head = &Head{t.Head.Number, t.Head.Hash}
+		if t.Head != (node.Head{}) {
+			report.Head = &Head{t.Head.Number, t.Head.Hash.Hex()}
 		}
 		for _, took := range t.Recent {
 			report.NewPayload.Recent = append(report.NewPayload.Recent, microseconds(took))

@@ -3,8 +3,12 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
 
 	"executionbackup/internal/engine"
 )
@@ -19,10 +23,10 @@ type Track struct {
 	LastErrorAt time.Time       // zero where there was none
 }
 
-// Head is the block that a node says is its latest.
+// Head is the block that a node says is its latest; the zero Head where it hasn't said.
 type Head struct {
 	Number uint64
-	Hash   string // "" where it hasn't said
+	Hash   common.Hash
 }
 
 // maxSamples is how many newPayloads are kept, trackWindow how old they may be to count in a Track's figures.
@@ -79,22 +83,32 @@ func (n *Node) timed(f engine.Family, failure *Failure, took time.Duration) {
 	n.samples = append(n.samples, sample{time.Now(), took})
 }
 
-// askHead asks the node for its latest block. What it doesn't tell stays as it was known.
-func (n *Node) askHead(ctx context.Context) {
+// Latest asks the node for its own head, within a probe's time. What the node leaves out is zero.
+func (n *Node) Latest(ctx context.Context) (h Head, err error) {
 	reply, err := n.Ask(ctx, "eth_getBlockByNumber", `["latest",false]`)
-	if err != nil || reply.Err != nil {
-		return
+	switch {
+	case err != nil:
+		return h, err
+	case reply.Err != nil:
+		return h, reply.Err
 	}
-	var block struct{ Number, Hash json.RawMessage }
-	if json.Unmarshal(reply.Result, &block) != nil {
-		return
+	var block struct {
+		Number hexutil.Uint64
+		Hash   common.Hash
 	}
-	number, ok := engine.ParseQuantity(block.Number)
-	hash, isHash := engine.ParseHash(block.Hash)
-	if !ok || !isHash {
+	if err := json.Unmarshal(reply.Result, &block); err != nil {
+		return h, fmt.Errorf("its latest block: %w", err)
+	}
+	return Head{uint64(block.Number), block.Hash}, nil
+}
+
+// askHead asks the node for its head. What it doesn't tell stays as it was known.
+func (n *Node) askHead(ctx context.Context) {
+	head, err := n.Latest(ctx)
+	if err != nil || head.Hash == (common.Hash{}) {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.head = Head{number, hash.Hex()}
+	n.head = head
 }

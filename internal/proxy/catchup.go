@@ -98,7 +98,7 @@ var errStranded = errors.New("the kept payloads don't reach from its latest bloc
 
 // feed replays what a node lacks. began says that the node has been given something.
 func (c *catchUp) feed(n *node.Node) (began bool, err error) {
-	latest, err := c.latest(n)
+	latest, err := n.Latest(c.ctx)
 	if err != nil {
 		return false, err
 	}
@@ -108,7 +108,7 @@ func (c *catchUp) feed(n *node.Node) (began bool, err error) {
 	// In its lane: live calls wait until the node has what they build on.
 	turn := c.proxy.pool.Join([]*node.Node{n}, nil)[0]
 	return true, n.Hold(c.ctx, turn, func() error {
-		latest, err := c.latest(n) // it may have moved while the lane emptied
+		latest, err := n.Latest(c.ctx) // it may have moved while the lane emptied
 		if err != nil {
 			return err
 		}
@@ -120,14 +120,9 @@ func (c *catchUp) feed(n *node.Node) (began bool, err error) {
 	})
 }
 
-// latest asks a node for its own head.
-func (c *catchUp) latest(n *node.Node) (block, error) {
-	return readBlock(n.Ask(c.ctx, latestMethod, latestParams))
-}
-
 // path is what a node with this head lacks; nothing, if it has all. It reaches beyond our head: the node may have been away
 // when a payload came, and be back for the forkchoiceUpdated on it.
-func (c *catchUp) path(from block) ([]kept, error) {
+func (c *catchUp) path(from node.Head) ([]kept, error) {
 	head := c.proxy.chain.headHash()
 	if from.Number == 0 && from.Hash != head {
 		return nil, fmt.Errorf("%w: it is at genesis", errStranded)
@@ -140,9 +135,9 @@ func (c *catchUp) path(from block) ([]kept, error) {
 }
 
 // replay makes the node process the path. Its statuses are neither votes nor words.
-func (c *catchUp) replay(n *node.Node, from block, path []kept) error {
+func (c *catchUp) replay(n *node.Node, from node.Head, path []kept) error {
 	begun := time.Now()
-	c.proxy.log.Info("catching up", "node", n.Name(), "from", uint64(from.Number), "blocks", len(path))
+	c.proxy.log.Info("catching up", "node", n.Name(), "from", from.Number, "blocks", len(path))
 	if _, err := c.update(n, path[0].forkchoiceMethod, forkchoiceOn(from.Hash)); err != nil {
 		return fmt.Errorf("forkchoiceUpdated on its own head: %w", err)
 	}

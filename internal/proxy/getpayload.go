@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -182,18 +183,15 @@ func (pr *proposal) onHead(ctx context.Context) func(*candidate) bool {
 	if head := pr.proxy.chain.headHash(); head != (common.Hash{}) {
 		return func(c *candidate) bool { return c.payload.Parent == head }
 	}
-	var nodes []*node.Node
-	for _, c := range pr.candidates {
-		nodes = append(nodes, c.node)
+	heads := make([]node.Head, len(pr.candidates))
+	var asking sync.WaitGroup
+	for i, c := range pr.candidates {
+		asking.Go(func() { heads[i], _ = c.node.Latest(ctx) }) // what it doesn't tell, its payload isn't on
 	}
-	heads := make(map[*node.Node]common.Hash)
-	latest := engine.ParseMethod(latestMethod)
-	for _, got := range pr.proxy.askAll(ctx, nodes, latest, jsonrpc.NewCall(latestMethod, []byte(latestParams))) {
-		if b, err := readBlock(got.Reply, got.err); err == nil {
-			heads[got.node] = b.Hash
-		}
+	asking.Wait()
+	return func(c *candidate) bool {
+		return c.payload.Parent == heads[slices.Index(pr.candidates, c)].Hash
 	}
-	return func(c *candidate) bool { return c.payload.Parent == heads[c.node] }
 }
 
 // noPayload is the answer where no node had one: the primary's error, else the first node's.

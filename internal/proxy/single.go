@@ -2,12 +2,8 @@ package proxy
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
 	"time"
-
-	"github.com/ethereum/go-ethereum/common"
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/health"
@@ -155,27 +151,4 @@ func (p *Proxy) sendRawTransaction(ctx context.Context, r *jsonrpc.Request, m en
 		why = n.Name() + ": " + failed[n].err.Error()
 	}
 	return unavailable(why)
-}
-
-// The call for a node's own head.
-const latestMethod, latestParams = "eth_getBlockByNumber", `["latest",false]`
-
-// block is a node's own head.
-type block struct {
-	Hash   common.Hash
-	Number engine.Quantity
-}
-
-// readBlock reads the answer to a call for a block.
-func readBlock(reply jsonrpc.Reply, err error) (b block, _ error) {
-	switch {
-	case err != nil:
-		return b, err
-	case reply.Err != nil:
-		return b, reply.Err
-	}
-	if err := json.Unmarshal(reply.Result, &b); err != nil {
-		return b, fmt.Errorf("its latest block: %w", err)
-	}
-	return b, nil
 }
