@@ -138,7 +138,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	watching, stopWatching := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
-	parts.Go(func() { a.pool.Run(watching) })
+	parts.Go(a.pool.Start(watching)) // before the first request: it may ask for a recheck
 	if a.evidence != nil {
 		parts.Go(func() { a.evidence.Run(watching) })
 	}

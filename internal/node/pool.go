@@ -76,20 +76,25 @@ func NewPool(specs []config.Node, o Options) *Pool {
 }
 
 // Run watches the nodes until ctx ends, and returns when all probes have stopped.
-func (p *Pool) Run(ctx context.Context) {
+func (p *Pool) Run(ctx context.Context) { p.Start(ctx)() }
+
+// Start is Run in two parts: the nodes are watched when it returns; wait returns when nothing of the pool runs any more.
+func (p *Pool) Start(ctx context.Context) (wait func()) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.ctx = ctx
 	for _, n := range p.Nodes() {
 		p.watch(n)
 	}
-	p.mu.Unlock()
-	<-ctx.Done()
-	p.mu.Lock()
-	p.ctx = nil // no new watchers
-	p.mu.Unlock()
-	p.watchers.Wait()
-	for _, n := range p.Nodes() {
-		n.close()
+	return func() {
+		<-ctx.Done()
+		p.mu.Lock()
+		p.ctx = nil // no new watchers
+		p.mu.Unlock()
+		p.watchers.Wait()
+		for _, n := range p.Nodes() {
+			n.close()
+		}
 	}
 }
 
