@@ -14,8 +14,10 @@ help: ## list the targets
 demo: ## three real geth nodes, ExecutionBackup before them, and a block every two seconds
 	go run ./cmd/devnet $(ARGS)
 
-test: race-note ## the tests that take a minute or two
-	go test $(RACE) ./...
+# One package at a time: some tests watch the clock while they talk to real nodes, and others take the whole machine.
+test: race-note ## the tests that take a few minutes
+	go build $(RACE) ./...
+	go test $(RACE) -p 1 ./...
 
 race-note:
 	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector"
