@@ -35,7 +35,7 @@ type Node struct {
 	metrics  *Metrics
 	log      *slog.Logger
 	changed  func()      // tells the pool
-	returned func(*Node) // tells the pool that it was dead
+	returned func(*Node) // tells the pool that it can be reached: it was dead, or is new
 	timings  func() bool
 
 	lane    lane
@@ -200,7 +200,7 @@ func (n *Node) update(event func(*health.Health)) {
 	if after != before || isLaggard != wasLaggard {
 		n.changed()
 	}
-	if before == health.Dead && after != health.Dead {
+	if after != health.Dead && (before == health.Dead || before == health.Unknown && after != before) {
 		n.returned(n)
 	}
 }

@@ -167,7 +167,7 @@ func (p *Pool) checkReady() {
 	}
 }
 
-// OnReturn sets what is called when a node that was dead can be reached again.
+// OnReturn sets what is called when a node that was dead can be reached again, or a new one for the first time.
 func (p *Pool) OnReturn(f func(*Node)) { p.onReturn.Store(&f) }
 
 // OnRemove sets what is called when a node has been removed. It must not use the pool.

@@ -181,6 +181,17 @@ func running(p *Proxy, do func()) {
 	watching.Wait()
 }
 
+// fakeSpec is the specification of the i-th fake, from 1.
+func fakeSpec(t testing.TB, i int) config.Node {
+	t.Helper()
+	secret, err := auth.ParseSecret(strings.Repeat("ab", 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &url.URL{Scheme: "http", Host: fmt.Sprintf("n%d:8551", i)}
+	return config.Node{URL: u, Name: fmt.Sprintf("n%d", i), Secret: secret, Timeout: 7500 * time.Millisecond}
+}
+
 func newProxy[T http.RoundTripper](t testing.TB, fakes []T) *Proxy {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
@@ -192,18 +203,13 @@ func newProxy[T http.RoundTripper](t testing.TB, fakes []T) *Proxy {
 
 func newLoggingProxy[T http.RoundTripper](t testing.TB, fakes []T, log *slog.Logger) *Proxy {
 	t.Helper()
-	secret, err := auth.ParseSecret(strings.Repeat("ab", 32))
-	if err != nil {
-		t.Fatal(err)
-	}
 	threshold, err := quorum.ParseRatio("0.6")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var specs []config.Node
 	for i := range fakes {
-		u := &url.URL{Scheme: "http", Host: fmt.Sprintf("n%d:8551", i+1)}
-		specs = append(specs, config.Node{URL: u, Name: fmt.Sprintf("n%d", i+1), Secret: secret, Timeout: 7500 * time.Millisecond})
+		specs = append(specs, fakeSpec(t, i+1))
 	}
 	memory := quorum.NewMemory(quorum.DefaultBlocks)
 	registry := prometheus.NewRegistry()

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"executionbackup/internal/config"
 	"executionbackup/internal/health"
 )
 
@@ -57,4 +58,27 @@ func TestCatchUpReachesBeyondTheHead(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A node that is added, or comes back after its removal, is fed before the next payload comes: Erigon, asked about a payload
+// whose parent it doesn't have, looks for it among its peers, and answers nothing else for a while.
+func TestAddedNodeIsFed(t *testing.T) {
+	short := &fake{answer: func(method string) (string, bool) {
+		return fmt.Sprintf(`{"hash":%q,"number":"0x3"}`, hash(3).Hex()), method == "eth_getBlockByNumber"
+	}}
+	inBubble(t, []*fake{{}, {}, short}, func(t *testing.T, b *bubble) {
+		b.follow(1, 3)
+		if err := b.pool.Remove([]string{"n3"}); err != nil {
+			t.Fatal(err)
+		}
+		b.follow(4, 2)
+		if err := b.pool.Add([]config.Node{fakeSpec(t, 3)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		b.follow(6, 1)
+		if got, want := fmt.Sprint(short.seen()), "[P1 F1 P2 F2 P3 F3 F3 P4 F4 P5 F5 P6 F6]"; got != want {
+			t.Errorf("it got %s, want %s", got, want)
+		}
+	})
 }
