@@ -31,7 +31,7 @@ func newRun(t *testing.T, w *world, s scenario) *run {
 func tell(t *testing.T, w *world, s scenario, allowed int) {
 	t.Helper()
 	r := newRun(t, w, s)
-	defer r.end(allowed)
+	defer r.end(allowed + s.spare)
 	if s.amid {
 		r.settleChain()
 	} else {

@@ -14,6 +14,7 @@ type scenario struct {
 	about string
 	short bool // part of the short form, too
 	halts bool // slots are missed, rightly
+	spare int  // slots that may be missed beside those of the baseline
 	amid  bool // it begins amid a dispute: not every node says VALID
 	play  func(r *run)
 }
