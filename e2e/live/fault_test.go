@@ -50,7 +50,7 @@ var faults = []fault{
 		},
 	},
 	{
-		name: "kill -9", about: "kill -9 of the primary; it starts again after five slots.",
+		name: "kill -9", about: "kill -9 of the primary; it starts again after five slots (in the short form, three).",
 		short: true, who: primary, slots: 5, do: kill,
 	},
 	{
@@ -201,7 +201,7 @@ func (f fault) play(r *run, v *victim) {
 	r.note("it happens to %s", v.name)
 	r.before(long(3, 2))
 	undo := f.do(r, v)
-	r.during(f.slots)
+	r.during(long(f.slots, 3))
 	undo()
 	r.after(long(6, 4))
 }

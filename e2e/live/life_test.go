@@ -13,7 +13,7 @@ import (
 var baseline = scenario{
 	name: "baseline", short: true,
 	about: "Nothing is broken. No scenario with one broken node may miss more slots.",
-	play:  func(r *run) { r.during(long(32, 6)) },
+	play:  func(r *run) { r.during(long(32, 4)) },
 }
 
 // restarts comes first: a geth that is killed before it ever wrote a state needs peers.
@@ -34,7 +34,7 @@ var restarts = scenario{
 // fork goes over the border of Electra and Fulu without one node.
 var fork = scenario{
 	name: "fork without one node", short: true,
-	about: "Fulu begins (for the execution clients: Osaka) while a geth that isn't the primary is down after kill -9. It starts again two slots later.",
+	about: "Fulu begins (for the execution clients: Osaka) while a geth that isn't the primary is down after kill -9. It starts again three slots into it.",
 	play: func(r *run) {
 		first := r.fuluEpoch * slotsPerEpoch
 		if now := r.slotAt(time.Now()); now > first-4 {
@@ -45,9 +45,9 @@ var fork = scenario{
 		r.note("it happens to %s", v.name)
 		r.before(2)
 		v.kill()
-		r.during(4)
+		r.during(5)
 		r.start(v)
-		r.after(5)
+		r.after(4)
 	},
 }
 
@@ -68,26 +68,28 @@ var both = scenario{
 	},
 }
 
-// ourselves are scenarios in which ExecutionBackup itself is what dies or changes.
-var ourselves = []scenario{
-	{
-		name: "kill -9 of ExecutionBackup", short: true,
-		about: "It is killed in the middle of three slots in a row, between the forkchoiceUpdated with attributes, which Prysm sends when the last " +
-			"block is in, and the getPayload, which comes with the next slot. A supervisor starts it again. No proposal may be lost.",
-		play: func(r *run) {
-			r.before(2)
-			_, starts := r.eb.current()
-			for range 3 {
-				p, _ := r.eb.current()
-				p.kill()
-				r.during(1)
-			}
-			r.after(3)
-			if _, now := r.eb.current(); now != starts+3 {
-				r.fail("it was started %d times, want 3", now-starts)
-			}
-		},
+// killed loses ExecutionBackup itself.
+var killed = scenario{
+	name: "kill -9 of ExecutionBackup", short: true,
+	about: "It is killed in the middle of three slots in a row, between the forkchoiceUpdated with attributes, which Prysm sends when the last " +
+		"block is in, and the getPayload, which comes with the next slot. A supervisor starts it again. No proposal may be lost.",
+	play: func(r *run) {
+		r.before(2)
+		_, starts := r.eb.current()
+		for range 3 {
+			p, _ := r.eb.current()
+			p.kill()
+			r.during(1)
+		}
+		r.after(3)
+		if _, now := r.eb.current(); now != starts+3 {
+			r.fail("it was started %d times, want 3", now-starts)
+		}
 	},
+}
+
+// changes are scenarios in which ExecutionBackup is told to change or to stop.
+var changes = []scenario{
 	{
 		name:  "SIGHUP",
 		about: "In mid-slot the primary leaves the configuration; two slots later it comes back and Erigon leaves, at once; two slots later Erigon is back.",
