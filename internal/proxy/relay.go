@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 
@@ -76,14 +77,20 @@ func (r *relay) Write(b []byte) (int, error) {
 // maxEntries is far above what a call may ask for: 128 blobs, or some thousand bodies.
 const maxEntries = 16 << 10
 
+var errTooMany = errors.New("more entries than any call may ask for")
+
 // take reads an entry, and lets it go where nothing is held up.
 func (r *relay) take(element []byte) {
 	if r.err != nil {
 		return
 	}
 	e, err := r.shape.read(element)
-	if n := len(r.entries); err == nil && (n == maxEntries || uint64(n) == r.shape.size) {
+	switch n := len(r.entries); {
+	case err != nil:
+	case uint64(n) == r.shape.size:
 		err = r.shape.fits(n + 1)
+	case n == maxEntries:
+		err = errTooMany
 	}
 	if r.err = err; err != nil {
 		r.held = true

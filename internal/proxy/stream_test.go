@@ -93,3 +93,14 @@ func TestPatienceInMidAnswer(t *testing.T) {
 		})
 	}
 }
+
+// A list of a length that the call leaves open must not take many times its own size in memory.
+func TestRelayedListIsBounded(t *testing.T) {
+	r := &relay{out: &outlet{w: httptest.NewRecorder()}, shape: shape{size: 1 << 40, short: true, read: readAny, join: takeNext}}
+	if _, err := io.WriteString(r, "[null"+strings.Repeat(",null", 2*maxEntries)+"]"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.list(); err != errTooMany || len(r.entries) != maxEntries {
+		t.Errorf("%d entries, %v", len(r.entries), err)
+	}
+}
