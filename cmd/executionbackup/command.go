@@ -18,7 +18,7 @@ import (
 type program struct {
 	environ        []string
 	stdout, stderr io.Writer
-	readFile       func(string) ([]byte, error) // nil = os.ReadFile
+	readFile       func(string) ([]byte, error) // nil = config.ReadFile
 	given          map[string][]string          // the settings among the flags, as config.Inputs has them
 }
 

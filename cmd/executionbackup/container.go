@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v3"
@@ -57,7 +56,7 @@ func (p *program) enterContainer() {
 		if path == inVariable {
 			return []byte(secret), nil
 		}
-		return os.ReadFile(path)
+		return config.ReadFile(path)
 	}
 }
 

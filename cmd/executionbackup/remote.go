@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -62,7 +61,7 @@ func (r *remote) readToken(path string) error {
 	if path == "" {
 		return nil
 	}
-	content, err := os.ReadFile(path)
+	content, err := config.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("--admin-token-file: %w", err)
 	}

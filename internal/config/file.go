@@ -9,8 +9,8 @@ import (
 // maxFile bounds every file that settings name, in bytes.
 const maxFile = 1 << 20
 
-// readBounded is os.ReadFile for files that may be anything: /dev/zero has no end.
-func readBounded(path string) ([]byte, error) {
+// ReadFile is os.ReadFile for files of up to 1 MiB: what a setting names may be anything, and /dev/zero has no end.
+func ReadFile(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err

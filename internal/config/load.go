@@ -17,7 +17,7 @@ type Inputs struct {
 	Flags map[string][]string
 	// Environ is the environment, as os.Environ returns it.
 	Environ []string
-	// ReadFile reads the configuration file, secrets and tokens; nil = from disk, up to 1 MiB.
+	// ReadFile reads the configuration file, secrets and tokens; nil = ReadFile.
 	ReadFile func(string) ([]byte, error)
 }
 
@@ -25,7 +25,7 @@ type Inputs struct {
 // good, also one that is overruled. An error names what is wrong as the user wrote it, and has no secret.
 func Load(in Inputs) (*Config, error) {
 	if in.ReadFile == nil {
-		in.ReadFile = readBounded
+		in.ReadFile = ReadFile
 	}
 	flags, err := fromFlags(in.Flags)
 	if err != nil {

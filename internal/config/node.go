@@ -40,7 +40,7 @@ type NodeDefaults struct {
 	Secret auth.Secret
 	// Timeout serves nodes that have none of their own.
 	Timeout time.Duration
-	// ReadFile reads secret files; nil = from disk, up to 1 MiB.
+	// ReadFile reads secret files; nil = ReadFile.
 	ReadFile func(string) ([]byte, error)
 }
 
@@ -104,7 +104,7 @@ func (n *Node) setOption(key, value string, readFile func(string) ([]byte, error
 	switch key {
 	case "jwt-secret":
 		if readFile == nil {
-			readFile = readBounded
+			readFile = ReadFile
 		}
 		n.Secret, err = auth.ReadSecret(value, readFile)
 	case "timeout":
