@@ -130,15 +130,8 @@ func (p *program) listNodes(ctx context.Context, cmd *cli.Command) error {
 	table := [][]string{{"NAME", "URL", "STATE", "PRIMARY", "LAGGARD", "CLIENT", "RESPONSE TIME"}}
 	var reasons []string
 	for _, n := range nodes {
-		state := n.State
-		if n.Drained {
-			state += ", drained"
-		}
-		if n.DoNotUse {
-			state += ", do-not-use"
-		}
 		table = append(table, []string{
-			n.Name, n.URL, state, yes(n.Primary), yes(n.Laggard), clientOf(n.Versions, n.Client), microseconds(n.ResponseTime),
+			n.Name, n.URL, stateOf(n.State, n.Drained, n.DoNotUse), yes(n.Primary), yes(n.Laggard), clientOf(n.Versions, n.Client), microseconds(n.ResponseTime),
 		})
 		if n.Reason != "" {
 			reasons = append(reasons, n.Name+": "+n.Reason)

@@ -126,15 +126,8 @@ func summary(nodes []nodeStatus, blocks []blockStatus, disputes []evidenceStatus
 func nodeRows(nodes []nodeStatus, now time.Time) [][]string {
 	table := [][]string{{"NAME", "URL", "STATE", "SINCE", "PRIMARY", "LAGGARD", "OBJECTIONS", "CLIENT", "RESPONSE TIME"}}
 	for _, n := range nodes {
-		state := n.State
-		if n.Drained {
-			state += ", drained"
-		}
-		if n.DoNotUse {
-			state += ", do-not-use"
-		}
 		table = append(table, []string{
-			n.Name, n.URL, state, age(now.Sub(n.Since)), yes(n.Primary), yes(n.Laggard), strconv.Itoa(n.Objections),
+			n.Name, n.URL, stateOf(n.State, n.Drained, n.DoNotUse), age(now.Sub(n.Since)), yes(n.Primary), yes(n.Laggard), strconv.Itoa(n.Objections),
 			clientOf(n.Versions, n.Client), microseconds(n.ResponseTime),
 		})
 	}

@@ -50,3 +50,14 @@ func clientOf(versions []node.ClientVersion, web3 string) string {
 	parts := strings.Split(web3, "/")
 	return strings.Join(parts[:min(2, len(parts))], "/") // what follows is its platform
 }
+
+// stateOf is a node's state, with what the operator has made of it.
+func stateOf(state string, drained, doNotUse bool) string {
+	if drained {
+		state += ", drained"
+	}
+	if doNotUse {
+		state += ", do-not-use"
+	}
+	return state
+}
