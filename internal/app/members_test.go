@@ -13,19 +13,23 @@ import (
 
 var changes = []string{"/add_nodes", "/remove_nodes", "/drain_nodes", "/undrain_nodes", "/clear_objections"}
 
+// startGuarded starts one that has no admin token, and one whose token is correct-horse-battery.
+func startGuarded(t *testing.T, n *enginetest.Node) (closed, guarded *multiplexer) {
+	t.Helper()
+	token, err := auth.ParseAdminToken("correct-horse-battery")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed = start(t, fakes(n), func(c *config.Config) { c.OpenAdmin = false })
+	guarded = start(t, fakes(n), func(c *config.Config) { c.OpenAdmin, c.AdminToken = false, token })
+	return closed, guarded
+}
+
 // What changes something needs the admin token, and a JSON content type so that no web page can send it.
 func TestWhoMayChange(t *testing.T) {
 	t.Parallel()
 	n := enginetest.New(t, enginetest.Client{})
-	closed := start(t, fakes(n), func(c *config.Config) { c.OpenAdmin = false })
-	guarded := start(t, fakes(n), func(c *config.Config) {
-		c.OpenAdmin = false
-		token, err := auth.ParseAdminToken("correct-horse-battery")
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.AdminToken = token
-	})
+	closed, guarded := startGuarded(t, n)
 	open := start(t, fakes(n), nil)
 	open.log.wait(t, "level=WARN", "--open-admin")
 	if lines := append(closed.log.lines("--open-admin"), guarded.log.lines("--open-admin")...); len(lines) > 0 {
@@ -74,15 +78,7 @@ func TestWhoMayChange(t *testing.T) {
 func TestWhoMayProfile(t *testing.T) {
 	t.Parallel()
 	n := enginetest.New(t, enginetest.Client{})
-	closed := start(t, fakes(n), func(c *config.Config) { c.OpenAdmin = false })
-	guarded := start(t, fakes(n), func(c *config.Config) {
-		c.OpenAdmin = false
-		token, err := auth.ParseAdminToken("correct-horse-battery")
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.AdminToken = token
-	})
+	closed, guarded := startGuarded(t, n)
 	const good = "Bearer correct-horse-battery"
 	for _, test := range []struct {
 		m                   *multiplexer
