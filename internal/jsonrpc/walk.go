@@ -172,25 +172,87 @@ func store(name, v []byte, names []string, values [][]byte) error {
 	return nil
 }
 
+// Field is a member that Read looks for in an object, and what it looks for in that.
+type Field struct {
+	Name     string
+	Value    *[]byte   // becomes its raw value; stays as it is where the object hasn't one
+	Members  []Field   // of it, if it is an object
+	Elements *[][]byte // becomes its elements, if it is an array
+}
+
+// Read reads the object b in one pass: each field where it stands. Other members are passed over. It returns ErrSyntax
+// where b is not one JSON object, and an *AmbiguousError where a field stands in its object twice or in another case.
+func Read(b []byte, fields ...Field) error {
+	end, err := readFields(b, skipSpace(b, 0), fields)
+	if err != nil {
+		return err
+	}
+	return atEnd(b, end)
+}
+
+func readFields(b []byte, at int, fields []Field) (int, error) {
+	names := make([]string, len(fields))
+	for i := range fields {
+		names[i] = fields[i].Name
+	}
+	seen := make([]bool, len(fields))
+	return eachMember(b, at, func(name []byte, at int) (int, error) {
+		i, err := lookup(name, names)
+		if err != nil {
+			return 0, err
+		}
+		if i < 0 {
+			_, end, err := value(b, at)
+			return end, err
+		}
+		if seen[i] {
+			return 0, &AmbiguousError{names[i]}
+		}
+		seen[i] = true
+		return fields[i].read(b, at)
+	})
+}
+
+func (f *Field) read(b []byte, at int) (end int, err error) {
+	switch {
+	case f.Members != nil && at < len(b) && b[at] == '{':
+		end, err = readFields(b, at, f.Members)
+	case f.Elements != nil && at < len(b) && b[at] == '[':
+		*f.Elements, end, err = elements(b, at)
+	default:
+		_, end, err = value(b, at)
+	}
+	if err == nil && f.Value != nil {
+		*f.Value = b[at:end]
+	}
+	return end, err
+}
+
 // maxElements is how many elements an array may have: far above a block's transactions. Their slices take more memory
 // than small elements do in JSON.
 const maxElements = 1 << 20
 
 // Elements returns the raw elements of the array b.
 func Elements(b []byte) ([][]byte, error) {
-	elements := [][]byte{}
-	end, err := eachElement(b, skipSpace(b, 0), func(n, at int) (int, error) {
+	list, end, err := elements(b, skipSpace(b, 0))
+	if err != nil {
+		return nil, err
+	}
+	return list, atEnd(b, end)
+}
+
+// elements returns those of the array at b[at], and where it ends.
+func elements(b []byte, at int) (list [][]byte, end int, err error) {
+	list = [][]byte{}
+	end, err = eachElement(b, at, func(n, at int) (int, error) {
 		if n == maxElements {
 			return 0, errTooMany
 		}
 		v, end, err := value(b, at)
-		elements = append(elements, v)
+		list = append(list, v)
 		return end, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return elements, atEnd(b, end)
+	return list, end, err
 }
 
 var errTooMany = errors.New("too many elements")
