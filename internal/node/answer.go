@@ -201,7 +201,7 @@ func grow(full [][]byte, b []byte, size int64) ([][]byte, []byte) {
 }
 
 // maxBelieved is how much memory is made ready for an answer because a node says so, in bytes.
-const maxBelieved = 4 << 20
+const maxBelieved = 8 << 20
 
 // room is how much memory, in bytes, an answer should have of which so much has come, where the node says that it will be
 // of some size, or -1. The node is believed as far as what comes bears it out; if it is right, little is copied.

@@ -41,11 +41,34 @@ type candidate struct {
 	objection []byte        // the result in which one called it INVALID
 }
 
-var (
-	envelopeMembers  = []string{"executionPayload", "blockValue", "blobsBundle", "executionRequests"}
-	candidateMembers = []string{"blockHash", "parentHash", "blockNumber", "timestamp", "prevRandao", "feeRecipient", "gasUsed", "transactions", "withdrawals"}
-	bundleMembers    = []string{"commitments", "blobs"}
-)
+// built is where in an answer what is judged stands. The answer is large, so it is read once.
+type built struct {
+	payload, value, bundle, requests []byte
+	members                          [len(payloadMembers)][]byte
+	transactions, commitments, blobs [][]byte
+}
+
+var payloadMembers = [...]string{"blockHash", "parentHash", "blockNumber", "timestamp", "prevRandao", "feeRecipient", "gasUsed", "withdrawals"}
+
+// read finds it all. From V2 on there is an envelope around the payload.
+func (b *built) read(m engine.Method, answer []byte) error {
+	fields := make([]jsonrpc.Field, 0, len(payloadMembers)+1)
+	for i, name := range payloadMembers {
+		fields = append(fields, jsonrpc.Field{Name: name, Value: &b.members[i]})
+	}
+	fields = append(fields, jsonrpc.Field{Name: "transactions", Elements: &b.transactions})
+	if m.Version == 1 {
+		b.payload = answer
+		return jsonrpc.Read(answer, fields...)
+	}
+	return jsonrpc.Read(answer,
+		jsonrpc.Field{Name: "executionPayload", Value: &b.payload, Members: fields},
+		jsonrpc.Field{Name: "blockValue", Value: &b.value},
+		jsonrpc.Field{Name: "blobsBundle", Value: &b.bundle, Members: []jsonrpc.Field{
+			{Name: "commitments", Elements: &b.commitments}, {Name: "blobs", Elements: &b.blobs},
+		}},
+		jsonrpc.Field{Name: "executionRequests", Value: &b.requests})
+}
 
 // readCandidate reads what is judged of a built payload. An error says why it can't be proposed at all.
 func readCandidate(m engine.Method, got reply) (*candidate, error) {
@@ -55,90 +78,83 @@ func readCandidate(m engine.Method, got reply) (*candidate, error) {
 	case got.Err != nil:
 		return nil, got.Err
 	}
-	c := &candidate{reply: got, raw: got.Result}
+	var b built
+	if err := b.read(m, got.Result); err != nil {
+		return nil, fmt.Errorf("payload envelope: %w", err)
+	}
+	c := &candidate{reply: got, raw: b.payload, withdrawals: b.members[7], commitments: b.commitments}
 	if m.Version != 1 {
-		if err := c.readEnvelope(); err != nil {
+		if err := c.readEnvelope(&b); err != nil {
 			return nil, err
 		}
 	}
-	var found [9][]byte
-	if err := jsonrpc.Members(c.raw, candidateMembers, found[:]); err != nil {
-		return nil, fmt.Errorf("execution payload: %w", err)
-	}
 	var ok [5]bool
-	c.payload.Hash, ok[0] = engine.ParseHash(found[0])
-	c.payload.Parent, ok[1] = engine.ParseHash(found[1])
-	c.payload.Number, ok[2] = engine.ParseQuantity(found[2])
-	c.payload.Timestamp, ok[3] = engine.ParseQuantity(found[3])
-	c.prevRandao, ok[4] = engine.ParseHash(found[4])
+	c.payload.Hash, ok[0] = engine.ParseHash(b.members[0])
+	c.payload.Parent, ok[1] = engine.ParseHash(b.members[1])
+	c.payload.Number, ok[2] = engine.ParseQuantity(b.members[2])
+	c.payload.Timestamp, ok[3] = engine.ParseQuantity(b.members[3])
+	c.prevRandao, ok[4] = engine.ParseHash(b.members[4])
 	for i, good := range ok {
 		if !good {
-			return nil, fmt.Errorf("execution payload: %s is missing or malformed", candidateMembers[i])
+			return nil, fmt.Errorf("execution payload: %s is missing or malformed", payloadMembers[i])
 		}
 	}
-	if err := json.Unmarshal(found[5], &c.feeRecipient); err != nil {
+	if err := json.Unmarshal(b.members[5], &c.feeRecipient); err != nil {
 		return nil, errors.New("execution payload: feeRecipient is missing or malformed")
 	}
-	c.gasUsed, _ = engine.ParseQuantity(found[6])
-	transactions, err := jsonrpc.Elements(found[7])
-	if err != nil {
+	c.gasUsed, _ = engine.ParseQuantity(b.members[6])
+	if b.transactions == nil {
 		return nil, errors.New("execution payload: transactions are missing or malformed")
 	}
-	c.transactions, c.withdrawals = len(transactions), found[8]
+	c.transactions = len(b.transactions)
 	return c, nil
 }
 
 // readEnvelope reads what stands around the payload from V2 on.
-func (c *candidate) readEnvelope() error {
-	var found [4][]byte
-	if err := jsonrpc.Members(c.Result, envelopeMembers, found[:]); err != nil {
-		return fmt.Errorf("payload envelope: %w", err)
-	}
+func (c *candidate) readEnvelope(b *built) error {
 	var value hexutil.Big
-	if err := json.Unmarshal(found[1], &value); err != nil || jsonrpc.IsNull(found[1]) {
+	if err := json.Unmarshal(b.value, &value); err != nil || jsonrpc.IsNull(b.value) {
 		return errors.New("payload envelope: blockValue is missing or malformed")
 	}
-	c.raw, c.value = found[0], value.ToInt()
-	if !jsonrpc.IsNull(found[3]) {
-		c.requests = found[3]
+	c.value = value.ToInt()
+	if !jsonrpc.IsNull(b.requests) {
+		c.requests = b.requests
 	}
-	if jsonrpc.IsNull(found[2]) {
-		return nil
-	}
-	var bundle [2][]byte
-	if err := jsonrpc.Members(found[2], bundleMembers, bundle[:]); err != nil {
-		return fmt.Errorf("blobs bundle: %w", err)
-	}
-	var err error
-	if c.commitments, err = jsonrpc.Elements(bundle[0]); err != nil {
+	switch {
+	case jsonrpc.IsNull(b.bundle):
+	case b.commitments == nil:
 		return errors.New("blobs bundle: commitments are missing or malformed")
-	}
-	blobs, err := jsonrpc.Elements(bundle[1])
-	if err != nil || len(blobs) != len(c.commitments) {
+	case b.blobs == nil || len(b.blobs) != len(b.commitments):
 		return errors.New("blobs bundle: there is not one blob for each commitment")
 	}
-	c.blobs = len(blobs)
+	c.blobs = len(b.blobs)
 	return nil
 }
 
-// check compares a candidate with the attributes of its build, and its content with its block hash. It returns why
-// the candidate must not be proposed, or "".
-func (c *candidate) check(ctx context.Context, m engine.Method, b *build) string {
+// compare looks for what is not as the attributes of its build ask for. It returns why the candidate must not be proposed, or "".
+func (c *candidate) compare(b *build) string {
 	if c.payload.Parent != b.head {
 		return fmt.Sprintf("its parent is %s, not the head %s", c.payload.Parent, b.head)
 	}
 	a := b.attributes
-	if a.Judged {
-		switch {
-		case c.payload.Timestamp != a.Timestamp:
-			return fmt.Sprintf("its timestamp is %d, not %d", c.payload.Timestamp, a.Timestamp)
-		case c.prevRandao != a.PrevRandao:
-			return "its prevRandao is not that of the attributes"
-		case !c.hasWithdrawals(a):
-			return "its withdrawals are not those of the attributes"
-		}
-		c.wrongRecipient = c.feeRecipient != a.FeeRecipient
+	if !a.Judged {
+		return ""
 	}
+	switch {
+	case c.payload.Timestamp != a.Timestamp:
+		return fmt.Sprintf("its timestamp is %d, not %d", c.payload.Timestamp, a.Timestamp)
+	case c.prevRandao != a.PrevRandao:
+		return "its prevRandao is not that of the attributes"
+	case !c.hasWithdrawals(a):
+		return "its withdrawals are not those of the attributes"
+	}
+	c.wrongRecipient = c.feeRecipient != a.FeeRecipient
+	return ""
+}
+
+// check compares its content with its block hash, which takes longer than all else: it is only for what would be proposed. It
+// returns why the candidate must not be, or "".
+func (c *candidate) check(ctx context.Context, m engine.Method, a *engine.Attributes) string {
 	method, params, err := c.newPayload(m, a)
 	if err != nil {
 		return err.Error()
@@ -146,6 +162,7 @@ func (c *candidate) check(ctx context.Context, m engine.Method, b *build) string
 	if r := blockhash.Check(ctx, method, params); r.Outcome == blockhash.Invalid {
 		return r.Reason
 	}
+	c.shown = evidence.Call{Method: method, Body: jsonrpc.NewCall(method, params)}
 	return ""
 }
 
@@ -196,6 +213,9 @@ func orNull(raw []byte) []byte {
 	}
 	return raw
 }
+
+// doubted reports whether all that speaks against it is another node's word.
+func (c *candidate) doubted() bool { return c.objection != nil }
 
 // rank orders candidates, best first: those with the right fee recipient, then by value, then the primary's. Where
 // there are no values (V1) the primary's comes first.

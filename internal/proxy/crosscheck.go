@@ -5,25 +5,28 @@ import (
 	"time"
 
 	"executionbackup/internal/engine"
-	"executionbackup/internal/evidence"
 	"executionbackup/internal/health"
-	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/node"
 )
 
 // minCrossCheck is how much time must be left for a cross-check: less would only delay the proposal.
 const minCrossCheck = 150 * time.Millisecond
 
-// crossCheck shows the candidates, best first, to the other voters, and returns the first that none of them calls
-// INVALID; nil where each is. It is out of their lanes: the block is not the CL's yet. Without time or another voter
-// the best one goes out.
-func (pr *proposal) crossCheck(ctx context.Context, good []*candidate) *candidate {
-	for _, c := range good {
-		budget := min(pr.settings.CrossCheck, time.Until(pr.deadline))
-		if pr.settings.CrossCheck == 0 || time.Until(pr.deadline) < minCrossCheck {
+// sound returns the best candidate whose content has its block hash and that no other voter calls INVALID; nil where there
+// is none. The voters see it out of their lanes: the block is not the CL's yet. Without time or another voter it goes out unseen.
+func (pr *proposal) sound(ctx context.Context) *candidate {
+	for _, c := range pr.candidates {
+		if c.out != "" {
+			continue
+		}
+		if c.out = c.check(ctx, pr.method, pr.build.attributes); c.out != "" {
+			continue
+		}
+		left := time.Until(pr.deadline)
+		if pr.settings.CrossCheck == 0 || left < minCrossCheck {
 			return c
 		}
-		objector, reason := pr.show(ctx, c, budget)
+		objector, reason := pr.show(ctx, c, min(pr.settings.CrossCheck, left))
 		if objector == nil {
 			return c
 		}
@@ -37,18 +40,15 @@ func (pr *proposal) crossCheck(ctx context.Context, good []*candidate) *candidat
 func (pr *proposal) show(ctx context.Context, c *candidate, budget time.Duration) (objector *node.Node, reason string) {
 	p := pr.proxy
 	voters, mayObject := pr.judges(c)
-	method, params, err := c.newPayload(pr.method, pr.build.attributes)
-	if err != nil || len(voters) == 0 {
+	if len(voters) == 0 {
 		return nil, ""
 	}
-	m := engine.ParseMethod(method)
-	body := jsonrpc.NewCall(method, params)
+	m := engine.ParseMethod(c.shown.Method)
 	for _, n := range voters { // a restarted client calls VALID what it has on disk
 		p.memory.Sent(n.ID, c.payload.Hash)
 	}
-	c.shown = evidence.Call{Method: method, Body: body}
 	// The nodes keep the block: giving up on the answer is no reason to make them drop the call.
-	replies := p.ask(context.WithoutCancel(ctx), voters, m, func(*node.Node) []byte { return body })
+	replies := p.ask(context.WithoutCancel(ctx), voters, m, func(*node.Node) []byte { return c.shown.Body })
 	timeout := time.After(budget)
 	for range voters {
 		select {

@@ -92,3 +92,30 @@ func TestProposalDeadlines(t *testing.T) {
 		})
 	}
 }
+
+// The hash of a payload is only checked when it would be proposed. One that turns out to be wrong has not begun the grace.
+func TestWrongHashBeginsNoGrace(t *testing.T) {
+	wrong, forkchoice := builder(t, nil)
+	good, _ := builder(t, func(method string, _ int) time.Duration {
+		if strings.HasPrefix(method, "engine_getPayload") {
+			return 600 * ms
+		}
+		return 0
+	})
+	right := wrong.answer
+	wrong.answer = func(method string) (string, bool) {
+		result, ok := right(method)
+		return strings.Replace(result, `"gasUsed":"0x0"`, `"gasUsed":"0x1"`, 1), ok
+	}
+	inBubble(t, []*fake{wrong, good}, func(t *testing.T, b *bubble) {
+		b.answerBody(t.Context(), forkchoice)
+		begun := time.Now()
+		answer := string(b.answerBody(t.Context(), []byte(`{"jsonrpc":"2.0","id":1,"method":"engine_getPayloadV4","params":["0x01"]}`)))
+		if took := time.Since(begun); took != 600*ms {
+			t.Errorf("it took %v, want that of the good one", took)
+		}
+		if !strings.Contains(answer, `"gasUsed":"0x0"`) {
+			t.Errorf("got %s", answer)
+		}
+	})
+}

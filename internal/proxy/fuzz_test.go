@@ -113,7 +113,9 @@ func FuzzCandidate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		c.check(t.Context(), m, &build{head: c.payload.Parent, attributes: &engine.Attributes{Judged: true, Timestamp: c.payload.Timestamp, PrevRandao: c.prevRandao}})
+		attributes := &engine.Attributes{Judged: true, Timestamp: c.payload.Timestamp, PrevRandao: c.prevRandao}
+		c.compare(&build{head: c.payload.Parent, attributes: attributes})
+		c.check(t.Context(), m, attributes)
 		if !json.Valid(result) {
 			return
 		}

@@ -23,8 +23,18 @@ type proposal struct {
 	build    *build // nil where we don't know the id
 	deadline time.Time
 
+	nodes    []*node.Node // that are asked
+	arrivals chan offer   // one of each
+	came     map[*node.Node]offer
+
 	candidates []*candidate
 	failures   []reply // nodes without one: why not
+}
+
+// offer is what a node answered, and the candidate in it, if there is one.
+type offer struct {
+	reply
+	candidate *candidate
 }
 
 // getPayload asks every node for what it built, under its own id, and answers with the most valuable payload that is
@@ -33,17 +43,17 @@ func (p *Proxy) getPayload(ctx context.Context, r *jsonrpc.Request, m engine.Met
 	if len(p.pool.Nodes()) == 1 {
 		return p.forward(ctx, r, m, out)
 	}
-	pr := &proposal{proxy: p, settings: p.settings.Load(), method: m, deadline: time.Now().Add(m.Limit())}
+	pr := &proposal{proxy: p, settings: p.settings.Load(), method: m, deadline: time.Now().Add(m.Limit()), came: make(map[*node.Node]offer)}
 	ctx, cancel := context.WithDeadline(ctx, pr.deadline)
 	defer cancel()
 	id, _ := jsonrpc.String(r.Arg(0))
 	if b, known := p.builds.find(id); known {
 		pr.build = &b
-		pr.gather(ctx, p.builders(b.ids), func(n *node.Node) []byte {
+		pr.ask(ctx, p.builders(b.ids), func(n *node.Node) []byte {
 			return jsonrpc.NewCall(m.Name, []byte(`["`+b.ids[n.ID]+`"]`))
 		})
 	} else {
-		pr.gather(ctx, p.serving(), func(*node.Node) []byte { return r.Raw })
+		pr.ask(ctx, p.serving(), func(*node.Node) []byte { return r.Raw })
 	}
 	best := pr.choose(ctx)
 	pr.report(best)
@@ -64,16 +74,41 @@ func (p *Proxy) builders(ids map[quorum.NodeID]string) []*node.Node {
 	return nodes
 }
 
-// gather collects what the nodes built: after the first good one the others get the build grace.
-func (pr *proposal) gather(ctx context.Context, nodes []*node.Node, body func(*node.Node) []byte) {
-	answers := pr.ask(ctx, nodes, body)
-	byNode := make(map[*node.Node]built, len(nodes))
+// ask asks the nodes side by side, and reads their answers side by side: they are large.
+func (pr *proposal) ask(ctx context.Context, nodes []*node.Node, body func(*node.Node) []byte) {
+	pr.nodes, pr.arrivals = nodes, make(chan offer, len(nodes))
+	begun := time.Now()
+	for _, n := range nodes {
+		pr.proxy.stragglers.Go(func() {
+			r, err := pr.proxy.call(ctx, n, pr.method, body(n))
+			pr.arrivals <- pr.read(reply{n, r, err, time.Since(begun)})
+		})
+	}
+}
+
+// read reads what a node sent, and compares it with what was asked for.
+func (pr *proposal) read(got reply) offer {
+	c, err := readCandidate(pr.method, got)
+	if err != nil {
+		if got.err == nil && got.Err == nil {
+			got.err = err // malformed: no answer
+		}
+		return offer{reply: got}
+	}
+	if pr.build != nil {
+		c.out = c.compare(pr.build)
+	}
+	return offer{got, c}
+}
+
+// gather collects what the nodes offer: after the first good one the others get the build grace.
+func (pr *proposal) gather(ctx context.Context) {
 	var grace <-chan time.Time
-	for timeout := false; len(byNode) < len(nodes) && !timeout; {
+	for timeout := false; len(pr.came) < len(pr.nodes) && !timeout; {
 		select {
-		case got := <-answers:
-			byNode[got.node] = got
-			if got.good() && grace == nil {
+		case got := <-pr.arrivals:
+			pr.came[got.node] = got
+			if c := got.candidate; grace == nil && c != nil && c.out == "" && !c.wrongRecipient {
 				grace = time.After(pr.settings.BuildGrace)
 			}
 		case <-grace:
@@ -82,8 +117,9 @@ func (pr *proposal) gather(ctx context.Context, nodes []*node.Node, body func(*n
 			timeout = true
 		}
 	}
-	for _, n := range nodes { // in their order, whatever that of their answers
-		switch got, came := byNode[n]; {
+	pr.candidates, pr.failures = nil, nil
+	for _, n := range pr.nodes { // in their order, whatever that of their answers
+		switch got, came := pr.came[n]; {
 		case !came:
 			pr.failures = append(pr.failures, reply{node: n, err: errSilent})
 		case got.candidate == nil:
@@ -96,71 +132,34 @@ func (pr *proposal) gather(ctx context.Context, nodes []*node.Node, body func(*n
 
 var errSilent = errors.New("no answer in time")
 
-// built is what a node answered, and the candidate in it, if there is one.
-type built struct {
-	reply
-	candidate *candidate
-}
-
-func (b built) good() bool {
-	return b.candidate != nil && b.candidate.out == "" && !b.candidate.wrongRecipient
-}
-
-// ask asks the nodes side by side, and judges their answers side by side: they are large. The channel brings one for each.
-func (pr *proposal) ask(ctx context.Context, nodes []*node.Node, body func(*node.Node) []byte) <-chan built {
-	answers := make(chan built, len(nodes))
-	begun := time.Now()
-	for _, n := range nodes {
-		pr.proxy.stragglers.Go(func() {
-			r, err := pr.proxy.call(ctx, n, pr.method, body(n))
-			answers <- pr.judge(ctx, reply{n, r, err, time.Since(begun)})
-		})
-	}
-	return answers
-}
-
-// judge reads what a node sent, and compares it with what was asked for.
-func (pr *proposal) judge(ctx context.Context, got reply) built {
-	c, err := readCandidate(pr.method, got)
-	if err != nil {
-		if got.err == nil && got.Err == nil {
-			got.err = err // malformed: no answer
-		}
-		return built{reply: got}
-	}
-	if pr.build != nil {
-		c.out = c.check(ctx, pr.method, pr.build)
-	}
-	return built{got, c}
-}
-
 // choose returns what is proposed, or nil. Where every candidate is out, it is the primary's own answer, as if we
 // weren't there: an empty slot is certain without one.
 func (pr *proposal) choose(ctx context.Context) *candidate {
+	pr.gather(ctx)
 	if pr.build == nil {
 		return pr.newest(ctx)
 	}
 	primary := pr.proxy.pool.Primary()
 	isPrimary := func(c *candidate) bool { return c.node == primary }
-	rank(pr.candidates, isPrimary)
-	var good []*candidate
-	for _, c := range pr.candidates {
-		if c.out == "" {
-			good = append(good, c)
+	for {
+		rank(pr.candidates, isPrimary)
+		if best := pr.sound(ctx); best != nil {
+			return best
 		}
+		if len(pr.came) == len(pr.nodes) || ctx.Err() != nil || slices.ContainsFunc(pr.candidates, (*candidate).doubted) {
+			break
+		}
+		pr.gather(ctx) // what seemed good was not: the others are waited for after all
 	}
-	if best := pr.crossCheck(ctx, good); best != nil {
-		return best
-	}
-	left := good
-	if len(good) == 0 {
-		left = pr.candidates
+	left := pr.candidates
+	if doubted := slices.DeleteFunc(slices.Clone(left), func(c *candidate) bool { return !c.doubted() }); len(doubted) > 0 {
+		left = doubted
 	}
 	switch i := slices.IndexFunc(left, isPrimary); {
 	case i >= 0:
 		return left[i]
-	case len(good) > 0:
-		return good[0] // no proposal is lost to a cross-check
+	case len(left) > 0 && left[0].doubted():
+		return left[0] // no proposal is lost to a cross-check
 	}
 	return nil
 }
