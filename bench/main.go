@@ -42,12 +42,15 @@ func main() {
 	flag.StringVar(&o.profiles, "profiles", "", "write a CPU profile of each workload, with three nodes, into this directory")
 	match := flag.String("match", "", "only workloads that match this regular expression")
 	nodes := flag.Int("serve", 0, "be so many nodes (this program starts itself so)")
+	probe := flag.String("probe", "", "be this probe before the nodes in the arguments (this program starts itself so)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var err error
 	if *nodes > 0 {
 		err = serveNodes(*nodes)
+	} else if *probe != "" {
+		err = serveProbe(*probe, flag.Args())
 	} else if o.match, err = regexp.Compile(*match); err == nil {
 		err = run(ctx, o)
 	}
@@ -62,6 +65,9 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer os.RemoveAll(directory)
+	if err := os.MkdirAll(o.profiles, 0o755); o.profiles != "" && err != nil {
+		return err
+	}
 	for name, text := range map[string]string{"jwt.hex": secret, "admin.token": adminToken} {
 		if err := os.WriteFile(file(name), []byte(text), 0o600); err != nil {
 			return err

@@ -52,6 +52,15 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 			return b, err
 		}
 	}
+	for _, kind := range []string{"raw probe", "net/http probe"} {
+		p, address, err := startProbe(kind, nodes[:3])
+		if p != nil {
+			b.add(&way{name: kind + ", 3", addresses: []string{address}, nodes: 3, process: p})
+		}
+		if err != nil {
+			return b, fmt.Errorf("%s: %w", kind, err)
+		}
+	}
 	for _, p := range []struct {
 		name  string
 		start func(context.Context, string) (*process, string, error)

@@ -51,22 +51,18 @@ func (w *wire) line() ([]byte, error) {
 
 var contentLength, chunkedEncoding = []byte("content-length:"), []byte("transfer-encoding: chunked")
 
-// receive reads one message. Of its body only what fits into prefix is kept: n bytes, of total.
-func (w *wire) receive(prefix []byte) (first string, n, total int, err error) {
+// start reads the beginning of a message, up to its body. length is that of the body, if it is not in chunks.
+func (w *wire) start() (first string, length int, chunked bool, err error) {
 	line, err := w.line()
 	if err != nil {
-		return "", 0, 0, err
+		return "", 0, false, err
 	}
 	if first = "POST / HTTP/1.1"; string(line) != first { // no allocation for what always comes
 		first = string(line)
 	}
-	length, chunked := 0, false
 	for {
-		if line, err = w.line(); err != nil {
-			return first, 0, 0, err
-		}
-		if len(line) == 0 {
-			break
+		if line, err = w.line(); err != nil || len(line) == 0 {
+			return first, length, chunked, err
 		}
 		switch {
 		case len(line) > len(contentLength) && bytes.EqualFold(line[:len(contentLength)], contentLength):
@@ -75,15 +71,24 @@ func (w *wire) receive(prefix []byte) (first string, n, total int, err error) {
 			chunked = true
 		}
 		if err != nil {
-			return first, 0, 0, err
+			return first, 0, false, err
 		}
+	}
+}
+
+// receive reads one message. Of its body only what fits into prefix is kept: n bytes, of total.
+func (w *wire) receive(prefix []byte) (first string, n, total int, err error) {
+	first, length, chunked, err := w.start()
+	if err != nil {
+		return first, 0, 0, err
 	}
 	if !chunked {
 		n, err = w.take(prefix, length)
 		return first, n, length, err
 	}
 	for {
-		if line, err = w.line(); err != nil {
+		line, err := w.line()
+		if err != nil {
 			return first, n, total, err
 		}
 		size, err := strconv.ParseInt(string(line), 16, 64)
@@ -119,6 +124,41 @@ func (w *wire) take(prefix []byte, length int) (n int, err error) {
 		w.pending = w.pending[len(part):]
 	}
 	return n, nil
+}
+
+// message reads one message of a known length into b, or into more room than that, and returns its body.
+func (w *wire) message(b []byte) ([]byte, error) {
+	_, length, chunked, err := w.start()
+	if err != nil {
+		return nil, err
+	}
+	if chunked {
+		return nil, errors.New("a message in chunks")
+	}
+	if b = b[:0]; cap(b) < length {
+		b = make([]byte, 0, length)
+	}
+	b = b[:length]
+	n := copy(b, w.pending)
+	w.pending = w.pending[n:]
+	_, err = io.ReadFull(w.Conn, b[n:])
+	return b, err
+}
+
+// pass moves length bytes of a body to another wire, as they come.
+func (w *wire) pass(to *wire, length int) error {
+	for length > 0 {
+		if err := w.fill(); err != nil {
+			return err
+		}
+		part := w.pending[:min(len(w.pending), length)]
+		if _, err := to.Write(part); err != nil {
+			return err
+		}
+		length -= len(part)
+		w.pending = w.pending[len(part):]
+	}
+	return nil
 }
 
 // send writes a message in one go.
