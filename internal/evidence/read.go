@@ -80,7 +80,7 @@ func read(r io.Reader, limit int64) (*File, error) {
 			f.Records = append(f.Records, *next.Record)
 		case next.Call != nil:
 			f.Calls = append(f.Calls, Call{next.Method, next.Call})
-		case next.Bytes != nil:
+		case len(next.Bytes) > 0: // an empty call can't be replayed, nor written
 			f.Calls = append(f.Calls, Call{next.Method, next.Bytes})
 		}
 	}

@@ -128,7 +128,7 @@ func FuzzRead(f *testing.F) {
 			t.Fatal(err)
 		}
 		if len(second.Calls) != len(file.Calls) || second.Case.Block != file.Case.Block {
-			t.Errorf("got %+v, want %+v", second, file)
+			t.Fatalf("got %+v, want %+v", second, file)
 		}
 		for i := range file.Calls {
 			if !bytes.Equal(second.Calls[i].Body, file.Calls[i].Body) {
