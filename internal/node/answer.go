@@ -23,7 +23,7 @@ func (a *attempt) receive(resp *http.Response, limit int64) (jsonrpc.Reply, erro
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 		return jsonrpc.Reply{}, &Failure{Unauthorized, fmt.Sprintf("it refuses our token (HTTP %d): is the secret the node's own, and the clock right?", resp.StatusCode)}
 	}
-	if a.open != nil && resp.StatusCode == http.StatusOK && resp.Header.Get("Content-Encoding") == "" && !short(resp.ContentLength) {
+	if a.take != nil && resp.StatusCode == http.StatusOK && resp.Header.Get("Content-Encoding") == "" && !short(resp.ContentLength) {
 		return a.stream(resp)
 	}
 	answer, err := a.node.readAnswer(resp, limit)
@@ -55,7 +55,7 @@ func short(size int64) bool { return 0 <= size && size <= streamFrom }
 // pieces are the buffers through which answers stream: what one read brings.
 var pieces = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
-// stream gives the result to the taker while it comes in, if the answer is long and begins as it should. Else it reads
+// stream lets the taker read the result while it comes in, if the answer is long and begins as it should. Else it reads
 // the whole.
 func (a *attempt) stream(resp *http.Response) (jsonrpc.Reply, error) {
 	body := &share{Reader: resp.Body, of: a.node.answers}
@@ -80,67 +80,94 @@ func (a *attempt) stream(resp *http.Response) (jsonrpc.Reply, error) {
 		return parse(answer, resp.StatusCode)
 	}
 	a.opened = true
-	r := result{opening: opening, to: a.open(resp.ContentLength)}
-	return jsonrpc.Reply{}, r.copy(buffer[opening.At:n], buffer[:], io.LimitReader(body, maxAnswer+1-int64(n)))
+	r := &result{opening: opening, buffer: buffer[:], piece: buffer[opening.At:n], from: io.LimitReader(body, maxAnswer+1-int64(n)), came: int64(n)}
+	switch err := a.take(r); {
+	case r.err != nil && r.err != io.EOF:
+		return jsonrpc.Reply{}, r.err
+	case err != nil, r.err == nil:
+		return jsonrpc.Reply{}, errTaker
+	}
+	return jsonrpc.Reply{}, nil
 }
 
-// result is one that streams.
+// result is one that streams. It ends with io.EOF if all of the answer was as it should be.
 type result struct {
 	opening jsonrpc.Opening
 	scanner jsonrpc.Scanner
 	tail    []byte // what comes behind it
-	to      io.Writer
+	buffer  []byte
+	piece   []byte // of the buffer: what had come at the beginning and has not been read
+	from    io.Reader
+	came    int64 // bytes of the answer
+	err     error
 }
 
-// copy passes the result on: the first piece, and what else comes. It judges every piece before it does.
-func (r *result) copy(piece, buffer []byte, from io.Reader) error {
-	total := 0
-	for {
-		total += len(piece)
-		if err := r.take(piece); err != nil {
-			return err
+// Read reads what belongs to the result, and judges each piece before it returns it.
+func (r *result) Read(p []byte) (int, error) {
+	for r.err == nil {
+		n := copy(p, r.piece)
+		r.piece = r.piece[n:]
+		if n == 0 {
+			n, r.err = r.from.Read(p)
+			r.came += int64(n)
 		}
-		n, err := from.Read(buffer)
-		piece = buffer[:n]
+		own, err := r.judge(p[:n])
 		switch {
-		case n > 0 || err == nil:
-		case err != io.EOF:
-			return err
-		case total > maxAnswer:
-			return errTooLarge
-		default:
-			return r.close()
+		case err != nil:
+			r.err = err
+		case r.err == io.EOF && r.came > maxAnswer:
+			r.err = errTooLarge
+		case r.err == io.EOF:
+			r.err = r.end()
 		}
+		if err == nil && own > 0 {
+			return own, nil
+		}
+	}
+	return 0, r.err
+}
+
+// WriteTo is for whoever passes the result on: it saves the buffer.
+func (r *result) WriteTo(w io.Writer) (written int64, err error) {
+	for {
+		n, err := r.Read(r.buffer)
+		if err == io.EOF {
+			return written, nil
+		}
+		if err == nil {
+			_, err = w.Write(r.buffer[:n])
+		}
+		if err != nil {
+			return written, err
+		}
+		written += int64(n)
 	}
 }
 
 // maxTail bounds what may come behind a result, in bytes: white space and a few members.
 const maxTail = streamFrom
 
-func (r *result) take(piece []byte) error {
+// judge returns how much of a piece belongs to the result.
+func (r *result) judge(piece []byte) (int, error) {
 	n, err := r.scanner.Scan(piece)
 	if err != nil {
-		return malformed(err)
+		return 0, malformed(err)
 	}
 	if r.tail = append(r.tail, piece[n:]...); len(r.tail) > maxTail {
-		return malformed(jsonrpc.ErrSyntax)
+		return 0, malformed(jsonrpc.ErrSyntax)
 	}
-	if n > 0 {
-		if _, err := r.to.Write(piece[:n]); err != nil {
-			return errTaker
-		}
-	}
-	return nil
+	return n, nil
 }
 
-func (r *result) close() error {
+// end judges the answer's end. If it is as it should be it returns io.EOF.
+func (r *result) end() error {
 	if !r.scanner.Done() {
 		return malformed(jsonrpc.ErrSyntax)
 	}
 	if err := r.opening.Close(r.tail); err != nil {
 		return malformed(err)
 	}
-	return nil
+	return io.EOF
 }
 
 // readAnswer reads the whole answer.

@@ -79,12 +79,12 @@ func (n *Node) Call(ctx context.Context, f engine.Family, body []byte) (jsonrpc.
 	return n.Stream(ctx, f, body, nil)
 }
 
-// Stream is Call, except that a large result goes, while it comes in, to the writer that open returns; open is told how
-// many bytes the whole answer has, or -1. Then the reply is empty, an error means that the writer has only a part of the
-// result, and nothing is tried again.
-func (n *Node) Stream(ctx context.Context, f engine.Family, body []byte, open func(size int64) io.Writer) (jsonrpc.Reply, error) {
+// Stream is Call, except that a large result is read by take while it comes in, to its end; it can be read with io.Copy
+// without a further buffer. Then the reply is empty, an error means that take has only a part of the result, or failed
+// itself, and nothing is tried again.
+func (n *Node) Stream(ctx context.Context, f engine.Family, body []byte, take func(result io.Reader) error) (jsonrpc.Reply, error) {
 	start := time.Now()
-	a := attempt{node: n, body: body, open: open}
+	a := attempt{node: n, body: body, take: take}
 	reply, failure, broke := a.try(ctx)
 	if broke {
 		n.Broke()
@@ -106,9 +106,9 @@ func (n *Node) Stream(ctx context.Context, f engine.Family, body []byte, open fu
 type attempt struct {
 	node      *Node
 	body      []byte
-	open      func(size int64) io.Writer
+	take      func(result io.Reader) error
 	connected bool
-	opened    bool // open has been called
+	opened    bool // take has been called
 }
 
 // try makes one attempt. broke says that a connection that had been made did not live to bring the answer.

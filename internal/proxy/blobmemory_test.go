@@ -93,7 +93,7 @@ type drain struct {
 }
 
 func (d *drain) Write(b []byte) (int, error) {
-	if d.writes++; d.writes%32 == 0 {
+	if d.writes++; d.writes%8 == 0 {
 		d.weigh()
 	}
 	if d.start == "" {
@@ -135,7 +135,10 @@ func TestMemoryOfBlobs(t *testing.T) {
 				test.nodes[i].weigh, test.nodes[i].probe = weigh, time.Duration(i)*time.Millisecond
 			}
 			bubbled(t, test.nodes, func(t *testing.T, p *Proxy) { // weighing takes no time
-				weigh()
+				for range 3 { // what is kept for another use outlives a collection
+					most = 0
+					weigh()
+				}
 				least, most = most, 0
 				call := fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":%q,"params":[[%s]]}`, test.method, strings.TrimSuffix(strings.Repeat(hash+",", manyBlobs), ","))
 				cl := &drain{ResponseRecorder: httptest.NewRecorder(), weigh: weigh}

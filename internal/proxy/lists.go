@@ -83,6 +83,9 @@ func (l *listing) reply() jsonrpc.Reply {
 	case l.merged != nil && single && !l.relayed(i) && (l.relay == nil || l.relay.stop() == 0):
 		return l.replies[i].Reply
 	case l.relay != nil && l.relay.finish(l.merged):
+		if l.relayed(0) && l.relay.out.err == nil { // else a node or a connection may not be done with them
+			l.relay.release()
+		}
 		return jsonrpc.Reply{}
 	case l.merged == nil:
 		return l.withoutList()

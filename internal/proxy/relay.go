@@ -19,6 +19,7 @@ type relay struct {
 	shape shape
 
 	segment  []byte // what has come since the last segment was full
+	borrowed []*[segmentSize]byte
 	elements jsonrpc.ElementReader
 	entries  []entry
 	err      error // what is wrong with one
@@ -26,15 +27,24 @@ type relay struct {
 	held     bool  // a gap, or something wrong: no more is passed on until all nodes' lists have been put together
 
 	mu      sync.Mutex
-	ready   [][]byte // entries that may go
-	sent    int      // how many have gone, or are going
+	ready   []stretch // may go
+	sent    int       // how many entries have gone, or are going
 	stopped bool
 	wake    chan struct{}
 	sending sync.WaitGroup
 }
 
+// stretch is what stands in one segment from one entry to another, with what is between them: it goes in one write.
+type stretch struct {
+	bytes   []byte
+	entries int
+}
+
 // segmentSize is some blobs' in hex, in bytes.
 const segmentSize = 1 << 20
+
+// segments are used again: a list of blobs takes twenty.
+var segments = sync.Pool{New: func() any { return new([segmentSize]byte) }}
 
 // relayed is the result of a reply whose list came through a relay, which has the entries.
 var relayed = []byte("[]")
@@ -44,9 +54,9 @@ func (r *relay) call(ctx context.Context, n *node.Node, m engine.Method, body []
 	ctx, cancel := context.WithTimeout(ctx, n.Timeout(m))
 	defer cancel()
 	opened := false
-	reply, err := n.Stream(ctx, m.Family, body, func(int64) io.Writer {
+	reply, err := n.Stream(ctx, m.Family, body, func(result io.Reader) error {
 		opened = true
-		return r
+		return r.read(result)
 	})
 	if err != nil || !opened {
 		return reply, err
@@ -57,21 +67,48 @@ func (r *relay) call(ctx context.Context, n *node.Node, m engine.Method, body []
 	return jsonrpc.Reply{Result: r.segment}, nil // no list: it has no elements, and is in one segment
 }
 
-// Write takes the next piece of the list in.
-func (r *relay) Write(b []byte) (int, error) {
-	size := len(b)
-	for len(b) > 0 {
+// read takes the list in.
+func (r *relay) read(result io.Reader) error {
+	fresh := false // nothing of the present segment has been passed on
+	for {
 		if len(r.segment) == cap(r.segment) {
 			rest := r.elements.Rest(r.segment)
-			r.segment = append(make([]byte, 0, max(segmentSize, 2*len(rest))), rest...)
+			r.segment = append(r.room(2*len(rest)), rest...)
+			fresh = true
 		}
-		n := min(len(b), cap(r.segment)-len(r.segment))
-		r.segment, b = append(r.segment, b[:n]...), b[n:]
+		n, err := result.Read(r.segment[len(r.segment):cap(r.segment)])
+		r.segment = r.segment[:len(r.segment)+n]
 		for element := r.elements.Next(r.segment); element != nil; element = r.elements.Next(r.segment) {
-			r.take(element)
+			if r.take(element) {
+				r.pass(element, fresh)
+				fresh = false
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return size, nil
+}
+
+// room returns a new segment of at least n bytes.
+func (r *relay) room(n int) []byte {
+	if n > segmentSize {
+		return make([]byte, 0, n)
+	}
+	s := segments.Get().(*[segmentSize]byte)
+	r.borrowed = append(r.borrowed, s)
+	return s[:0]
+}
+
+// release lets the segments be used again. Nothing reads them any more: the call has ended, and its answer has gone.
+func (r *relay) release() {
+	for _, s := range r.borrowed {
+		segments.Put(s)
+	}
+	r.borrowed, r.segment, r.entries = nil, nil, nil
 }
 
 // maxEntries is far above what a call may ask for: 128 blobs, or some thousand bodies.
@@ -79,10 +116,10 @@ const maxEntries = 16 << 10
 
 var errTooMany = errors.New("more entries than any call may ask for")
 
-// take reads an entry, and lets it go where nothing is held up.
-func (r *relay) take(element []byte) {
+// take keeps an entry, and reports whether it may go: nothing holds it up.
+func (r *relay) take(element []byte) bool {
 	if r.err != nil {
-		return
+		return false
 	}
 	e, err := r.shape.read(element)
 	switch n := len(r.entries); {
@@ -94,13 +131,12 @@ func (r *relay) take(element []byte) {
 	}
 	if r.err = err; err != nil {
 		r.held = true
-		return
+		return false
 	}
 	e.raw = element
 	r.entries = append(r.entries, e)
-	if r.held = r.held || e.gap; !r.held {
-		r.pass(element)
-	}
+	r.held = r.held || e.gap
+	return !r.held
 }
 
 // list returns the entries of a list that came through here.
@@ -111,14 +147,21 @@ func (r *relay) list() ([]entry, error) {
 	return r.entries, r.shape.fits(len(r.entries))
 }
 
-// pass lets an entry go.
-func (r *relay) pass(element []byte) {
+// pass lets an entry go: behind those of its segment that wait, or where there are none on its own.
+func (r *relay) pass(element []byte, fresh bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.held = r.stopped; r.held {
 		return
 	}
-	r.ready = append(r.ready, element)
+	if last := len(r.ready) - 1; last >= 0 && !fresh {
+		s := &r.ready[last]
+		// Both end where their segment does, if they were as long as they can be: so far is the element's end from s's beginning.
+		s.bytes = s.bytes[:cap(s.bytes)-cap(element)+len(element)]
+		s.entries++
+	} else {
+		r.ready = append(r.ready, stretch{element, 1})
+	}
 	if r.wake == nil {
 		r.wake = make(chan struct{}, 1)
 		r.sending.Go(r.send)
@@ -132,23 +175,26 @@ func (r *relay) pass(element []byte) {
 // send sends entries as they become ready, until stop.
 func (r *relay) send() {
 	for range r.wake {
-		for e := r.next(); e != nil; e = r.next() {
-			r.entry(e)
+		for s := r.next(); s != nil; s = r.next() {
+			r.entry(s)
 		}
 	}
 }
 
+// next returns what may go now, or nil.
 func (r *relay) next() []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.stopped || r.sent == len(r.ready) {
+	if r.stopped || len(r.ready) == 0 {
 		return nil
 	}
-	r.sent++
-	return r.ready[r.sent-1]
+	s := r.ready[0]
+	r.ready = r.ready[1:]
+	r.sent += s.entries
+	return s.bytes
 }
 
-// entry sends the next entry, in pieces.
+// entry sends the next entry, or several as they stand in a list. It may be in pieces.
 func (r *relay) entry(pieces ...[]byte) {
 	if r.out.begun {
 		r.out.Write(comma)

@@ -41,14 +41,15 @@ func (p *Proxy) pass(ctx context.Context, n *node.Node, m engine.Method, body []
 	defer cancel(nil)
 	patience := time.AfterFunc(n.Timeout(m), func() { cancel(context.DeadlineExceeded) })
 	defer patience.Stop()
-	reply, err := n.Stream(ctx, m.Family, body, func(int64) io.Writer {
+	reply, err := n.Stream(ctx, m.Family, body, func(result io.Reader) error {
 		patience.Stop() // the caller may take its time
 		out.begin()
-		return writerFunc(func(b []byte) (int, error) {
+		_, err := io.Copy(writerFunc(func(b []byte) (int, error) {
 			patience.Stop()
 			defer patience.Reset(n.Timeout(m))
 			return out.Write(b)
-		})
+		}), result)
+		return err
 	})
 	if err == nil && out.begun {
 		out.end()

@@ -1,15 +1,19 @@
 package proxy
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"executionbackup/internal/health"
+	"executionbackup/internal/jsonrpc"
 )
 
 // trickle is an execution client with a large answer that comes in two halves, the second after a pause.
@@ -97,10 +101,116 @@ func TestPatienceInMidAnswer(t *testing.T) {
 // A list of a length that the call leaves open must not take many times its own size in memory.
 func TestRelayedListIsBounded(t *testing.T) {
 	r := &relay{out: &outlet{w: httptest.NewRecorder()}, shape: shape{size: 1 << 40, short: true, read: readAny, join: takeNext}}
-	if _, err := io.WriteString(r, "[null"+strings.Repeat(",null", 2*maxEntries)+"]"); err != nil {
+	if err := r.read(strings.NewReader("[null" + strings.Repeat(",null", 2*maxEntries) + "]")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.list(); err != errTooMany || len(r.entries) != maxEntries {
 		t.Errorf("%d entries, %v", len(r.entries), err)
 	}
+}
+
+// Whatever the pieces in which a list comes in, and however large its entries are beside a segment, the same entries go out
+// in their order, up to the first gap.
+func TestRelayedEntries(t *testing.T) {
+	sizes := []int{1, segmentSize / 3, 10, segmentSize - 20, segmentSize, 0, 3 * segmentSize, segmentSize / 2, 7}
+	var entries []string
+	for i, size := range sizes {
+		entries = append(entries, `"`+strings.Repeat(string(rune('a'+i)), size)+`"`)
+	}
+	for _, gap := range []int{len(sizes), 3, 0} {
+		list := "[ " + strings.Join(entries[:gap], " ,\n")
+		if gap < len(sizes) {
+			list = "[" + strings.Join(slices.Concat(entries[:gap], []string{"null"}, entries[gap:]), ",")
+		}
+		for _, piece := range []int{1000, 256 << 10, 16 << 20} {
+			w := httptest.NewRecorder()
+			r := &relay{out: &outlet{w: w, id: []byte("1")}, shape: shape{size: 100, short: true, read: readAny, join: takeNext}}
+			if err := r.read(pieces{strings.NewReader(list + "]"), piece}); err != nil {
+				t.Fatal(err)
+			}
+			merged, err := r.list()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.finish(merged)
+			var got struct{ Result []*string }
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+				t.Fatalf("gap at %d, pieces of %d: %v", gap, piece, err)
+			}
+			if gap < len(sizes) && got.Result[gap] != nil {
+				t.Errorf("gap at %d, pieces of %d: something stands there", gap, piece)
+			}
+			got.Result = slices.DeleteFunc(got.Result, func(s *string) bool { return s == nil })
+			for i, want := range entries {
+				if i < len(got.Result) && *got.Result[i] != want[1:len(want)-1] {
+					t.Errorf("gap at %d, pieces of %d: entry %d has %d bytes, want %d", gap, piece, i, len(*got.Result[i]), len(want)-2)
+				}
+			}
+			if len(got.Result) != len(sizes) {
+				t.Errorf("gap at %d, pieces of %d: %d entries", gap, piece, len(got.Result))
+			}
+		}
+	}
+}
+
+// pieces reads at most so many bytes at a time.
+type pieces struct {
+	io.Reader
+	most int
+}
+
+func (p pieces) Read(b []byte) (int, error) { return p.Reader.Read(b[:min(len(b), p.most)]) }
+
+// lettered is an execution client whose blobs consist of the letter that it is asked for.
+type lettered struct{}
+
+func (lettered) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
+	var call jsonrpc.Request
+	if err := jsonrpc.ParseRequest(body, &call); err != nil {
+		return nil, err
+	}
+	var letters []string
+	result := "false" // eth_syncing
+	if json.Unmarshal(call.Arg(0), &letters) == nil && len(letters) > 0 {
+		var blobs []string
+		for _, letter := range letters {
+			blobs = append(blobs, `{"blob":"`+strings.Repeat(letter, 200<<10)+`","proofs":[]}`)
+		}
+		result = "[" + strings.Join(blobs, ",") + "]"
+	}
+	answer := strings.NewReader(`{"jsonrpc":"2.0","id":1,"result":` + result + `}`)
+	return &http.Response{StatusCode: 200, ContentLength: answer.Size(), Body: io.NopCloser(answer), Header: http.Header{}}, nil
+}
+
+// Calls side by side, and one after the other, get what they asked for, though they share segments.
+func TestSharedSegments(t *testing.T) {
+	bubbled(t, []lettered{{}, {}}, func(t *testing.T, p *Proxy) {
+		var callers sync.WaitGroup
+		for i := range 4 {
+			callers.Go(func() {
+				for j := range 5 {
+					letters := []string{string(rune('a' + i)), string(rune('a' + j)), string(rune('A' + i)), "x", "y", "z", string(rune('A' + j))}
+					params, _ := json.Marshal(letters)
+					w := httptest.NewRecorder()
+					p.ServeHTTP(w, httptest.NewRequest("POST", "/", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"engine_getBlobsV3","params":[`+string(params)+`]}`)))
+					var got struct{ Result []struct{ Blob string } }
+					if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || len(got.Result) != len(letters) {
+						t.Errorf("%s: %d blobs, %v", params, len(got.Result), err)
+						return
+					}
+					for k, letter := range letters {
+						if got.Result[k].Blob != strings.Repeat(letter, 200<<10) {
+							t.Errorf("%s: blob %d is not of %s", params, k, letter)
+						}
+					}
+				}
+			})
+		}
+		callers.Wait()
+	})
 }
