@@ -43,6 +43,8 @@ type Node struct {
 	addr  string
 	stop  func() // nil while closed
 
+	connections atomic.Int64
+
 	mu         sync.Mutex
 	changed    chan struct{} // closed and replaced whenever calls changes
 	calls      []*Call
@@ -122,8 +124,11 @@ func (n *Node) Reopen() {
 		n.t.Fatalf("open node: %v", err)
 	}
 	n.addr = listener.Addr().String()
-	n.stop = serve(listener, n.handle)
+	n.stop = serve(listener, n.handle, &n.connections)
 }
+
+// Connections is how many have been made to the node so far.
+func (n *Node) Connections() int { return int(n.connections.Load()) }
 
 // A node's port is below those that systems give out by themselves, and given to no other node of this process. So
 // nobody takes it while the node is closed.
@@ -147,8 +152,8 @@ func listen(addr string) (listener net.Listener, err error) {
 	return listener, err
 }
 
-// serve answers with handle until the returned function is called, which waits for every handler.
-func serve(listener net.Listener, handle http.HandlerFunc) (stop func()) {
+// serve answers with handle until the returned function is called, which waits for every handler. It counts connections.
+func serve(listener net.Listener, handle http.HandlerFunc, connections *atomic.Int64) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup // the accept loop, connections, and handlers, which outlive a hijacked connection
 	server := &http.Server{
@@ -161,6 +166,7 @@ func serve(listener net.Listener, handle http.HandlerFunc) (stop func()) {
 		ConnState: func(conn net.Conn, state http.ConnState) {
 			switch state {
 			case http.StateNew:
+				connections.Add(1)
 				running.Add(1)
 				if ctx.Err() != nil { // accepted too late for server.Close to know it
 					conn.Close()
