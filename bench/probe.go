@@ -133,6 +133,8 @@ func passRaw(cl *wire, nodes []string) error {
 	}
 }
 
+var buffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+
 func probeHTTP(l net.Listener, nodes []string) error {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
 	ask := func(node string, r *http.Request, body []byte) (*http.Response, error) {
@@ -155,7 +157,9 @@ func probeHTTP(l net.Listener, nodes []string) error {
 			}
 			defer resp.Body.Close()
 			w.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
-			io.CopyBuffer(struct{ io.Writer }{w}, resp.Body, make([]byte, 256<<10))
+			buffer := buffers.Get().(*[256 << 10]byte)
+			defer buffers.Put(buffer)
+			io.CopyBuffer(struct{ io.Writer }{w}, resp.Body, buffer[:])
 			return
 		}
 		answers := make([][]byte, len(nodes))
