@@ -16,31 +16,36 @@ func TestConnectionsAreKept(t *testing.T) {
 	m := startLed(t, fakes(nodes...), untilAll)
 	chain := enginetest.Chain(4, 60, nil)
 	const atATime = 8
-	for _, n := range nodes {
-		n.Script(enginetest.Rule{Method: "engine_newPayload", Delay: 300 * time.Millisecond, Times: atATime})
+	burst := func() {
+		for _, n := range nodes {
+			n.Script(enginetest.Rule{Method: "engine_newPayload", Delay: 300 * time.Millisecond, Times: atATime})
+		}
+		sent := len(nodes[0].CallsOf("engine_newPayload"))
+		var calls sync.WaitGroup
+		for range atATime {
+			calls.Go(func() {
+				if _, err := m.NewPayload(t.Context(), chain[0]); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		calls.Wait()
+		for _, n := range nodes {
+			n.WaitEnded("engine_newPayload", sent+atATime)
+		}
 	}
-	var calls sync.WaitGroup
-	for range atATime {
-		calls.Go(func() {
-			if _, err := m.NewPayload(t.Context(), chain[0]); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	calls.Wait()
 	follow := func(blocks []enginetest.Payload) {
 		for _, p := range blocks {
 			m.newPayload(t, p)
 			m.forkchoice(t, p)
 		}
 	}
-	for _, n := range nodes {
-		n.WaitEnded("engine_newPayload", atATime)
-	}
+	burst()
 	before := []int{nodes[0].Connections(), nodes[1].Connections()}
 	follow(chain[:30])
+	burst()
 	for i, n := range nodes {
-		if got := n.Connections() - before[i]; got > 0 {
+		if got := n.Connections() - before[i]; got > 1 { // a probe may have come on top
 			t.Errorf("n%d: %d new connections", i+1, got)
 		}
 	}
