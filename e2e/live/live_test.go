@@ -84,8 +84,9 @@ func scenarios() []scenario {
 			more = append(more, f.scenario())
 		}
 	}
-	// The short form has time for the first of them before the fork.
-	all := slices.Concat([]scenario{baseline, restarts}, more[:1], []scenario{fork}, disputes, more[1:])
+	// The short form has time for the first of them before the fork, the whole one for its long baseline.
+	early := long(0, 1)
+	all := slices.Concat([]scenario{baseline, restarts}, more[:early], []scenario{fork}, disputes, more[early:])
 	// ExecutionBackup's own end comes late: what it kept of the chain, to feed nodes with, goes with it.
 	return slices.Concat(all, []scenario{both, liesValid, killed}, changes)
 }

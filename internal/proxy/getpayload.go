@@ -23,16 +23,16 @@ type proposal struct {
 	build    *build // nil where we don't know the id
 	deadline time.Time
 
-	nodes    []*node.Node // that are asked
-	arrivals chan offer   // one of each
-	came     map[*node.Node]offer
+	nodes    []*node.Node  // that are asked
+	arrivals chan answered // one of each
+	came     map[*node.Node]answered
 
 	candidates []*candidate
 	failures   []reply // nodes without one: why not
 }
 
-// offer is what a node answered, and the candidate in it, if there is one.
-type offer struct {
+// answered is what a node answered, and the candidate in it, if there is one.
+type answered struct {
 	reply
 	candidate *candidate
 }
@@ -43,7 +43,7 @@ func (p *Proxy) getPayload(ctx context.Context, r *jsonrpc.Request, m engine.Met
 	if len(p.pool.Nodes()) == 1 {
 		return p.forward(ctx, r, m, out)
 	}
-	pr := &proposal{proxy: p, settings: p.settings.Load(), method: m, deadline: time.Now().Add(m.Limit()), came: make(map[*node.Node]offer)}
+	pr := &proposal{proxy: p, settings: p.settings.Load(), method: m, deadline: time.Now().Add(m.Limit()), came: make(map[*node.Node]answered)}
 	ctx, cancel := context.WithDeadline(ctx, pr.deadline)
 	defer cancel()
 	id, _ := jsonrpc.String(r.Arg(0))
@@ -76,7 +76,7 @@ func (p *Proxy) builders(ids map[quorum.NodeID]string) []*node.Node {
 
 // ask asks the nodes side by side, and reads their answers side by side: they are large.
 func (pr *proposal) ask(ctx context.Context, nodes []*node.Node, body func(*node.Node) []byte) {
-	pr.nodes, pr.arrivals = nodes, make(chan offer, len(nodes))
+	pr.nodes, pr.arrivals = nodes, make(chan answered, len(nodes))
 	begun := time.Now()
 	for _, n := range nodes {
 		pr.proxy.stragglers.Go(func() {
@@ -87,18 +87,18 @@ func (pr *proposal) ask(ctx context.Context, nodes []*node.Node, body func(*node
 }
 
 // read reads what a node sent, and compares it with what was asked for.
-func (pr *proposal) read(got reply) offer {
+func (pr *proposal) read(got reply) answered {
 	c, err := readCandidate(pr.method, got)
 	if err != nil {
 		if got.err == nil && got.Err == nil {
 			got.err = err // malformed: no answer
 		}
-		return offer{reply: got}
+		return answered{reply: got}
 	}
 	if pr.build != nil {
 		c.out = c.compare(pr.build)
 	}
-	return offer{got, c}
+	return answered{got, c}
 }
 
 // gather collects what the nodes offer: after the first good one the others get the build grace.
