@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -97,40 +98,64 @@ func passRaw(cl *wire, nodes []string) error {
 		}
 		request := fmt.Appendf(nil, "POST / HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
 		if asksOne(body) {
-			if err := wires[0].send(request, body); err != nil {
-				return err
-			}
-			_, size, _, err := wires[0].start()
-			if err != nil {
-				return err
-			}
-			if err := cl.send(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size), nil); err != nil {
-				return err
-			}
-			if err := wires[0].pass(cl, size); err != nil {
+			if err := passOne(cl, wires[0], request, body); err != nil {
 				return err
 			}
 			continue
 		}
-		failures := make([]error, len(wires))
-		var all sync.WaitGroup
-		for i, w := range wires {
-			all.Go(func() {
-				if failures[i] = w.send(request, body); failures[i] == nil {
-					answers[i], failures[i] = w.message(answers[i])
-				}
-			})
-		}
-		all.Wait()
-		for _, err := range failures {
-			if err != nil {
-				return err
-			}
+		if err := fanOut(wires, request, body, answers); err != nil {
+			return err
 		}
 		if err := cl.send(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(answers[0])), answers[0]); err != nil {
 			return err
 		}
 	}
+}
+
+// passOne asks one node, and passes its answer on while it comes in.
+func passOne(cl, node *wire, request, body []byte) error {
+	if err := node.send(request, body); err != nil {
+		return err
+	}
+	_, size, _, err := node.start()
+	if err != nil {
+		return err
+	}
+	first := node.pending[:min(len(node.pending), size)]
+	node.pending = node.pending[len(first):]
+	if err := cl.send(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size), first); err != nil {
+		return err
+	}
+	return node.pass(cl, size-len(first))
+}
+
+// fanOut sends a call to all nodes and reads their answers: side by side where they are large, which is only then worth
+// a goroutine.
+func fanOut(wires []*wire, request, body []byte, answers [][]byte) (err error) {
+	if len(body) < 64<<10 && !bytes.Contains(body[:min(len(body), 100)], []byte(`"engine_getPayload`)) {
+		for _, w := range wires {
+			if err := w.send(request, body); err != nil {
+				return err
+			}
+		}
+		for i, w := range wires {
+			if answers[i], err = w.message(answers[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	failures := make([]error, len(wires))
+	var all sync.WaitGroup
+	for i, w := range wires {
+		all.Go(func() {
+			if failures[i] = w.send(request, body); failures[i] == nil {
+				answers[i], failures[i] = w.message(answers[i])
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(failures...)
 }
 
 var buffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
