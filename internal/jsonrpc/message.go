@@ -193,14 +193,15 @@ type Reply struct {
 var replyMembers = []string{"jsonrpc", "id", "result", "error"}
 var errorMembers = []string{"code", "message", "data"}
 
-// ParseReply scans a node's answer. Result is a slice of b. Anything but one object with either a result or an error
-// object is an error: it counts as no answer.
-func ParseReply(b []byte) (Reply, error) {
-	var found [4][]byte
-	if err := Members(b, replyMembers, found[:]); err != nil {
+// ParseReply scans a node's answer, and looks for fields in its result, as Read does. Result is a slice of b. Anything but
+// one object with either a result or an error object is an error: it counts as no answer.
+func ParseReply(b []byte, fields ...Field) (Reply, error) {
+	var found [2][]byte
+	err := Read(b, Field{Name: "jsonrpc"}, Field{Name: "id"}, Field{Name: "result", Value: &found[0], Members: fields}, Field{Name: "error", Value: &found[1]})
+	if err != nil {
 		return Reply{}, err
 	}
-	result, failure := found[2], found[3]
+	result, failure := found[0], found[1]
 	if IsNull(failure) {
 		if result == nil {
 			return Reply{}, errors.New("neither a result nor an error")

@@ -180,7 +180,7 @@ type Field struct {
 	Elements *[][]byte // becomes its elements, if it is an array
 }
 
-// Read reads the object b in one pass: each field where it stands. Other members are passed over. It returns ErrSyntax
+// Read reads the object b in one pass: each field where it stands, of at most 64 in one object. Other members are passed over. It returns ErrSyntax
 // where b is not one JSON object, and an *AmbiguousError where a field stands in its object twice or in another case.
 func Read(b []byte, fields ...Field) error {
 	end, err := readFields(b, skipSpace(b, 0), fields)
@@ -191,11 +191,12 @@ func Read(b []byte, fields ...Field) error {
 }
 
 func readFields(b []byte, at int, fields []Field) (int, error) {
-	names := make([]string, len(fields))
+	var room [12]string // on the stack
+	names := room[:0]
 	for i := range fields {
-		names[i] = fields[i].Name
+		names = append(names, fields[i].Name)
 	}
-	seen := make([]bool, len(fields))
+	var seen uint64
 	return eachMember(b, at, func(name []byte, at int) (int, error) {
 		i, err := lookup(name, names)
 		if err != nil {
@@ -205,10 +206,10 @@ func readFields(b []byte, at int, fields []Field) (int, error) {
 			_, end, err := value(b, at)
 			return end, err
 		}
-		if seen[i] {
+		if seen>>i&1 == 1 {
 			return 0, &AmbiguousError{names[i]}
 		}
-		seen[i] = true
+		seen |= 1 << i
 		return fields[i].read(b, at)
 	})
 }

@@ -30,11 +30,11 @@ func (a *attempt) receive(resp *http.Response, limit int64) (jsonrpc.Reply, erro
 	if err != nil {
 		return jsonrpc.Reply{}, err
 	}
-	return parse(answer, resp.StatusCode)
+	return parse(answer, resp.StatusCode, a.fields...)
 }
 
-func parse(answer []byte, status int) (jsonrpc.Reply, error) {
-	reply, err := jsonrpc.ParseReply(answer)
+func parse(answer []byte, status int, fields ...jsonrpc.Field) (jsonrpc.Reply, error) {
+	reply, err := jsonrpc.ParseReply(answer, fields...)
 	switch {
 	case err == nil:
 		return reply, nil

@@ -73,18 +73,22 @@ func newTransport() *http.Transport {
 
 // Call sends one JSON-RPC request under the node's own token and returns its answer, or a *Failure. A connection that
 // breaks in mid-call is retried once on a fresh one: engine calls are idempotent. What the outcome says about the
-// node's health is noted. The family is for the metrics. Safe for concurrent use; body must not change before Call
-// returns, nor after it where that is an error.
-func (n *Node) Call(ctx context.Context, f engine.Family, body []byte) (jsonrpc.Reply, error) {
-	return n.Stream(ctx, f, body, nil)
+// node's health is noted. The family is for the metrics. The fields are looked for in the result while it is read. Safe
+// for concurrent use; body must not change before Call returns, nor after it where that is an error.
+func (n *Node) Call(ctx context.Context, f engine.Family, body []byte, fields ...jsonrpc.Field) (jsonrpc.Reply, error) {
+	return n.attempt(ctx, f, attempt{node: n, body: body, fields: fields})
 }
 
 // Stream is Call, except that a large result is read by take while it comes in, to its end; it can be read with io.Copy
 // without a further buffer. Then the reply is empty, an error means that take has only a part of the result, or failed
 // itself, and nothing is tried again.
 func (n *Node) Stream(ctx context.Context, f engine.Family, body []byte, take func(result io.Reader) error) (jsonrpc.Reply, error) {
+	return n.attempt(ctx, f, attempt{node: n, body: body, take: take})
+}
+
+// attempt makes a call, in one attempt or two.
+func (n *Node) attempt(ctx context.Context, f engine.Family, a attempt) (jsonrpc.Reply, error) {
 	start := time.Now()
-	a := attempt{node: n, body: body, take: take}
 	reply, failure, broke := a.try(ctx)
 	if broke {
 		n.Broke()
@@ -106,6 +110,7 @@ func (n *Node) Stream(ctx context.Context, f engine.Family, body []byte, take fu
 type attempt struct {
 	node      *Node
 	body      []byte
+	fields    []jsonrpc.Field
 	take      func(result io.Reader) error
 	connected bool
 	opened    bool // take has been called

@@ -41,7 +41,7 @@ type candidate struct {
 	objection []byte        // the result in which one called it INVALID
 }
 
-// built is where in an answer what is judged stands. The answer is large, so it is read once.
+// built is where in a result what is judged stands.
 type built struct {
 	payload, value, bundle, requests []byte
 	members                          [len(payloadMembers)][]byte
@@ -50,41 +50,40 @@ type built struct {
 
 var payloadMembers = [...]string{"blockHash", "parentHash", "blockNumber", "timestamp", "prevRandao", "feeRecipient", "gasUsed", "withdrawals"}
 
-// read finds it all. From V2 on there is an envelope around the payload.
-func (b *built) read(m engine.Method, answer []byte) error {
-	fields := make([]jsonrpc.Field, 0, len(payloadMembers)+1)
+// fields are what is looked for in a result, while it is read: it is large. From V2 on there is an envelope around the payload.
+func (b *built) fields(m engine.Method) []jsonrpc.Field {
+	payload := make([]jsonrpc.Field, 0, len(payloadMembers)+1)
 	for i, name := range payloadMembers {
-		fields = append(fields, jsonrpc.Field{Name: name, Value: &b.members[i]})
+		payload = append(payload, jsonrpc.Field{Name: name, Value: &b.members[i]})
 	}
-	fields = append(fields, jsonrpc.Field{Name: "transactions", Elements: &b.transactions})
+	payload = append(payload, jsonrpc.Field{Name: "transactions", Elements: &b.transactions})
 	if m.Version == 1 {
-		b.payload = answer
-		return jsonrpc.Read(answer, fields...)
+		return payload
 	}
-	return jsonrpc.Read(answer,
-		jsonrpc.Field{Name: "executionPayload", Value: &b.payload, Members: fields},
-		jsonrpc.Field{Name: "blockValue", Value: &b.value},
-		jsonrpc.Field{Name: "blobsBundle", Value: &b.bundle, Members: []jsonrpc.Field{
+	return []jsonrpc.Field{
+		{Name: "executionPayload", Value: &b.payload, Members: payload},
+		{Name: "blockValue", Value: &b.value},
+		{Name: "blobsBundle", Value: &b.bundle, Members: []jsonrpc.Field{
 			{Name: "commitments", Elements: &b.commitments}, {Name: "blobs", Elements: &b.blobs},
 		}},
-		jsonrpc.Field{Name: "executionRequests", Value: &b.requests})
+		{Name: "executionRequests", Value: &b.requests},
+	}
 }
 
 // readCandidate reads what is judged of a built payload. An error says why it can't be proposed at all.
-func readCandidate(m engine.Method, got reply) (*candidate, error) {
+func readCandidate(m engine.Method, got reply, b *built) (*candidate, error) {
 	switch {
 	case got.err != nil:
 		return nil, got.err
 	case got.Err != nil:
 		return nil, got.Err
 	}
-	var b built
-	if err := b.read(m, got.Result); err != nil {
-		return nil, fmt.Errorf("payload envelope: %w", err)
+	if m.Version == 1 {
+		b.payload = got.Result
 	}
 	c := &candidate{reply: got, raw: b.payload, withdrawals: b.members[7], commitments: b.commitments}
 	if m.Version != 1 {
-		if err := c.readEnvelope(&b); err != nil {
+		if err := c.readEnvelope(b); err != nil {
 			return nil, err
 		}
 	}

@@ -109,7 +109,11 @@ func FuzzCandidate(f *testing.F) {
 	f.Add(1, []byte(builtPayload[len(`{"executionPayload":`):strings.Index(builtPayload, `,"blockValue"`)]))
 	f.Fuzz(func(t *testing.T, version int, result []byte) {
 		m := engine.ParseMethod(fmt.Sprintf("engine_getPayloadV%d", version))
-		c, err := readCandidate(m, reply{Reply: jsonrpc.Reply{Result: result}})
+		var b built
+		if jsonrpc.Read(result, b.fields(m)...) != nil {
+			return
+		}
+		c, err := readCandidate(m, reply{Reply: jsonrpc.Reply{Result: result}}, &b)
 		if err != nil {
 			return
 		}

@@ -80,15 +80,16 @@ func (pr *proposal) ask(ctx context.Context, nodes []*node.Node, body func(*node
 	begun := time.Now()
 	for _, n := range nodes {
 		pr.proxy.stragglers.Go(func() {
-			r, err := pr.proxy.call(ctx, n, pr.method, body(n))
-			pr.arrivals <- pr.read(reply{n, r, err, time.Since(begun)})
+			b := new(built)
+			r, err := pr.proxy.call(ctx, n, pr.method, body(n), b.fields(pr.method)...)
+			pr.arrivals <- pr.read(reply{n, r, err, time.Since(begun)}, b)
 		})
 	}
 }
 
 // read reads what a node sent, and compares it with what was asked for.
-func (pr *proposal) read(got reply) answered {
-	c, err := readCandidate(pr.method, got)
+func (pr *proposal) read(got reply, b *built) answered {
+	c, err := readCandidate(pr.method, got, b)
 	if err != nil {
 		if got.err == nil && got.Err == nil {
 			got.err = err // malformed: no answer
