@@ -88,6 +88,26 @@ func TestDisqualifiedPayloads(t *testing.T) {
 	}
 }
 
+// The others see a payload while its hash is checked. If that is wrong, nobody disputes anything who calls it INVALID.
+func TestWrongHashIsNoDispute(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 2)
+	m := startLed(t, fakes(nodes...), untilAll)
+	head := enginetest.Chain(4, 1, nil)[0]
+	id := m.build(t, head).PayloadID
+	wrong := strings.Replace(offer(nodes[0], head, "0xffff", nil), `"gasUsed":"0x0"`, `"gasUsed":"0x1"`, 1)
+	nodes[0].Script(enginetest.Rule{Method: "engine_getPayload", Result: wrong})
+	want := offer(nodes[1], head, "0x1", nil)
+	nodes[1].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID"})
+	if got := m.call(t, "engine_getPayloadV4", id); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	nodes[1].WaitEnded("engine_newPayload", 1) // it has seen it
+	if lines := m.log.lines("dispute"); len(lines) > 0 {
+		t.Errorf("logged: %s", lines)
+	}
+}
+
 // A payload that pays somebody else is a last resort, and an error in the log.
 func TestWrongFeeRecipient(t *testing.T) {
 	t.Parallel()

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 
-	"executionbackup/internal/blockhash"
 	"executionbackup/internal/engine"
 	"executionbackup/internal/evidence"
 	"executionbackup/internal/jsonrpc"
@@ -148,20 +146,6 @@ func (c *candidate) compare(b *build) string {
 		return "its withdrawals are not those of the attributes"
 	}
 	c.wrongRecipient = c.feeRecipient != a.FeeRecipient
-	return ""
-}
-
-// check compares its content with its block hash, which takes longer than all else: it is only for what would be proposed. It
-// returns why the candidate must not be, or "".
-func (c *candidate) check(ctx context.Context, m engine.Method, a *engine.Attributes) string {
-	method, params, err := c.newPayload(m, a)
-	if err != nil {
-		return err.Error()
-	}
-	if r := blockhash.Check(ctx, method, params); r.Outcome == blockhash.Invalid {
-		return r.Reason
-	}
-	c.shown = evidence.Call{Method: method, Body: jsonrpc.NewCall(method, params)}
 	return ""
 }
 

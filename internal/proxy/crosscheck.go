@@ -4,44 +4,66 @@ import (
 	"context"
 	"time"
 
+	"executionbackup/internal/blockhash"
 	"executionbackup/internal/engine"
+	"executionbackup/internal/evidence"
 	"executionbackup/internal/health"
+	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/node"
 )
 
 // minCrossCheck is how much time must be left for a cross-check: less would only delay the proposal.
 const minCrossCheck = 150 * time.Millisecond
 
-// sound returns the best candidate whose content has its block hash and that no other voter calls INVALID; nil where there
-// is none. The voters see it out of their lanes: the block is not the CL's yet. Without time or another voter it goes out unseen.
+// sound returns the best candidate that stands, or nil.
 func (pr *proposal) sound(ctx context.Context) *candidate {
 	for _, c := range pr.candidates {
-		if c.out != "" {
-			continue
-		}
-		if c.out = c.check(ctx, pr.method, pr.build.attributes); c.out != "" {
-			continue
-		}
-		left := time.Until(pr.deadline)
-		if pr.settings.CrossCheck == 0 || left < minCrossCheck {
+		if c.out == "" && pr.stands(ctx, c) {
 			return c
 		}
-		objector, reason := pr.show(ctx, c, min(pr.settings.CrossCheck, left))
-		if objector == nil {
-			return c
-		}
-		c.out = objector.Name() + " calls it INVALID: " + reason
-		pr.reportObjection(c, objector, reason)
 	}
 	return nil
 }
 
+// stands reports whether a candidate's content has its block hash, and no other voter calls it INVALID. Its hash, which takes
+// longer than all else of ours, is only checked here, while the voters look at it. They see it out of their lanes: the block is not the
+// CL's yet. Without time or another voter it goes out unseen.
+func (pr *proposal) stands(ctx context.Context, c *candidate) bool {
+	method, params, err := c.newPayload(pr.method, pr.build.attributes)
+	if err != nil {
+		c.out = err.Error()
+		return false
+	}
+	wrong := make(chan string, 1)
+	pr.proxy.stragglers.Go(func() { wrong <- wrongHash(ctx, method, params) })
+	c.shown = evidence.Call{Method: method, Body: jsonrpc.NewCall(method, params)}
+	var objector *node.Node
+	var status engine.PayloadStatus
+	if left := time.Until(pr.deadline); pr.settings.CrossCheck > 0 && left >= minCrossCheck {
+		objector, status = pr.show(ctx, c, min(pr.settings.CrossCheck, left))
+	}
+	if c.out = <-wrong; c.out != "" || objector == nil {
+		return c.out == "" // an objection to a wrong hash is no dispute
+	}
+	c.out, c.objection = objector.Name()+" calls it INVALID: "+status.ValidationError, status.Raw
+	pr.reportObjection(c, objector, status.ValidationError)
+	return false
+}
+
+// wrongHash returns why a payload's block hash isn't that of its content, or "".
+func wrongHash(ctx context.Context, method string, params []byte) string {
+	if r := blockhash.Check(ctx, method, params); r.Outcome == blockhash.Invalid {
+		return r.Reason
+	}
+	return ""
+}
+
 // show puts a candidate to the voters that didn't build it and returns the first that may object and does.
-func (pr *proposal) show(ctx context.Context, c *candidate, budget time.Duration) (objector *node.Node, reason string) {
+func (pr *proposal) show(ctx context.Context, c *candidate, budget time.Duration) (objector *node.Node, status engine.PayloadStatus) {
 	p := pr.proxy
 	voters, mayObject := pr.judges(c)
 	if len(voters) == 0 {
-		return nil, ""
+		return nil, status
 	}
 	m := engine.ParseMethod(c.shown.Method)
 	for _, n := range voters { // a restarted client calls VALID what it has on disk
@@ -57,16 +79,15 @@ func (pr *proposal) show(ctx context.Context, c *candidate, budget time.Duration
 				continue
 			}
 			if s, err := engine.ParsePayloadStatus(got.Result); err == nil && s.Status == engine.Invalid {
-				c.objection = got.Result
-				return got.node, s.ValidationError
+				return got.node, s
 			}
 		case <-timeout:
-			return nil, ""
+			return nil, status
 		case <-ctx.Done():
-			return nil, ""
+			return nil, status
 		}
 	}
-	return nil, ""
+	return nil, status
 }
 
 // judges returns the voters that didn't build the candidate, and whose INVALID counts: as for a vote.
