@@ -7,16 +7,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+
 	"executionbackup/internal/enginetest"
 )
 
 // builder has a payload on block 1 for every build.
-func builder(t *testing.T, delay func(method string, n int) time.Duration) (f *fake, forkchoice []byte) {
+func builder(t *testing.T, delay func(method string, n int) time.Duration, change ...func(*enginetest.Payload)) (f *fake, forkchoice []byte) {
 	t.Helper()
 	head := enginetest.Payload{Version: 4}
 	head.BlockHash, head.Number = hash(1), 1
 	attributes := head.Attributes()
-	built := head.Child(func(p *enginetest.Payload) { p.FeeRecipient = attributes.SuggestedFeeRecipient })
+	built := head.Child(func(p *enginetest.Payload) {
+		p.FeeRecipient = attributes.SuggestedFeeRecipient
+		for _, do := range change {
+			do(p)
+		}
+	})
 	raw, err := json.Marshal(attributes)
 	if err != nil {
 		t.Fatal(err)
@@ -93,29 +100,63 @@ func TestProposalDeadlines(t *testing.T) {
 	}
 }
 
-// The hash of a payload is only checked when it would be proposed. One that turns out to be wrong has not begun the grace.
+// The hash of a payload is only checked when it would be proposed. One that turns out to be wrong has not begun the grace,
+// and one for a wrong fee recipient is proposed only when nothing else can come any more.
 func TestWrongHashBeginsNoGrace(t *testing.T) {
-	wrong, forkchoice := builder(t, nil)
-	good, _ := builder(t, func(method string, _ int) time.Duration {
-		if strings.HasPrefix(method, "engine_getPayload") {
-			return 600 * ms
+	const wrongHash, wrongRecipient = `"gasUsed":"0x1"`, "0x00000000000000000000000000000000000000ff"
+	late := func(by time.Duration) func(string, int) time.Duration {
+		return func(method string, _ int) time.Duration {
+			if strings.HasPrefix(method, "engine_getPayload") {
+				return by
+			}
+			return 0
 		}
-		return 0
-	})
-	right := wrong.answer
-	wrong.answer = func(method string) (string, bool) {
-		result, ok := right(method)
-		return strings.Replace(result, `"gasUsed":"0x0"`, `"gasUsed":"0x1"`, 1), ok
 	}
-	inBubble(t, []*fake{wrong, good}, func(t *testing.T, b *bubble) {
-		b.answerBody(t.Context(), forkchoice)
-		begun := time.Now()
-		answer := string(b.answerBody(t.Context(), []byte(`{"jsonrpc":"2.0","id":1,"method":"engine_getPayloadV4","params":["0x01"]}`)))
-		if took := time.Since(begun); took != 600*ms {
-			t.Errorf("it took %v, want that of the good one", took)
-		}
-		if !strings.Contains(answer, `"gasUsed":"0x0"`) {
-			t.Errorf("got %s", answer)
-		}
-	})
+	for _, c := range []struct {
+		name  string
+		kinds []string // of payload, by node: good, or what is wrong with it
+		last  time.Duration
+		want  string // what is in the answer
+		took  time.Duration
+	}{
+		{"a good one comes late", []string{"hash", "good"}, 600 * ms, `"gasUsed":"0x0"`, 600 * ms},
+		{"a good one comes after one for a wrong recipient", []string{"hash", "recipient", "good"}, 600 * ms, `"gasUsed":"0x0"`, 600 * ms},
+		{"none comes after one for a wrong recipient", []string{"hash", "recipient", "good"}, forever, wrongRecipient, 900 * ms},
+		{"the time is up", []string{"hash recipient", "recipient", "good"}, forever, wrongRecipient, 900 * ms},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var fakes []*fake
+			var forkchoice []byte
+			for i, kind := range c.kinds {
+				by := time.Duration(0)
+				if i == len(c.kinds)-1 {
+					by = c.last
+				}
+				var f *fake
+				f, forkchoice = builder(t, late(by), func(p *enginetest.Payload) {
+					if strings.Contains(kind, "recipient") {
+						p.FeeRecipient = common.HexToAddress(wrongRecipient)
+					}
+				})
+				if right := f.answer; strings.Contains(kind, "hash") {
+					f.answer = func(method string) (string, bool) {
+						result, ok := right(method)
+						return strings.Replace(result, `"gasUsed":"0x0"`, wrongHash, 1), ok
+					}
+				}
+				fakes = append(fakes, f)
+			}
+			inBubble(t, fakes, func(t *testing.T, b *bubble) {
+				b.answerBody(t.Context(), forkchoice)
+				begun := time.Now()
+				answer := string(b.answerBody(t.Context(), []byte(`{"jsonrpc":"2.0","id":1,"method":"engine_getPayloadV4","params":["0x01"]}`)))
+				if took := time.Since(begun); took != c.took {
+					t.Errorf("it took %v, want %v", took, c.took)
+				}
+				if strings.Contains(answer, wrongHash) || !strings.Contains(answer, c.want) {
+					t.Errorf("got %s", answer)
+				}
+			})
+		})
+	}
 }

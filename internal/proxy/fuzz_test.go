@@ -120,7 +120,7 @@ func FuzzCandidate(f *testing.F) {
 		attributes := &engine.Attributes{Judged: true, Timestamp: c.payload.Timestamp, PrevRandao: c.prevRandao}
 		c.compare(&build{head: c.payload.Parent, attributes: attributes})
 		if method, params, err := c.newPayload(m, attributes); err == nil {
-			wrongHash(t.Context(), method, params)
+			new(proposal).wrongHash(t.Context(), method, params)
 		}
 		if !json.Valid(result) {
 			return

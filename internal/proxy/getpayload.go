@@ -143,11 +143,12 @@ func (pr *proposal) choose(ctx context.Context) *candidate {
 	primary := pr.proxy.pool.Primary()
 	isPrimary := func(c *candidate) bool { return c.node == primary }
 	for {
+		last := len(pr.came) == len(pr.nodes) || ctx.Err() != nil
 		rank(pr.candidates, isPrimary)
-		if best := pr.sound(ctx); best != nil {
+		if best := pr.sound(ctx, last); best != nil {
 			return best
 		}
-		if len(pr.came) == len(pr.nodes) || ctx.Err() != nil || slices.ContainsFunc(pr.candidates, (*candidate).doubted) {
+		if last || slices.ContainsFunc(pr.candidates, (*candidate).doubted) {
 			break
 		}
 		pr.gather(ctx) // what seemed good was not: the others are waited for after all
