@@ -58,7 +58,7 @@ e2e: e2e-clients ## every scenario with real clients, and the same faults withou
 	go test -tags e2e -count 1 -timeout 6h -v ./e2e/live -report $(CURDIR)/docs/e2e-report
 
 FUZZTIME ?= 10s
-fuzz: ## every fuzz target for FUZZTIME (10s)
+fuzz: ## every fuzz target for FUZZTIME (10s; or so many inputs: 3000x)
 	@for package in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "$$package $$target"; \
