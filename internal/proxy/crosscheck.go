@@ -16,10 +16,10 @@ import (
 const minCrossCheck = 150 * time.Millisecond
 
 // sound returns the best candidate that stands, or nil. One for a wrong fee recipient is good enough only where nothing
-// else will come.
-func (pr *proposal) sound(ctx context.Context, last bool) *candidate {
+// else is waited for.
+func (pr *proposal) sound(ctx context.Context) *candidate {
 	for _, c := range pr.candidates {
-		if c.out == "" && (last || !c.wrongRecipient) && pr.stands(ctx, c) {
+		if c.out == "" && !(c.wrongRecipient && pr.mayWait(ctx)) && pr.stands(ctx, c) {
 			return c
 		}
 	}
@@ -37,10 +37,10 @@ func (pr *proposal) stands(ctx context.Context, c *candidate) bool {
 	}
 	wrong := make(chan string, 1)
 	pr.proxy.stragglers.Go(func() { wrong <- pr.wrongHash(ctx, method, params) })
-	c.shown = evidence.Call{Method: method, Body: jsonrpc.NewCall(method, params)}
 	var objector *node.Node
 	var status engine.PayloadStatus
 	if left := time.Until(pr.deadline); pr.settings.CrossCheck > 0 && left >= minCrossCheck {
+		c.shown = evidence.Call{Method: method, Body: jsonrpc.NewCall(method, params)}
 		objector, status = pr.show(ctx, c, min(pr.settings.CrossCheck, left))
 	}
 	if c.out = <-wrong; c.out != "" || objector == nil {

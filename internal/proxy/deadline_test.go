@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -122,11 +123,13 @@ func TestWrongHashBeginsNoGrace(t *testing.T) {
 		{"a good one comes late", []string{"hash", "good"}, 600 * ms, `"gasUsed":"0x0"`, 600 * ms},
 		{"a good one comes after one for a wrong recipient", []string{"hash", "recipient", "good"}, 600 * ms, `"gasUsed":"0x0"`, 600 * ms},
 		{"none comes after one for a wrong recipient", []string{"hash", "recipient", "good"}, forever, wrongRecipient, 900 * ms},
+		{"one for a wrong recipient is better than one that is objected to", []string{"objected", "recipient", "good"}, forever, wrongRecipient, 300 * ms},
 		{"the time is up", []string{"hash recipient", "recipient", "good"}, forever, wrongRecipient, 900 * ms},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var fakes []*fake
 			var forkchoice []byte
+			objected := false
 			for i, kind := range c.kinds {
 				by := time.Duration(0)
 				if i == len(c.kinds)-1 {
@@ -137,6 +140,9 @@ func TestWrongHashBeginsNoGrace(t *testing.T) {
 					if strings.Contains(kind, "recipient") {
 						p.FeeRecipient = common.HexToAddress(wrongRecipient)
 					}
+					if kind == "objected" {
+						p.ExtraData, objected = []byte(kind), true
+					}
 				})
 				if right := f.answer; strings.Contains(kind, "hash") {
 					f.answer = func(method string) (string, bool) {
@@ -146,8 +152,23 @@ func TestWrongHashBeginsNoGrace(t *testing.T) {
 				}
 				fakes = append(fakes, f)
 			}
+			if objected { // by the last, to whatever it is shown first
+				last, shown := fakes[len(fakes)-1], false
+				usual := last.answer
+				last.answer = func(method string) (string, bool) {
+					if strings.HasPrefix(method, "engine_newPayload") && !shown {
+						shown = true
+						return `{"status":"INVALID","latestValidHash":null,"validationError":"no"}`, true
+					}
+					return usual(method)
+				}
+			}
 			inBubble(t, fakes, func(t *testing.T, b *bubble) {
+				settings := *b.settings.Load()
+				settings.BuildGrace, settings.CrossCheck = 300*ms, 200*ms
+				b.settings.Store(&settings)
 				b.answerBody(t.Context(), forkchoice)
+				synctest.Wait() // who says VALID to it may object
 				begun := time.Now()
 				answer := string(b.answerBody(t.Context(), []byte(`{"jsonrpc":"2.0","id":1,"method":"engine_getPayloadV4","params":["0x01"]}`)))
 				if took := time.Since(begun); took != c.took {

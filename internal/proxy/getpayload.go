@@ -143,12 +143,11 @@ func (pr *proposal) choose(ctx context.Context) *candidate {
 	primary := pr.proxy.pool.Primary()
 	isPrimary := func(c *candidate) bool { return c.node == primary }
 	for {
-		last := len(pr.came) == len(pr.nodes) || ctx.Err() != nil
 		rank(pr.candidates, isPrimary)
-		if best := pr.sound(ctx, last); best != nil {
+		if best := pr.sound(ctx); best != nil {
 			return best
 		}
-		if last || slices.ContainsFunc(pr.candidates, (*candidate).doubted) {
+		if !pr.mayWait(ctx) {
 			break
 		}
 		pr.gather(ctx) // what seemed good was not: the others are waited for after all
@@ -164,6 +163,12 @@ func (pr *proposal) choose(ctx context.Context) *candidate {
 		return left[0] // no proposal is lost to a cross-check
 	}
 	return nil
+}
+
+// mayWait reports whether more candidates are worth waiting for: some may come, and all that speaks against those that have
+// is their own content. After an objection the next best is taken.
+func (pr *proposal) mayWait(ctx context.Context) bool {
+	return len(pr.came) < len(pr.nodes) && ctx.Err() == nil && !slices.ContainsFunc(pr.candidates, (*candidate).doubted)
 }
 
 // newest finds what an unknown id means: among the payloads on the present head the one with the greatest timestamp.
