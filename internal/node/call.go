@@ -76,18 +76,18 @@ func newTransport() *http.Transport {
 // node's health is noted. The family is for the metrics. The fields are looked for in the result while it is read. Safe
 // for concurrent use; body must not change before Call returns, nor after it where that is an error.
 func (n *Node) Call(ctx context.Context, f engine.Family, body []byte, fields ...jsonrpc.Field) (jsonrpc.Reply, error) {
-	return n.attempt(ctx, f, attempt{node: n, body: body, fields: fields})
+	return n.call(ctx, f, attempt{node: n, body: body, fields: fields})
 }
 
 // Stream is Call, except that a large result is read by take while it comes in, to its end; it can be read with io.Copy
 // without a further buffer. Then the reply is empty, an error means that take has only a part of the result, or failed
 // itself, and nothing is tried again.
 func (n *Node) Stream(ctx context.Context, f engine.Family, body []byte, take func(result io.Reader) error) (jsonrpc.Reply, error) {
-	return n.attempt(ctx, f, attempt{node: n, body: body, take: take})
+	return n.call(ctx, f, attempt{node: n, body: body, take: take})
 }
 
-// attempt makes a call, in one attempt or two.
-func (n *Node) attempt(ctx context.Context, f engine.Family, a attempt) (jsonrpc.Reply, error) {
+// call makes a call, in one attempt or two.
+func (n *Node) call(ctx context.Context, f engine.Family, a attempt) (jsonrpc.Reply, error) {
 	start := time.Now()
 	reply, failure, broke := a.try(ctx)
 	if broke {

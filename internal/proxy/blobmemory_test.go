@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
 	"runtime"
 	"strings"
 	"sync"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"executionbackup/internal/engine"
-	"executionbackup/internal/jsonrpc"
 )
 
 // stock is an execution client that has some of the blobs of 1.. that it is asked for. It makes its answers as they are
@@ -33,13 +31,8 @@ const (
 var aBlob = `{"blob":"0x` + strings.Repeat("ab", 131072) + `","proofs":[]}`
 
 func (s stock) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
+	call, err := received(r)
 	if err != nil {
-		return nil, err
-	}
-	httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
-	var call jsonrpc.Request
-	if err := jsonrpc.ParseRequest(body, &call); err != nil {
 		return nil, err
 	}
 	parts := []io.Reader{strings.NewReader(`{"jsonrpc":"2.0","id":1,"result":`)}

@@ -52,6 +52,16 @@ var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("c
 
 const forever = 24 * time.Hour
 
+// received reads a request as an execution client does.
+func received(r *http.Request) (call jsonrpc.Request, err error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return call, err
+	}
+	httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
+	return call, jsonrpc.ParseRequest(body, &call)
+}
+
 // RoundTrip answers as an execution client would, after its delay or never.
 func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(r.Body)

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"executionbackup/internal/health"
-	"executionbackup/internal/jsonrpc"
 )
 
 // trickle is an execution client with a large answer that comes in two halves, the second after a pause.
@@ -165,13 +164,8 @@ func (p pieces) Read(b []byte) (int, error) { return p.Reader.Read(b[:min(len(b)
 type lettered struct{}
 
 func (lettered) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
+	call, err := received(r)
 	if err != nil {
-		return nil, err
-	}
-	httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
-	var call jsonrpc.Request
-	if err := jsonrpc.ParseRequest(body, &call); err != nil {
 		return nil, err
 	}
 	var letters []string
