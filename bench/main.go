@@ -65,8 +65,10 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer os.RemoveAll(directory)
-	if err := os.MkdirAll(o.profiles, 0o755); o.profiles != "" && err != nil {
-		return err
+	if o.profiles != "" {
+		if err := os.MkdirAll(o.profiles, 0o755); err != nil {
+			return err
+		}
 	}
 	for name, text := range map[string]string{"jwt.hex": secret, "admin.token": adminToken} {
 		if err := os.WriteFile(file(name), []byte(text), 0o600); err != nil {
