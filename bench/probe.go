@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -9,9 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"strconv"
-	"strings"
 	"sync"
 )
 
@@ -21,26 +18,13 @@ import (
 
 var probes = map[string]func(l net.Listener, nodes []string) error{"raw probe": probeRaw, "net/http probe": probeHTTP}
 
-// startProbe runs a probe in a process of its own. It ends with ours, when its standard input closes.
+// startProbe runs a probe in a process of its own.
 func startProbe(kind string, nodes []string) (p *process, address string, err error) {
-	self, err := os.Executable()
+	cmd, addresses, _, err := startSelf(1, append([]string{"-probe", kind}, nodes...)...)
 	if err != nil {
 		return nil, "", err
 	}
-	cmd := exec.Command(self, append([]string{"-probe", kind}, nodes...)...)
-	cmd.Stderr = os.Stderr
-	if _, err = cmd.StdinPipe(); err != nil {
-		return nil, "", err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, "", err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, "", err
-	}
-	address, err = bufio.NewReader(out).ReadString('\n')
-	return &process{cmd}, strings.TrimSpace(address), err
+	return &process{cmd}, addresses[0], nil
 }
 
 // serveProbe is that process.

@@ -159,33 +159,40 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// nodeProcess runs n nodes in a process of their own. They end with ours, when their standard input closes.
-func nodeProcess(n int) (addresses []string, stop func(), err error) {
+// startSelf runs this program with arguments that make it serve n addresses, which it prints. It ends with ours, when its
+// standard input closes.
+func startSelf(n int, args ...string) (cmd *exec.Cmd, addresses []string, stop func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	cmd := exec.Command(self, "-serve", strconv.Itoa(n))
+	cmd = exec.Command(self, args...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	lines := bufio.NewScanner(out)
 	for len(addresses) < n && lines.Scan() {
 		addresses = append(addresses, lines.Text())
 	}
 	if len(addresses) < n {
-		return nil, nil, fmt.Errorf("the nodes didn't start: %w", lines.Err())
+		return nil, nil, nil, fmt.Errorf("%v: didn't start: %w", args, lines.Err())
 	}
-	return addresses, func() { in.Close(); cmd.Wait() }, nil
+	return cmd, addresses, func() { in.Close(); cmd.Wait() }, nil
+}
+
+// nodeProcess runs n nodes in a process of their own.
+func nodeProcess(n int) (addresses []string, stop func(), err error) {
+	_, addresses, stop, err = startSelf(n, "-serve", strconv.Itoa(n))
+	return addresses, stop, err
 }
 
 // serveNodes is that process.
