@@ -7,8 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"strings"
 	"time"
 
 	"executionbackup/internal/engine"
@@ -54,23 +52,6 @@ func answerLimit(ctx context.Context) int64 {
 	return maxAnswer
 }
 
-// dialTimeout bounds the connection set-up of a live call; a probe has less.
-const dialTimeout = 3 * time.Second
-
-func newTransport() *http.Transport {
-	return &http.Transport{
-		DialContext:         dial,
-		TLSHandshakeTimeout: dialTimeout,
-		MaxIdleConnsPerHost: 64, // a batch or a burst of eth_ calls must not end in fresh connections
-		IdleConnTimeout:     90 * time.Second,
-		DisableCompression:  true,     // some clients would spend the time of a verdict on gzip
-		WriteBufferSize:     16 << 10, // a forkchoiceUpdated in one write; what is larger goes past it
-		ReadBufferSize:      16 << 10,
-
-		MaxResponseHeaderBytes: 64 << 10,
-	}
-}
-
 // Call sends one JSON-RPC request under the node's own token and returns its answer, or a *Failure. A connection that
 // breaks in mid-call is retried once on a fresh one: engine calls are idempotent. What the outcome says about the
 // node's health is noted. The family is for the metrics. The fields are looked for in the result while it is read. Safe
@@ -108,19 +89,16 @@ func (n *Node) call(ctx context.Context, f engine.Family, a attempt) (jsonrpc.Re
 
 // attempt is a call on its way.
 type attempt struct {
-	node      *Node
-	body      []byte
-	fields    []jsonrpc.Field
-	take      func(result io.Reader) error
-	connected bool
-	opened    bool // take has been called
+	node   *Node
+	body   []byte
+	fields []jsonrpc.Field
+	take   func(result io.Reader) error
+	opened bool // take has been called
 }
 
 // try makes one attempt. broke says that a connection that had been made did not live to bring the answer.
 func (a *attempt) try(ctx context.Context) (reply jsonrpc.Reply, failure *Failure, broke bool) {
-	a.connected = false
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { a.connected = true }})
-	resp, err := a.node.post(traced, a.body)
+	resp, err := a.node.post(ctx, a.body)
 	if err == nil {
 		defer resp.Body.Close()
 		reply, err = a.receive(resp, answerLimit(ctx))
@@ -131,7 +109,7 @@ func (a *attempt) try(ctx context.Context) (reply jsonrpc.Reply, failure *Failur
 	if refused, ok := err.(*Failure); ok {
 		return reply, refused, false
 	}
-	failure, broke = classify(ctx, err, a.connected)
+	failure, broke = classify(ctx, err)
 	return reply, failure, broke
 }
 
@@ -140,7 +118,6 @@ func (n *Node) post(ctx context.Context, body []byte) (*http.Response, error) {
 	req := n.request.WithContext(ctx)
 	req.Header = n.header(time.Now())
 	req.Body = io.NopCloser(bytes.NewReader(body))
-	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	req.ContentLength = int64(len(body))
 	return n.transport.RoundTrip(req)
 }
@@ -163,22 +140,20 @@ func (n *Node) closeIdle() {
 	}
 }
 
-// classify says what a transport's error means. connected tells whether there was a connection at all.
-func classify(ctx context.Context, err error, connected bool) (f *Failure, broke bool) {
+// classify says what a transport's error means.
+func classify(ctx context.Context, err error) (f *Failure, broke bool) {
 	var dial *net.OpError
 	switch {
 	case errors.Is(context.Cause(ctx), context.Canceled), errors.Is(err, errTaker):
 		return &Failure{Stopped, "given up"}, false
-	case errors.As(err, &dial) && dial.Op == "dial":
+	case errors.As(err, &dial) && dial.Op == "dial" && ctx.Err() == nil:
 		return &Failure{Unreachable, "no connection: " + rootCause(err)}, false
-	case ctx.Err() != nil && !connected:
+	case errors.As(err, &dial) && dial.Op == "dial":
 		return &Failure{Unreachable, "no connection in time"}, false
 	case ctx.Err() != nil:
 		return &Failure{TimedOut, "no answer in time"}, false
-	case errors.Is(err, errTooLarge), errors.Is(err, errTooMuch), errors.Is(err, errNotGzip), strings.Contains(err.Error(), "malformed"), strings.Contains(err.Error(), "headers exceeded"):
+	case errors.Is(err, errTooLarge), errors.Is(err, errTooMuch), errors.Is(err, errNotGzip):
 		return &Failure{Malformed, rootCause(err)}, false
-	case !connected: // TLS, name look-up
-		return &Failure{Unreachable, "no connection: " + rootCause(err)}, false
 	}
 	return &Failure{Unreachable, rootCause(err)}, true
 }

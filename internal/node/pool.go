@@ -49,7 +49,7 @@ type Options struct {
 // NewPool returns a pool of nodes that are not watched yet.
 func NewPool(specs []config.Node, o Options) *Pool {
 	if o.Transport == nil {
-		o.Transport = func(config.Node) http.RoundTripper { return newTransport() }
+		o.Transport = func(config.Node) http.RoundTripper { return new(transport) }
 	}
 	if o.Timings == nil {
 		o.Timings = func() bool { return false }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
 	"net/url"
 	"os"
 	"strings"
@@ -58,7 +57,6 @@ func received(r *http.Request) (call jsonrpc.Request, err error) {
 	if err != nil {
 		return call, err
 	}
-	httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
 	return call, jsonrpc.ParseRequest(body, &call)
 }
 
@@ -71,7 +69,6 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 	if f.refuse != nil && f.refuse() {
 		return nil, errRefused
 	}
-	httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
 	var call jsonrpc.Request
 	if err := jsonrpc.ParseRequest(body, &call); err != nil {
 		return nil, err

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
@@ -32,7 +31,6 @@ func (t *trickle) RoundTrip(r *http.Request) (*http.Response, error) {
 		r.Body = io.NopCloser(strings.NewReader(string(body)))
 		return t.fake.RoundTrip(r)
 	}
-	httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
 	in, out := io.Pipe()
 	go func() {
 		io.WriteString(out, `{"jsonrpc":"2.0","id":1,"result":"`+strings.Repeat("a", half))

@@ -1,0 +1,133 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// dialTimeout bounds the set-up of a live call's connection; a probe has less.
+	dialTimeout = 3 * time.Second
+	// maxIdle is how many connections a node has kept for it: a batch or a burst of eth_ calls must not end in fresh ones.
+	maxIdle = 64
+	// idleTime is how long a connection is kept without a call. Clients hang up after 30 s (Besu) to 2 minutes (geth).
+	idleTime = 90 * time.Second
+)
+
+// transport makes calls to one node over connections that it keeps: HTTP/1.1, one call at a time on each. How requests
+// and responses are written is net/http's business. Its own Transport has two goroutines for every connection, and a call
+// has to wait until both of them have been woken; here it is made by the goroutine that wants it. No redirect is
+// followed: it would carry the node's token to whom we don't know. Safe for concurrent use.
+type transport struct {
+	tls *tls.Config // for https; nil means that of the system
+
+	mu    sync.Mutex
+	idle  []*connection // the one that was used last comes last
+	epoch int           // CloseIdleConnections begins another: what is older isn't kept
+}
+
+// RoundTrip implements http.RoundTripper. An error of the set-up of a connection is a *net.OpError of "dial". Whoever
+// stops reading before the end of the response's body has to close it. The request's body is not touched any more when
+// RoundTrip has returned.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	c, err := t.connection(req.Context(), req.URL)
+	if err != nil {
+		return nil, err
+	}
+	return c.exchange(req)
+}
+
+// connection returns one that is free: kept, or new.
+func (t *transport) connection(ctx context.Context, to *url.URL) (*connection, error) {
+	for {
+		c, epoch := t.kept()
+		switch {
+		case c == nil:
+			return t.dial(ctx, to, epoch)
+		case time.Since(c.used) < idleTime && c.quiet():
+			return c, nil
+		}
+		c.Close()
+	}
+}
+
+// kept takes the connection that was used last out of those that are kept; nil where there is none.
+func (t *transport) kept() (c *connection, epoch int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if last := len(t.idle) - 1; last >= 0 {
+		c = t.idle[last]
+		t.idle = slices.Delete(t.idle, last, last+1)
+	}
+	return c, t.epoch
+}
+
+// keep keeps a connection whose call has ended, and lets go of those that nobody needed for long.
+func (t *transport) keep(c *connection) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.used = time.Now()
+	old := 0
+	for old < len(t.idle) && c.used.Sub(t.idle[old].used) >= idleTime {
+		t.idle[old].Close()
+		old++
+	}
+	t.idle = slices.Delete(t.idle, 0, old)
+	if c.epoch != t.epoch || len(t.idle) == maxIdle {
+		c.Close()
+		return
+	}
+	t.idle = append(t.idle, c)
+}
+
+// CloseIdleConnections closes all connections that aren't in use, and the others when their calls have ended.
+func (t *transport) CloseIdleConnections() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range t.idle {
+		c.Close()
+	}
+	t.idle = nil
+	t.epoch++
+}
+
+var dialer = net.Dialer{KeepAlive: 15 * time.Second}
+
+func (t *transport) dial(ctx context.Context, to *url.URL, epoch int) (*connection, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	port := to.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[to.Scheme]
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(to.Hostname(), port))
+	if err != nil {
+		return nil, err
+	}
+	tcp := conn.(*net.TCPConn)
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		tcp.Close()
+		return nil, err
+	}
+	if to.Scheme != "https" {
+		return newConnection(t, tcp, raw, epoch), nil
+	}
+	config := t.tls.Clone()
+	if config == nil {
+		config = new(tls.Config)
+	}
+	config.ServerName = to.Hostname()
+	secured := tls.Client(tcp, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		tcp.Close()
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: tcp.RemoteAddr(), Err: err}
+	}
+	return newConnection(t, secured, raw, epoch), nil
+}
