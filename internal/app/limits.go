@@ -21,8 +21,8 @@ const (
 	bodyTime   = time.Minute      // for all of a request: 128 MiB at 18 Mbit/s, and CLs give up after 8 s
 	idleTime   = 2 * time.Minute  // without a call, as go-ethereum's
 	stallTime  = 30 * time.Second // for the next writeStep of an answer: its reader hangs, or has gone
-	writeStep  = 256 << 10
-	restTime   = time.Minute // for an answer of the REST API: a profile takes 30 s by default
+	writeStep  = 1 << 20          // bytes
+	restTime   = time.Minute      // for an answer of the REST API: a profile takes 30 s by default
 
 	maxHeader = 32 << 10 // bytes; a CL's has 500
 

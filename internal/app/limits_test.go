@@ -122,7 +122,7 @@ func TestSlowRequests(t *testing.T) {
 
 // A reader who stops is cut off, and then the handler isn't held up any more. One who goes on, however slowly, is not.
 func TestSlowReaders(t *testing.T) {
-	const size = 4 << 20
+	const size = 16 * writeStep
 	for _, c := range []struct {
 		name  string
 		pause time.Duration // between a writeStep and the next
