@@ -161,7 +161,9 @@ func (c *candidate) newPayload(m engine.Method, a *engine.Attributes) (method st
 	if version >= 5 { // getPayloadV5 differs from V4 in its blobs bundle only
 		version--
 	}
-	params = append([]byte{'['}, c.raw...)
+	const around = 256 // bytes: brackets, commas and the beacon root
+	params = make([]byte, 0, len(c.raw)+len(c.requests)+len(c.commitments)*hexHash+around)
+	params = append(append(params, '['), c.raw...)
 	if version >= 3 {
 		hashes, err := c.versionedHashes()
 		if err != nil {
@@ -175,6 +177,9 @@ func (c *candidate) newPayload(m engine.Method, a *engine.Attributes) (method st
 	}
 	return fmt.Sprintf("engine_newPayloadV%d", version), append(params, ']'), nil
 }
+
+// hexHash is the size of a hash in an array.
+const hexHash = len(`"0x",`) + 2*common.HashLength
 
 // versionedHashes are those of the bundle's commitments (EIP-4844, kzg_to_versioned_hash), as a raw array.
 func (c *candidate) versionedHashes() ([]byte, error) {
