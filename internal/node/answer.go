@@ -26,7 +26,7 @@ func (a *attempt) receive(resp *http.Response, limit int64) (jsonrpc.Reply, erro
 	if a.take != nil && resp.StatusCode == http.StatusOK && resp.Header.Get("Content-Encoding") == "" && !short(resp.ContentLength) {
 		return a.stream(resp)
 	}
-	answer, err := a.node.readAnswer(resp, limit)
+	answer, err := a.readAnswer(resp, limit)
 	if err != nil {
 		return jsonrpc.Reply{}, err
 	}
@@ -73,7 +73,7 @@ func (a *attempt) stream(resp *http.Response) (jsonrpc.Reply, error) {
 	}
 	opening, ok := jsonrpc.OpenReply(buffer[:n])
 	if !ok {
-		answer, err := readBounded(io.MultiReader(bytes.NewReader(buffer[:n]), body), resp.ContentLength, maxAnswer)
+		answer, err := readBounded(io.MultiReader(bytes.NewReader(buffer[:n]), body), nil, resp.ContentLength, maxAnswer)
 		if err != nil {
 			return jsonrpc.Reply{}, err
 		}
@@ -171,10 +171,17 @@ func (r *result) end() error {
 }
 
 // readAnswer reads the whole answer.
-func (n *Node) readAnswer(resp *http.Response, limit int64) ([]byte, error) {
-	body := &share{Reader: resp.Body, of: n.answers}
+func (a *attempt) readAnswer(resp *http.Response, limit int64) ([]byte, error) {
+	body := &share{Reader: resp.Body, of: a.node.answers}
 	defer body.release()
-	answer, err := readBounded(body, resp.ContentLength, limit)
+	var memory []byte
+	if a.into != nil {
+		memory = *a.into
+	}
+	answer, err := readBounded(body, memory, resp.ContentLength, limit)
+	if a.into != nil && cap(answer) > cap(memory) {
+		*a.into = answer
+	}
 	if err != nil || resp.Header.Get("Content-Encoding") != "gzip" {
 		return answer, err
 	}
@@ -183,18 +190,21 @@ func (n *Node) readAnswer(resp *http.Response, limit int64) ([]byte, error) {
 		return nil, errNotGzip
 	}
 	body.Reader = unzipped
-	answer, err = readBounded(body, -1, limit)
+	answer, err = readBounded(body, nil, -1, limit)
 	if err != nil && err != errTooLarge && err != errTooMuch {
 		return nil, errNotGzip
 	}
 	return answer, err
 }
 
-// readBounded reads to the end, or to the limit. size is what the node says of it, or -1.
-func readBounded(r io.Reader, size, limit int64) ([]byte, error) {
+// readBounded reads to the end, or to the limit, into memory as long as that has room. size is what the node says of it, or -1.
+func readBounded(r io.Reader, memory []byte, size, limit int64) ([]byte, error) {
 	var full [][]byte // what has come before b, if the node doesn't say how much will come
 	came := int64(0)
-	b := make([]byte, 0, room(0, size))
+	b := memory[:0]
+	if need := room(0, size); cap(b) < need {
+		b = make([]byte, 0, need)
+	}
 	for came <= limit {
 		if len(b) == cap(b) {
 			full, b = grow(full, b, size)

@@ -54,10 +54,15 @@ func answerLimit(ctx context.Context) int64 {
 
 // Call sends one JSON-RPC request under the node's own token and returns its answer, or a *Failure. A connection that
 // breaks in mid-call is retried once on a fresh one: engine calls are idempotent. What the outcome says about the
-// node's health is noted. The family is for the metrics. The fields are looked for in the result while it is read. Safe
-// for concurrent use; body must not change before Call returns, nor after it where that is an error.
-func (n *Node) Call(ctx context.Context, f engine.Family, body []byte, fields ...jsonrpc.Field) (jsonrpc.Reply, error) {
-	return n.call(ctx, f, attempt{node: n, body: body, fields: fields})
+// node's health is noted. The family is for the metrics. Safe for concurrent use; body must not change before Call returns.
+func (n *Node) Call(ctx context.Context, f engine.Family, body []byte) (jsonrpc.Reply, error) {
+	return n.call(ctx, f, attempt{node: n, body: body})
+}
+
+// CallInto is Call for a large answer. It is read into the memory of into, or into more where that is too little, which
+// is in into afterwards: the reply is good until that is used for something else. The fields are looked for in the result.
+func (n *Node) CallInto(ctx context.Context, f engine.Family, body []byte, into *[]byte, fields ...jsonrpc.Field) (jsonrpc.Reply, error) {
+	return n.call(ctx, f, attempt{node: n, body: body, into: into, fields: fields})
 }
 
 // Stream is Call, except that a large result is read by take while it comes in, to its end; it can be read with io.Copy
@@ -91,6 +96,7 @@ func (n *Node) call(ctx context.Context, f engine.Family, a attempt) (jsonrpc.Re
 type attempt struct {
 	node   *Node
 	body   []byte
+	into   *[]byte // nil where nobody has memory for the answer
 	fields []jsonrpc.Field
 	take   func(result io.Reader) error
 	opened bool // take has been called

@@ -15,7 +15,7 @@ import (
 func TestAnswersShareABudget(t *testing.T) {
 	n := &Node{answers: budget.New(100)}
 	read := func(body io.Reader, header http.Header) error {
-		_, err := n.readAnswer(&http.Response{Body: io.NopCloser(body), ContentLength: -1, Header: header}, 1000)
+		_, err := (&attempt{node: n}).readAnswer(&http.Response{Body: io.NopCloser(body), ContentLength: -1, Header: header}, 1000)
 		return err
 	}
 	if err := read(bytes.NewReader(make([]byte, 101)), nil); !errors.Is(err, errTooMuch) {

@@ -35,7 +35,11 @@ type proposal struct {
 type answered struct {
 	reply
 	candidate *candidate
+	memory    *[]byte // that the answer is in
 }
+
+// answers is the memory of answers that have been dealt with: it is used again, because they have megabytes.
+var answers = sync.Pool{New: func() any { return new([]byte) }}
 
 // getPayload asks every node for what it built, under its own id, and answers with the most valuable payload that is
 // what was asked for. An id that we don't know may be from before our restart: then every node is asked for that very id.
@@ -56,11 +60,22 @@ func (p *Proxy) getPayload(ctx context.Context, r *jsonrpc.Request, m engine.Met
 		pr.ask(ctx, p.serving(), func(*node.Node) []byte { return r.Raw })
 	}
 	best := pr.choose(ctx)
-	pr.report(best)
-	if best == nil {
-		return pr.noPayload()
+	reply := pr.reply(best)
+	gone := out != nil && out.send(reply) == nil
+	pr.report(best) // the CL doesn't wait for that
+	if gone {
+		pr.release()
 	}
-	return best.Reply
+	return reply
+}
+
+// release lets the memory of the answers that came be used again. Nothing reads them any more: what was to be checked, shown
+// or kept of them is a copy, and the one that was chosen has gone to the CL.
+func (pr *proposal) release() {
+	for _, got := range pr.came {
+		answers.Put(got.memory)
+	}
+	pr.came, pr.candidates, pr.failures = nil, nil, nil
 }
 
 // builders returns the nodes that gave an id and can be asked for their payload.
@@ -80,9 +95,13 @@ func (pr *proposal) ask(ctx context.Context, nodes []*node.Node, body func(*node
 	begun := time.Now()
 	for _, n := range nodes {
 		pr.proxy.stragglers.Go(func() {
-			b := new(built)
-			r, err := pr.proxy.call(ctx, n, pr.method, body(n), b.fields(pr.method)...)
-			pr.arrivals <- pr.read(reply{n, r, err, time.Since(begun)}, b)
+			ctx, cancel := context.WithTimeout(ctx, n.Timeout(pr.method))
+			defer cancel()
+			b, memory := new(built), answers.Get().(*[]byte)
+			r, err := n.CallInto(ctx, pr.method.Family, body(n), memory, b.fields(pr.method)...)
+			got := pr.read(reply{n, r, err, time.Since(begun)}, b)
+			got.memory = memory
+			pr.arrivals <- got
 		})
 	}
 }
@@ -99,7 +118,7 @@ func (pr *proposal) read(got reply, b *built) answered {
 	if pr.build != nil {
 		c.out = c.compare(pr.build)
 	}
-	return answered{got, c}
+	return answered{reply: got, candidate: c}
 }
 
 // gather collects what the nodes offer: after the first good one the others get the build grace.
@@ -200,8 +219,11 @@ func (pr *proposal) onHead(ctx context.Context) func(*candidate) bool {
 	}
 }
 
-// noPayload is the answer where no node had one: the primary's error, else the first node's.
-func (pr *proposal) noPayload() jsonrpc.Reply {
+// reply is the answer: what is proposed, or where no node had anything the primary's error, else the first node's.
+func (pr *proposal) reply(best *candidate) jsonrpc.Reply {
+	if best != nil {
+		return best.Reply
+	}
 	var first *reply
 	why := "no node that builds can be reached"
 	for i := range pr.failures {

@@ -12,7 +12,7 @@ import (
 type outlet struct {
 	w     http.ResponseWriter
 	id    []byte // the caller's
-	begun bool   // a part of the result has gone
+	begun bool   // a part of the answer has gone, or all
 	err   error  // why no more goes: the caller has gone
 }
 
@@ -38,16 +38,18 @@ func (o *outlet) end() { o.Write([]byte{'}'}) }
 // abort breaks the caller's connection: what it has got must not look complete.
 func (o *outlet) abort() { panic(http.ErrAbortHandler) }
 
-// send sends a whole reply, without a copy of it where it is large.
-func (o *outlet) send(reply jsonrpc.Reply) {
+// send sends a whole reply, without a copy of it where it is large. Without an error, the reply's memory can be used for
+// something else.
+func (o *outlet) send(reply jsonrpc.Reply) error {
 	if o.id == nil {
-		return
+		return nil
 	}
+	o.begun = true
 	const large = 64 << 10 // bytes
 	o.w.Header().Set("Content-Type", "application/json")
 	if len(reply.Result) < large {
 		o.Write(jsonrpc.AppendReply(nil, o.id, reply))
-		return
+		return o.err
 	}
 	around := jsonrpc.AppendReply(nil, o.id, jsonrpc.Reply{})
 	head, tail := around[:len(around)-1], around[len(around)-1:]
@@ -55,4 +57,5 @@ func (o *outlet) send(reply jsonrpc.Reply) {
 	for _, part := range [][]byte{head, reply.Result, tail} {
 		o.Write(part)
 	}
+	return o.err
 }

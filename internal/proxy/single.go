@@ -82,11 +82,11 @@ func (p *Proxy) serving() []*node.Node {
 	return append(append(nodes, alive...), rest...)
 }
 
-// call makes a call outside the lanes, within the time that the node and the method have. Fields are those of node.Call.
-func (p *Proxy) call(ctx context.Context, n *node.Node, m engine.Method, body []byte, fields ...jsonrpc.Field) (jsonrpc.Reply, error) {
+// call makes a call outside the lanes, within the time that the node and the method have.
+func (p *Proxy) call(ctx context.Context, n *node.Node, m engine.Method, body []byte) (jsonrpc.Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.Timeout(m))
 	defer cancel()
-	return n.Call(ctx, m.Family, body, fields...)
+	return n.Call(ctx, m.Family, body)
 }
 
 // reply is what came of a call on one of several nodes.

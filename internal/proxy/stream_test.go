@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"executionbackup/internal/health"
+	"executionbackup/internal/jsonrpc"
 )
 
 // trickle is an execution client with a large answer that comes in two halves, the second after a pause.
@@ -158,7 +159,8 @@ type pieces struct {
 
 func (p pieces) Read(b []byte) (int, error) { return p.Reader.Read(b[:min(len(b), p.most)]) }
 
-// lettered is an execution client whose blobs consist of the letter that it is asked for.
+// lettered is an execution client whose blobs consist of the letter that it is asked for; with a payload id it is asked
+// for a payload with such a blob.
 type lettered struct{}
 
 func (lettered) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -174,6 +176,12 @@ func (lettered) RoundTrip(r *http.Request) (*http.Response, error) {
 			blobs = append(blobs, `{"blob":"`+strings.Repeat(letter, 200<<10)+`","proofs":[]}`)
 		}
 		result = "[" + strings.Join(blobs, ",") + "]"
+	}
+	if letter, ok := jsonrpc.String(call.Arg(0)); ok && len(letter) == 1 {
+		zero := "0x" + strings.Repeat("0", 64)
+		result = `{"executionPayload":{"blockHash":"` + zero + `","parentHash":"` + zero + `","prevRandao":"` + zero + `","feeRecipient":"` + zero[:42] +
+			`","blockNumber":"0x1","timestamp":"0x1","transactions":[]},"blockValue":"0x1","blobsBundle":{"commitments":["0x"],"blobs":["` +
+			strings.Repeat(letter, 200<<10+int(letter[0])) + `"]}}`
 	}
 	answer := strings.NewReader(`{"jsonrpc":"2.0","id":1,"result":` + result + `}`)
 	return &http.Response{StatusCode: 200, ContentLength: answer.Size(), Body: io.NopCloser(answer), Header: http.Header{}}, nil
@@ -199,6 +207,30 @@ func TestSharedSegments(t *testing.T) {
 						if got.Result[k].Blob != strings.Repeat(letter, 200<<10) {
 							t.Errorf("%s: blob %d is not of %s", params, k, letter)
 						}
+					}
+				}
+			})
+		}
+		callers.Wait()
+	})
+}
+
+// Proposals side by side, and one after the other, are what was asked for, though answers share memory.
+func TestSharedAnswers(t *testing.T) {
+	bubbled(t, []lettered{{}, {}, {}}, func(t *testing.T, p *Proxy) {
+		var callers sync.WaitGroup
+		for i := range 4 {
+			callers.Go(func() {
+				for j := range 10 {
+					letter := string(rune('a' + 5*i + (j*j)%5)) // longer and shorter ones
+					w := httptest.NewRecorder()
+					p.ServeHTTP(w, httptest.NewRequest("POST", "/", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"engine_getPayloadV3","params":["`+letter+`"]}`)))
+					var got struct {
+						Result struct{ BlobsBundle struct{ Blobs []string } }
+					}
+					err := json.Unmarshal(w.Body.Bytes(), &got)
+					if blobs := got.Result.BlobsBundle.Blobs; err != nil || len(blobs) != 1 || strings.Trim(blobs[0], letter) != "" {
+						t.Errorf("%s: %d blobs, %v, in %.300s", letter, len(blobs), err, w.Body)
 					}
 				}
 			})
