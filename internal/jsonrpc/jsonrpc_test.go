@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -116,6 +117,27 @@ func TestDeepNesting(t *testing.T) {
 	}
 	if end := skipValue(deep(maxDepth+1), 0); end != -1 {
 		t.Errorf("depth %d: got %d, want -1", maxDepth+1, end)
+	}
+	// Arrays and objects in turn, in an uneven pattern; then one bracket after the other is closed wrongly.
+	var open, closed []byte
+	for i := range 300 {
+		if i*i%7 < 3 {
+			open, closed = append(open, '['), append(closed, ']')
+		} else {
+			open, closed = append(open, `{"a":`...), append(closed, '}')
+		}
+	}
+	slices.Reverse(closed)
+	nested := slices.Concat(open, []byte("1"), closed)
+	if end := skipValue(nested, 0); end != len(nested) {
+		t.Errorf("mixed: got %d, want %d", end, len(nested))
+	}
+	for i := len(nested) - len(closed); i < len(nested); i++ {
+		wrong := slices.Clone(nested)
+		wrong[i] ^= '}' ^ ']'
+		if end := skipValue(wrong, 0); end != -1 {
+			t.Errorf("wrongly closed at %d: got %d", i, end)
+		}
 	}
 }
 

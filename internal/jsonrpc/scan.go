@@ -197,21 +197,26 @@ func skipKey(b []byte, i int) int {
 	return skipSpace(b, i+1)
 }
 
-// nesting remembers, bit by bit, which of the open brackets are objects.
+// nesting remembers, bit by bit, which of the open brackets are objects. It is small, because calls to nodes are made by
+// goroutines of their own, whose stacks begin small: 64 levels are more than any client sends.
 type nesting struct {
 	depth int
-	bits  [maxDepth/64 + 1]uint64
+	outer uint64   // of the first 64
+	inner []uint64 // of those within
 }
 
 func (n *nesting) push(object bool) bool {
 	if n.depth == maxDepth {
 		return false
 	}
-	word, bit := n.depth/64, uint64(1)<<(n.depth%64)
+	if n.depth%64 == 0 && n.depth/64 > len(n.inner) {
+		n.inner = append(n.inner, 0)
+	}
+	word, bit := n.word(n.depth), uint64(1)<<(n.depth%64)
 	if object {
-		n.bits[word] |= bit
+		*word |= bit
 	} else {
-		n.bits[word] &^= bit
+		*word &^= bit
 	}
 	n.depth++
 	return true
@@ -220,5 +225,12 @@ func (n *nesting) push(object bool) bool {
 // object reports whether the innermost open bracket is an object's.
 func (n *nesting) object() bool {
 	d := n.depth - 1
-	return n.bits[d/64]&(1<<(d%64)) != 0
+	return *n.word(d)&(1<<(d%64)) != 0
+}
+
+func (n *nesting) word(level int) *uint64 {
+	if level < 64 {
+		return &n.outer
+	}
+	return &n.inner[level/64-1]
 }
