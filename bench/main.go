@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"syscall"
 )
 
 // directory has the secrets, configurations and logs of one run.
@@ -28,6 +29,7 @@ const (
 
 type options struct {
 	program  string
+	against  string
 	out      string
 	rounds   int
 	match    *regexp.Regexp
@@ -37,6 +39,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.program, "program", "bin/executionbackup", "the ExecutionBackup to measure")
+	flag.StringVar(&o.against, "against", "", "another ExecutionBackup to measure beside it, with three nodes: the one before a change, say")
 	flag.StringVar(&o.out, "out", "", "keep the result here, as JSON")
 	flag.IntVar(&o.rounds, "rounds", 15, "how many rounds")
 	flag.StringVar(&o.profiles, "profiles", "", "write a CPU profile of each workload, with three nodes, into this directory")
@@ -44,7 +47,7 @@ func main() {
 	nodes := flag.Int("serve", 0, "be so many nodes (this program starts itself so)")
 	probe := flag.String("probe", "", "be this probe before the nodes in the arguments (this program starts itself so)")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error
 	if *nodes > 0 {

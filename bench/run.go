@@ -44,11 +44,12 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 		{name: "direct to 8", addresses: nodes, nodes: 8},
 	}
 	for _, n := range []int{1, 3, 8} {
-		d, err := startDaemon(ctx, o.program, nodes[:n])
-		if d != nil {
-			b.add(&way{name: fmt.Sprintf("ExecutionBackup, %d", n), addresses: []string{d.address}, nodes: n, process: d.process, daemon: d})
+		if err := b.addDaemon(ctx, fmt.Sprintf("ExecutionBackup, %d", n), o.program, nodes[:n]); err != nil {
+			return b, err
 		}
-		if err != nil {
+	}
+	if o.against != "" {
+		if err := b.addDaemon(ctx, "the other one, 3", o.against, nodes[:3]); err != nil {
 			return b, err
 		}
 	}
@@ -74,6 +75,14 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 		}
 	}
 	return b, nil
+}
+
+func (b *bench) addDaemon(ctx context.Context, name, program string, nodes []string) error {
+	d, err := startDaemon(ctx, program, nodes)
+	if d != nil {
+		b.add(&way{name: name, addresses: []string{d.address}, nodes: len(nodes), process: d.process, daemon: d})
+	}
+	return err
 }
 
 func (b *bench) add(w *way) {
