@@ -54,7 +54,7 @@ func TestBodies(t *testing.T) {
 				t.Errorf("%s: the call that hung: got %d bytes, %v", server.URL, len(got), err)
 			}
 		})
-		for _, size := range []int{0, 1, 1000, 16 << 10, 64<<10 + 1, 3 << 20} {
+		for _, size := range []int{0, 1, 1000, maxCollected, maxCollected + 1, 64<<10 + 1, 3 << 20} {
 			body := bytes.Repeat([]byte{byte(size), 'x', 'y'}, size/3+1)[:size]
 			if got, err := post("/", body); err != nil || !bytes.Equal(got, body) {
 				t.Errorf("%s: %d bytes: got %d, %v", server.URL, size, len(got), err)
