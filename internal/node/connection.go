@@ -19,7 +19,7 @@ type connection struct {
 	epoch  int
 	used   time.Time // when its last call ended
 	reader *bufio.Reader
-	out    []byte      // of a request: what has not been sent
+	out    []byte      // of a request: what has been collected
 	header int64       // how many bytes may be read for the header that is being read; -1 while none is
 	failed error       // the first thing that went wrong with reading or writing: what can't be understood without one is malformed
 	stop   func() bool // keeps the end of the call's context from breaking it; false where that has happened
@@ -57,63 +57,13 @@ func (c *connection) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write collects what http.Request.Write writes, so that it goes in one system call.
+// Write sends p behind what has been collected, in one system call.
 func (c *connection) Write(p []byte) (int, error) {
-	c.out = append(c.out, p...)
-	return len(p), nil
-}
-
-// WriteByte keeps http.Request.Write from making a buffer of its own, and WriteString from making copies.
-func (c *connection) WriteByte(b byte) error {
-	c.out = append(c.out, b)
-	return nil
-}
-
-func (c *connection) WriteString(s string) (int, error) {
-	c.out = append(c.out, s...)
-	return len(s), nil
-}
-
-// maxCollected is the size of bodies up to which they are copied behind their header, in bytes.
-const maxCollected = 16 << 10
-
-// ReadFrom is what http.Request.Write comes to call for a body. It would copy a large one through a buffer, 32 KiB at a
-// time with a system call for each. Ours are at hand as a whole: that a body can write itself shows it.
-func (c *connection) ReadFrom(r io.Reader) (int64, error) {
-	if limited, ok := r.(*io.LimitedReader); ok {
-		if body, ok := limited.R.(io.WriterTo); ok {
-			var to io.Writer = struct{ io.Writer }{c}
-			if limited.N > maxCollected {
-				to = sender{c}
-			}
-			n, err := body.WriteTo(to)
-			limited.N -= n
-			return n, err
-		}
-	}
-	return io.Copy(struct{ io.Writer }{c}, r)
-}
-
-// flush sends what has been collected.
-func (c *connection) flush() error {
-	if len(c.out) == 0 {
-		return nil
-	}
-	_, err := c.Conn.Write(c.out)
+	pieces := net.Buffers{c.out, p}
+	n, err := pieces.WriteTo(c.Conn)
+	n = max(0, n-int64(len(c.out)))
 	c.out = c.out[:0]
 	c.fail(err)
-	return err
-}
-
-// sender sends a large body at once, with what has been collected before it.
-type sender struct{ *connection }
-
-func (s sender) Write(body []byte) (int, error) {
-	pieces := net.Buffers{s.out, body}
-	n, err := pieces.WriteTo(s.Conn)
-	n = max(0, n-int64(len(s.out)))
-	s.out = s.out[:0]
-	s.fail(err)
 	return int(n), err
 }
 
@@ -127,9 +77,9 @@ func (c *connection) fail(err error) {
 // context breaks the connection.
 func (c *connection) exchange(req *http.Request) (*http.Response, error) {
 	c.stop = context.AfterFunc(req.Context(), func() { c.SetDeadline(time.Unix(1, 0)) })
-	sent := req.Write(c)
-	if sent == nil {
-		sent = c.flush()
+	sent := req.Write(collector{c})
+	if sent == nil && len(c.out) > 0 {
+		_, sent = c.Write(nil)
 	}
 	resp, err := c.response(req) // a node may refuse a request before it has read all of it
 	if err != nil {
