@@ -141,8 +141,8 @@ func (n *Node) header(now time.Time) http.Header {
 
 // closeIdle lets go of the connections that aren't in use.
 func (n *Node) closeIdle() {
-	if t, ok := n.transport.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
+	if t, ok := n.transport.(*transport); ok {
+		t.closeIdle()
 	}
 }
 

@@ -266,8 +266,12 @@ func (n *Node) Hold(ctx context.Context, t *Turn, do func() error) error {
 	return do()
 }
 
-// close lets go of the node's connections.
-func (n *Node) close() { n.closeIdle() }
+// close lets go of the node's connections. Calls that are still on their way, or wait in its lane, may end.
+func (n *Node) close() {
+	if t, ok := n.transport.(*transport); ok {
+		t.close()
+	}
+}
 
 // SetCapabilities keeps what the node answered to engine_exchangeCapabilities.
 func (n *Node) SetCapabilities(methods []string) {

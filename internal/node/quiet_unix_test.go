@@ -51,6 +51,6 @@ func TestKeptConnections(t *testing.T) {
 		if got := node.connections(); got != 2 {
 			t.Errorf("%+v: %d connections", test, got)
 		}
-		via.CloseIdleConnections()
+		via.close()
 	}
 }

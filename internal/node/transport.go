@@ -27,9 +27,10 @@ const (
 type transport struct {
 	tls *tls.Config // for https; nil means that of the system
 
-	mu    sync.Mutex
-	idle  []*connection // the one that was used last comes last
-	epoch int           // CloseIdleConnections begins another: what is older isn't kept
+	mu     sync.Mutex
+	idle   []*connection // the one that was used last comes last
+	epoch  int           // closeIdle begins another: what is older isn't kept
+	closed bool          // none is kept any more
 }
 
 // RoundTrip implements http.RoundTripper. An error of the set-up of a connection is a *net.OpError of "dial". Whoever
@@ -79,15 +80,15 @@ func (t *transport) keep(c *connection) {
 		old++
 	}
 	t.idle = slices.Delete(t.idle, 0, old)
-	if c.epoch != t.epoch || len(t.idle) == maxIdle {
+	if t.closed || c.epoch != t.epoch || len(t.idle) == maxIdle {
 		c.Close()
 		return
 	}
 	t.idle = append(t.idle, c)
 }
 
-// CloseIdleConnections closes all connections that aren't in use, and the others when their calls have ended.
-func (t *transport) CloseIdleConnections() {
+// closeIdle closes all connections that aren't in use, and the others when their calls have ended.
+func (t *transport) closeIdle() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, c := range t.idle {
@@ -95,6 +96,14 @@ func (t *transport) CloseIdleConnections() {
 	}
 	t.idle = nil
 	t.epoch++
+}
+
+// close is closeIdle, and from now on every connection is for one call only.
+func (t *transport) close() {
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	t.closeIdle()
 }
 
 var dialer = net.Dialer{KeepAlive: 15 * time.Second}

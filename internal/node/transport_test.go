@@ -62,7 +62,7 @@ func TestBodies(t *testing.T) {
 		}
 		hold <- struct{}{}
 		hung.Wait()
-		transport.CloseIdleConnections()
+		transport.close()
 	}
 }
 
@@ -184,7 +184,7 @@ func TestResponses(t *testing.T) {
 				}
 			})
 			via := new(transport)
-			defer via.CloseIdleConnections()
+			defer via.close()
 			_, answer, err := node.post(t.Context(), via, "first")
 			if answer != test.answer || (err == nil) != (test.err == "") || err != nil && err.Error() != test.err {
 				t.Errorf("got %.100q, %v; want %.100q, %s", answer, err, test.answer, test.err)
@@ -199,7 +199,7 @@ func TestResponses(t *testing.T) {
 	}
 }
 
-// Connections that nobody needed for long are let go of, as are those of before CloseIdleConnections.
+// Connections that nobody needed for long are let go of, as are those of before closeIdle, and all after close.
 func TestOldConnections(t *testing.T) {
 	t.Parallel()
 	arrived, together := make(chan struct{}), make(chan struct{})
@@ -249,15 +249,20 @@ func TestOldConnections(t *testing.T) {
 	burst(maxIdle + 2)
 	idle(maxIdle, maxIdle+5)
 
-	via.CloseIdleConnections()
+	via.closeIdle()
 	idle(0, maxIdle+5)
 	var call sync.WaitGroup
 	call.Go(func() { node.post(t.Context(), via, "x") })
 	<-arrived
-	via.CloseIdleConnections() // while the call is on its way
+	via.closeIdle() // while the call is on its way
 	together <- struct{}{}
 	call.Wait()
 	idle(0, maxIdle+6)
+	burst(1)
+	idle(1, maxIdle+7)
+	via.close()
+	burst(1)
+	idle(0, maxIdle+8)
 }
 
 // The end of a context ends a call wherever it is: while the request is written, before the answer and in the midst of it.
@@ -290,7 +295,7 @@ func TestCancelledCalls(t *testing.T) {
 				}
 			})
 			via := new(transport)
-			defer via.CloseIdleConnections()
+			defer via.close()
 			ctx, cancel := context.WithCancel(t.Context())
 			go func() {
 				<-reached
@@ -315,7 +320,7 @@ func TestCancelledTooLate(t *testing.T) {
 		}
 	})
 	via := new(transport)
-	defer via.CloseIdleConnections()
+	defer via.close()
 	ctx, cancel := context.WithCancel(t.Context())
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+node.Addr().String(), http.NoBody)
 	if err != nil {
