@@ -16,7 +16,7 @@ const (
 	dialTimeout = 3 * time.Second
 	// maxIdle is how many connections a node has kept for it: a batch or a burst of eth_ calls must not end in fresh ones.
 	maxIdle = 64
-	// idleTime is how long a connection is kept without a call. Clients hang up after 30 s (Besu) to 2 minutes (geth).
+	// idleTime is how long a connection is kept without a call. geth hangs up after two minutes; where a client does so sooner, that is seen.
 	idleTime = 90 * time.Second
 )
 
