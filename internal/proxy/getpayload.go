@@ -72,8 +72,11 @@ func (p *Proxy) getPayload(ctx context.Context, r *jsonrpc.Request, m engine.Met
 // release lets the memory of the answers that came be used again. Nothing reads them any more: what was to be checked, shown
 // or kept of them is a copy, and the one that was chosen has gone to the CL.
 func (pr *proposal) release() {
+	const most = 64 << 20 // bytes: far above 128 blobs in hex; more than that a hostile node sends
 	for _, got := range pr.came {
-		answers.Put(got.memory)
+		if cap(*got.memory) <= most {
+			answers.Put(got.memory)
+		}
 	}
 	pr.came, pr.candidates, pr.failures = nil, nil, nil
 }
