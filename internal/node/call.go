@@ -148,13 +148,14 @@ func (n *Node) closeIdle() {
 
 // classify says what a transport's error means.
 func classify(ctx context.Context, err error) (f *Failure, broke bool) {
-	var dial *net.OpError
+	var network *net.OpError
+	dialling := errors.As(err, &network) && network.Op == "dial"
 	switch {
 	case errors.Is(context.Cause(ctx), context.Canceled), errors.Is(err, errTaker):
 		return &Failure{Stopped, "given up"}, false
-	case errors.As(err, &dial) && dial.Op == "dial" && ctx.Err() == nil:
+	case dialling && ctx.Err() == nil:
 		return &Failure{Unreachable, "no connection: " + rootCause(err)}, false
-	case errors.As(err, &dial) && dial.Op == "dial":
+	case dialling:
 		return &Failure{Unreachable, "no connection in time"}, false
 	case ctx.Err() != nil:
 		return &Failure{TimedOut, "no answer in time"}, false

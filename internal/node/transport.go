@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"executionbackup/internal/config"
 )
 
 const (
@@ -111,11 +113,7 @@ var dialer = net.Dialer{KeepAlive: 15 * time.Second}
 func (t *transport) dial(ctx context.Context, to *url.URL, epoch int) (*connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	port := to.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[to.Scheme]
-	}
-	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(to.Hostname(), port))
+	conn, err := dialer.DialContext(ctx, "tcp", config.HostPort(to))
 	if err != nil {
 		return nil, err
 	}
@@ -128,12 +126,12 @@ func (t *transport) dial(ctx context.Context, to *url.URL, epoch int) (*connecti
 	if to.Scheme != "https" {
 		return newConnection(t, tcp, raw, epoch), nil
 	}
-	config := t.tls.Clone()
-	if config == nil {
-		config = new(tls.Config)
+	settings := t.tls.Clone()
+	if settings == nil {
+		settings = new(tls.Config)
 	}
-	config.ServerName = to.Hostname()
-	secured := tls.Client(tcp, config)
+	settings.ServerName = to.Hostname()
+	secured := tls.Client(tcp, settings)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		tcp.Close()
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: tcp.RemoteAddr(), Err: err}

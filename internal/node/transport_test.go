@@ -66,7 +66,7 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// wired is a node that serves its connections as a test says, each in a goroutine. Of a request it has read the header.
+// wired is a node that serves its connections as a test says, each in a goroutine.
 type wired struct {
 	net.Listener
 	mu       sync.Mutex
@@ -355,7 +355,6 @@ func TestEarlyRefusal(t *testing.T) {
 func TestNoConnection(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewTLSServer(http.NotFoundHandler()) // with a certificate that nobody knows
-	server.Config.ErrorLog = nil
 	defer server.Close()
 	closed := newWired(t, nil)
 	closed.Close()
