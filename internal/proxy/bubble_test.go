@@ -62,16 +62,12 @@ func received(r *http.Request) (call jsonrpc.Request, err error) {
 
 // RoundTrip answers as an execution client would, after its delay or never.
 func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
+	call, err := received(r)
 	if err != nil {
 		return nil, err
 	}
 	if f.refuse != nil && f.refuse() {
 		return nil, errRefused
-	}
-	var call jsonrpc.Request
-	if err := jsonrpc.ParseRequest(body, &call); err != nil {
-		return nil, err
 	}
 	m := engine.ParseMethod(string(call.Method))
 	number := 0
