@@ -43,6 +43,7 @@ var answers = sync.Pool{New: func() any { return new([]byte) }}
 
 // getPayload asks every node for what it built, under its own id, and answers with the most valuable payload that is
 // what was asked for. An id that we don't know may be from before our restart: then every node is asked for that very id.
+// The reply is empty where it has gone to out.
 func (p *Proxy) getPayload(ctx context.Context, r *jsonrpc.Request, m engine.Method, out *outlet) jsonrpc.Reply {
 	if len(p.pool.Nodes()) == 1 {
 		return p.forward(ctx, r, m, out)
@@ -65,6 +66,7 @@ func (p *Proxy) getPayload(ctx context.Context, r *jsonrpc.Request, m engine.Met
 	pr.report(best) // the CL doesn't wait for that
 	if gone {
 		pr.release()
+		return jsonrpc.Reply{} // what there was is no longer ours
 	}
 	return reply
 }
