@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -195,11 +196,14 @@ func (m *multiplexer) mayObject(t testing.TB, n3 *enginetest.Node, block enginet
 	}
 }
 
-// breaks are the ways in which n3's past can come into doubt. Each comes with a payload that everybody calls VALID.
-var breaks = []struct {
+// doing is something that happens to n3. It comes with a payload that everybody calls VALID.
+type doing struct {
 	name string
 	by   func(t *testing.T, m *multiplexer, n3 *enginetest.Node, next enginetest.Payload)
-}{
+}
+
+// breaks are the ways in which n3's past comes into doubt.
+var breaks = []doing{
 	{"restart", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) { restart(t, m, n3) }},
 	{"a reset that the retry got over", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, next enginetest.Payload) {
 		n3.Script(enginetest.Rule{Method: "engine_newPayload", Fault: enginetest.Reset, Times: 1})
@@ -208,23 +212,74 @@ var breaks = []struct {
 			t.Errorf("n3 got %d newPayloads, want one more than there were", got)
 		}
 	}},
-	{"a failed probe", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
+	{"a connection that ended though it was to be kept", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
+		n3.Script(enginetest.Rule{Method: "eth_syncing", Times: 1, Reply: &enginetest.Reply{
+			Header: http.Header{"Connection": {"keep-alive"}}, Body: `{"jsonrpc":"2.0","id":$ID,"result":false}`}})
+		m.recheck(t)
+		m.recheck(t)
+	}},
+	{"another version", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
+		heal := n3.Script(enginetest.Rule{Method: "eth_syncing", Reply: &enginetest.Reply{Status: 500}})
+		m.recheck(t)
+		n3.Update(func(c *enginetest.Client) { c.Version = "v9.9.9" })
+		heal()
+		m.recheck(t)
+	}},
+}
+
+// noBreaks cast no doubt: one slow probe must not mute an honest minority.
+var noBreaks = []doing{
+	{"a probe that took too long", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
+		n3.Script(enginetest.Rule{Method: "eth_syncing", Delay: 1200 * time.Millisecond, Times: 1})
+		m.recheck(t)
+	}},
+	{"a probe that got HTTP 500", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
 		heal := n3.Script(enginetest.Rule{Method: "eth_syncing", Reply: &enginetest.Reply{Status: 500}})
 		m.recheck(t)
 		heal()
 		m.recheck(t)
 	}},
 	{"a malformed answer", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, next enginetest.Payload) {
-		n3.Script(enginetest.Rule{Method: "engine_newPayload", Result: `{"status":"VALIDATED"}`, Times: 1})
+		n3.Script(enginetest.Rule{Method: "engine_newPayload", Reply: &enginetest.Reply{Body: "{"}, Times: 1})
 		m.hears(t, "VALID", "engine_newPayload", next)
 	}},
 	{"a call that took too long", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, next enginetest.Payload) {
 		n3.Script(enginetest.Rule{Method: "engine_newPayload", Hang: true, Times: 1})
 		m.hears(t, "VALID", "engine_newPayload", next)
 		until(t, "n3's call has failed", func() bool { return m.node(t, "n3").LastError == "no answer in time" })
-		// The failure is noted a little before the break is. The lane opens after both.
-		m.hears(t, "VALID", "engine_newPayload", next)
 	}},
+	{"a refused token", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
+		heal := n3.Script(enginetest.Rule{Method: "eth_syncing", Reply: &enginetest.Reply{Status: 401}})
+		m.recheck(t)
+		heal()
+		m.recheck(t)
+	}},
+	{"a goodbye", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
+		n3.Script(enginetest.Rule{Method: "eth_syncing", Times: 1, Reply: &enginetest.Reply{
+			Header: http.Header{"Connection": {"close"}}, Body: `{"jsonrpc":"2.0","id":$ID,"result":false}`}})
+		m.recheck(t)
+		m.recheck(t)
+	}},
+}
+
+// What is no break leaves a node its say.
+func TestObjectionWithoutABreak(t *testing.T) {
+	for _, b := range noBreaks {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			nodes := three(t)
+			configured := fakes(nodes...)
+			configured[2].timeout = time.Second
+			m := start(t, configured, func(c *config.Config) { c.Grace = 1200 * time.Millisecond })
+			chain := enginetest.Chain(4, 3, nil)
+			m.hears(t, "VALID", "engine_newPayload", chain[0])
+			b.by(t, m, nodes[2], chain[1])
+			for range 2 { // so that n3 isn't a laggard; it proves nothing, since n3 has been sent this before
+				m.hears(t, "VALID", "engine_newPayload", chain[0])
+			}
+			m.mayObject(t, nodes[2], chain[2])
+		})
+	}
 }
 
 // After a break a node may not object until it has called VALID what it had never been sent before.

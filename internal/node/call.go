@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"executionbackup/internal/engine"
@@ -114,6 +115,9 @@ func (a *attempt) try(ctx context.Context) (reply jsonrpc.Reply, failure *Failur
 	}
 	if refused, ok := err.(*Failure); ok {
 		return reply, refused, false
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) { // nobody is there
+		a.node.Broke()
 	}
 	failure, broke = classify(ctx, err)
 	return reply, failure, broke

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"syscall"
 	"time"
 )
@@ -112,6 +113,17 @@ func (c *connection) response(req *http.Request) (*http.Response, error) {
 		}
 	}
 	return nil, errInformational
+}
+
+// endTime bounds how long it takes to look what has come on an idle connection.
+const endTime = 10 * time.Millisecond
+
+// ended reports whether what has come on an idle connection that isn't quiet is its end: of itself, or of its TLS. The
+// connection is of no use after that.
+func (c *connection) ended() bool {
+	c.SetReadDeadline(time.Now().Add(endTime))
+	_, err := c.Conn.Read(make([]byte, 1))
+	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // end ends a call. The connection is kept for another one where it can be.

@@ -96,6 +96,9 @@ func (p *Pool) newNode(spec config.Node) *Node {
 		answers:   budget.New(maxAnswers),
 	}
 	n.lane.limit = laneLimits
+	if t, ok := n.transport.(*transport); ok {
+		t.broke = n.Broke
+	}
 	return n
 }
 
@@ -220,12 +223,13 @@ func (n *Node) observe(family engine.Family, f *Failure, took time.Duration) {
 	n.lastError, n.lastErrorAt = f.Reason, time.Now()
 	n.mu.Unlock()
 	if f.Kind == Unreachable || f.Kind == Unauthorized {
-		n.Broke()
 		n.update(func(h *health.Health) { h.Failed(f.Reason) })
 	}
 }
 
-// Broke notes a break: until the node has shown that it follows, its new objections don't count.
+// Broke notes a break, the sign of a restart: until the node has shown that it follows, its new objections don't count.
+// Breaks are connections that were refused, or ended by the node in mid-call or soon after one, and another client
+// version. A call that took too long or brought nonsense is none: one slow probe must not mute an honest minority.
 func (n *Node) Broke() { n.memory.Broke(n.ID) }
 
 // Followed notes that the node said VALID to a live call.
@@ -250,11 +254,7 @@ func (n *Node) Deliver(ctx context.Context, t *Turn) (jsonrpc.Reply, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.Timeout(t.call.Method))
 	defer cancel()
-	reply, err := n.Call(ctx, t.call.Method.Family, t.call.Body)
-	if f, failed := err.(*Failure); failed && (f.Kind == TimedOut || f.Kind == Malformed) {
-		n.Broke()
-	}
-	return reply, err
+	return n.Call(ctx, t.call.Method.Family, t.call.Body)
 }
 
 // Hold does something in a turn of its own (see Pool.Join with a nil call): no live call is made meanwhile.

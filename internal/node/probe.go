@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,10 +53,8 @@ func (n *Node) probe(ctx context.Context) {
 	switch f, failed := err.(*Failure); {
 	case failed && f.Kind == Stopped:
 	case failed && f.Kind == TimedOut:
-		n.Broke()
 		n.update((*health.Health).Hung)
 	case failed && f.Kind == Malformed:
-		n.Broke()
 		n.update(func(h *health.Health) { h.Failed(f.Reason) })
 	case failed: // noted by Call
 	default:
@@ -115,8 +114,17 @@ func (n *Node) askInfo(ctx context.Context) {
 	}
 	n.mu.Lock()
 	info.Capabilities = n.info.Capabilities
+	another := info.anotherClient(&n.info)
 	n.info, n.infoAt = info, time.Now()
 	n.mu.Unlock()
+	if another {
+		n.Broke()
+	}
+}
+
+// anotherClient reports whether the client's version is not what it was. What wasn't known can't have changed.
+func (i *Info) anotherClient(was *Info) bool {
+	return was.Client != "" && i.Client != was.Client || len(was.Clients) > 0 && !slices.Equal(i.Clients, was.Clients)
 }
 
 // ourVersion is how we introduce ourselves where a CL's version is asked for.

@@ -8,15 +8,19 @@ import (
 	"net"
 	"syscall"
 	"testing"
+	"time"
 )
 
-// What comes on a connection between two calls makes it useless, and is no answer.
+// What comes on a connection between two calls makes it useless, and is no answer. If it is the end, and comes soon
+// after the last call, the node has gone.
 func TestKeptConnections(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		unasked string
 		hangUp  bool
-	}{{"", true}, {fine, false}, {fine, true}} {
+		idle    time.Duration
+		broke   int
+	}{{"", true, 0, 1}, {"", true, keptTime, 0}, {fine, false, 0, 0}, {fine, true, 0, 0}} {
 		answered := make(chan struct{})
 		node := newWired(t, func(number int, c net.Conn, requests *bufio.Reader) {
 			for request(requests) {
@@ -31,7 +35,8 @@ func TestKeptConnections(t *testing.T) {
 				}
 			}
 		})
-		via := new(transport)
+		broke := 0
+		via := &transport{broke: func() { broke++ }}
 		if _, answer, err := node.post(t.Context(), via, "first"); answer != "fine" || err != nil {
 			t.Fatalf("%q, %v", answer, err)
 		}
@@ -43,6 +48,7 @@ func TestKeptConnections(t *testing.T) {
 			_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK)
 			return err != syscall.EAGAIN
 		})
+		via.idle[0].used = via.idle[0].used.Add(-test.idle)
 		for range 3 {
 			if _, answer, err := node.post(t.Context(), via, "again"); answer != "fine" || err != nil {
 				t.Errorf("%+v: %q, %v", test, answer, err)
@@ -50,6 +56,9 @@ func TestKeptConnections(t *testing.T) {
 		}
 		if got := node.connections(); got != 2 {
 			t.Errorf("%+v: %d connections", test, got)
+		}
+		if broke != test.broke {
+			t.Errorf("%+v: %d breaks", test, broke)
 		}
 		via.close()
 	}

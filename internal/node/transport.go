@@ -20,6 +20,9 @@ const (
 	maxIdle = 64
 	// idleTime is how long a connection is kept without a call. geth hangs up after two minutes; where a client does so sooner, that is seen.
 	idleTime = 90 * time.Second
+	// keptTime is how long after a call no client hangs up by habit. One that does so sooner, and has not said that it
+	// would, has gone.
+	keptTime = 5 * time.Second
 )
 
 // transport makes calls to one node over connections that it keeps: HTTP/1.1, one call at a time on each. How requests
@@ -27,7 +30,8 @@ const (
 // has to wait until both of them have been woken; here it is made by the goroutine that wants it. No redirect is
 // followed: it would carry the node's token to whom we don't know. Safe for concurrent use.
 type transport struct {
-	tls *tls.Config // for https; nil means that of the system
+	tls   *tls.Config // for https; nil means that of the system
+	broke func()      // told of an idle connection that ended sooner than keptTime after its last call; nil: nobody is
 
 	mu     sync.Mutex
 	idle   []*connection // the one that was used last comes last
@@ -55,6 +59,10 @@ func (t *transport) connection(ctx context.Context, to *url.URL) (*connection, e
 			return t.dial(ctx, to, epoch)
 		case time.Since(c.used) < idleTime && c.quiet():
 			return c, nil
+		}
+		if t.broke != nil && time.Since(c.used) < keptTime && c.ended() {
+			t.broke()
+			t.closeIdle() // they lead to what is gone as well
 		}
 		c.Close()
 	}

@@ -382,3 +382,32 @@ func TestNoConnection(t *testing.T) {
 		}
 	}
 }
+
+// The end of TLS is an end, too.
+func TestEndOfTLS(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "fine") }))
+	defer server.Close()
+	broke := 0
+	via := &transport{tls: server.Client().Transport.(*http.Transport).TLSClientConfig, broke: func() { broke++ }}
+	call := func() error {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, http.NoBody)
+		if err != nil {
+			return err
+		}
+		resp, err := via.RoundTrip(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		_, err = io.ReadAll(resp.Body)
+		return err
+	}
+	if err := call(); err != nil {
+		t.Fatal(err)
+	}
+	server.CloseClientConnections() // waits until they are closed
+	if err := call(); err != nil || broke != 1 {
+		t.Errorf("%v, %d breaks", err, broke)
+	}
+}
