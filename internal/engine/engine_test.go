@@ -13,29 +13,30 @@ func TestParseMethod(t *testing.T) {
 		family  Family
 		version int
 		limit   time.Duration
+		pace    time.Duration
 	}{
-		{"engine_newPayloadV1", NewPayload, 1, 7500 * time.Millisecond},
-		{"engine_newPayloadV5", NewPayload, 5, 5500 * time.Millisecond},
-		{"engine_newPayloadWithWitnessV4", NewPayload, 4, 7500 * time.Millisecond},
-		{"engine_newPayloadV12", NewPayload, 12, 5500 * time.Millisecond},
-		{"engine_forkchoiceUpdatedV3", ForkchoiceUpdated, 3, 7500 * time.Millisecond},
-		{"engine_getPayloadV5", GetPayload, 5, 900 * time.Millisecond},
-		{"engine_getPayloadBodiesByHashV2", GetPayloadBodies, 2, 9500 * time.Millisecond},
-		{"engine_getBlobsV2", GetBlobs, 2, 850 * time.Millisecond},
-		{"engine_hasBlobs", HasBlobs, 0, 850 * time.Millisecond},
-		{"engine_exchangeCapabilities", ExchangeCapabilities, 0, 900 * time.Millisecond},
-		{"engine_getClientVersionV1", GetClientVersion, 1, 900 * time.Millisecond},
-		{"engine_getInclusionListV1", GetInclusionList, 1, 900 * time.Millisecond},
-		{"engine_newThingV1", OtherEngine, 1, 0},
-		{"engine_newPayloadV0", NewPayload, 0, 7500 * time.Millisecond},
-		{"eth_sendRawTransaction", SendRawTransaction, 0, 0},
-		{"eth_getLogs", Other, 0, 0},
-		{"xengine_newPayloadV1", Other, 0, 0},
-		{"", Other, 0, 0},
+		{"engine_newPayloadV1", NewPayload, 1, 7500 * time.Millisecond, 7500 * time.Millisecond},
+		{"engine_newPayloadV5", NewPayload, 5, 5500 * time.Millisecond, 5500 * time.Millisecond},
+		{"engine_newPayloadWithWitnessV4", NewPayload, 4, 7500 * time.Millisecond, 7500 * time.Millisecond},
+		{"engine_newPayloadV12", NewPayload, 12, 5500 * time.Millisecond, 5500 * time.Millisecond},
+		{"engine_forkchoiceUpdatedV3", ForkchoiceUpdated, 3, 7500 * time.Millisecond, 7500 * time.Millisecond},
+		{"engine_getPayloadV5", GetPayload, 5, 0, 900 * time.Millisecond},
+		{"engine_getPayloadBodiesByHashV2", GetPayloadBodies, 2, 9500 * time.Millisecond, 9500 * time.Millisecond},
+		{"engine_getBlobsV2", GetBlobs, 2, 0, 850 * time.Millisecond},
+		{"engine_hasBlobs", HasBlobs, 0, 0, 850 * time.Millisecond},
+		{"engine_exchangeCapabilities", ExchangeCapabilities, 0, 0, 900 * time.Millisecond},
+		{"engine_getClientVersionV1", GetClientVersion, 1, 0, 900 * time.Millisecond},
+		{"engine_getInclusionListV1", GetInclusionList, 1, 0, 900 * time.Millisecond},
+		{"engine_newThingV1", OtherEngine, 1, 0, 0},
+		{"engine_newPayloadV0", NewPayload, 0, 7500 * time.Millisecond, 7500 * time.Millisecond},
+		{"eth_sendRawTransaction", SendRawTransaction, 0, 0, 0},
+		{"eth_getLogs", Other, 0, 0, 0},
+		{"xengine_newPayloadV1", Other, 0, 0, 0},
+		{"", Other, 0, 0, 0},
 	} {
 		m := ParseMethod(c.name)
-		if m.Family != c.family || m.Version != c.version || m.Limit() != c.limit || m.Name != c.name {
-			t.Errorf("%s: got %v, V%d, %v; want %v, V%d, %v", c.name, m.Family, m.Version, m.Limit(), c.family, c.version, c.limit)
+		if m.Family != c.family || m.Version != c.version || m.Limit() != c.limit || m.Pace() != c.pace || m.Name != c.name {
+			t.Errorf("%s: got %v, V%d, %v, %v; want %v, V%d, %v, %v", c.name, m.Family, m.Version, m.Limit(), m.Pace(), c.family, c.version, c.limit, c.pace)
 		}
 	}
 }

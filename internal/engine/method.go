@@ -86,9 +86,9 @@ func (m Method) Namespace() string {
 	return namespace
 }
 
-// Limit is the longest that we may take over an answer. It leaves a CL 500 ms less than the specification's timeout
-// of a method for the way back; getPayload and getBlobs (1 s) get less, because all of it can be needed there. Zero
-// means that the method has no limit but the node's own timeout.
+// Limit bounds a call on one node, whatever its own timeout: it leaves a CL 500 ms less than the specification's timeout of
+// a method for the way back. Zero means that there is none but the node's: CLs wait longer for a payload or for blobs
+// than the specification's second, and a late answer is worth more than none.
 func (m Method) Limit() time.Duration {
 	switch m.Family {
 	case NewPayload:
@@ -98,12 +98,20 @@ func (m Method) Limit() time.Duration {
 		return 7500 * time.Millisecond
 	case ForkchoiceUpdated:
 		return 7500 * time.Millisecond
-	case GetPayload, GetInclusionList, ExchangeCapabilities, GetClientVersion:
-		return 900 * time.Millisecond
-	case GetBlobs, HasBlobs:
-		return 850 * time.Millisecond
 	case GetPayloadBodies:
 		return 9500 * time.Millisecond
 	}
 	return 0
+}
+
+// Pace is how long several nodes may take together over an answer that some of them have: then it goes out with what
+// there is. Some CLs give up on these methods after the specification's second. Zero means that the nodes have their time.
+func (m Method) Pace() time.Duration {
+	switch m.Family {
+	case GetPayload, GetInclusionList, ExchangeCapabilities, GetClientVersion:
+		return 900 * time.Millisecond
+	case GetBlobs, HasBlobs:
+		return 850 * time.Millisecond
+	}
+	return m.Limit()
 }

@@ -205,6 +205,9 @@ func orNull(raw []byte) []byte {
 // doubted reports whether all that speaks against it is another node's word.
 func (c *candidate) doubted() bool { return c.objection != nil }
 
+// offered reports whether it can be proposed, be it as a last resort.
+func (c *candidate) offered() bool { return c.out == "" || c.doubted() }
+
 // rank orders candidates, best first: those with the right fee recipient, then by value, then the primary's. Where
 // there are no values (V1) the primary's comes first.
 func rank(candidates []*candidate, primary func(*candidate) bool) {

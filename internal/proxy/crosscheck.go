@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"executionbackup/internal/blockhash"
@@ -16,10 +17,11 @@ import (
 const minCrossCheck = 150 * time.Millisecond
 
 // sound returns the best candidate that stands, or nil. One for a wrong fee recipient is good enough only where nothing
-// else is waited for.
+// else is waited for, or after an objection: then the next best is taken.
 func (pr *proposal) sound(ctx context.Context) *candidate {
 	for _, c := range pr.candidates {
-		if c.out == "" && !(c.wrongRecipient && pr.mayWait(ctx)) && pr.stands(ctx, c) {
+		later := c.wrongRecipient && pr.mayWait(ctx) && !slices.ContainsFunc(pr.candidates, (*candidate).doubted)
+		if c.out == "" && !later && pr.stands(ctx, c) {
 			return c
 		}
 	}

@@ -42,7 +42,7 @@ func builder(t *testing.T, delay func(method string, n int) time.Duration, chang
 }
 
 // A proposal takes the build grace at most after the first good payload, the cross-check at most after that, and 900 ms
-// in all.
+// in all. While there is no payload, the first is waited for to its node's timeout, and has the same time from then on.
 func TestProposalDeadlines(t *testing.T) {
 	slow := func(families string, by time.Duration) func(string, int) time.Duration {
 		return func(method string, _ int) time.Duration {
@@ -69,7 +69,12 @@ func TestProposalDeadlines(t *testing.T) {
 		{"one hangs, and is slow as a voter", [2]func(string, int) time.Duration{nil, slow("engine_getPayload engine_newPayload", 5*time.Second)}, 300 * ms, 500 * ms, 1, false},
 		{"no time for a cross-check", [2]func(string, int) time.Duration{nil, slow("engine_getPayload", forever)}, 800 * ms, 800 * ms, 0, false},
 		{"the grace is longer than the limit", [2]func(string, int) time.Duration{nil, slow("engine_getPayload", forever)}, time.Minute, 900 * ms, 0, false},
-		{"both hang", [2]func(string, int) time.Duration{slow("engine_getPayload", forever), slow("engine_getPayload", forever)}, 300 * ms, 900 * ms, 0, true},
+		{"the first is late, and one hangs", [2]func(string, int) time.Duration{slow("engine_getPayload", 700*ms), slow("engine_getPayload", forever)}, 300 * ms, 900 * ms, 0, false},
+		{"both take longer than some CLs wait", [2]func(string, int) time.Duration{slow("engine_getPayload", 1200*ms), slow("engine_getPayload", 1200*ms)}, 300 * ms, 1200 * ms, 1, false},
+		{"one takes longer, and one hangs", [2]func(string, int) time.Duration{slow("engine_getPayload engine_newPayload", 1200*ms), slow("engine_getPayload engine_newPayload", forever)}, 300 * ms, 1700 * ms, 1, false},
+		{"one takes longer, and the grace is longer than the limit", [2]func(string, int) time.Duration{slow("engine_getPayload", 1200*ms), slow("engine_getPayload", forever)}, time.Minute, 2100 * ms, 0, false},
+		{"one takes as long as a node may", [2]func(string, int) time.Duration{slow("engine_getPayload", 7499*ms), slow("engine_getPayload", forever)}, 300 * ms, 7500 * ms, 1, false},
+		{"both hang", [2]func(string, int) time.Duration{slow("engine_getPayload", forever), slow("engine_getPayload", forever)}, 300 * ms, 7500 * ms, 0, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			first, forkchoice := builder(t, c.delay[0])
@@ -124,6 +129,9 @@ func TestWrongHashBeginsNoGrace(t *testing.T) {
 		{"a good one comes after one for a wrong recipient", []string{"hash", "recipient", "good"}, 600 * ms, `"gasUsed":"0x0"`, 600 * ms},
 		{"none comes after one for a wrong recipient", []string{"hash", "recipient", "good"}, forever, wrongRecipient, 900 * ms},
 		{"one for a wrong recipient is better than one that is objected to", []string{"objected", "recipient", "good"}, forever, wrongRecipient, 300 * ms},
+		{"a good one comes later than some CLs wait", []string{"hash", "good"}, 3 * time.Second, `"gasUsed":"0x0"`, 3 * time.Second},
+		{"what is objected to is waited beyond while there is time", []string{"objected", "good"}, 600 * ms, `"gasUsed":"0x0"`, 600 * ms},
+		{"what is objected to is better than none", []string{"objected", "good"}, forever, `"gasUsed":"0x0"`, 900 * ms},
 		{"the time is up", []string{"hash recipient", "recipient", "good"}, forever, wrongRecipient, 900 * ms},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -178,6 +186,41 @@ func TestWrongHashBeginsNoGrace(t *testing.T) {
 					t.Errorf("got %s", answer)
 				}
 			})
+		})
+	}
+}
+
+// With one node nothing is cut short: CLs wait for longer than the specification's second.
+func TestOneSlowBuilder(t *testing.T) {
+	for _, method := range []string{"getPayloadV4", "getBlobsV1", "hasBlobs", "exchangeCapabilities", "getClientVersionV1", "getInclusionListV1"} {
+		slow := &fake{delay: func(called string, _ int) time.Duration {
+			if called == "engine_"+method {
+				return 7 * time.Second
+			}
+			return 0
+		}, answer: func(called string) (string, bool) { return `["it"]`, called == "engine_"+method }}
+		inBubble(t, []*fake{slow}, func(t *testing.T, b *bubble) {
+			if got, took := b.get(method, `["0x01"]`); got != `["it"]` || took != 7*time.Second {
+				t.Errorf("%s: got %s after %v", method, got, took)
+			}
+		})
+	}
+}
+
+// With several nodes, who they are is told after 900 ms at the latest: some CLs ask for it once and never again.
+func TestIdentityIsNotWaitedForLonger(t *testing.T) {
+	for _, method := range []string{"exchangeCapabilities", "getClientVersionV1"} {
+		names := func(called string) (string, bool) { return `["engine_newPayloadV4"]`, called == "engine_"+method }
+		hangs := func(called string, _ int) time.Duration {
+			if called == "engine_"+method {
+				return forever
+			}
+			return 0
+		}
+		inBubble(t, []*fake{{answer: names}, {delay: hangs}}, func(t *testing.T, b *bubble) {
+			if got, took := b.get(method, `[[]]`); got != `["engine_newPayloadV4"]` || took != 900*ms {
+				t.Errorf("%s: got %s after %v", method, got, took)
+			}
 		})
 	}
 }

@@ -21,7 +21,9 @@ type proposal struct {
 	settings *Settings
 	method   engine.Method
 	build    *build // nil where we don't know the id
-	deadline time.Time
+	begun    time.Time
+	deadline time.Time        // for all that is done beyond the first payload; zero while there is none
+	timeUp   <-chan time.Time // at the deadline
 
 	nodes    []*node.Node  // that are asked
 	arrivals chan answered // one of each
@@ -48,9 +50,9 @@ func (p *Proxy) getPayload(ctx context.Context, r *jsonrpc.Request, m engine.Met
 	if len(p.pool.Nodes()) == 1 {
 		return p.forward(ctx, r, m, out)
 	}
-	pr := &proposal{proxy: p, settings: p.settings.Load(), method: m, deadline: time.Now().Add(m.Limit()), came: make(map[*node.Node]answered)}
-	ctx, cancel := context.WithDeadline(ctx, pr.deadline)
-	defer cancel()
+	pr := &proposal{proxy: p, settings: p.settings.Load(), method: m, begun: time.Now(), came: make(map[*node.Node]answered)}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // what is not needed any more is given up
 	id, _ := jsonrpc.String(r.Arg(0))
 	if b, known := p.builds.find(id); known {
 		pr.build = &b
@@ -97,14 +99,13 @@ func (p *Proxy) builders(ids map[quorum.NodeID]string) []*node.Node {
 // ask asks the nodes side by side, and reads their answers side by side: they are large.
 func (pr *proposal) ask(ctx context.Context, nodes []*node.Node, body func(*node.Node) []byte) {
 	pr.nodes, pr.arrivals = nodes, make(chan answered, len(nodes))
-	begun := time.Now()
 	for _, n := range nodes {
 		pr.proxy.stragglers.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, n.Timeout(pr.method))
 			defer cancel()
 			b, memory := new(built), answers.Get().(*[]byte)
 			r, err := n.CallInto(ctx, pr.method.Family, body(n), memory, b.fields(pr.method)...)
-			got := pr.read(reply{n, r, err, time.Since(begun)}, b)
+			got := pr.read(reply{n, r, err, time.Since(pr.begun)}, b)
 			got.memory = memory
 			pr.arrivals <- got
 		})
@@ -126,17 +127,30 @@ func (pr *proposal) read(got reply, b *built) answered {
 	return answered{reply: got, candidate: c}
 }
 
-// gather collects what the nodes offer: after the first good one the others get the build grace.
+// gather collects what the nodes offer: after the first good one the others get the build grace, and no more than the time
+// that is left. While there is none, the nodes have their timeouts.
 func (pr *proposal) gather(ctx context.Context) {
+	if !slices.ContainsFunc(pr.candidates, (*candidate).offered) {
+		pr.deadline, pr.timeUp = time.Time{}, nil
+	}
 	var grace <-chan time.Time
 	for timeout := false; len(pr.came) < len(pr.nodes) && !timeout; {
 		select {
 		case got := <-pr.arrivals:
 			pr.came[got.node] = got
-			if c := got.candidate; grace == nil && c != nil && c.out == "" && !c.wrongRecipient {
+			c := got.candidate
+			if c == nil || c.out != "" {
+				continue
+			}
+			if pr.deadline.IsZero() {
+				pr.hurry()
+			}
+			if grace == nil && !c.wrongRecipient {
 				grace = time.After(pr.settings.BuildGrace)
 			}
 		case <-grace:
+			timeout = true
+		case <-pr.timeUp:
 			timeout = true
 		case <-ctx.Done():
 			timeout = true
@@ -155,51 +169,81 @@ func (pr *proposal) gather(ctx context.Context) {
 	}
 }
 
+// hurry sets the deadline, because there is a payload now: so that the answer is in time for a CL that gives up after a
+// second. One that waits for longer than that anyway gets as much after the first payload.
+func (pr *proposal) hurry() {
+	pace := pr.method.Pace()
+	pr.deadline = pr.begun.Add(pace)
+	if time.Until(pr.deadline) <= 0 {
+		pr.deadline = time.Now().Add(pace)
+	}
+	pr.timeUp = time.After(time.Until(pr.deadline))
+}
+
+// late reports whether the time for more than the present payloads is used up.
+func (pr *proposal) late() bool { return !pr.deadline.IsZero() && time.Until(pr.deadline) <= 0 }
+
 var errSilent = errors.New("no answer in time")
 
-// choose returns what is proposed, or nil. Where every candidate is out, it is the primary's own answer, as if we
-// weren't there: an empty slot is certain without one.
+// choose returns what is proposed, or nil. What seemed good may turn out not to be: then the others are waited for after all.
+// Where every candidate is out, it is the primary's own answer, as if we weren't there: an empty slot is certain without one.
 func (pr *proposal) choose(ctx context.Context) *candidate {
-	pr.gather(ctx)
-	if pr.build == nil {
-		return pr.newest(ctx)
-	}
-	primary := pr.proxy.pool.Primary()
-	isPrimary := func(c *candidate) bool { return c.node == primary }
 	for {
-		rank(pr.candidates, isPrimary)
-		if best := pr.sound(ctx); best != nil {
+		pr.gather(ctx)
+		if best := pr.best(ctx); best != nil {
 			return best
 		}
 		if !pr.mayWait(ctx) {
-			break
+			return pr.lastResort()
 		}
-		pr.gather(ctx) // what seemed good was not: the others are waited for after all
 	}
+}
+
+// best returns the best candidate that can be proposed as it is, or nil.
+func (pr *proposal) best(ctx context.Context) *candidate {
+	if pr.build == nil {
+		return pr.newest(ctx)
+	}
+	rank(pr.candidates, pr.isPrimary)
+	return pr.sound(ctx)
+}
+
+func (pr *proposal) isPrimary(c *candidate) bool { return c.node == pr.proxy.pool.Primary() }
+
+// lastResort returns one of those that are out, or nil: where all that speaks against some is another node's word, it is one
+// of them, for no proposal is lost to a cross-check.
+func (pr *proposal) lastResort() *candidate {
 	left := pr.candidates
 	if doubted := slices.DeleteFunc(slices.Clone(left), func(c *candidate) bool { return !c.doubted() }); len(doubted) > 0 {
 		left = doubted
 	}
-	switch i := slices.IndexFunc(left, isPrimary); {
+	switch i := slices.IndexFunc(left, pr.isPrimary); {
 	case i >= 0:
 		return left[i]
 	case len(left) > 0 && left[0].doubted():
-		return left[0] // no proposal is lost to a cross-check
+		return left[0]
 	}
 	return nil
 }
 
-// mayWait reports whether more candidates are worth waiting for: some may come, and all that speaks against those that have
-// is their own content. After an objection the next best is taken.
+// mayWait reports whether more candidates are worth waiting for: some may come, and there is time, or nothing to lose.
 func (pr *proposal) mayWait(ctx context.Context) bool {
-	return len(pr.came) < len(pr.nodes) && ctx.Err() == nil && !slices.ContainsFunc(pr.candidates, (*candidate).doubted)
+	return len(pr.came) < len(pr.nodes) && ctx.Err() == nil && !(pr.late() && slices.ContainsFunc(pr.candidates, (*candidate).offered))
 }
 
 // newest finds what an unknown id means: among the payloads on the present head the one with the greatest timestamp.
 func (pr *proposal) newest(ctx context.Context) *candidate {
+	if !slices.ContainsFunc(pr.candidates, (*candidate).offered) {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(ctx, pr.deadline)
+	defer cancel()
 	onHead := pr.onHead(ctx)
 	var best *candidate
 	for _, c := range pr.candidates {
+		if c.out != "" {
+			continue
+		}
 		if best == nil || onHead(c) && !onHead(best) || onHead(c) == onHead(best) && c.payload.Timestamp > best.payload.Timestamp {
 			best = c
 		}

@@ -29,12 +29,13 @@ type hedge struct {
 
 // run asks the first node, and the others after the delay or when its reply is not enough. enough judges the replies
 // as they come, and may mark one as failed. run returns when one is enough, when none is worth waiting for any more,
-// or at the method's limit.
+// or when the method's pace is used up; while no node has answered at all, it waits on for the first that does.
 func (h *hedge) run(ctx context.Context, enough func(i int) bool) {
 	// Calls that are not needed any more are given up. That is no timeout: it says nothing about their nodes.
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
-	limit, others := time.After(h.method.Limit()), time.After(h.delay)
+	pace, others := time.After(h.method.Pace()), time.After(h.delay)
+	late := false
 	changed := h.proxy.pool.Changed()
 	arrivals := make(chan reply, len(h.nodes))
 	h.replies = make([]reply, len(h.nodes))
@@ -44,7 +45,7 @@ func (h *hedge) run(ctx context.Context, enough func(i int) bool) {
 		case got := <-arrivals:
 			i := slices.Index(h.nodes, got.node)
 			h.replies[i] = got
-			if enough(i) {
+			if enough(i) || late && h.answered() {
 				return
 			}
 			h.ask(ctx, len(h.nodes), arrivals)
@@ -54,8 +55,10 @@ func (h *hedge) run(ctx context.Context, enough func(i int) bool) {
 			h.ask(ctx, len(h.nodes), arrivals)
 		case <-changed:
 			changed = h.proxy.pool.Changed()
-		case <-limit:
-			return
+		case <-pace:
+			if late = true; h.answered() {
+				return
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -95,6 +98,11 @@ func (h *hedge) waiting() bool {
 	return slices.ContainsFunc(open, func(s node.Status) bool {
 		return !result || !s.Laggard && (s.State == health.Alive || !alive)
 	})
+}
+
+// answered reports whether a node has answered, be it with an error or with nothing.
+func (h *hedge) answered() bool {
+	return slices.ContainsFunc(h.replies, func(r reply) bool { return r.node != nil && r.err == nil })
 }
 
 // came returns the replies that have come, the primary's first.

@@ -17,6 +17,8 @@ func (p *Proxy) getClientVersion(ctx context.Context, r *jsonrpc.Request, m engi
 	if len(p.pool.Nodes()) == 1 {
 		return p.forward(ctx, r, m, nil)
 	}
+	ctx, cancel := context.WithTimeout(ctx, m.Pace())
+	defer cancel()
 	replies := p.askAll(ctx, p.reachable(), m, r.Raw)
 	all := []byte{'['}
 	for _, got := range replies {
@@ -46,6 +48,8 @@ func (p *Proxy) exchangeCapabilities(ctx context.Context, r *jsonrpc.Request, m 
 	if len(p.pool.Nodes()) == 1 {
 		return p.forward(ctx, r, m, nil)
 	}
+	ctx, cancel := context.WithTimeout(ctx, m.Pace())
+	defer cancel()
 	replies := p.askAll(ctx, p.reachable(), m, r.Raw)
 	for _, got := range replies {
 		var methods []string
