@@ -21,7 +21,7 @@ import (
 // What a node answers instead of its vote: what the CL hears where n1 says VALID, what becomes of the node, and that
 // little of what came is logged, shown or kept.
 func TestHostileNodes(t *testing.T) {
-	const valid = `{"jsonrpc":"2.0","id":1,"result":{"status":"VALID","latestValidHash":null,"validationError":null}}`
+	const valid = `{"jsonrpc":"2.0","id":$ID,"result":{"status":"VALID","latestValidHash":null,"validationError":null}}`
 	long := strings.Repeat("x", 1<<20)
 	reply := func(body string, header ...string) *enginetest.Reply {
 		r := &enginetest.Reply{Body: body, Header: http.Header{}}

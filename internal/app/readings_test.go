@@ -103,7 +103,7 @@ func TestAmbiguousAnswers(t *testing.T) {
 
 	const status = `{"status":"VALID","latestValidHash":null,"validationError":null,"inclusionListSatisfied":null}`
 	const result = `{"payloadStatus":` + status + `,"payloadId":"0x0000000000000007"}`
-	reply := func(result string) string { return `{"jsonrpc":"2.0","id":1,"result":` + result + `,"error":null}` }
+	reply := func(result string) string { return `{"jsonrpc":"2.0","id":$ID,"result":` + result + `,"error":null}` }
 	for _, test := range []struct {
 		object string // with the members
 		names  string

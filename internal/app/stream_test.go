@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"executionbackup/internal/enginetest"
+	"executionbackup/internal/jsonrpc"
 )
 
 // staged puts a server before a node that answers calls of one method itself, as it likes, and passes on the others.
@@ -30,11 +31,11 @@ func staged(t testing.TB, n *enginetest.Node, method string, answer func(w http.
 		if err != nil {
 			return
 		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		if strings.Contains(string(body), `"method":"`+method) {
 			answer(w, r)
 			return
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
 		others.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
@@ -86,8 +87,14 @@ func TestLargeAnswers(t *testing.T) {
 	var answer func(w http.ResponseWriter, r *http.Request)
 	m, nodes := led(t, method, func(w http.ResponseWriter, r *http.Request) { answer(w, r) })
 	nodes[1].Script(enginetest.Rule{Method: method, Result: `"n2"`})
+	// own gives an answer the id of its call.
+	own := func(r *http.Request, s string) string {
+		body, _ := io.ReadAll(r.Body)
+		return strings.ReplaceAll(s, `"id":7`, `"id":`+string(jsonrpc.CallID(body)))
+	}
 	text := func(s string) func(http.ResponseWriter, *http.Request) {
-		return func(w http.ResponseWriter, _ *http.Request) {
+		return func(w http.ResponseWriter, r *http.Request) {
+			s := own(r, s)
 			w.Header().Set("Content-Length", fmt.Sprint(len(s)))
 			io.WriteString(w, s)
 		}
@@ -107,10 +114,10 @@ func TestLargeAnswers(t *testing.T) {
 		want   string // the result; "broken" for a connection that breaks
 	}{
 		{"at once", text(whole), logs},
-		{"chunked", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, whole) }, logs},
-		{"gzip", func(w http.ResponseWriter, _ *http.Request) {
+		{"chunked", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, own(r, whole)) }, logs},
+		{"gzip", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
-			w.Write(zip(whole))
+			w.Write(zip(own(r, whole)))
 		}, logs},
 		{"other order", text(`{"result": ` + logs + ` , "x":[],"error":null,"id":7,"jsonrpc":"2.0" }`), logs},
 		{"a string", text(`{"id":7,"result":"` + strings.Repeat("ab", 1<<20) + `"}`), `"` + strings.Repeat("ab", 1<<20) + `"`},
@@ -127,12 +134,16 @@ func TestLargeAnswers(t *testing.T) {
 		{"not JSON at its end", text(`{"id":7,"result":` + logs[:len(logs)-1] + `,]}`), "broken"},
 		{"no end", text(`{"id":7,"result":` + logs), "broken"},
 		{"something behind", text(`{"id":7,"result":` + logs + `} x`), "broken"},
-		{"half of it", func(w http.ResponseWriter, _ *http.Request) {
+		{"another id", text(`{"id":8,"result":` + logs + `}`), `"n2"`},
+		{"another id behind", text(`{"result":` + logs + `,"id":8}`), "broken"},
+		{"half of it", func(w http.ResponseWriter, r *http.Request) {
+			whole := own(r, whole)
 			w.Header().Set("Content-Length", fmt.Sprint(len(whole)))
 			io.WriteString(w, whole[:len(whole)/2])
 			panic(http.ErrAbortHandler)
 		}, "broken"},
-		{"half of it, chunked", func(w http.ResponseWriter, _ *http.Request) {
+		{"half of it, chunked", func(w http.ResponseWriter, r *http.Request) {
+			whole := own(r, whole)
 			io.WriteString(w, whole[:len(whole)/2])
 			panic(http.ErrAbortHandler)
 		}, "broken"},

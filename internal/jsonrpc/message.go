@@ -1,6 +1,7 @@
 package jsonrpc
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -188,7 +189,36 @@ func (r *Request) scanFirst(b []byte, at int) (int, error) {
 type Reply struct {
 	Result []byte
 	Err    *Error
+	ID     []byte // as the node wrote it; nil where it wrote none
 }
+
+// Answers reports whether a reply is the one to the call with an id: it has the same, or is an error to what the node
+// could not read. Strings may differ in their escapes.
+func (r *Reply) Answers(id []byte) bool { return r.Err != nil && IsNull(r.ID) || sameID(r.ID, id) }
+
+func sameID(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	s, ok := text(a)
+	t, also := text(b)
+	return ok && also && bytes.Equal(s, t)
+}
+
+// CallID returns the id of a call, which must be one that ParseRequest took; nil where it has none. It scans the call up
+// to its id.
+func CallID(call []byte) (id []byte) {
+	eachMember(call, skipSpace(call, 0), func(name []byte, at int) (int, error) {
+		v, end, err := value(call, at)
+		if i, _ := lookup(name, envelope); err == nil && i == 1 {
+			id, err = v, errFound
+		}
+		return end, err
+	})
+	return id
+}
+
+var errFound = errors.New("found") // ends the walk
 
 var replyMembers = []string{"jsonrpc", "id", "result", "error"}
 var errorMembers = []string{"code", "message", "data"}
@@ -196,17 +226,18 @@ var errorMembers = []string{"code", "message", "data"}
 // ParseReply scans a node's answer, and looks for fields in its result, as Read does. Result is a slice of b. Anything but
 // one object with either a result or an error object is an error: it counts as no answer.
 func ParseReply(b []byte, fields ...Field) (Reply, error) {
-	var found [2][]byte
-	err := Read(b, Field{Name: "jsonrpc"}, Field{Name: "id"}, Field{Name: "result", Value: &found[0], Members: fields}, Field{Name: "error", Value: &found[1]})
+	var found [3][]byte
+	err := Read(b, Field{Name: "jsonrpc"}, Field{Name: "id", Value: &found[2]}, Field{Name: "result", Value: &found[0], Members: fields},
+		Field{Name: "error", Value: &found[1]})
 	if err != nil {
 		return Reply{}, err
 	}
-	result, failure := found[0], found[1]
+	result, failure, id := found[0], found[1], found[2]
 	if IsNull(failure) {
 		if result == nil {
 			return Reply{}, errors.New("neither a result nor an error")
 		}
-		return Reply{Result: result}, nil
+		return Reply{Result: result, ID: id}, nil
 	}
 	if !IsNull(result) {
 		return Reply{}, errBoth
@@ -220,7 +251,7 @@ func ParseReply(b []byte, fields ...Field) (Reply, error) {
 		return Reply{}, errors.New("malformed error object")
 	}
 	e.raw = failure
-	return Reply{Err: e}, nil
+	return Reply{Err: e, ID: id}, nil
 }
 
 var errBoth = errors.New("both a result and an error")

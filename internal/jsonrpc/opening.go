@@ -7,7 +7,8 @@ import (
 
 // Opening is the beginning of a reply that still comes in, up to its result.
 type Opening struct {
-	At   int // where the result begins
+	At   int    // where the result begins
+	ID   []byte // nil where it hasn't come yet; Close may find it
 	seen [4][]byte
 }
 
@@ -32,6 +33,7 @@ func OpenReply(b []byte) (o Opening, ok bool) {
 	if err != errOpened || o.At >= len(b) || !IsNull(o.seen[3]) {
 		return o, false
 	}
+	o.ID = bytes.Clone(o.seen[1])
 	for i, v := range o.seen { // from here on it matters only that they were there, and b may be used for more
 		if v != nil || i == 2 {
 			o.seen[i] = []byte("null")
@@ -67,6 +69,8 @@ func (o *Opening) Close(tail []byte) error {
 		return err
 	case !IsNull(o.seen[3]):
 		return errBoth
+	case o.ID == nil:
+		o.ID = o.seen[1]
 	}
 	return atEnd(object, end)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 
 	"executionbackup/internal/jsonrpc"
@@ -18,10 +19,29 @@ var (
 	errTaker    = errors.New("whoever asked takes no more")
 )
 
+// maxRefusal is how much is read of a refusal's words, in bytes.
+const maxRefusal = 512
+
+// refusal puts a 401 or 403 in the node's own words. Only one for the token's sake asks about what the token is made of.
+func refusal(resp *http.Response) *Failure {
+	words, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // as far as they come
+	said := strings.TrimSpace(strings.ToValidUTF8(string(words), ""))
+	quoted := ""
+	if said != "" {
+		quoted = fmt.Sprintf(": %q", said)
+	}
+	said = strings.ToLower(said)
+	if resp.StatusCode == http.StatusUnauthorized || strings.Contains(said, "token") || strings.Contains(said, "jwt") {
+		return &Failure{Unauthorized, fmt.Sprintf("it refuses our token (HTTP %d)%s: is the secret the node's own, and the clock right?",
+			resp.StatusCode, quoted)}
+	}
+	return &Failure{Unauthorized, fmt.Sprintf("it refuses us (HTTP %d)%s", resp.StatusCode, quoted)}
+}
+
 // receive reads an answer. Its errors that are no *Failure are the connection's, or one of those above.
 func (a *attempt) receive(resp *http.Response, limit int64) (jsonrpc.Reply, error) {
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
-		return jsonrpc.Reply{}, &Failure{Unauthorized, fmt.Sprintf("it refuses our token (HTTP %d): is the secret the node's own, and the clock right?", resp.StatusCode)}
+		return jsonrpc.Reply{}, refusal(resp)
 	}
 	if a.take != nil && resp.StatusCode == http.StatusOK && resp.Header.Get("Content-Encoding") == "" && !short(resp.ContentLength) {
 		return a.stream(resp)
@@ -30,19 +50,31 @@ func (a *attempt) receive(resp *http.Response, limit int64) (jsonrpc.Reply, erro
 	if err != nil {
 		return jsonrpc.Reply{}, err
 	}
-	return parse(answer, resp.StatusCode, a.fields...)
+	return a.parse(answer, resp.StatusCode)
 }
 
-func parse(answer []byte, status int, fields ...jsonrpc.Field) (jsonrpc.Reply, error) {
-	reply, err := jsonrpc.ParseReply(answer, fields...)
+// parse reads a whole answer. With an HTTP error no result comes: a JSON-RPC error may, some clients send it so.
+func (a *attempt) parse(answer []byte, status int) (jsonrpc.Reply, error) {
+	reply, err := jsonrpc.ParseReply(answer, a.fields...)
 	switch {
-	case err == nil:
-		return reply, nil
-	case status != http.StatusOK:
-		return reply, &Failure{Malformed, fmt.Sprintf("HTTP %d instead of an answer", status)}
+	case err != nil && status == http.StatusOK:
+		return jsonrpc.Reply{}, malformed(err)
+	case err != nil, status >= http.StatusMultipleChoices && reply.Err == nil:
+		return jsonrpc.Reply{}, &Failure{Malformed, fmt.Sprintf("HTTP %d instead of an answer", status)}
+	case !reply.Answers(a.id):
+		return jsonrpc.Reply{}, a.toAnother()
 	}
-	return reply, malformed(err)
+	return reply, nil
 }
+
+// toAnother is what comes of an answer to another call. Who gives one may give the next call this one's: no connection is
+// used again.
+func (a *attempt) toAnother() *Failure {
+	a.node.Disconnect()
+	return malformed(errOtherCall)
+}
+
+var errOtherCall = errors.New("it has another call's id")
 
 func malformed(err error) *Failure { return &Failure{Malformed, "malformed answer: " + err.Error()} }
 
@@ -66,7 +98,7 @@ func (a *attempt) stream(resp *http.Response) (jsonrpc.Reply, error) {
 	for n < streamFrom {
 		m, err := body.Read(buffer[n:])
 		if n += m; err == io.EOF {
-			return parse(bytes.Clone(buffer[:n]), resp.StatusCode)
+			return a.parse(bytes.Clone(buffer[:n]), resp.StatusCode)
 		} else if err != nil {
 			return jsonrpc.Reply{}, err
 		}
@@ -77,10 +109,13 @@ func (a *attempt) stream(resp *http.Response) (jsonrpc.Reply, error) {
 		if err != nil {
 			return jsonrpc.Reply{}, err
 		}
-		return parse(answer, resp.StatusCode)
+		return a.parse(answer, resp.StatusCode)
+	}
+	if opening.ID != nil && !(&jsonrpc.Reply{ID: opening.ID}).Answers(a.id) {
+		return jsonrpc.Reply{}, a.toAnother()
 	}
 	a.opened = true
-	r := &result{opening: opening, buffer: buffer[:], piece: buffer[opening.At:n], from: io.LimitReader(body, maxAnswer+1-int64(n)), came: int64(n)}
+	r := &result{of: a, opening: opening, buffer: buffer[:], piece: buffer[opening.At:n], from: io.LimitReader(body, maxAnswer+1-int64(n)), came: int64(n)}
 	switch err := a.take(r); {
 	case r.err != nil && r.err != io.EOF:
 		return jsonrpc.Reply{}, r.err
@@ -92,6 +127,7 @@ func (a *attempt) stream(resp *http.Response) (jsonrpc.Reply, error) {
 
 // result is one that streams. It ends with io.EOF if all of the answer was as it should be.
 type result struct {
+	of      *attempt
 	opening jsonrpc.Opening
 	scanner jsonrpc.Scanner
 	tail    []byte // what comes behind it
@@ -166,6 +202,9 @@ func (r *result) end() error {
 	}
 	if err := r.opening.Close(r.tail); err != nil {
 		return malformed(err)
+	}
+	if !(&jsonrpc.Reply{ID: r.opening.ID}).Answers(r.of.id) {
+		return r.of.toAnother()
 	}
 	return io.EOF
 }

@@ -76,10 +76,13 @@ func (n *Node) Stream(ctx context.Context, f engine.Family, body []byte, take fu
 // call makes a call, in one attempt or two.
 func (n *Node) call(ctx context.Context, f engine.Family, a attempt) (jsonrpc.Reply, error) {
 	start := time.Now()
+	if jsonrpc.IsNull(a.id) {
+		a.id = jsonrpc.CallID(a.body)
+	}
 	reply, failure, broke := a.try(ctx)
 	if broke {
 		n.Broke()
-		n.closeIdle() // they lead to what is gone as well
+		n.Disconnect() // they lead to what is gone as well
 		if a.opened {
 			failure.Kind = Broken
 		} else if reply, failure, broke = a.try(ctx); broke {
@@ -97,6 +100,7 @@ func (n *Node) call(ctx context.Context, f engine.Family, a attempt) (jsonrpc.Re
 type attempt struct {
 	node   *Node
 	body   []byte
+	id     []byte  // under which the answer has to come
 	into   *[]byte // nil where nobody has memory for the answer
 	fields []jsonrpc.Field
 	take   func(result io.Reader) error
@@ -143,8 +147,8 @@ func (n *Node) header(now time.Time) http.Header {
 	return h
 }
 
-// closeIdle lets go of the connections that aren't in use.
-func (n *Node) closeIdle() {
+// Disconnect lets go of the connections that aren't in use, and of the others when their calls have ended.
+func (n *Node) Disconnect() {
 	if t, ok := n.transport.(*transport); ok {
 		t.closeIdle()
 	}

@@ -13,6 +13,7 @@ import (
 type Call struct {
 	Method engine.Method
 	Body   []byte // one JSON-RPC request, as the CL sent it
+	ID     []byte // of the request; where it isn't given, it is looked for in Body
 	// Supersedable says that a newer forkchoiceUpdated makes this one needless: it carries neither payload attributes
 	// nor custody columns.
 	Supersedable bool

@@ -37,7 +37,7 @@ func FuzzProxy(f *testing.F) {
 		{"[" + string(payloadCall(1)) + "," + string(forkchoiceCall(1)) + `,7,{"jsonrpc":"2.0","method":"eth_x"}]`, statusAnswer},
 		{strings.Replace(string(forkchoiceCall(2)), "null]", `{"timestamp":"0x1","prevRandao":"`+hash(1).Hex()+`","withdrawals":[]}]`, 1), forkchoice},
 		{`{"jsonrpc":"2.0","id":1,"method":"engine_getPayloadV4","params":["0x01"]}`, `{"jsonrpc":"2.0","id":1,"result":` + builtPayload + `}`},
-		{`{"jsonrpc":"2.0","id":"a","method":"engine_getBlobsV1","params":[["0x01","0x02"]]}`, `{"jsonrpc":"2.0","id":1,"result":[null,{"blob":"0x","proof":"0x"}]}`},
+		{`{"jsonrpc":"2.0","id":"a","method":"engine_getBlobsV1","params":[["0x01","0x02"]]}`, `{"jsonrpc":"2.0","id":"a","result":[null,{"blob":"0x","proof":"0x"}]}`},
 		{`{"jsonrpc":"2.0","id":null,"method":"engine_getPayloadBodiesByRangeV1","params":["0x1","0x2"]}`, `{"jsonrpc":"2.0","id":1,"result":[{"transactions":[]}]}`},
 		{`{"jsonrpc":"2.0","id":1,"method":"engine_exchangeCapabilities","params":[[]]}`, `{"jsonrpc":"2.0","id":1,"result":["engine_newPayloadV4","engine_x"]}`},
 		{`{"jsonrpc":"2.0","id":1,"method":"engine_getClientVersionV1","params":[{}]}`, `{"jsonrpc":"2.0","id":1,"result":[{"code":"GE"}]}`},

@@ -79,7 +79,7 @@ type arrival struct {
 // newPoll reads what is judged of the call and finds who takes part. The error says that the call is ambiguous.
 func (p *Proxy) newPoll(r *jsonrpc.Request, m engine.Method) (*poll, error) {
 	pl := &poll{proxy: p, settings: p.settings.Load(), request: r, method: m, begun: time.Now(), nodes: p.pool.Nodes()}
-	pl.call = &node.Call{Method: m, Body: r.Raw}
+	pl.call = &node.Call{Method: m, Body: r.Raw, ID: r.ID}
 	var err error
 	if m.Family == engine.NewPayload {
 		pl.payload, pl.named, err = engine.ParsePayload(r)
