@@ -32,6 +32,9 @@ var familyNames = [...]string{"Other", "NewPayload", "ForkchoiceUpdated", "GetPa
 // String returns the family's name, fit for a metric's label.
 func (f Family) String() string { return familyNames[f] }
 
+// Engine reports whether the family's methods are of the engine namespace.
+func (f Family) Engine() bool { return f != Other && f != SendRawTransaction }
+
 // Method is a method's name, taken apart.
 type Method struct {
 	Name    string

@@ -47,7 +47,7 @@ const maxOwnAnswer = 1 << 20
 
 // answerLimit bounds the answer to a call.
 func answerLimit(ctx context.Context) int64 {
-	if ctx.Value(ownKey{}) != nil {
+	if isOwn(ctx) {
 		return maxOwnAnswer
 	}
 	return maxAnswer
@@ -89,7 +89,7 @@ func (n *Node) call(ctx context.Context, f engine.Family, a attempt) (jsonrpc.Re
 			failure.Reason = "connection broke twice: " + failure.Reason
 		}
 	}
-	n.observe(f, failure, time.Since(start))
+	n.observe(f, isOwn(ctx), failure, time.Since(start))
 	if failure != nil {
 		return jsonrpc.Reply{}, failure
 	}

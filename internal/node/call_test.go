@@ -148,3 +148,29 @@ func TestOtherAnswersEndAllConnections(t *testing.T) {
 		t.Errorf("%d connections are kept", idle)
 	}
 }
+
+// Only engine calls and our own make a node dead.
+func TestWhatMakesANodeDead(t *testing.T) {
+	t.Parallel()
+	closed := newWired(t, nil)
+	closed.Close()
+	body := []byte(`{"jsonrpc":"2.0","id":1,"method":"x"}`)
+	for _, test := range []struct {
+		call func(*Node) error
+		dead bool
+	}{
+		{func(n *Node) error { _, err := n.Call(t.Context(), engine.Other, body); return err }, false},
+		{func(n *Node) error { _, err := n.Call(t.Context(), engine.SendRawTransaction, body); return err }, false},
+		{func(n *Node) error { _, err := n.Call(t.Context(), engine.NewPayload, body); return err }, true},
+		{func(n *Node) error { _, err := n.Call(t.Context(), engine.OtherEngine, body); return err }, true},
+		{func(n *Node) error { _, err := n.Ask(t.Context(), "eth_syncing", "[]"); return err }, true},
+	} {
+		n := newTestPool(t, closed.Addr().String()).Nodes()[0]
+		if err := test.call(n); err == nil || err.Error() != "no connection: connection refused" {
+			t.Errorf("got %v", err)
+		}
+		if s := n.Status(); s.Reachable() == test.dead {
+			t.Errorf("it is %s, want dead: %t", s.State, test.dead)
+		}
+	}
+}

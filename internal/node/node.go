@@ -208,8 +208,9 @@ func (n *Node) update(event func(*health.Health)) {
 	}
 }
 
-// observe notes what the outcome of a call says about the node.
-func (n *Node) observe(family engine.Family, f *Failure, took time.Duration) {
+// observe notes what the outcome of a call says about the node. Only an engine call or one of our own can show it dead:
+// an eth_ call may be too much for a client that does its duty.
+func (n *Node) observe(family engine.Family, own bool, f *Failure, took time.Duration) {
 	n.metrics.called(n, family, f, took)
 	n.timed(family, f, took)
 	if f == nil {
@@ -222,7 +223,7 @@ func (n *Node) observe(family engine.Family, f *Failure, took time.Duration) {
 	n.mu.Lock()
 	n.lastError, n.lastErrorAt = f.Reason, time.Now()
 	n.mu.Unlock()
-	if f.Kind == Unreachable || f.Kind == Unauthorized {
+	if (own || family.Engine()) && (f.Kind == Unreachable || f.Kind == Unauthorized) {
 		n.update(func(h *health.Health) { h.Failed(f.Reason) })
 	}
 }

@@ -76,6 +76,8 @@ func (n *Node) Ask(ctx context.Context, method, params string) (jsonrpc.Reply, e
 // ownKey marks the context of a call of our own.
 type ownKey struct{}
 
+func isOwn(ctx context.Context) bool { return ctx.Value(ownKey{}) != nil }
+
 func (n *Node) needsInfo(state health.State) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
