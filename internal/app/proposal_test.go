@@ -47,12 +47,13 @@ func TestDisqualifiedPayloads(t *testing.T) {
 			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: strings.Replace(envelope, `"transactions":[]`, `"transactions":["0x"]`, 1)})
 		}},
 		{"blobs without transactions", "blob versioned hashes", func(n *enginetest.Node, head enginetest.Payload) {
-			envelope := offer(n, head, "0xffff", nil)
-			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: strings.NewReplacer(`"commitments":[]`, `"commitments":["0x00"]`, `"blobs":[]`, `"blobs":["0x00"]`).Replace(envelope)})
+			bundled(n, head, 1, 1, 1)
 		}},
-		{"a blob too few", "one blob for each commitment", func(n *enginetest.Node, head enginetest.Payload) {
+		{"a blob too few", "blobs bundle: 0 blobs for 1 commitments", func(n *enginetest.Node, head enginetest.Payload) { bundled(n, head, 1, 1, 0) }},
+		{"a proof too few", "blobs bundle: 0 proofs for 1 blobs", func(n *enginetest.Node, head enginetest.Payload) { bundled(n, head, 1, 0, 1) }},
+		{"no bundle", "blobs bundle: something is missing", func(n *enginetest.Node, head enginetest.Payload) {
 			envelope := offer(n, head, "0xffff", nil)
-			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: strings.Replace(envelope, `"commitments":[]`, `"commitments":["0x00"]`, 1)})
+			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: strings.Replace(envelope, `"blobsBundle"`, `"bundle"`, 1)})
 		}},
 		{"garbage", "blockValue is missing", func(n *enginetest.Node, _ enginetest.Payload) {
 			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: `{"executionPayload":7}`})
@@ -86,6 +87,20 @@ func TestDisqualifiedPayloads(t *testing.T) {
 			}
 		})
 	}
+}
+
+// bundled makes a node offer an empty payload of great value, with so many commitments, proofs and blobs.
+func bundled(n *enginetest.Node, head enginetest.Payload, commitments, proofs, blobs int) {
+	envelope := offer(n, head, "0xffff", nil)
+	for _, l := range []struct {
+		name        string
+		many, bytes int
+	}{{"commitments", commitments, 48}, {"proofs", proofs, 48}, {"blobs", blobs, 131072}} {
+		one := `"0x` + strings.Repeat("00", l.bytes) + `"`
+		all := strings.TrimSuffix(strings.Repeat(one+",", l.many), ",")
+		envelope = strings.Replace(envelope, `"`+l.name+`":[]`, `"`+l.name+`":[`+all+`]`, 1)
+	}
+	n.Script(enginetest.Rule{Method: "engine_getPayload", Result: envelope})
 }
 
 // The others see a payload while its hash is checked. If that is wrong, nobody disputes anything who calls it INVALID.
@@ -278,8 +293,8 @@ func TestProposalIsTold(t *testing.T) {
 		t.Fatalf("got %s, want %s", got, want)
 	}
 	m.log.wait(t, `level=INFO msg="payload for a proposal"`, "node=n2", `value="2.000000 ETH"`, `gain="1.000000 ETH"`,
-		`n1="1000000000000000000 wei (1.000000 ETH), 0 gas, 0 transactions, 0 blobs, `, `ms, not the best"`,
-		`n2="2000000000000000001 wei (2.000000 ETH), 21000 gas, 2 transactions, 0 blobs, `, `ms, taken"`,
+		`n1="1000000000000000000 wei (1.000000 ETH), 0 gas, 0 transactions, 0 blobs, `, `s, not the best"`,
+		`n2="2000000000000000001 wei (2.000000 ETH), 21000 gas, 2 transactions, 0 blobs, `, `s, taken"`,
 		`n3="18446744073709551615 wei`, "out: its timestamp is", `n4="Unknown payload`)
 	for name, want := range map[string]float64{
 		`executionbackup_proposals_total{outcome="best"}`:                                                  1,

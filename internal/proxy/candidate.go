@@ -43,7 +43,8 @@ type candidate struct {
 type built struct {
 	payload, value, bundle, requests []byte
 	members                          [len(payloadMembers)][]byte
-	transactions, commitments, blobs [][]byte
+	transactions                     [][]byte
+	commitments, blobs, proofs       [][]byte // of the bundle
 }
 
 var payloadMembers = [...]string{"blockHash", "parentHash", "blockNumber", "timestamp", "prevRandao", "feeRecipient", "gasUsed", "withdrawals"}
@@ -62,7 +63,7 @@ func (b *built) fields(m engine.Method) []jsonrpc.Field {
 		{Name: "executionPayload", Value: &b.payload, Members: payload},
 		{Name: "blockValue", Value: &b.value},
 		{Name: "blobsBundle", Value: &b.bundle, Members: []jsonrpc.Field{
-			{Name: "commitments", Elements: &b.commitments}, {Name: "blobs", Elements: &b.blobs},
+			{Name: "commitments", Elements: &b.commitments}, {Name: "blobs", Elements: &b.blobs}, {Name: "proofs", Elements: &b.proofs},
 		}},
 		{Name: "executionRequests", Value: &b.requests},
 	}
@@ -117,15 +118,52 @@ func (c *candidate) readEnvelope(b *built) error {
 	if !jsonrpc.IsNull(b.requests) {
 		c.requests = b.requests
 	}
-	switch {
-	case jsonrpc.IsNull(b.bundle):
-	case b.commitments == nil:
-		return errors.New("blobs bundle: commitments are missing or malformed")
-	case b.blobs == nil || len(b.blobs) != len(b.commitments):
-		return errors.New("blobs bundle: there is not one blob for each commitment")
-	}
 	c.blobs = len(b.blobs)
 	return nil
+}
+
+// newestVersion is the latest of getPayload whose answer we know (amsterdam.md#engine_getpayloadv6).
+const newestVersion = 6
+
+// What the parts of a blobs bundle have, in bytes, and how many proofs there are for a blob since Osaka: one for each cell
+// (cancun.md#blobsbundlev1, osaka.md#blobsbundlev2).
+const (
+	blobBytes   = 131072
+	pointBytes  = 48 // a commitment, a proof
+	proofsSince = 5
+	cellProofs  = 128
+)
+
+// misfit returns what of the blobs bundle has a number or a length that the method's version doesn't allow, or "". Whether
+// it is what the transactions need shows when their hashes are compared.
+func (b *built) misfit(m engine.Method) string {
+	if m.Version < 3 || m.Version > newestVersion { // none, or not known
+		return ""
+	}
+	proofs := len(b.blobs)
+	if m.Version >= proofsSince {
+		proofs *= cellProofs
+	}
+	switch {
+	case b.commitments == nil || b.blobs == nil || b.proofs == nil:
+		return "blobs bundle: something is missing or malformed"
+	case len(b.blobs) != len(b.commitments):
+		return fmt.Sprintf("blobs bundle: %d blobs for %d commitments", len(b.blobs), len(b.commitments))
+	case len(b.proofs) != proofs:
+		return fmt.Sprintf("blobs bundle: %d proofs for %d blobs", len(b.proofs), len(b.blobs))
+	case !allHave(b.commitments, pointBytes):
+		return "blobs bundle: a commitment has not 48 bytes"
+	case !allHave(b.proofs, pointBytes):
+		return "blobs bundle: a proof has not 48 bytes"
+	case !allHave(b.blobs, blobBytes):
+		return "blobs bundle: a blob has not 131072 bytes"
+	}
+	return ""
+}
+
+// allHave reports whether all of a list are as long as DATA of n bytes. What is in them is not looked at: there is too much.
+func allHave(list [][]byte, n int) bool {
+	return !slices.ContainsFunc(list, func(raw []byte) bool { return len(raw) != len(`"0x"`)+2*n || raw[0] != '"' })
 }
 
 // compare looks for what is not as the attributes of its build ask for. It returns why the candidate must not be proposed, or "".

@@ -116,6 +116,7 @@ func FuzzCandidate(f *testing.F) {
 			return
 		}
 		attributes := &engine.Attributes{Judged: true, Timestamp: c.payload.Timestamp, PrevRandao: c.prevRandao}
+		b.misfit(m)
 		c.compare(&build{head: c.payload.Parent, attributes: attributes})
 		if method, params, err := c.newPayload(m, attributes); err == nil {
 			new(proposal).wrongHash(t.Context(), method, params)

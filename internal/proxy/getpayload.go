@@ -121,7 +121,7 @@ func (pr *proposal) read(got reply, b *built) answered {
 		}
 		return answered{reply: got}
 	}
-	if pr.build != nil {
+	if c.out = b.misfit(pr.method); c.out == "" && pr.build != nil {
 		c.out = c.compare(pr.build)
 	}
 	return answered{reply: got, candidate: c}

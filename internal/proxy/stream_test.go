@@ -160,7 +160,7 @@ type pieces struct {
 func (p pieces) Read(b []byte) (int, error) { return p.Reader.Read(b[:min(len(b), p.most)]) }
 
 // lettered is an execution client whose blobs consist of the letter that it is asked for; with a payload id it is asked
-// for a payload with such a blob.
+// for a payload with such a member.
 type lettered struct{}
 
 func (lettered) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -180,8 +180,8 @@ func (lettered) RoundTrip(r *http.Request) (*http.Response, error) {
 	if letter, ok := jsonrpc.String(call.Arg(0)); ok && len(letter) == 1 {
 		zero := "0x" + strings.Repeat("0", 64)
 		result = `{"executionPayload":{"blockHash":"` + zero + `","parentHash":"` + zero + `","prevRandao":"` + zero + `","feeRecipient":"` + zero[:42] +
-			`","blockNumber":"0x1","timestamp":"0x1","transactions":[]},"blockValue":"0x1","blobsBundle":{"commitments":["0x"],"blobs":["` +
-			strings.Repeat(letter, 200<<10+int(letter[0])) + `"]}}`
+			`","blockNumber":"0x1","timestamp":"0x1","transactions":[]},"blockValue":"0x1","blobsBundle":{"commitments":[],"proofs":[],"blobs":[]},"later":"` +
+			strings.Repeat(letter, 200<<10+int(letter[0])) + `"}`
 	}
 	answer := strings.NewReader(`{"jsonrpc":"2.0","id":1,"result":` + result + `}`)
 	return &http.Response{StatusCode: 200, ContentLength: answer.Size(), Body: io.NopCloser(answer), Header: http.Header{}}, nil
@@ -226,11 +226,11 @@ func TestSharedAnswers(t *testing.T) {
 					w := httptest.NewRecorder()
 					p.ServeHTTP(w, httptest.NewRequest("POST", "/", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"engine_getPayloadV3","params":["`+letter+`"]}`)))
 					var got struct {
-						Result struct{ BlobsBundle struct{ Blobs []string } }
+						Result struct{ Later string }
 					}
 					err := json.Unmarshal(w.Body.Bytes(), &got)
-					if blobs := got.Result.BlobsBundle.Blobs; err != nil || len(blobs) != 1 || strings.Trim(blobs[0], letter) != "" {
-						t.Errorf("%s: %d blobs, %v, in %.300s", letter, len(blobs), err, w.Body)
+					if later := got.Result.Later; err != nil || later == "" || strings.Trim(later, letter) != "" {
+						t.Errorf("%s: %d bytes, %v, in %.300s", letter, len(later), err, w.Body)
 					}
 				}
 			})
