@@ -14,9 +14,9 @@ type Call struct {
 	Method engine.Method
 	Body   []byte // one JSON-RPC request, as the CL sent it
 	ID     []byte // of the request; where it isn't given, it is looked for in Body
-	// Supersedable says that a newer forkchoiceUpdated makes this one needless: it carries neither payload attributes
-	// nor custody columns.
-	Supersedable bool
+	// What a forkchoiceUpdated carries beside the forkchoice: a newer one makes it needless only if that is nothing, or
+	// custody columns and the newer one carries some, too.
+	Attributes, Columns bool
 
 	answered atomic.Bool
 }
@@ -112,17 +112,17 @@ func mustFollow(c, earlier *Call) bool {
 
 // supersede drops waiting forkchoiceUpdated calls that the CL already has an answer to, where a newer one waits.
 func (l *lane) supersede() {
-	newer := false
+	newer, newerColumns := false, false
 	for i := len(l.turns) - 1; i >= 0; i-- {
 		t := l.turns[i]
 		if t.state != waiting || t.call == nil || t.call.Method.Family != engine.ForkchoiceUpdated {
 			continue
 		}
-		if newer && t.call.Supersedable && t.call.answered.Load() {
+		if newer && !t.call.Attributes && (newerColumns || !t.call.Columns) && t.call.answered.Load() {
 			l.drop(i, superseded)
 			continue // the ones after i have moved down; those before it, still to visit, have not
 		}
-		newer = true
+		newer, newerColumns = true, newerColumns || t.call.Columns
 	}
 }
 

@@ -12,12 +12,12 @@ func payload(size int) *Call {
 	return &Call{Method: engine.ParseMethod("engine_newPayloadV4"), Body: make([]byte, size)}
 }
 
-func forkchoice(supersedable bool) *Call {
-	return &Call{Method: engine.ParseMethod("engine_forkchoiceUpdatedV3"), Supersedable: supersedable}
+func forkchoice(attributes, columns bool) *Call {
+	return &Call{Method: engine.ParseMethod("engine_forkchoiceUpdatedV4"), Attributes: attributes, Columns: columns}
 }
 
-// A script of a lane, one word each: P a newPayload comes, F a forkchoiceUpdated, A one with payload attributes, B a
-// barrier; !n the CL has its answer to the n-th call; .n the node has finished it. Want lists which calls may run at
+// A script of a lane, one word each: P a newPayload comes, F a forkchoiceUpdated, A one with payload attributes, C
+// one with custody columns, B a barrier; !n the CL has its answer to the n-th call; .n the node has finished it. Want lists which calls may run at
 // the end: ready, or - waiting, s superseded, d dropped, f finished.
 func TestLane(t *testing.T) {
 	for _, c := range []struct{ name, script, want string }{
@@ -34,6 +34,10 @@ func TestLane(t *testing.T) {
 		{"also if the answer comes later", "P !1 F F !2", "ready s -"},
 		{"not without an answer", "P !1 F F", "ready - -"},
 		{"not with payload attributes", "P !1 A !2 F", "ready - -"},
+		{"nor with custody columns, by one without", "P !1 C !2 F", "ready - -"},
+		{"but by one with columns", "P !1 C !2 C", "ready s -"},
+		{"though another comes after that", "P !1 C !2 C !3 F", "ready s - -"},
+		{"one without columns by one with", "P !1 F !2 C", "ready s -"},
 		{"not by an older one", "P !1 F F !3", "ready - -"},
 		{"not once it runs", "F !1 F", "ready -"},
 		{"the newest of many is left", "P !1 F !2 F !3 F !4 F", "ready s s s -"},
@@ -54,9 +58,11 @@ func TestLane(t *testing.T) {
 			case 'P':
 				turns = append(turns, l.join(payload(10)))
 			case 'F':
-				turns = append(turns, l.join(forkchoice(true)))
+				turns = append(turns, l.join(forkchoice(false, false)))
 			case 'A':
-				turns = append(turns, l.join(forkchoice(false)))
+				turns = append(turns, l.join(forkchoice(true, false)))
+			case 'C':
+				turns = append(turns, l.join(forkchoice(false, true)))
 			case 'B':
 				turns = append(turns, l.join(nil))
 			case '!':

@@ -87,7 +87,7 @@ func (p *Proxy) newPoll(r *jsonrpc.Request, m engine.Method) (*poll, error) {
 	} else {
 		pl.forkchoice, pl.named, err = engine.ParseForkchoice(r)
 		pl.block = pl.forkchoice.Head
-		pl.call.Supersedable = pl.forkchoice.Attributes == nil && pl.forkchoice.CustodyColumns == nil
+		pl.call.Attributes, pl.call.Columns = pl.forkchoice.Attributes != nil, pl.forkchoice.CustodyColumns != nil
 	}
 	if err != nil {
 		return nil, err
