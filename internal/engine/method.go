@@ -83,6 +83,11 @@ func ParseMethod(name string) Method {
 	return m
 }
 
+// Ordered reports whether the method's place among other calls means something: a client makes these one after another.
+func (m Method) Ordered() bool {
+	return m.Family == NewPayload || m.Family == ForkchoiceUpdated || m.Family == GetPayload
+}
+
 // Namespace returns what stands before the underscore: "engine", "eth", "debug".
 func (m Method) Namespace() string {
 	namespace, _, _ := strings.Cut(m.Name, "_")

@@ -37,15 +37,24 @@ func (s Status) String() string { return statusNames[s] }
 type PayloadStatus struct {
 	Raw                    []byte
 	Status                 Status
+	Unknown                string // the word, where it is none that we know; Status is Syncing then
 	LatestValidHash        *common.Hash
 	ValidationError        string
 	InclusionListSatisfied *bool // nil where the field is null or absent (bogota.md#payloadstatusv2)
 	HasInclusionList       bool  // whether the field stands there at all
 }
 
+// Word is the status as the node spelt it.
+func (p *PayloadStatus) Word() string {
+	if p.Unknown != "" {
+		return p.Unknown
+	}
+	return p.Status.String()
+}
+
 var statusMembers = []string{"status", "latestValidHash", "validationError", "inclusionListSatisfied"}
 
-// ParsePayloadStatus reads the result of newPayload.
+// ParsePayloadStatus reads the result of newPayload. A word of a fork to come is as good as SYNCING.
 func ParsePayloadStatus(raw []byte) (PayloadStatus, error) {
 	var found [4][]byte
 	if err := jsonrpc.Members(raw, statusMembers, found[:]); err != nil {
@@ -62,7 +71,11 @@ func ParsePayloadStatus(raw []byte) (PayloadStatus, error) {
 	case `"ACCEPTED"`:
 		p.Status = Accepted
 	default:
-		return PayloadStatus{}, errors.New("payload status: unknown status")
+		word, ok := jsonrpc.String(found[0])
+		if !ok || word == "" {
+			return PayloadStatus{}, errors.New("payload status: malformed status")
+		}
+		p.Status, p.Unknown = Syncing, jsonrpc.Excerpt(word)
 	}
 	if !jsonrpc.IsNull(found[1]) {
 		hash, ok := ParseHash(found[1])

@@ -3,8 +3,11 @@
 package health
 
 import (
+	"cmp"
 	"slices"
 	"time"
+
+	"github.com/ethereum/go-ethereum/common"
 )
 
 // State is how a node can be used. The words are those of the REST API.
@@ -29,7 +32,12 @@ type Health struct {
 	evidence    evidence
 
 	laggard      bool
-	late, timely int // newPayloads in a row
+	late, timely int         // newPayloads in a row
+	lateOn       common.Hash // the block of the last late one
+	spent        bool
+
+	unable  string // why it can't follow though it can be reached; "" where it can
+	lacking int    // calls whose method it lacked, since it last gave a status
 
 	took  [window]time.Duration // the last probes' times
 	takes int
@@ -60,7 +68,7 @@ const window = 15
 // State returns the node's state.
 func (h *Health) State() State {
 	switch {
-	case h.foreign != "" || h.unreachable != "":
+	case h.foreign != "" || h.unreachable != "" || h.unable != "":
 		return Dead
 	case h.evidence == behind:
 		return Syncing
@@ -76,13 +84,10 @@ func (h *Health) State() State {
 func (h *Health) Reason() string {
 	switch h.State() {
 	case Dead:
-		if h.foreign != "" {
-			return h.foreign
-		}
-		return h.unreachable
+		return cmp.Or(h.foreign, h.unreachable, h.unable)
 	case Syncing:
 		if h.evidence == behind {
-			return "it answers SYNCING to blocks on our head"
+			return "it answers SYNCING to blocks that it should know"
 		}
 		return "eth_syncing says so"
 	case Unknown:
@@ -128,22 +133,63 @@ func (h *Health) Followed() { h.evidence = followed }
 // Behind notes a SYNCING to a child of the head, or to a forkchoiceUpdated on the head that the node hasn't called VALID.
 func (h *Health) Behind() { h.evidence = behind }
 
+// Objected notes an INVALID of a node that may object: it is none that lacks something.
+func (h *Health) Objected() {
+	if h.evidence == behind {
+		h.evidence = noEvidence
+	}
+}
+
+// IsForeign reports whether the node is on another chain than the others.
+func (h *Health) IsForeign() bool { return h.foreign != "" }
+
+// Unable reports whether the node can be reached and can't follow: it still gets every call.
+func (h *Health) Unable() bool { return h.unable != "" && h.unreachable == "" && h.foreign == "" }
+
+// Lacked notes a call whose method the node lacks, though the others have it.
+func (h *Health) Lacked(method string) {
+	if h.lacking++; h.lacking >= InARow {
+		h.unable = "it lacks " + method + ": is this its Engine API port, and is it new enough for the fork?"
+	}
+}
+
+// Able notes a status: the node has the methods that it needs.
+func (h *Health) Able() { h.unable, h.lacking = "", 0 }
+
 // Foreign notes that the node is on another chain than the others, or (with "") that it isn't.
 func (h *Health) Foreign(reason string) { h.foreign = reason }
 
 // InARow is how many newPayloads make a laggard, and end one.
 const InARow = 2
 
-// Late notes a newPayload that the node had not answered a grace after the first other node.
-func (h *Health) Late() {
+// Late notes that the node had not answered the newPayload of a block a grace after the first other node, or at all. It
+// counts once a block.
+func (h *Health) Late(block common.Hash) {
 	h.timely = 0
+	if h.late > 0 && block == h.lateOn {
+		return
+	}
+	h.lateOn = block
 	if h.late++; h.late >= InARow {
 		h.laggard = true
 	}
 }
 
+// UsedUp notes that the node let the time for the newPayload of a block go by: it is late, and spent until it answers one.
+func (h *Health) UsedUp(block common.Hash) {
+	h.spent = true
+	h.Late(block)
+}
+
+// Spent reports whether the node used up its time on the last newPayload.
+func (h *Health) Spent() bool { return h.spent }
+
+// Came notes that the node answered a newPayload, however late.
+func (h *Health) Came() { h.spent = false }
+
 // Timely notes a newPayload that the node answered in time.
 func (h *Health) Timely() {
+	h.Came()
 	h.late = 0
 	if h.timely++; h.timely >= InARow {
 		h.laggard = false

@@ -3,6 +3,8 @@ package health
 import (
 	"testing"
 	"time"
+
+	"github.com/ethereum/go-ethereum/common"
 )
 
 // Each line is what a node went through, and what it is then.
@@ -24,14 +26,14 @@ func TestState(t *testing.T) {
 		{"syncing by its own word", []func(*Health){saysSyncing}, Syncing, "eth_syncing says so"},
 		{"VALID beats its own word", []func(*Health){saysSyncing, valid}, Alive, ""},
 		{"and goes on beating it", []func(*Health){valid, saysSyncing}, Alive, ""},
-		{"SYNCING on the head beats its own word", []func(*Health){probed, behind}, Syncing, "it answers SYNCING to blocks on our head"},
+		{"SYNCING on the head beats its own word", []func(*Health){probed, behind}, Syncing, "it answers SYNCING to blocks that it should know"},
 		{"until it says VALID again", []func(*Health){probed, behind, probed, valid}, Alive, ""},
 		{"refused", []func(*Health){probed, failed}, Dead, "connection refused"},
 		{"an answer makes it reachable", []func(*Health){probed, failed, (*Health).Answered}, Unknown, "it hasn't answered eth_syncing yet"},
 		{"answers to other calls don't make it syncing", []func(*Health){(*Health).Answered}, Unknown, "it hasn't answered eth_syncing yet"},
 		{"back, by its own word", []func(*Health){probed, failed, probed}, Alive, ""},
 		{"a VALID from before it died proves nothing", []func(*Health){valid, failed, saysSyncing}, Syncing, "eth_syncing says so"},
-		{"behind before it died and after", []func(*Health){behind, failed, probed}, Syncing, "it answers SYNCING to blocks on our head"},
+		{"behind before it died and after", []func(*Health){behind, failed, probed}, Syncing, "it answers SYNCING to blocks that it should know"},
 		{"hung is not dead", []func(*Health){probed, (*Health).Hung}, Alive, ""},
 		{"dead stays dead while probes hang", []func(*Health){failed, (*Health).Hung}, Dead, "connection refused"},
 		{"hung from the start", []func(*Health){(*Health).Hung}, Unknown, "it hasn't answered eth_syncing yet"},
@@ -64,12 +66,19 @@ func TestLaggard(t *testing.T) {
 		"htt":    false,
 		"tth":    true,
 		"tthltt": false,
+		"lL":     false,
+		"lLl":    true,
+		"lu":     true,
 	} {
 		var h Health
-		for _, e := range events {
+		for i, e := range events {
 			switch e {
 			case 'l':
-				h.Late()
+				h.Late(common.Hash{byte(i + 1)})
+			case 'L': // the same block again, from another CL
+				h.Late(common.Hash{byte(i)})
+			case 'u':
+				h.UsedUp(common.Hash{byte(i + 1)})
 			case 't':
 				h.Timely()
 			case 'h':

@@ -32,10 +32,10 @@ func refusal(resp *http.Response) *Failure {
 	}
 	said = strings.ToLower(said)
 	if resp.StatusCode == http.StatusUnauthorized || strings.Contains(said, "token") || strings.Contains(said, "jwt") {
-		return &Failure{Unauthorized, fmt.Sprintf("it refuses our token (HTTP %d)%s: is the secret the node's own, and the clock right?",
+		return &Failure{Kind: Unauthorized, Reason: fmt.Sprintf("it refuses our token (HTTP %d)%s: is the secret the node's own, and the clock right?",
 			resp.StatusCode, quoted)}
 	}
-	return &Failure{Unauthorized, fmt.Sprintf("it refuses us (HTTP %d)%s", resp.StatusCode, quoted)}
+	return &Failure{Kind: Unauthorized, Reason: fmt.Sprintf("it refuses us (HTTP %d)%s", resp.StatusCode, quoted)}
 }
 
 // receive reads an answer. Its errors that are no *Failure are the connection's, or one of those above.
@@ -60,7 +60,7 @@ func (a *attempt) parse(answer []byte, status int) (jsonrpc.Reply, error) {
 	case err != nil && status == http.StatusOK:
 		return jsonrpc.Reply{}, malformed(err)
 	case err != nil, status >= http.StatusMultipleChoices && reply.Err == nil:
-		return jsonrpc.Reply{}, &Failure{Malformed, fmt.Sprintf("HTTP %d instead of an answer", status)}
+		return jsonrpc.Reply{}, &Failure{Kind: Malformed, Reason: fmt.Sprintf("HTTP %d instead of an answer", status)}
 	case !reply.Answers(a.id):
 		return jsonrpc.Reply{}, a.toAnother()
 	}
@@ -76,7 +76,7 @@ func (a *attempt) toAnother() *Failure {
 
 var errOtherCall = errors.New("it has another call's id")
 
-func malformed(err error) *Failure { return &Failure{Malformed, "malformed answer: " + err.Error()} }
+func malformed(err error) *Failure { return &Failure{Kind: Malformed, Reason: "malformed answer: " + err.Error()} }
 
 // streamFrom is how large an answer must be to be streamed, in bytes. So much is read before that is decided: the
 // failures of most nodes, and all that comes before the result, fit into it.

@@ -35,6 +35,8 @@ func (k Kind) String() string { return kindNames[k] }
 type Failure struct {
 	Kind   Kind
 	Reason string // in words, for logs and the REST API; never a secret
+	// Reached says that the node may have had the call before it, and Died that its connection broke then.
+	Reached, Died bool
 }
 
 func (f *Failure) Error() string { return f.Reason }
@@ -80,6 +82,7 @@ func (n *Node) call(ctx context.Context, f engine.Family, a attempt) (jsonrpc.Re
 		a.id = jsonrpc.CallID(a.body)
 	}
 	reply, failure, broke := a.try(ctx)
+	died := broke
 	if broke {
 		n.Broke()
 		n.Disconnect() // they lead to what is gone as well
@@ -91,6 +94,8 @@ func (n *Node) call(ctx context.Context, f engine.Family, a attempt) (jsonrpc.Re
 	}
 	n.observe(f, isOwn(ctx), failure, time.Since(start))
 	if failure != nil {
+		failure.Died = died
+		failure.Reached = died || failure.Kind != Unreachable && failure.Kind != Unauthorized
 		return jsonrpc.Reply{}, failure
 	}
 	return reply, nil
@@ -160,17 +165,17 @@ func classify(ctx context.Context, err error) (f *Failure, broke bool) {
 	dialling := errors.As(err, &network) && network.Op == "dial"
 	switch {
 	case errors.Is(context.Cause(ctx), context.Canceled), errors.Is(err, errTaker):
-		return &Failure{Stopped, "given up"}, false
+		return &Failure{Kind: Stopped, Reason: "given up"}, false
 	case dialling && ctx.Err() == nil:
-		return &Failure{Unreachable, "no connection: " + rootCause(err)}, false
+		return &Failure{Kind: Unreachable, Reason: "no connection: " + rootCause(err)}, false
 	case dialling:
-		return &Failure{Unreachable, "no connection in time"}, false
+		return &Failure{Kind: Unreachable, Reason: "no connection in time"}, false
 	case ctx.Err() != nil:
-		return &Failure{TimedOut, "no answer in time"}, false
+		return &Failure{Kind: TimedOut, Reason: "no answer in time"}, false
 	case errors.Is(err, errTooLarge), errors.Is(err, errTooMuch), errors.Is(err, errNotGzip):
-		return &Failure{Malformed, rootCause(err)}, false
+		return &Failure{Kind: Malformed, Reason: rootCause(err)}, false
 	}
-	return &Failure{Unreachable, rootCause(err)}, true
+	return &Failure{Kind: Unreachable, Reason: rootCause(err)}, true
 }
 
 // rootCause returns the innermost error's text: without the URL, which may carry credentials.

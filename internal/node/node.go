@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+
 	"executionbackup/internal/auth"
 	"executionbackup/internal/budget"
 	"executionbackup/internal/config"
@@ -51,6 +53,8 @@ type Node struct {
 	info      Info
 	infoAt    time.Time
 	lastError string
+
+	followed time.Time // when it last said VALID to a live call
 
 	// For Track.
 	head        Head
@@ -122,6 +126,8 @@ type Status struct {
 	Since        time.Time
 	Reason       string // why it isn't alive
 	Laggard      bool
+	Unable       bool // it can be reached, and lacks what it needs to follow
+	Foreign      bool // it is on another chain
 	Drained      bool
 	DoNotUse     bool
 	ResponseTime time.Duration // median of the last probes
@@ -132,18 +138,22 @@ type Status struct {
 	Info         Info
 }
 
-// Waited reports what decides whether a node is waited for; a part of Status that is cheap to ask for.
-func (n *Node) Waited() (reachable, laggard bool) {
+// Waited reports what decides whether a node is waited for; a part of Status that is cheap to ask for. spent says that it
+// used up its time on the last newPayload.
+func (n *Node) Waited() (state health.State, laggard, spent bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.health.State() != health.Dead, n.health.Laggard()
+	return n.health.State(), n.health.Laggard(), n.health.Spent()
 }
 
 // MayVote reports whether the operator lets the node vote, build and be primary.
 func (s *Status) MayVote() bool { return !s.DoNotUse && !s.Drained }
 
-// Reachable reports whether calls are sent to the node.
+// Reachable reports whether the node can answer.
 func (s *Status) Reachable() bool { return s.State != health.Dead }
+
+// Called reports whether newPayload and forkchoiceUpdated are sent to the node.
+func (s *Status) Called() bool { return s.Reachable() || s.Unable }
 
 // Status returns the node's condition.
 func (n *Node) Status() Status {
@@ -155,6 +165,8 @@ func (n *Node) Status() Status {
 		Since:        n.since,
 		Reason:       n.health.Reason(),
 		Laggard:      n.health.Laggard(),
+		Unable:       n.health.Unable(),
+		Foreign:      n.health.IsForeign(),
 		Drained:      n.drained,
 		DoNotUse:     n.spec.DoNotUse,
 		ResponseTime: n.health.ResponseTime(),
@@ -234,14 +246,36 @@ func (n *Node) observe(family engine.Family, own bool, f *Failure, took time.Dur
 func (n *Node) Broke() { n.memory.Broke(n.ID) }
 
 // Followed notes that the node said VALID to a live call.
-func (n *Node) Followed() { n.update((*health.Health).Followed) }
+func (n *Node) Followed() {
+	n.mu.Lock()
+	n.followed = time.Now()
+	n.mu.Unlock()
+	n.update((*health.Health).Followed)
+}
+
+// FollowedSince reports whether the node has said VALID to a live call since then.
+func (n *Node) FollowedSince(t time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.followed.After(t)
+}
 
 // Behind notes that the node said SYNCING where it should have known the head.
 func (n *Node) Behind() { n.update((*health.Health).Behind) }
 
-// Late notes a newPayload unanswered a grace after the first answer of another node; Timely one that was answered.
-func (n *Node) Late()   { n.update((*health.Health).Late) }
-func (n *Node) Timely() { n.update((*health.Health).Timely) }
+// Objected notes that the node said INVALID, and may.
+func (n *Node) Objected() { n.update((*health.Health).Objected) }
+
+// Lacked notes a call whose method the node lacks though others have it, Able a status.
+func (n *Node) Lacked(method string) { n.update(func(h *health.Health) { h.Lacked(method) }) }
+func (n *Node) Able()                { n.update((*health.Health).Able) }
+
+// Late notes that a block's newPayload is unanswered a grace after the first answer of another node, UsedUp that it stays
+// unanswered, Timely that it was answered in time, and Came that it was too late.
+func (n *Node) Late(block common.Hash)   { n.update(func(h *health.Health) { h.Late(block) }) }
+func (n *Node) UsedUp(block common.Hash) { n.update(func(h *health.Health) { h.UsedUp(block) }) }
+func (n *Node) Timely()                  { n.update((*health.Health).Timely) }
+func (n *Node) Came()                    { n.update((*health.Health).Came) }
 
 // Deliver makes a call in its turn and returns what the node answered, or an error where it wasn't called or a
 // *Failure came of it. The turn is over when Deliver returns. ctx ends the wait as well as the call.

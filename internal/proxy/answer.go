@@ -6,58 +6,80 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
-	"executionbackup/internal/blockhash"
 	"executionbackup/internal/engine"
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/quorum"
 )
 
-// compose turns the votes in hand into the CL's answer: a voter's own bytes, changed only where they must be. status
-// is None where the answer is an error.
-func (pl *poll) compose() (reply jsonrpc.Reply, status engine.Status, dispute bool) {
-	if pl.alone() {
-		if s := &pl.seats[0]; s.ended && s.sent && s.failure == nil {
-			if s.status.Status == engine.Valid && s.payloadID != "" {
-				pl.startBuild(s.payloadID)
-			}
-			return s.reply, s.status.Status, false
+// compose turns what the CL is to hear into its answer: a voter's own bytes, changed only where they must be. status is None
+// where the answer is an error.
+func (pl *poll) compose(v verdict) (reply jsonrpc.Reply, status engine.Status) {
+	switch {
+	case v.passed:
+		s := &pl.seats[0]
+		if s.status.Status == engine.Valid && s.payloadID != "" {
+			pl.startBuild(s.payloadID)
 		}
-		return pl.syncing(quorum.Verdict{Status: engine.Syncing})
+		return s.reply, s.status.Status
+	case v.refuted:
+		return pl.refutation(), engine.Invalid
 	}
-	v := pl.settings.Rules.Decide(pl.count())
-	if v.Status == engine.None {
-		if e := pl.commonError(); e != nil {
-			return jsonrpc.Reply{Err: e}, engine.None, false
-		}
-		v.Status = engine.Syncing
-	}
-	if v.Status == engine.Invalid && !pl.anyStatus() {
-		// Nobody said so now: these are objections from before, and whoever could disagree is silent.
-		v = quorum.Verdict{Status: engine.Syncing, Dispute: true}
+	if e := pl.agreedError(v.Status); e != nil {
+		return jsonrpc.Reply{Err: e}, engine.None
 	}
 	switch v.Status {
 	case engine.Valid:
-		return pl.valid(), engine.Valid, v.Dispute
+		return pl.valid(), engine.Valid
 	case engine.Invalid:
-		return pl.invalid(), engine.Invalid, v.Dispute
+		return pl.invalid(), engine.Invalid
+	case engine.None:
+		return pl.syncing(engine.Syncing), engine.Syncing
 	}
-	return pl.syncing(v)
+	return pl.syncing(v.Status), v.Status
 }
 
-func (pl *poll) anyStatus() bool {
-	for i := range pl.seats {
-		if pl.seats[i].status.Status != engine.None {
-			return true
+// refutation is the answer to a payload that shows by itself that it is invalid (paris.md#engine_newpayloadv1, and
+// shanghai.md#engine_newpayloadv2, since which a wrong block hash has no status of its own).
+func (pl *poll) refutation() jsonrpc.Reply {
+	name := "INVALID"
+	if pl.content.wrongHash && pl.method.Version == 1 {
+		name = "INVALID_BLOCK_HASH"
+	}
+	return pl.result(nil, newStatus(name, nil, pl.content.wrong), "")
+}
+
+// agreedError is the error that is the answer, or nil: that of nodes none of which gave a status, or the one that most of
+// those which are asked give, where none calls the block VALID.
+func (pl *poll) agreedError(status engine.Status) *jsonrpc.Error {
+	if status == engine.None {
+		return pl.commonError()
+	}
+	if pl.said(engine.Valid) {
+		return nil
+	}
+	asked := 0
+	for _, b := range pl.quorum.Ballots {
+		if b.Asked {
+			asked++
 		}
 	}
-	return false
+	return pl.pickError(func(e *jsonrpc.Error) bool {
+		same := 0
+		for i := range pl.seats {
+			if other := pl.seats[i].reply.Err; pl.quorum.Ballots[i].Asked && other != nil && other.Code == e.Code {
+				same++
+			}
+		}
+		return pl.settings.Rules.Threshold.Reached(same, asked)
+	})
 }
 
 // valid is the answer for VALID: the result of a voter that says VALID now and means this block.
 func (pl *poll) valid() jsonrpc.Reply {
-	agrees := func(s *seat) bool { return s.voter && s.vote == engine.Valid && s.status.Status == engine.Valid }
-	chosen := pl.pick(func(s *seat) bool {
-		return agrees(s) && s.status.LatestValidHash != nil && *s.status.LatestValidHash == pl.block
+	agrees := func(i int) bool { return pl.vote(i) == engine.Valid && pl.votes[i].Said == engine.Valid }
+	chosen := pl.pick(func(i int) bool {
+		s := &pl.seats[i]
+		return agrees(i) && s.status.LatestValidHash != nil && *s.status.LatestValidHash == pl.block
 	})
 	if chosen == nil {
 		chosen = pl.pick(agrees)
@@ -77,8 +99,7 @@ func (pl *poll) valid() jsonrpc.Reply {
 
 // invalid is the answer for INVALID: a voter's own result, with its name before its reason.
 func (pl *poll) invalid() jsonrpc.Reply {
-	objects := func(s *seat) bool { return s.vote == engine.Invalid && s.status.Status == engine.Invalid }
-	chosen := pl.pick(objects)
+	chosen := pl.pick(func(i int) bool { return pl.vote(i) == engine.Invalid && pl.votes[i].Said == engine.Invalid })
 	if chosen == nil {
 		return pl.result(nil, newStatus("INVALID", nil, pl.standingReason()), "")
 	}
@@ -90,41 +111,26 @@ func (pl *poll) invalid() jsonrpc.Reply {
 	return pl.result(chosen, setMember(status, "latestValidHash", pl.latestValidHash()), "")
 }
 
-// syncing is the answer for SYNCING and ACCEPTED, unless the payload shows by itself that it is invalid.
-func (pl *poll) syncing(v quorum.Verdict) (jsonrpc.Reply, engine.Status, bool) {
-	if pl.method.Family == engine.NewPayload && !pl.anyValid() {
-		if r := pl.checkHash(); r.Outcome == blockhash.Invalid {
-			pl.wrong = r.Reason
-			name := "INVALID"
-			if r.HashMismatch && pl.method.Version == 1 {
-				name = "INVALID_BLOCK_HASH"
-			}
-			return pl.result(nil, newStatus(name, nil, r.Reason), ""), engine.Invalid, v.Dispute
-		}
+// syncing is the answer for SYNCING and ACCEPTED. A voter's word that we don't know goes out only where there is no other.
+func (pl *poll) syncing(status engine.Status) jsonrpc.Reply {
+	says := func(i int) bool { return pl.votes[i].Voter && pl.votes[i].Said == status }
+	chosen := pl.pick(func(i int) bool { return says(i) && pl.seats[i].status.Unknown == "" })
+	if chosen == nil && !pl.said(engine.Valid) && !pl.said(engine.Invalid) {
+		chosen = pl.pick(says)
 	}
-	chosen := pl.pick(func(s *seat) bool { return s.voter && s.status.Status == v.Status && s.failure == nil })
 	if chosen == nil {
-		return pl.result(nil, newStatus(v.Status.String(), nil, ""), ""), v.Status, v.Dispute
+		return pl.result(nil, newStatus(status.String(), nil, ""), "")
 	}
-	return pl.result(chosen, chosen.status.Raw, ""), v.Status, v.Dispute
-}
-
-func (pl *poll) anyValid() bool {
-	for i := range pl.seats {
-		if pl.seats[i].vote == engine.Valid {
-			return true
-		}
-	}
-	return false
+	return pl.result(chosen, chosen.status.Raw, "")
 }
 
 // pick returns the primary's seat if it fits, else the first in configuration order that does, else nil.
-func (pl *poll) pick(fits func(*seat) bool) *seat {
+func (pl *poll) pick(fits func(i int) bool) *seat {
 	primary := pl.proxy.pool.Primary()
 	var first *seat
 	for i := range pl.seats {
 		s := &pl.seats[i]
-		if !fits(s) {
+		if !fits(i) {
 			continue
 		}
 		if s.node == primary {
@@ -155,8 +161,8 @@ func (pl *poll) result(chosen *seat, status []byte, payloadID string) jsonrpc.Re
 
 // choosePayloadID returns the id that the CL gets: the primary's where it gave one, else a VALID voter's, else anyone's.
 func (pl *poll) choosePayloadID() string {
-	builds := func(s *seat) bool { return s.mayVote && s.payloadID != "" }
-	s := pl.pick(func(s *seat) bool { return builds(s) && s.vote == engine.Valid })
+	builds := func(i int) bool { return pl.votes[i].MayVote && pl.seats[i].payloadID != "" }
+	s := pl.pick(func(i int) bool { return builds(i) && pl.vote(i) == engine.Valid })
 	if s == nil {
 		s = pl.pick(builds)
 	}
@@ -168,22 +174,9 @@ func (pl *poll) choosePayloadID() string {
 
 // latestValidHash is what at least the threshold of the INVALID voters name, if the CL may be sent back to it.
 func (pl *poll) latestValidHash() []byte {
-	named := make(map[common.Hash]int)
-	voters := 0
-	for i := range pl.seats {
-		s := &pl.seats[i]
-		if pl.ballots[i].Vote != engine.Invalid {
-			continue
-		}
-		voters++
-		if s.status.Status == engine.Invalid && s.status.LatestValidHash != nil {
-			named[*s.status.LatestValidHash]++
-		}
-	}
-	for hash, n := range named { // the threshold is more than half: at most one reaches it
-		if pl.settings.Rules.Threshold.Reached(n, voters) && pl.proxy.chain.mayBeLatestValid(hash) {
-			return quote(hash.Hex())
-		}
+	hash, named := quorum.LatestValid(pl.settings.Rules.Threshold, pl.votes, pl.quorum.Ballots)
+	if named && pl.proxy.chain.mayBeLatestValid(hash) {
+		return quote(hash.Hex())
 	}
 	return []byte("null")
 }
@@ -193,7 +186,7 @@ func (pl *poll) inclusionListSatisfied() []byte {
 	satisfied, voters := 0, 0
 	for i := range pl.seats {
 		s := &pl.seats[i]
-		if !s.voter || s.vote != engine.Valid {
+		if pl.vote(i) != engine.Valid {
 			continue
 		}
 		voters++
@@ -210,9 +203,8 @@ func (pl *poll) inclusionListSatisfied() []byte {
 // standingReason tells of an objection that a node stands by.
 func (pl *poll) standingReason() string {
 	for i := range pl.seats {
-		s := &pl.seats[i]
-		if reason, stands := pl.proxy.memory.Objection(s.node.ID, pl.block); stands && s.mayVote {
-			return fmt.Sprintf("%s: %s (it stands by an earlier INVALID)", s.node.Name(), reason)
+		if v := &pl.votes[i]; v.Objects && v.MayVote {
+			return fmt.Sprintf("%s: %s (it stands by an earlier INVALID)", pl.seats[i].node.Name(), v.Reason)
 		}
 	}
 	return ""
@@ -221,16 +213,26 @@ func (pl *poll) standingReason() string {
 // commonError is the error that the nodes agree on; where they don't, the primary's, else the first's. Voters are
 // heard before others. Nil where no node answered with an error.
 func (pl *poll) commonError() *jsonrpc.Error {
-	for _, fits := range []func(*seat) bool{
-		func(s *seat) bool { return s.voter && s.reply.Err != nil },
-		func(s *seat) bool { return s.reply.Err != nil },
-	} {
-		// The primary's or the first's is also the one that they agree on, if they do.
-		if s := pl.pick(fits); s != nil {
-			return s.reply.Err
-		}
+	if e := pl.pickError(func(*jsonrpc.Error) bool { return true }); e != nil {
+		return e
+	}
+	if s := pl.pick(func(i int) bool { return pl.seats[i].reply.Err != nil }); s != nil {
+		return s.reply.Err
 	}
 	return nil
+}
+
+// pickError returns the first error of a voter that fits, the primary's before others. The primary's or the first's is
+// also the one that they agree on, if they do.
+func (pl *poll) pickError(fits func(*jsonrpc.Error) bool) *jsonrpc.Error {
+	s := pl.pick(func(i int) bool {
+		e := pl.seats[i].reply.Err
+		return pl.votes[i].Voter && e != nil && fits(e)
+	})
+	if s == nil {
+		return nil
+	}
+	return s.reply.Err
 }
 
 // newStatus builds a payload status of our own.

@@ -42,6 +42,8 @@ type fake struct {
 	refuse func() bool
 	// answer, where it isn't nil and returns true, has the whole result of a method.
 	answer func(method string) (result string, ok bool)
+	// fail has the JSON-RPC error of a method, or "".
+	fail func(method string) string
 	// arrived is told of each newPayload and forkchoiceUpdated ("P3", "F3"), and done when it has been answered or given
 	// up. A refused call has not arrived.
 	arrived func(call string, number int) (done func(), refused bool)
@@ -122,6 +124,11 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 	answer := `{"jsonrpc":"2.0","id":1,"result":` + result + `}`
+	if f.fail != nil {
+		if e := f.fail(string(call.Method)); e != "" {
+			answer = `{"jsonrpc":"2.0","id":1,"error":` + e + `}`
+		}
+	}
 	return &http.Response{StatusCode: 200, ContentLength: int64(len(answer)), Body: io.NopCloser(strings.NewReader(answer)), Header: http.Header{}}, nil
 }
 
@@ -237,6 +244,17 @@ func (p *Proxy) answerBody(ctx context.Context, body []byte) []byte {
 	}
 	p.answerCall(ctx, body, &outlet{w: w})
 	return w.Body.Bytes()
+}
+
+// threshold sets --fcu-invalid-threshold.
+func (b *bubble) threshold(text string) {
+	b.t.Helper()
+	settings := *b.settings.Load()
+	var err error
+	if settings.Rules.Threshold, err = quorum.ParseRatio(text); err != nil {
+		b.t.Fatal(err)
+	}
+	b.Reload(settings)
 }
 
 // send makes a call and returns the status that the CL hears, and when.

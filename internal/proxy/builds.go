@@ -36,7 +36,7 @@ func (pl *poll) startBuild(id string) {
 	}
 	b := &build{id: id, head: pl.block, attributes: attributes, ids: make(map[quorum.NodeID]string)}
 	for i := range pl.seats {
-		if s := &pl.seats[i]; s.payloadID != "" && s.mayVote {
+		if s := &pl.seats[i]; s.payloadID != "" && pl.votes[i].MayVote {
 			b.ids[s.node.ID] = s.payloadID
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 )
 
+var zeroHash common.Hash
+
 // chain is what we told the CL about its chain: the head, and the blocks that we answered VALID. Bounded, oldest out.
 type chain struct {
 	mu              sync.Mutex

@@ -11,14 +11,14 @@ func (pl *poll) reportDispute() {
 	pl.proxy.metrics.disputes.WithLabelValues(pl.method.Family.String()).Inc()
 	attrs := []any{"method", pl.method.Name, "block_hash", pl.block, "number", pl.payload.Number, "answer", outcome(pl.verdict)}
 	for i := range pl.seats {
-		s := &pl.seats[i]
+		s, v := &pl.seats[i], &pl.votes[i]
 		said := pl.shown(i).Status
 		switch {
-		case pl.ballots[i].Vote == engine.Invalid && s.status.Status != engine.Invalid:
+		case pl.vote(i) == engine.Invalid && s.status.Status != engine.Invalid:
 			said += " (it stands by an earlier INVALID)"
-		case s.status.Status == engine.Invalid && pl.ballots[i].Vote != engine.Invalid:
+		case s.status.Status == engine.Invalid && pl.vote(i) != engine.Invalid:
 			said += " (doesn't count: restarted, and not yet seen to follow)"
-		case !s.ended:
+		case !v.Ended:
 			said = "no answer yet"
 		}
 		if s.status.ValidationError != "" {

@@ -22,7 +22,7 @@ func (pl *poll) keep(answer jsonrpc.Reply, dispute bool) {
 	switch {
 	case dispute:
 		kind = evidence.Dispute
-	case pl.wrong != "":
+	case pl.content.wrong != "":
 		kind = evidence.WrongBlockHash
 	}
 	if !pl.wanted(kind) {
@@ -36,7 +36,7 @@ func (pl *poll) keep(answer jsonrpc.Reply, dispute bool) {
 }
 
 // keepLate hands over a reply that came after the CL had its answer.
-func (pl *poll) keepLate(s *seat, objects bool) {
+func (pl *poll) keepLate(i int, objects bool) {
 	kind := evidence.Follows
 	if objects {
 		kind = evidence.LateObjection
@@ -44,11 +44,10 @@ func (pl *poll) keepLate(s *seat, objects bool) {
 	if !pl.kept && (!objects || !pl.wanted(kind)) {
 		return
 	}
-	pl.count()
 	e := pl.event(kind)
 	e.Late = true
 	if pl.kept {
-		e.Replies = []evidence.Reply{pl.said(s)}
+		e.Replies = []evidence.Reply{pl.heard(i)}
 	} else {
 		e.Verdict, e.Took, e.Replies = outcome(pl.verdict), pl.took.Microseconds(), pl.replies()
 		pl.kept = true
@@ -57,7 +56,8 @@ func (pl *poll) keepLate(s *seat, objects bool) {
 }
 
 func (pl *poll) wanted(kind evidence.Kind) bool {
-	return pl.named && !pl.alone() && pl.proxy.evidence.Wants(kind, pl.block, pl.parent())
+	return pl.named && !pl.alone() && (pl.content.wrong == "" || kind != evidence.Follows) &&
+		pl.proxy.evidence.Wants(kind, pl.block, pl.parent())
 }
 
 // parent is the block's parent, as far as the call tells.
@@ -70,7 +70,7 @@ func (pl *poll) parent() common.Hash {
 
 // event is what is known of the call itself. A forkchoiceUpdated comes with the payload that it is about.
 func (pl *poll) event(kind evidence.Kind) *evidence.Event {
-	e := &evidence.Event{Case: evidence.Case{Kind: kind, Parent: pl.parent(), Reason: pl.wrong, Settings: pl.settings.shown()}}
+	e := &evidence.Event{Case: evidence.Case{Kind: kind, Parent: pl.parent(), Reason: pl.content.wrong, Settings: pl.settings.shown()}}
 	e.Time, e.Method, e.Number, e.Block = pl.begun, pl.method.Name, pl.payload.Number, pl.block
 	if pl.method.Family == engine.ForkchoiceUpdated {
 		if k, known := pl.proxy.catchUp.ring.get(pl.block); known {
@@ -85,29 +85,25 @@ func (pl *poll) event(kind evidence.Kind) *evidence.Event {
 func (pl *poll) replies() []evidence.Reply {
 	replies := make([]evidence.Reply, len(pl.seats))
 	for i := range pl.seats {
-		replies[i] = pl.said(&pl.seats[i])
+		replies[i] = pl.heard(i)
 	}
 	return replies
 }
 
-// said is what a seat's node said and who it is.
-func (pl *poll) said(s *seat) evidence.Reply {
+// heard is what a seat's node said and who it is.
+func (pl *poll) heard(i int) evidence.Reply {
+	s, v := &pl.seats[i], &pl.votes[i]
 	about := aboutNode(s.node)
 	about.Timeout = s.node.Timeout(pl.method).Microseconds()
-	about.Sent, about.Voter, about.Asked, about.MayObject, about.Laggard = s.sent, s.voter, s.asked, s.mayObject, s.laggard
-	r := evidence.Reply{Node: s.node.Name(), Status: s.status.Status.String(), Reason: s.status.ValidationError,
+	about.Sent, about.Voter, about.Asked, about.MayObject, about.Laggard = s.sent, v.Voter, pl.quorum.Ballots[i].Asked, v.MayObject, v.Laggard
+	r := evidence.Reply{Node: s.node.Name(), Status: s.status.Word(), Vote: pl.vote(i).String(), Reason: s.status.ValidationError,
 		Took: s.took.Microseconds(), Answer: rawReply(s.reply), About: about}
-	for i := range pl.seats {
-		if &pl.seats[i] == s {
-			r.Vote = pl.ballots[i].Vote.String()
-		}
-	}
 	switch {
 	case s.failure != nil:
 		r.Reason, r.Answer = s.failure.Error(), evidence.Raw(s.malformed)
 	case s.reply.Err != nil:
 		r.Reason = s.reply.Err.Error()
-	case !s.ended:
+	case !v.Ended:
 		r.Reason = "no answer yet"
 	case !s.sent:
 		r.Reason = "it was not asked: " + about.State

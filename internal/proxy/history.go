@@ -22,8 +22,9 @@ type Record struct {
 	Number  uint64      // 0 where the call doesn't tell
 	Verdict string      // what the CL heard: a status, or "error"
 	Took    time.Duration
-	Dispute bool // the votes conflicted when the CL was answered
-	Late    bool // a node called the block INVALID after that
+	Dispute bool   // the votes conflicted when the CL was answered
+	Wrong   string // why the payload isn't that of the block whose hash it claims; "" where it is, as far as we know
+	Late    bool   // a node called the block INVALID after that
 	Votes   []Vote
 }
 
@@ -85,6 +86,13 @@ func (h *History) decide(r *Record, verdict string, took time.Duration, dispute 
 	}
 }
 
+// forged notes that a payload isn't that of the block whose hash it claims.
+func (h *History) forged(r *Record, why string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r.Wrong = why
+}
+
 // disputed notes a dispute about what wasn't put to a vote.
 func (h *History) disputed(r *Record) {
 	h.mu.Lock()
@@ -109,8 +117,9 @@ func (h *History) dispute(r *Record) {
 		r.ID = h.lastID
 		h.complete(r)
 	}
+	about := func(d *Dispute) bool { return (r.Wrong == "") == (d.Wrong == "") }
 	for _, d := range slices.Backward(h.disputes) {
-		if slices.Contains(d.blocks, r.Block) || slices.Contains(d.blocks, r.Parent) {
+		if about(d) && (slices.Contains(d.blocks, r.Block) || slices.Contains(d.blocks, r.Parent)) {
 			d.Last, d.Calls = r.Time, d.Calls+1
 			d.blocks = appendBounded(d.blocks, r.Block, maxRecords)
 			return
@@ -122,7 +131,7 @@ func (h *History) dispute(r *Record) {
 // complete takes what a call doesn't tell of a block from its newPayload. h.mu is held.
 func (h *History) complete(r *Record) {
 	for _, known := range h.records {
-		if known.Block == r.Block {
+		if known.Block == r.Block && known.Wrong == "" {
 			r.Number, r.Parent = known.Number, known.Parent
 		}
 	}
@@ -175,20 +184,18 @@ func newRecord(pl *poll) *Record {
 
 // shown is what a seat says, for people.
 func (pl *poll) shown(i int) Vote {
-	s := &pl.seats[i]
-	v := Vote{Node: s.node.Name(), Took: s.took, Vote: s.vote.String(), Status: s.status.Status.String(), Reason: jsonrpc.Excerpt(s.status.ValidationError)}
+	s, v := &pl.seats[i], &pl.votes[i]
+	shown := Vote{Node: s.node.Name(), Took: s.took, Vote: pl.vote(i).String(), Status: s.status.Word(), Reason: jsonrpc.Excerpt(s.status.ValidationError)}
 	switch {
 	case !s.sent:
-		v.Status = "dead"
+		shown.Status = "dead"
 	case s.failure != nil:
-		v.Status = jsonrpc.Excerpt(s.failure.Error())
+		shown.Status = jsonrpc.Excerpt(s.failure.Error())
 	case s.reply.Err != nil:
-		v.Status = jsonrpc.Excerpt(s.reply.Err.Error())
+		shown.Status = jsonrpc.Excerpt(s.reply.Err.Error())
 	}
-	if s.mayVote && s.status.Status != engine.Invalid && !pl.alone() {
-		if reason, objects := pl.proxy.memory.Objection(s.node.ID, pl.block); objects {
-			v.Vote, v.Reason = engine.Invalid.String(), jsonrpc.Excerpt("it stands by an earlier objection: "+reason)
-		}
+	if shown.Vote == engine.Invalid.String() && v.Said != engine.Invalid {
+		shown.Reason = jsonrpc.Excerpt("it stands by an earlier objection: " + v.Reason)
 	}
-	return v
+	return shown
 }

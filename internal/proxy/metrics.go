@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,7 @@ type Metrics struct {
 	disputes       *prometheus.CounterVec
 	lateObjections prometheus.Counter
 	hashChecks     *prometheus.CounterVec
+	unknown        *prometheus.CounterVec
 	replays        *prometheus.CounterVec
 	builds         prometheus.Counter
 	proposals      *prometheus.CounterVec
@@ -43,6 +45,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		lateObjections: counter("late_objections_total", "INVALID votes that came after the consensus client had another answer."),
 		hashChecks: counters("hash_checks_total", "Payloads whose block hash was checked without a node, by outcome: match, invalid, skipped (a version or field that we don't know).",
 			"outcome", "match", "invalid", "skipped"),
+		unknown: prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + "unknown_statuses_total",
+			Help: "Statuses that we don't know, which count as SYNCING, by word.",
+		}, []string{"word"}),
 		replays: counters("replays_total", "Times that a node was brought up to the head with kept payloads, by outcome: success or failed.",
 			"outcome", "success", "failed"),
 		builds: counter("builds_total", "Builds that consensus clients began: forkchoiceUpdated calls that they got a payload id for."),
@@ -59,7 +64,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		blobs:        counters("blobs_total", "Blobs that a consensus client asked for, by outcome: found or missing.", "outcome", "found", "missing"),
 		blobsMerged:  counter("blob_answers_merged_total", "Answers with blobs that were put together from several nodes'."),
 	}
-	r.MustRegister(m.inFlight, m.verdicts, m.slowest, m.disputes, m.lateObjections, m.hashChecks, m.replays)
+	r.MustRegister(m.inFlight, m.verdicts, m.slowest, m.disputes, m.lateObjections, m.hashChecks, m.unknown, m.replays)
 	r.MustRegister(m.builds, m.proposals, m.proposalValue, m.gain, m.offers, m.candidates, m.blobRequests, m.blobs, m.blobsMerged)
 	return m
 }
@@ -117,6 +122,16 @@ func (m *Metrics) checked(r blockhash.Result) {
 		outcome = "invalid"
 	}
 	m.hashChecks.WithLabelValues(outcome).Inc()
+}
+
+// statusWords bounds the labels of statuses that we don't know: what comes after these is counted together.
+var statusWords = [...]string{"MISSING_STATE", "INCLUSION_LIST_UNSATISFIED"}
+
+func (m *Metrics) unknownStatus(word string) {
+	if !slices.Contains(statusWords[:], word) {
+		word = "other"
+	}
+	m.unknown.WithLabelValues(word).Inc()
 }
 
 // answeredBlobs counts what an answer to getBlobs has.

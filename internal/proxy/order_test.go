@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"executionbackup/internal/engine"
+	"executionbackup/internal/jsonrpc"
 )
 
 // span is when something began and ended, on a counter that all share.
@@ -96,7 +99,11 @@ func runSchedule(t *testing.T, recorders []*recorder, calls []*sent, clock *atom
 					ctx, hangUp = withTimeout(c.patience)
 				}
 				c.begun = clock.Add(1)
-				_, wait := b.dispatch(ctx, body, nil)
+				r := new(jsonrpc.Request)
+				if err := jsonrpc.ParseRequest(body, r); err != nil {
+					t.Fatal(err)
+				}
+				wait := b.judge(ctx, r, engine.ParseMethod(string(r.Method)))
 				return func() {
 					defer hangUp()
 					wait()

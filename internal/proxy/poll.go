@@ -12,7 +12,7 @@ import (
 	"executionbackup/internal/quorum"
 )
 
-// poll is one newPayload or forkchoiceUpdated that is put to the nodes.
+// poll is one newPayload or forkchoiceUpdated that is put to the nodes. After fanOut it belongs to the goroutine of gather.
 type poll struct {
 	proxy    *Proxy
 	settings *Settings
@@ -24,49 +24,51 @@ type poll struct {
 	block      common.Hash       // what the nodes vote on
 	named      bool              // whether the call names it; if not, it can only be passed on
 
-	call     *node.Call
-	nodes    []*node.Node // all, in configuration order
-	seats    []seat       // one for each
-	ballots  []quorum.Ballot
-	build    *build // what the CL's payload id stands for; nil where it got none
-	arrivals chan arrival
-	answer   chan jsonrpc.Reply
+	call       *node.Call
+	seq        uint64          // counts the calls in the order of their sending
+	usual      bool            // its method is that of the CL's last calls
+	superseded <-chan struct{} // closed when another forkchoiceUpdated waits behind this one; nil for newPayload
+	nodes      []*node.Node    // all, in configuration order
+	seats      []seat          // one for each
+	votes      []quorum.Seat   // what counts of them
+	quorum     quorum.Poll
+	build      *build // what the CL's payload id stands for; nil where it got none
+	arrivals   chan arrival
+	answer     chan jsonrpc.Reply
 
-	begun    time.Time
-	pending  int  // seats that may still bring something
-	decided  bool // the CL has its answer
-	verdict  engine.Status
-	took     time.Duration // until it had it
-	wrong    string        // why the payload is invalid by itself; "" where it isn't, or wasn't checked
-	kept     bool          // it is in the evidence
-	first    time.Time     // when the first status came
-	counted  bool          // who was late has been noted
-	quorumAt time.Time     // since when VALID has a quorum
-	validAt  time.Time     // since when the votes in hand give VALID
-	record   *Record
-	check    *hashCheck // nil where none runs
+	begun   time.Time
+	pending int           // seats that may still bring something
+	next    time.Duration // when something is due though nothing comes, from begun; 0 for never
+	decided bool          // the CL has its answer
+	verdict engine.Status
+	took    time.Duration // until it had it
+	kept    bool          // it is in the evidence
+	first   time.Time     // since when a status is missing of those that are late
+	counted bool          // who was late has been noted
+	record  *Record
+
+	content content
 }
 
 // seat is a node's place in a poll.
 type seat struct {
-	node      *node.Node
-	mayVote   bool // the operator lets it
-	voter     bool // its status counts
-	asked     bool // it is waited for
-	sent      bool // it gets the call
-	mayObject bool // its INVALID counts
-	laggard   bool // when the poll began
+	node    *node.Node
+	state   health.State // when the poll began
+	foreign bool         // it is on another chain
+	sent    bool         // it gets the call
+	breaks  uint64       // of the node, when it was sent
+	fresh   bool         // a newPayload that the node had never been sent before
 
-	given     bool // found dead or a laggard while we waited
-	open      bool // its vote is waited for
-	ended     bool // nothing more will come of it
 	took      time.Duration
 	reply     jsonrpc.Reply
 	failure   error
 	malformed []byte               // the result, where it is none that the method has
 	status    engine.PayloadStatus // of the reply; Status is None where there was none
 	payloadID string
-	vote      engine.Status // what of it counts
+
+	late     bool // what came, came after the CL had its answer
+	told     bool // that has been dealt with
+	compared bool // so has a SYNCING
 }
 
 // arrival is what came of the call on one node.
@@ -93,112 +95,137 @@ func (p *Proxy) newPoll(r *jsonrpc.Request, m engine.Method) (*poll, error) {
 		return nil, err
 	}
 	pl.seat()
-	pl.ballots = make([]quorum.Ballot, len(pl.seats))
 	pl.arrivals = make(chan arrival, len(pl.seats))
 	pl.answer = make(chan jsonrpc.Reply, 1)
 	return pl, nil
 }
 
-// seat finds the part that each node has: voters are the alive nodes that the operator lets vote, or all reachable
-// ones where none is alive; asked are the voters that don't lag, or all voters where all lag.
+// seat finds the part that each node has. Voters are the alive nodes that the operator lets vote, or all reachable ones
+// where none is alive. Where no node can be reached, all are tried but those of another chain. Who may object is settled
+// here: whoever proves itself in this call may from the next one on.
 func (pl *poll) seat() {
+	memory := pl.proxy.memory
 	pl.seats = make([]seat, len(pl.nodes))
-	alive, prompt, qualified := false, false, false
-	states := make([]health.State, len(pl.nodes))
+	pl.votes = make([]quorum.Seat, len(pl.nodes))
+	alive, reachable, proved := false, false, false
 	for i, n := range pl.nodes {
 		status := n.Status()
-		states[i] = status.State
-		s := &pl.seats[i]
-		*s = seat{node: n, mayVote: status.MayVote(), sent: status.Reachable(), laggard: status.Laggard}
-		alive = alive || s.mayVote && status.State == health.Alive
+		s, v := &pl.seats[i], &pl.votes[i]
+		*s = seat{node: n, state: status.State, foreign: status.Foreign, sent: status.Called()}
+		*v = quorum.Seat{Node: n.ID, Configured: !status.DoNotUse, MayVote: status.MayVote(), Due: n.Timeout(pl.method)}
+		if pl.settings.Rules.ByClient {
+			v.Client = n.Client()
+		}
+		v.Proved, s.breaks = memory.Standing(n.ID)
+		alive = alive || v.MayVote && status.State == health.Alive
+		reachable = reachable || v.MayVote && status.Reachable()
 	}
 	for i := range pl.seats {
-		s := &pl.seats[i]
-		s.voter = s.mayVote && s.sent && (states[i] == health.Alive || !alive)
-		prompt = prompt || s.voter && !s.laggard
-		s.mayObject = pl.proxy.memory.Qualified(s.node.ID)
-		qualified = qualified || s.voter && s.mayObject
+		s, v := &pl.seats[i], &pl.votes[i]
+		s.sent = s.sent || !reachable && !s.foreign
+		v.Voter = v.MayVote && s.sent && (s.state == health.Alive || !alive && (s.state != health.Dead || !reachable))
+		proved = proved || v.Voter && v.Proved
 	}
 	for i := range pl.seats {
-		s := &pl.seats[i]
-		s.asked = s.voter && (!s.laggard || !prompt)
-		s.mayObject = s.voter && (s.mayObject || !qualified)
-		s.ended = !s.sent
-		if s.sent {
+		s, v := &pl.seats[i], &pl.votes[i]
+		v.MayObject = v.Voter && (v.Proved || !proved)
+		v.Follows = s.sent && (s.state == health.Alive || s.state == health.Unknown)
+		if v.Ended = !s.sent; s.sent {
 			pl.pending++
 		}
 	}
+	if proved {
+		memory.Lapse()
+	}
+	pl.quorum = quorum.NewPoll(pl.settings.Rules, pl.settings.Grace, len(pl.seats))
+	pl.quorum.Headless = pl.method.Family == engine.NewPayload && pl.proxy.chain.headHash() == zeroHash
+	pl.quorum.Forkchoice, pl.quorum.NoneAlive = pl.method.Family == engine.ForkchoiceUpdated, !alive
 }
 
 // alone reports whether there is but one node: then nothing is judged, and its answer passes through.
 func (pl *poll) alone() bool { return len(pl.seats) == 1 }
 
-// count fills the ballots with what counts of each node now.
-func (pl *poll) count() []quorum.Ballot {
+// vote is what counts of a seat, as of the last count.
+func (pl *poll) vote(i int) engine.Status { return pl.quorum.Ballots[i].Vote }
+
+// refresh brings what counts of the seats up to date: who has died or become a laggard, and what their nodes said before.
+// Words are about a block, and count in a newPayload only where its content is that block's.
+func (pl *poll) refresh() {
 	for i := range pl.seats {
-		s := &pl.seats[i]
-		b := &pl.ballots[i]
-		*b = quorum.Ballot{Asked: s.asked}
-		if pl.settings.Rules.ByClient {
-			b.Client = s.node.Client()
-		}
-		if !s.mayVote {
+		s, v := &pl.seats[i], &pl.votes[i]
+		if v.Ended {
 			continue
 		}
-		if s.voter {
-			b.Vote = s.vote
-		}
-		if _, objects := pl.proxy.memory.Objection(s.node.ID, pl.block); objects {
-			b.Vote = engine.Invalid
-		}
-		// Whoever has a vote is counted: a denominator without it could make one vote a majority.
-		b.Asked = b.Asked || b.Vote != engine.None
+		state, laggard, spent := s.node.Waited()
+		v.Laggard, v.Spent = laggard, spent
+		v.Dead = state == health.Dead && s.state != health.Dead
 	}
-	return pl.ballots
+	if pl.named && !pl.alone() && (pl.method.Family == engine.ForkchoiceUpdated || pl.content.state == genuine) {
+		pl.proxy.memory.Recall(pl.block, pl.votes)
+	}
+	for i := range pl.votes {
+		v := &pl.votes[i]
+		v.Recants = v.Own || pl.seats[i].fresh
+	}
 }
 
-// missing reports whether a vote is still waited for.
-func (pl *poll) missing(i int) bool {
-	s := &pl.seats[i]
-	return s.asked && !s.ended && !s.given && time.Since(pl.begun) < s.node.Timeout(pl.method)
-}
-
-// reconsider stops waiting for nodes that have died or become laggards. Where there is no vote at all, laggards are
-// the only hope left.
-func (pl *poll) reconsider() {
-	votes := false
-	for i := range pl.seats {
-		votes = votes || pl.seats[i].vote != engine.None
-	}
-	for i := range pl.seats {
-		s := &pl.seats[i]
-		if !s.asked || s.ended {
-			continue
-		}
-		reachable, laggard := s.node.Waited()
-		s.given = !reachable || votes && laggard && !s.laggard
-	}
+// count brings the ballots up to date.
+func (pl *poll) count() {
+	pl.refresh()
+	pl.quorum.Count(pl.votes)
 }
 
 // arrived takes in what came of the call on one node.
 func (pl *poll) arrived(a arrival) {
-	s := &pl.seats[a.seat]
-	s.ended, s.took, s.reply, s.failure = true, time.Since(pl.begun), a.reply, a.err
+	s, v := &pl.seats[a.seat], &pl.votes[a.seat]
+	v.Ended, s.took, s.reply, s.failure, s.late = true, time.Since(pl.begun), a.reply, a.err, pl.decided
 	pl.pending--
 	if a.err == nil && a.reply.Err == nil {
 		s.failure = pl.read(s)
 	}
-	if s.failure == nil && pl.method.Family == engine.NewPayload && !pl.counted && !pl.alone() {
-		s.node.Timely()
-		if pl.first.IsZero() && s.status.Status != engine.None {
-			pl.first = time.Now()
+	v.Said, v.LatestValid = s.status.Status, s.status.LatestValidHash
+	failure, failed := s.failure.(*node.Failure)
+	v.Dead = failed && (failure.Kind == node.Unreachable || failure.Kind == node.Unauthorized)
+	if pl.method.Family == engine.NewPayload && !pl.alone() {
+		pl.time(s, v)
+	}
+	if v.Said != engine.None {
+		s.node.Said(pl.method.Family, v.Said)
+		s.node.Able()
+		if v.Said == engine.Valid {
+			s.node.Followed()
+		}
+		if s.status.Unknown != "" {
+			pl.proxy.metrics.unknownStatus(s.status.Unknown)
+			s.node.Behind()
 		}
 	}
-	if s.status.Status != engine.None {
-		pl.remember(s)
-		pl.expectSyncing()
+	if pl.remembers() {
+		pl.remember(a.seat)
 	}
-	pl.note(a.seat)
+	pl.contentArrived(v)
+	pl.count()
+	if pl.record != nil {
+		pl.proxy.history.vote(pl.record, a.seat, pl.shown(a.seat))
+	}
+	pl.followUp()
+}
+
+// time notes whether a payload's status came in time.
+func (pl *poll) time(s *seat, v *quorum.Seat) {
+	failure, failed := s.failure.(*node.Failure)
+	switch {
+	case failed && failure.Kind == node.TimedOut && v.Voter:
+		s.node.UsedUp(pl.block)
+	case v.Said != engine.None && !pl.counted:
+		s.node.Timely()
+	case v.Said != engine.None:
+		s.node.Came()
+	}
+	// A syncing node's quick SYNCING says nothing about how long a block takes, and neither does a quick INVALID.
+	if pl.first.IsZero() && (v.Voter && v.Said == engine.Valid || pl.quorum.NoneAlive && v.Said != engine.None) {
+		pl.first = time.Now()
+	}
 }
 
 // read parses a result. An error says that the answer is malformed: it counts as none.
@@ -206,6 +233,11 @@ func (pl *poll) read(s *seat) error {
 	var err error
 	if pl.method.Family == engine.NewPayload {
 		s.status, err = engine.ParsePayloadStatus(s.reply.Result)
+		if err == nil && !pl.alone() && pl.named && s.status.Status == engine.Valid &&
+			s.status.LatestValidHash != nil && *s.status.LatestValidHash != pl.block {
+			err = errOtherBlock
+			s.node.Disconnect()
+		}
 	} else {
 		var r engine.ForkchoiceResult
 		r, err = engine.ParseForkchoiceResult(s.reply.Result)
@@ -213,54 +245,52 @@ func (pl *poll) read(s *seat) error {
 	}
 	if err != nil {
 		s.malformed = s.reply.Result
-		s.status, s.reply = engine.PayloadStatus{}, jsonrpc.Reply{}
-		s.node.Broke()
+		s.status, s.reply, s.payloadID = engine.PayloadStatus{}, jsonrpc.Reply{}, ""
 		return &node.Failure{Kind: node.Malformed, Reason: "malformed answer: " + err.Error()}
 	}
 	return nil
 }
 
-// remember makes a status a vote and a word.
-func (pl *poll) remember(s *seat) {
-	s.node.Said(pl.method.Family, s.status.Status)
-	if s.status.Status == engine.Valid {
-		s.node.Followed()
-	}
-	if pl.alone() || !pl.named {
-		s.vote = s.status.Status
-		return
-	}
-	record := pl.proxy.memory.Record
-	if pl.method.Family == engine.NewPayload {
-		record = pl.proxy.memory.RecordPayload
-	}
-	s.vote = record(s.node.ID, pl.block, s.status.Status, s.status.ValidationError, s.mayObject)
+// remembers reports whether what a node says is its word on the block: a forkchoiceUpdated has no content that could be
+// another's.
+func (pl *poll) remembers() bool {
+	return pl.named && !pl.alone() && (pl.method.Family == engine.ForkchoiceUpdated || pl.content.state == genuine)
 }
 
-// countLate notes which nodes have not answered a grace after the first status.
+// remember keeps what came of the call on a node.
+func (pl *poll) remember(i int) {
+	s, v := &pl.seats[i], &pl.votes[i]
+	memory := pl.proxy.memory
+	failure, failed := s.failure.(*node.Failure)
+	if failed && failure.Died {
+		memory.Died(v.Node, pl.block)
+		pl.proxy.catchUp.died(v.Node, pl.block)
+	}
+	if pl.method.Family == engine.NewPayload && s.fresh {
+		if s.failure == nil || failed && failure.Reached {
+			memory.Sent(v.Node, pl.block)
+		} else {
+			memory.NotSent(v.Node, pl.block)
+		}
+	}
+	changed := memory.Keep(quorum.Note{
+		Node: v.Node, Block: pl.block, Status: v.Said, Reason: s.status.ValidationError, Seq: pl.seq,
+		MayObject: v.MayObject, Proved: v.Proved, Fresh: s.fresh, Breaks: s.breaks,
+	})
+	if v.Said == engine.Invalid && v.Proved {
+		s.node.Objected()
+	}
+	if changed {
+		pl.proxy.pool.Elect()
+	}
+}
+
+// countLate notes which voters have not answered a grace after the first.
 func (pl *poll) countLate() {
 	pl.counted = true
 	for i := range pl.seats {
-		if s := &pl.seats[i]; s.voter && !s.ended { // a node that catches up is late, and no laggard
-			s.node.Late()
+		if v := &pl.votes[i]; v.Voter && !v.Ended && !v.Dead { // a node that catches up is late, and no laggard
+			pl.seats[i].node.Late(pl.block)
 		}
-	}
-}
-
-// compareToHead notes that a node which says SYNCING is behind: to a child of the head, or to a forkchoiceUpdated on
-// the head that it hasn't called VALID.
-func (pl *poll) compareToHead(s *seat) {
-	if s.status.Status != engine.Syncing || !pl.named {
-		return
-	}
-	behind := false
-	if pl.method.Family == engine.NewPayload {
-		behind = pl.proxy.chain.isHead(pl.payload.Parent)
-	} else {
-		behind = pl.proxy.chain.isHead(pl.block) && pl.proxy.memory.Word(s.node.ID, pl.block) != engine.Valid
-	}
-	if behind {
-		s.node.Behind()
-		pl.proxy.catchUp.try(s.node)
 	}
 }

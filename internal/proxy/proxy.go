@@ -37,16 +37,20 @@ type Settings struct {
 
 // Proxy is the http.Handler that a consensus client talks to, behind authentication. Safe for concurrent use.
 type Proxy struct {
-	pool      *node.Pool
-	memory    *quorum.Memory
-	settings  atomic.Pointer[Settings]
-	maxBody   int64
-	chain     chain
-	builds    builds
-	history   History
-	proposals Proposals
-	catchUp   *catchUp
-	evidence  *evidence.Log
+	pool        *node.Pool
+	memory      *quorum.Memory
+	settings    atomic.Pointer[Settings]
+	maxBody     int64
+	chain       chain
+	builds      builds
+	history     History
+	proposals   Proposals
+	catchUp     *catchUp
+	evidence    *evidence.Log
+	contents    contents
+	forkchoices forkchoices
+	calls       atomic.Uint64 // newPayloads and forkchoiceUpdateds so far
+	versions    versions
 	// hashChecks has a place for each payload that may be checked at once.
 	hashChecks chan struct{}
 	metrics    *Metrics
@@ -64,8 +68,11 @@ func New(pool *node.Pool, memory *quorum.Memory, settings Settings, maxBody, rep
 	p := &Proxy{pool: pool, memory: memory, maxBody: maxBody, metrics: metrics, log: log, hashChecks: newHashChecks(), ctx: ctx, cancel: cancel}
 	p.settings.Store(&settings)
 	p.catchUp = newCatchUp(p, replayBytes)
-	pool.OnReturn(p.catchUp.try)
-	pool.OnRemove(metrics.forget)
+	pool.OnReturn(p.catchUp.returned)
+	pool.OnRemove(func(n *node.Node) {
+		metrics.forget(n)
+		p.catchUp.forget(n)
+	})
 	return p
 }
 
@@ -128,9 +135,9 @@ func (p *Proxy) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 
 // answerCall answers one call.
 func (p *Proxy) answerCall(ctx context.Context, body []byte, out *outlet) {
-	id, wait := p.dispatch(ctx, apart(bytes.TrimSpace(body), body), out)
-	out.id = id
-	reply := wait()
+	c := p.dispatch(ctx, apart(bytes.TrimSpace(body), body), out)
+	out.id = c.id
+	reply := c.answer()
 	if !out.begun {
 		out.send(reply)
 	}
@@ -161,31 +168,42 @@ func apart(call, body []byte) []byte {
 	return call
 }
 
-// answerEntries makes the calls of a batch side by side. They take their places in the lanes in the batch's order.
+// answerEntries makes the calls of a batch side by side, but for those whose order means something: these wait for the
+// answers to those before them, as an execution client makes them one after another.
 func (p *Proxy) answerEntries(ctx context.Context, entries [][]byte) []byte {
-	ids := make([][]byte, len(entries))
+	calls := make([]call, len(entries))
 	replies := make([]jsonrpc.Reply, len(entries))
-	var calls sync.WaitGroup
+	var running sync.WaitGroup
 	slots := make(chan struct{}, batchWidth)
+	before := make(chan struct{}) // closed when the last ordered call has its answer
+	close(before)
 	for i, entry := range entries {
-		id, wait := p.dispatch(ctx, entry, nil)
-		ids[i] = id
-		calls.Go(func() {
+		c := p.dispatch(ctx, entry, nil)
+		calls[i] = c
+		after, done := before, make(chan struct{})
+		if c.ordered {
+			before = done
+		}
+		running.Go(func() {
+			defer close(done)
+			if c.ordered {
+				<-after
+			}
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			replies[i] = wait()
+			replies[i] = c.answer()
 		})
 	}
-	calls.Wait()
+	running.Wait()
 	answer := []byte{'['}
 	for i, reply := range replies {
-		if ids[i] == nil {
+		if calls[i].id == nil {
 			continue
 		}
 		if len(answer) > 1 {
 			answer = append(answer, ',')
 		}
-		answer = jsonrpc.AppendReply(answer, ids[i], reply)
+		answer = jsonrpc.AppendReply(answer, calls[i].id, reply)
 	}
 	if len(answer) == 1 {
 		return nil
@@ -193,9 +211,15 @@ func (p *Proxy) answerEntries(ctx context.Context, entries [][]byte) []byte {
 	return append(answer, ']')
 }
 
-// dispatch starts one call. wait ends it and returns its reply; id is that under which the reply goes out, nil for a
-// call that wants none. out, if not nil, may take a part of the result before wait returns.
-func (p *Proxy) dispatch(ctx context.Context, raw []byte, out *outlet) (id []byte, wait func() jsonrpc.Reply) {
+// call is one call of the CL's, ready to be made.
+type call struct {
+	id      []byte // under which its reply goes out; nil for a call that wants none
+	ordered bool   // it means something else before another call than after it
+	answer  func() jsonrpc.Reply
+}
+
+// dispatch reads a call. out, if not nil, may take a part of the result before answer returns.
+func (p *Proxy) dispatch(ctx context.Context, raw []byte, out *outlet) call {
 	r := new(jsonrpc.Request)
 	if err := jsonrpc.ParseRequest(raw, r); err != nil {
 		code := jsonrpc.CodeInvalidRequest
@@ -205,7 +229,7 @@ func (p *Proxy) dispatch(ctx context.Context, raw []byte, out *outlet) (id []byt
 		if r.ID == nil {
 			r.ID = []byte("null")
 		}
-		return r.ID, reject(code, err.Error())
+		return call{id: r.ID, answer: reject(code, err.Error())}
 	}
 	if jsonrpc.IsNull(r.ID) {
 		// A node would not answer a call without id, and some don't answer one whose id is null.
@@ -214,18 +238,18 @@ func (p *Proxy) dispatch(ctx context.Context, raw []byte, out *outlet) (id []byt
 	if r.ID == nil {
 		out = nil
 	}
-	return r.ID, p.route(ctx, r, out)
+	m := engine.ParseMethod(string(r.Method))
+	return call{id: r.ID, ordered: m.Ordered(), answer: p.route(ctx, r, m, out)}
 }
 
-// route starts a call by the rule of its family.
-func (p *Proxy) route(ctx context.Context, r *jsonrpc.Request, out *outlet) (wait func() jsonrpc.Reply) {
-	m := engine.ParseMethod(string(r.Method))
+// route returns what makes a call, by the rule of its family.
+func (p *Proxy) route(ctx context.Context, r *jsonrpc.Request, m engine.Method, out *outlet) (answer func() jsonrpc.Reply) {
 	if !p.allowed(m.Namespace()) {
 		return reject(jsonrpc.CodeMethodNotFound, "the method "+m.Name+" does not exist/is not available")
 	}
 	switch m.Family {
 	case engine.NewPayload, engine.ForkchoiceUpdated:
-		return p.judge(ctx, r, m) // takes its place in the lanes at once
+		return func() jsonrpc.Reply { return p.judge(ctx, r, m)() }
 	case engine.GetPayload:
 		return func() jsonrpc.Reply { return p.getPayload(ctx, r, m, out) }
 	case engine.GetPayloadBodies:

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"sync"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -25,6 +26,7 @@ type kept struct {
 	engine.Payload
 	method engine.Method
 	body   []byte // the whole call
+	params []byte // in it
 	// The forkchoiceUpdated that made it the head, if one did.
 	forkchoiceMethod string
 	forkchoiceState  []byte // raw; nil on a bridge: the CL has not made it the head yet
@@ -38,15 +40,15 @@ const maxState = 4 << 10
 
 func newRing(max int64) *ring { return &ring{max: max, kept: make(map[common.Hash]*kept)} }
 
-// put keeps a payload.
-func (r *ring) put(p engine.Payload, method engine.Method, body []byte) {
+// put keeps a payload. It must be that of the block whose hash it has.
+func (r *ring) put(p engine.Payload, method engine.Method, body, params []byte) {
 	size := int64(len(body))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.kept[p.Hash] != nil || size > r.max {
 		return
 	}
-	r.kept[p.Hash] = &kept{Payload: p, method: method, body: body}
+	r.kept[p.Hash] = &kept{Payload: p, method: method, body: body, params: params}
 	r.order = append(r.order, p.Hash)
 	r.bytes += size
 	for len(r.order) > maxKept || r.bytes > r.max {
@@ -55,6 +57,14 @@ func (r *ring) put(p engine.Payload, method engine.Method, body []byte) {
 		r.bytes -= int64(len(r.kept[oldest].body))
 		delete(r.kept, oldest)
 	}
+}
+
+// holds reports whether the payload of a block is kept that came with these very params.
+func (r *ring) holds(hash common.Hash, method engine.Method, params []byte) bool {
+	r.mu.Lock()
+	k := r.kept[hash]
+	r.mu.Unlock() // what is kept doesn't change
+	return k != nil && k.method.Name == method.Name && bytes.Equal(k.params, params)
 }
 
 // get returns a kept payload.

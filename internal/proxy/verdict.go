@@ -8,6 +8,7 @@ import (
 	"executionbackup/internal/engine"
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/node"
+	"executionbackup/internal/quorum"
 )
 
 // judge puts a newPayload or forkchoiceUpdated to all nodes. It has its place in their lanes when judge returns; wait
@@ -31,24 +32,19 @@ func (p *Proxy) judge(ctx context.Context, r *jsonrpc.Request, m engine.Method) 
 	}
 }
 
-// fanOut sends the call to every node that can be reached, in its turn on each.
+// fanOut sends the call to every node that gets it, in its turn on each.
 func (pl *poll) fanOut() {
 	p := pl.proxy
 	if pl.method.Family == engine.NewPayload {
 		pl.record = newRecord(pl)
-		if pl.named {
-			p.catchUp.ring.put(pl.payload, pl.method, pl.call.Body)
-		}
-		if pl.named && !pl.alone() {
-			p.memory.Learn(pl.block, pl.payload.Parent)
-			for i := range pl.seats {
-				if pl.seats[i].sent {
-					p.memory.Sent(pl.seats[i].node.ID, pl.block)
-				}
-			}
-		}
 		p.history.add(pl.record)
+		pl.claim()
+	} else {
+		pl.superseded = p.forkchoices.next()
+		pl.content.awaited = p.contents.running(pl.block, nil)
 	}
+	pl.seq = p.calls.Add(1)
+	pl.usual = p.versions.use(pl.method)
 	var nodes []*node.Node
 	var seats []int
 	for i := range pl.seats {
@@ -71,22 +67,28 @@ func (pl *poll) gather() {
 	defer alarm.Stop()
 	for {
 		pl.consider()
-		if pl.pending == 0 {
-			pl.tally()
-			pl.proxy.metrics.ended(pl.method.Family, time.Since(pl.begun))
+		if pl.decided && pl.pending == 0 && pl.content.check == nil {
+			pl.end()
 			return
 		}
-		if next := pl.next(); next.IsZero() {
+		if due := pl.due(); due.IsZero() {
 			alarm.Stop()
 		} else {
-			alarm.Reset(time.Until(next))
+			alarm.Reset(time.Until(due))
+		}
+		var superseded <-chan struct{}
+		if !pl.decided && !pl.isSuperseded() {
+			superseded = pl.superseded
 		}
 		select {
 		case a := <-pl.arrivals:
 			pl.arrived(a)
 		case <-changed:
 			changed = pl.proxy.pool.Changed()
-			pl.reconsider()
+		case <-pl.content.checked():
+			pl.takeCheck()
+		case <-pl.content.others():
+		case <-superseded:
 		case <-alarm.C:
 		}
 		if !pl.counted && !pl.first.IsZero() && time.Since(pl.first) >= pl.settings.Grace {
@@ -95,145 +97,154 @@ func (pl *poll) gather() {
 	}
 }
 
-// soleGraces is how many graces one VALID of two asked waits for the other: it is no quorum, but a hung node must not
-// cost more.
-const soleGraces = 3
+// isSuperseded reports whether another forkchoiceUpdated waits behind this one.
+func (pl *poll) isSuperseded() bool {
+	select {
+	case <-pl.superseded:
+		return true
+	default:
+		return false
+	}
+}
 
-// consider answers the CL if it is time to:
-//
-//   - no vote is missing that could change the result;
-//   - VALID has a quorum, and the others have had their grace to object;
-//   - of two that were asked one says VALID, and the other has had three.
+// consider answers the CL if it is time to.
 func (pl *poll) consider() {
 	if pl.decided {
 		return
 	}
-	pl.reconsider()
-	rules, ballots := pl.settings.Rules, pl.count()
-	if !pl.waiting() {
-		pl.decide()
-		return
-	}
+	pl.refresh()
 	if pl.alone() {
+		pl.pass()
 		return
 	}
-	now, grace := time.Now(), pl.settings.Grace
-	since(&pl.quorumAt, rules.HasQuorum(ballots), now)
-	since(&pl.validAt, rules.Decide(ballots).Status == engine.Valid && rules.Asked(ballots) == 2, now)
-	switch {
-	case !pl.quorumAt.IsZero() && now.Sub(pl.quorumAt) >= grace,
-		!pl.validAt.IsZero() && now.Sub(pl.validAt) >= soleGraces*grace,
-		rules.Settled(ballots, func(i int) bool { return pl.seats[i].open }):
-		pl.decide()
+	look := pl.quorum.Look(time.Since(pl.begun), pl.votes, pl.isSuperseded())
+	if pl.consent(look.Quorum) { // what the nodes said before counts from here on
+		pl.refresh()
+		look = pl.quorum.Look(time.Since(pl.begun), pl.votes, pl.isSuperseded())
+	}
+	if pl.next = look.Next; look.Done { // what is still needed then is a check
+		pl.next = 0
+	}
+	if pl.content.awaits() {
+		return
+	}
+	if v, due := pl.judgement(look); due {
+		pl.decide(v)
 	}
 }
 
-// waiting finds the votes that are still open and reports whether there is one.
-func (pl *poll) waiting() bool {
-	any := false
-	for i := range pl.seats {
-		s := &pl.seats[i]
-		// An objection from before stands whatever the node says now, unless it says VALID on that very block.
-		fixed := pl.ballots[i].Vote != engine.None && pl.proxy.memory.Word(s.node.ID, pl.block) != engine.Invalid
-		if s.open = pl.missing(i) && !fixed; s.open {
-			pl.ballots[i].Vote = engine.None // nobody waits longer for an objection to be taken back than for one to be made
-			any = true
+// pass answers the CL with what the only node says. Where that says nothing the payload is checked by us, at least.
+func (pl *poll) pass() {
+	s, v := &pl.seats[0], &pl.votes[0]
+	silent := !v.Ended || s.failure != nil
+	switch pl.next = v.Due; {
+	case silent && !v.Ended && !v.Dead && time.Since(pl.begun) < v.Due:
+	case !silent:
+		pl.consent(v.Said == engine.Valid)
+		pl.decide(verdict{passed: true})
+	default:
+		if verdict, due := pl.judgement(quorum.Look{Done: true}); due {
+			pl.decide(verdict)
 		}
 	}
-	return any
 }
 
-// since keeps in t the time since when a condition holds; zero where it doesn't.
-func since(t *time.Time, holds bool, now time.Time) {
-	switch {
-	case !holds:
-		*t = time.Time{}
-	case t.IsZero():
-		*t = now
-	}
-}
-
-// next is when something is due though nothing comes; zero for never.
-func (pl *poll) next() (next time.Time) {
-	sooner := func(t time.Time) {
-		if next.IsZero() || t.Before(next) {
-			next = t
-		}
-	}
-	grace := pl.settings.Grace
+// due is when something is to be done though nothing comes; zero for never.
+func (pl *poll) due() (at time.Time) {
 	if !pl.counted && !pl.first.IsZero() {
-		sooner(pl.first.Add(grace))
+		at = pl.first.Add(pl.settings.Grace)
 	}
-	if !pl.decided {
-		if !pl.quorumAt.IsZero() {
-			sooner(pl.quorumAt.Add(grace))
-		}
-		if !pl.validAt.IsZero() {
-			sooner(pl.validAt.Add(soleGraces * grace))
-		}
-		for i := range pl.seats {
-			if pl.missing(i) {
-				sooner(pl.begun.Add(pl.seats[i].node.Timeout(pl.method)))
-			}
+	if !pl.decided && pl.next > 0 {
+		if next := pl.begun.Add(pl.next); at.IsZero() || next.Before(at) {
+			at = next
 		}
 	}
-	return next
+	return at
 }
 
-// decide answers the CL with what the votes in hand come to.
-func (pl *poll) decide() {
+// decide answers the CL.
+func (pl *poll) decide(v verdict) {
 	pl.decided = true
 	p := pl.proxy
-	reply, status, dispute := pl.compose()
-	pl.giveUpCheck()
+	reply, status := pl.compose(v)
 	pl.verdict = status
 	pl.took = time.Since(pl.begun)
+	pl.beginCheck() // unless it is known by now what the content is
 	if status == engine.Valid && pl.named {
 		if pl.method.Family == engine.NewPayload {
-			p.chain.answeredValid(pl.block, pl.payload.Number)
+			pl.answeredValid()
 		} else {
 			p.chain.setHead(pl.block, pl.forkchoice.Finalized)
 			p.catchUp.ring.follow(pl.block, pl.method.Name, pl.request.Arg(0))
+			p.pool.Lead(pl.block)
 		}
 	}
-	if dispute && pl.record == nil {
+	if v.Dispute && pl.record == nil {
 		pl.record = newRecord(pl)
 	}
 	if pl.record != nil { // before the CL has it, so that whoever asks then sees it
-		p.history.decide(pl.record, outcome(status), pl.took, dispute)
+		p.history.decide(pl.record, outcome(status), pl.took, v.Dispute)
 	}
+	pl.followUp() // so does whoever is found to be behind
 	pl.answer <- reply
 	p.metrics.decided(pl.method.Family, status, pl.took)
 	if p.log.Enabled(p.ctx, slog.LevelDebug) {
 		p.log.Debug("verdict", "method", pl.method.Name, "block_hash", pl.block, "status", outcome(status), "duration", pl.took)
 	}
-	if dispute {
+	if v.Dispute {
 		pl.reportDispute()
 	}
-	pl.keep(reply, dispute)
-	for i := range pl.seats {
-		pl.compareToHead(&pl.seats[i])
+	pl.keep(reply, v.Dispute)
+}
+
+// answeredValid notes that we called the payload VALID, as soon as it is known to be the block's.
+func (pl *poll) answeredValid() {
+	if pl.verdict == engine.Valid && pl.content.state == genuine {
+		pl.proxy.chain.answeredValid(pl.block, pl.payload.Number)
 	}
 }
 
-// note records an arrival, and what a late one changes.
-func (pl *poll) note(i int) {
-	s := &pl.seats[i]
-	if pl.record != nil {
-		pl.proxy.history.vote(pl.record, i, pl.shown(i))
-	}
-	if !pl.decided {
+// followUp draws conclusions from what has come, once the CL has its answer and it is known what the call was about.
+func (pl *poll) followUp() {
+	if !pl.decided || pl.named && pl.content.state == unchecked && pl.method.Family == engine.NewPayload {
 		return
 	}
-	if pl.method.Family == engine.ForkchoiceUpdated && s.payloadID != "" && s.mayVote {
+	for i := range pl.seats {
+		s := &pl.seats[i]
+		if !pl.votes[i].Ended || s.told {
+			continue
+		}
+		s.told = true
+		if s.late {
+			pl.tellLate(i)
+		}
+		pl.compareMethods(i)
+	}
+	for i := range pl.seats {
+		pl.compareToHead(i)
+	}
+}
+
+// tellLate deals with what came after the CL had its answer.
+func (pl *poll) tellLate(i int) {
+	s, v := &pl.seats[i], &pl.votes[i]
+	if pl.method.Family == engine.ForkchoiceUpdated && s.payloadID != "" && v.MayVote {
 		pl.proxy.builds.add(pl.build, s.node.ID, s.payloadID)
 	}
-	pl.compareToHead(s)
-	objects := s.vote == engine.Invalid && s.status.Status == engine.Invalid && pl.verdict != engine.Invalid && !pl.alone()
+	objects := pl.vote(i) == engine.Invalid && v.Said == engine.Invalid && pl.verdict != engine.Invalid && !pl.alone() &&
+		pl.content.state != forged
 	if objects {
 		pl.reportLate(s)
 	}
-	pl.keepLate(s, objects)
+	pl.keepLate(i, objects)
+}
+
+// end tells what is known when nothing more will come.
+func (pl *poll) end() {
+	pl.release()
+	pl.count()
+	pl.tally()
+	pl.proxy.metrics.ended(pl.method.Family, time.Since(pl.begun))
 }
 
 // tally counts for each node whether its vote was what the CL heard. A vote against which nothing definite was said
@@ -244,8 +255,8 @@ func (pl *poll) tally() {
 	}
 	definite := pl.verdict == engine.Valid || pl.verdict == engine.Invalid
 	for i := range pl.seats {
-		if s := &pl.seats[i]; s.vote != engine.None && (definite || s.vote == pl.verdict) {
-			s.node.Voted(s.vote == pl.verdict)
+		if vote := pl.vote(i); vote != engine.None && (definite || vote == pl.verdict) {
+			pl.seats[i].node.Voted(vote == pl.verdict)
 		}
 	}
 }

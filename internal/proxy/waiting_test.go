@@ -183,7 +183,8 @@ func TestAllHang(t *testing.T) {
 		if status, took := b.send(payloadCall(4)); status != "SYNCING" || took != 5500*ms {
 			t.Errorf("newPayload: %s after %v", status, took)
 		}
-		if status, took := b.send(forkchoiceCall(4)); status != "SYNCING" || took != 7500*ms {
+		// Whoever let the payload's time go by is waited for no longer than three graces.
+		if status, took := b.send(forkchoiceCall(4)); status != "SYNCING" || took != 3*grace {
 			t.Errorf("forkchoiceUpdated: %s after %v", status, took)
 		}
 		time.Sleep(time.Until(healed) + 4*time.Second) // the bubble's clock: a probe, and its interval
@@ -205,8 +206,11 @@ func TestLateObjection(t *testing.T) {
 			return 0
 		},
 		status: func(_ string, n int) string {
-			if n == 5 {
+			switch {
+			case n == 5:
 				return "INVALID"
+			case n > 5: // it forgets its objection, and doesn't take it back
+				return "SYNCING"
 			}
 			return "VALID"
 		},

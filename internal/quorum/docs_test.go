@@ -29,9 +29,9 @@ func TestDocumentedTruthTables(t *testing.T) {
 			for _, said := range row[1:4] {
 				switch status, known := statuses[said]; {
 				case known:
-					votes = append(votes, Ballot{Vote: status, Asked: true})
+					votes = append(votes, ballots(status)...)
 				case said == "dead":
-					votes = append(votes, Ballot{})
+					votes = append(votes, Ballot{Configured: true})
 				case said != "–":
 					t.Errorf("%s: %s in %s", path, said, row[0])
 				}

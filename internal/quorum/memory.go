@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -12,8 +13,10 @@ import (
 type NodeID uint64
 
 // Memory holds each node's last definite word (VALID or INVALID) on each block, so that a client which forgets its
-// objection, says SYNCING to children of the block, or dies doesn't end a dispute after one block. It also knows whose
-// objections count at all: see Qualified.
+// objection, says SYNCING to children of the block, or dies doesn't end a dispute after one block. It also knows who has
+// proved itself: see Standing.
+//
+// What it is told of a block must be about that block: a hash that a payload merely claims is nobody's word.
 //
 // It is bounded in blocks, oldest out. Safe for concurrent use.
 type Memory struct {
@@ -23,24 +26,53 @@ type Memory struct {
 	order  []common.Hash // by age; the oldest at [head]
 	head   int
 	nodes  map[NodeID]*standing
+	doubts bool // somebody may have objected provisionally
 }
 
+// block is what is known of one block. Its marks are never changed in place: children share those of their parent.
 type block struct {
-	parent common.Hash
-	words  map[NodeID]word
-	sent   map[NodeID]uint64 // the node's count of breaks when it was first sent this payload
+	hash           common.Hash
+	parent         *block // nil where it isn't known, or forgotten
+	child, sibling *block // the children that are known are a list
+	words          map[NodeID]word
+	sent           map[NodeID]bool // who has been sent its payload
+	marks          []*objection    // those that cover it, its own and its ancestors'; one of each node
+	proof          Proof           // how well it is known which content has this hash
+	digest         Digest          // of that content, where it isn't proven
 }
 
+// Proof says why a content stands for a block hash.
+type Proof uint8
+
+const (
+	Unproven Proof = iota // none stands
+	First                 // nothing could be checked, and it came first
+	Voted                 // nothing could be checked, and it was the first that a voter called VALID
+	Proven                // it hashes to it, or a quorum of nodes, all of which check that, says so
+)
+
+// Digest tells contents apart.
+type Digest [32]byte
+
+// word is what a node said of a block.
 type word struct {
-	status engine.Status // Valid or Invalid
-	reason string        // the validationError that came with an INVALID
+	status  engine.Status // its last definite one, by the order of sending; None where it has said nothing definite
+	reason  string        // the validationError that came with an INVALID
+	seq     uint64        // of the call that it answered
+	died    bool          // its connection broke while it had the block before it
+	unheard uint64        // of a call to which it said INVALID when it might not object
+	// Its INVALID stands as long as nobody has proved itself (see Lapse), or beside that of another.
+	provisional, seconded bool
 }
+
+func (w word) weak() bool { return w.provisional || w.seconded }
 
 // standing is what a node's word is worth.
 type standing struct {
 	breaks     uint64
 	qualified  bool
-	objections int // how many blocks it stands by an INVALID on; none: there is nothing to look for
+	doubtful   bool         // it may have said INVALID unheard or provisionally
+	objections []*objection // that aren't over
 }
 
 // DefaultBlocks is how many blocks a Memory holds by default: a day's.
@@ -49,32 +81,125 @@ const DefaultBlocks = 8192
 // maxReason is how much of a validationError is remembered, in bytes.
 const maxReason = 1024
 
-// NewMemory returns a memory of up to max blocks.
-func NewMemory(max int) *Memory {
-	return &Memory{max: max, blocks: make(map[common.Hash]*block), nodes: make(map[NodeID]*standing)}
+// NewMemory returns a memory of up to so many blocks, two at least: one and its parent.
+func NewMemory(blocks int) *Memory {
+	return &Memory{max: max(2, blocks), blocks: make(map[common.Hash]*block), nodes: make(map[NodeID]*standing)}
 }
 
-// Learn notes a payload and its parent.
-func (m *Memory) Learn(hash, parent common.Hash) {
+// Learn notes that a block has this parent, if the content that says so may stand for the hash: a better proof displaces
+// another content with all that was said of it. The block inherits the objections that cover its parent.
+func (m *Memory) Learn(hash, parent common.Hash, proof Proof, digest func() Digest) (stands bool) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.block(hash).parent = parent
-}
-
-// Sent notes that a node is sent the payload of a block, for Qualified.
-func (m *Memory) Sent(node NodeID, hash common.Hash) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	b := m.block(hash)
-	if _, before := b.sent[node]; !before {
-		if b.sent == nil {
-			b.sent = make(map[NodeID]uint64)
+	defer m.release()
+	p, b := m.block(parent), m.block(hash)
+	switch {
+	case b.proof == Proven && proof < Proven:
+		return false
+	case b.proof == First || b.proof == Voted || b.proof == Unproven && proof < Proven:
+		d := digest()
+		if b.proof != Unproven && b.digest != d {
+			if proof <= b.proof {
+				return false
+			}
+			m.reset(b)
 		}
-		b.sent[node] = m.standing(node).breaks
+		b.digest = d
+	}
+	b.proof = max(b.proof, proof)
+	if b.parent == nil && b != p {
+		m.adopt(b, p)
+	}
+	return true
+}
+
+// adopt makes b a child of p.
+func (m *Memory) adopt(b, p *block) {
+	b.parent = p
+	b.sibling, p.child = p.child, b
+	marks := left(p.marks)
+	if len(b.marks) == 0 && len(b.words) == 0 && b.child == nil {
+		m.mark(b, marks)
+		return
+	}
+	for _, o := range marks {
+		m.cover(b, o)
 	}
 }
 
-// Broke notes a break in what we know of a node: a call or probe that failed, a connection that broke. Restarted
+// Known reports whether a content stands for a block hash.
+func (m *Memory) Known(hash common.Hash) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.blocks[hash]
+	return b != nil && b.proof != Unproven
+}
+
+// reset forgets all that was said of a block: it was about another content, with another parent.
+func (m *Memory) reset(b *block) {
+	marks := b.marks
+	for _, o := range marks {
+		if o.at == b {
+			m.end(o)
+		}
+	}
+	b.unlink()
+	b.words, b.sent, b.proof = nil, nil, Unproven
+	for todo := []*block{b}; len(todo) > 0; {
+		b := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		kept := without(b.marks, func(o *objection) bool { return slices.Contains(marks, o) })
+		if len(kept) == len(b.marks) {
+			continue
+		}
+		m.mark(b, kept)
+		for c := b.child; c != nil; c = c.sibling {
+			todo = append(todo, c)
+		}
+	}
+	for _, o := range marks {
+		m.renew(b, o.node)
+	}
+}
+
+// Sent notes that a node has been sent the payload of a block.
+func (m *Memory) Sent(node NodeID, hash common.Hash) {
+	m.mu.Lock()
+	defer m.release()
+	b := m.block(hash)
+	if b.sent == nil {
+		b.sent = make(map[NodeID]bool)
+	}
+	b.sent[node] = true
+}
+
+// NotSent takes Sent back: the node was not reached.
+func (m *Memory) NotSent(node NodeID, hash common.Hash) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b := m.blocks[hash]; b != nil {
+		delete(b.sent, node)
+	}
+}
+
+// WasSent reports whether a node has been sent the payload of a block.
+func (m *Memory) WasSent(node NodeID, hash common.Hash) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.blocks[hash]
+	return b != nil && b.sent[node]
+}
+
+// Died notes that a node's connection broke while it had a call on the block before it.
+func (m *Memory) Died(node NodeID, hash common.Hash) {
+	m.mu.Lock()
+	defer m.release()
+	b := m.block(hash)
+	w := b.words[node]
+	w.died = true
+	m.say(b, node, w)
+}
+
+// Broke notes a break in what we know of a node: a connection that was refused or broke, another client. Restarted
 // clients call valid heads INVALID, so its new objections don't count until it has proved itself.
 func (m *Memory) Broke(node NodeID) {
 	m.mu.Lock()
@@ -84,53 +209,177 @@ func (m *Memory) Broke(node NodeID) {
 	s.qualified = false
 }
 
-// Qualified reports whether a node's new INVALIDs are votes: since our start and its last break it has answered VALID
-// to a payload that it had never been sent before.
-func (m *Memory) Qualified(node NodeID) bool {
+// Standing reports whether a node has proved itself, and counts its breaks: since our start and its last break it has
+// answered VALID to a payload that it had never been sent before.
+func (m *Memory) Standing(node NodeID) (proved bool, breaks uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.standing(node).qualified
+	s := m.standing(node)
+	return s.qualified, s.breaks
 }
 
-// RecordPayload keeps what a node answered to the newPayload of a block; mayObject says whether its INVALID counts.
-// It returns the status that is the node's vote.
-func (m *Memory) RecordPayload(node NodeID, hash common.Hash, status engine.Status, reason string, mayObject bool) engine.Status {
+// Qualified is Standing without the breaks.
+func (m *Memory) Qualified(node NodeID) bool {
+	proved, _ := m.Standing(node)
+	return proved
+}
+
+// Lapse ends what nodes objected to when nobody had proved itself, and haven't proved themselves since. It is for the
+// moment when another has.
+func (m *Memory) Lapse() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if status == engine.Valid {
-		s := m.standing(node)
-		if first, sent := m.block(hash).sent[node]; sent && first == s.breaks {
-			s.qualified = true
+	if !m.doubts {
+		return
+	}
+	m.doubts = false
+	for node, s := range m.nodes {
+		if s.qualified || !s.doubtful {
+			continue
+		}
+		for _, b := range m.blocks {
+			if b.words[node].provisional {
+				b.takeBack(node)
+			}
+		}
+		for _, o := range slices.Clone(s.objections) {
+			if o.provisional {
+				o.at.takeBack(node)
+				m.end(o)
+				m.renew(o.at, node)
+			}
 		}
 	}
-	return m.record(node, hash, status, reason, mayObject)
 }
 
-// Record is RecordPayload for an answer to forkchoiceUpdated.
-func (m *Memory) Record(node NodeID, hash common.Hash, status engine.Status, reason string, mayObject bool) engine.Status {
+// Note is what a node said to a call on a block.
+type Note struct {
+	Node   NodeID
+	Block  common.Hash
+	Status engine.Status
+	Reason string // the validationError of an INVALID
+	Seq    uint64 // counts the calls in the order of their sending
+	// Voter says that its status is a vote, MayObject that its INVALID is one, and Proved that this may well be more than
+	// one of a node that nobody could contradict: see Lapse. All are as they were when the call began.
+	Voter, MayObject, Proved bool
+	// Fresh says that the call was a newPayload that the node had never been sent before.
+	Fresh bool
+	// Breaks is the count of the node's breaks when the call was sent: a break since then leaves it unproved.
+	Breaks uint64
+}
+
+// Keep remembers what a node said. It reports whether what anybody objects to has changed.
+func (m *Memory) Keep(n Note) (changed bool) {
+	m.mu.Lock()
+	defer m.release()
+	switch n.Status {
+	case engine.Valid:
+		return m.keepValid(&n)
+	case engine.Invalid:
+		return m.keepInvalid(&n)
+	}
+	return false
+}
+
+func (m *Memory) keepValid(n *Note) (changed bool) {
+	b, s := m.block(n.Block), m.standing(n.Node)
+	if n.Fresh && n.Breaks == s.breaks {
+		m.qualify(n.Node, s)
+	}
+	if w := b.words[n.Node]; w.seq <= n.Seq {
+		said := word{status: engine.Valid, seq: n.Seq, died: w.died}
+		if w.unheard > n.Seq {
+			said.unheard, said.reason = w.unheard, w.reason
+		}
+		m.say(b, n.Node, said)
+		if o := b.bears(n.Node); o != nil && o.at == b {
+			m.end(o)
+			m.renew(b, n.Node)
+			changed = true
+		}
+	}
+	// To a payload that is new to it, it can only say so after executing that on top of what it objected to.
+	return n.Fresh && m.recant(b, n.Node, n.Seq) || changed
+}
+
+func (m *Memory) keepInvalid(n *Note) (changed bool) {
+	b, s := m.block(n.Block), m.standing(n.Node)
+	w := b.words[n.Node]
+	reason := n.Reason[:min(len(n.Reason), maxReason)]
+	switch {
+	case w.seq > n.Seq || w.unheard > n.Seq || !n.Voter && !n.MayObject:
+		return false
+	case !n.MayObject && !b.lead(n.Node):
+		w.unheard, w.reason, s.doubtful = n.Seq, reason, true
+		m.say(b, n.Node, w)
+		return false
+	}
+	said := word{status: engine.Invalid, reason: reason, seq: n.Seq, died: w.died, seconded: !n.MayObject}
+	if n.MayObject && !n.Proved && !s.qualified {
+		said.provisional, s.doubtful, m.doubts = true, true, true
+	}
+	m.say(b, n.Node, said)
+	changed = m.object(b, n.Node)
+	return m.second(b) || changed
+}
+
+// Word is what a node's past words come to in a call on a block.
+type Word struct {
+	// Objects says that an INVALID of the node stands on the block, or on one of its ancestors.
+	Objects bool
+	Reason  string // that it gave then
+	Own     bool   // that began with the block itself, and ends with a VALID on it
+	Direct  bool   // it has said INVALID to the block itself, and stands by that
+	// Valid says that a VALID of it stands on the block itself.
+	Valid bool
+	// Accepts says that a VALID of it stands on the block, or on one to which an objection stands that covers the block, and
+	// that it doesn't object itself; Died that it died under one of these. Either way it is heard before the block is called
+	// INVALID.
+	Accepts, Died bool
+}
+
+// Recall fills in what the words of the seats' nodes come to on a block.
+func (m *Memory) Recall(hash common.Hash, seats []Seat) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.record(node, hash, status, reason, mayObject)
-}
-
-func (m *Memory) record(node NodeID, hash common.Hash, status engine.Status, reason string, mayObject bool) engine.Status {
-	switch {
-	case status == engine.Valid:
-		m.setWord(node, hash, word{status: engine.Valid})
-	case status == engine.Invalid && mayObject:
-		m.setWord(node, hash, word{status: engine.Invalid, reason: reason[:min(len(reason), maxReason)]})
-	}
-	if m.objection(node, hash) != nil {
-		return engine.Invalid
+	for i := range seats {
+		seats[i].Word = Word{}
 	}
 	b := m.blocks[hash]
-	switch {
-	case status == engine.Invalid && !mayObject:
-		return engine.None
-	case (status == engine.Syncing || status == engine.Accepted) && b != nil && b.words[node].status == engine.Valid:
-		return engine.Valid
+	if b == nil || len(b.words) == 0 && len(b.marks) == 0 {
+		return
 	}
-	return status
+	for i := range seats {
+		s := &seats[i]
+		w := b.words[s.Node]
+		s.Valid = w.status == engine.Valid
+		s.Accepts, s.Died = s.Valid, w.died
+		if o := b.objection(s.Node); o != nil {
+			s.Objects, s.Reason, s.Own, s.Direct = true, o.reason, o.at == b, w.status == engine.Invalid
+		}
+	}
+	for i := range seats {
+		if !seats[i].Objects || !seats[i].MayVote {
+			continue
+		}
+		o := b.objection(seats[i].Node)
+		for j := range seats {
+			s := &seats[j]
+			s.Accepts = s.Accepts || !s.Objects && slices.Contains(o.accepted, s.Node)
+			s.Died = s.Died || slices.Contains(o.died, s.Node)
+		}
+	}
+}
+
+// Matter reports whether words of the past could change a vote on a block with this parent.
+func (m *Memory) Matter(hash, parent common.Hash) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b := m.blocks[hash]; b != nil && (len(b.words) > 0 || slices.ContainsFunc(b.marks, (*objection).stands)) {
+		return true
+	}
+	p := m.blocks[parent]
+	return p != nil && slices.ContainsFunc(p.marks, (*objection).stands)
 }
 
 // Objection reports whether a node stands by an INVALID on the block or on one of its ancestors, and the reason that
@@ -138,8 +387,10 @@ func (m *Memory) record(node NodeID, hash common.Hash, status engine.Status, rea
 func (m *Memory) Objection(node NodeID, hash common.Hash) (reason string, stands bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if w := m.objection(node, hash); w != nil {
-		return w.reason, true
+	if b := m.blocks[hash]; b != nil {
+		if o := b.objection(node); o != nil {
+			return o.reason, true
+		}
 	}
 	return "", false
 }
@@ -154,11 +405,39 @@ func (m *Memory) Word(node NodeID, hash common.Hash) engine.Status {
 	return engine.None
 }
 
-// Objections returns how many blocks a node stands by an INVALID on.
-func (m *Memory) Objections(node NodeID) int {
+// maxWalk is how far a block's ancestors are followed.
+const maxWalk = 256
+
+// Descends reports whether a block is another's descendant, or that itself, as far as we have been told of the way
+// between them.
+func (m *Memory) Descends(hash, ancestor common.Hash) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.standing(node).objections
+	if hash == ancestor {
+		return true
+	}
+	b := m.blocks[hash]
+	for range maxWalk {
+		if b == nil || b.parent == nil {
+			return false
+		}
+		if b = b.parent; b.hash == ancestor {
+			return true
+		}
+	}
+	return false
+}
+
+// Objections returns how many blocks a node stands by an INVALID on, without their descendants.
+func (m *Memory) Objections(node NodeID) (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, o := range m.standing(node).objections {
+		if o.stands() {
+			n++
+		}
+	}
+	return n
 }
 
 // Clear takes back all objections of a node (POST /clear_objections).
@@ -166,17 +445,21 @@ func (m *Memory) Clear(node NodeID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, b := range m.blocks {
-		if b.words[node].status == engine.Invalid {
-			delete(b.words, node)
+		if w := b.words[node]; w.status == engine.Invalid {
+			b.takeBack(node)
+		} else if w.unheard > 0 {
+			w.unheard = 0
+			b.words[node] = w
 		}
 	}
-	m.standing(node).objections = 0
+	m.endAll(node)
 }
 
 // Forget drops all that is known of a node that is no longer configured.
 func (m *Memory) Forget(node NodeID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.endAll(node)
 	for _, b := range m.blocks {
 		delete(b.words, node)
 		delete(b.sent, node)
@@ -193,54 +476,36 @@ func (m *Memory) standing(node NodeID) *standing {
 	return s
 }
 
-func (m *Memory) setWord(node NodeID, hash common.Hash, w word) {
-	b := m.block(hash)
+// say notes a node's word on a block.
+func (m *Memory) say(b *block, node NodeID, w word) {
 	if b.words == nil {
 		b.words = make(map[NodeID]word)
 	}
-	s := m.standing(node)
-	if b.words[node].status == engine.Invalid {
-		s.objections--
-	}
-	if w.status == engine.Invalid {
-		s.objections++
-	}
 	b.words[node] = w
-}
-
-// objection returns a node's INVALID on the block or its nearest objected ancestor, or nil.
-func (m *Memory) objection(node NodeID, hash common.Hash) *word {
-	if m.standing(node).objections == 0 {
-		return nil
+	for _, o := range b.marks {
+		o.heed(node, w)
 	}
-	// No chain is longer than the memory; a CL that claims a circle of parents doesn't hold us.
-	for range len(m.blocks) {
-		b := m.blocks[hash]
-		if b == nil {
-			return nil
-		}
-		if w := b.words[node]; w.status == engine.Invalid {
-			return &w
-		}
-		hash = b.parent
-	}
-	return nil
 }
 
 func (m *Memory) block(hash common.Hash) *block {
-	if b := m.blocks[hash]; b != nil {
-		return b
+	b := m.blocks[hash]
+	if b == nil {
+		b = &block{hash: hash}
+		m.blocks[hash] = b
+		m.order = append(m.order, hash)
 	}
-	if len(m.blocks) >= m.max {
-		m.evict()
-	}
-	b := new(block)
-	m.blocks[hash] = b
-	m.order = append(m.order, hash)
 	return b
 }
 
-// evict drops the oldest block. Objections to it go on to its children, or a dispute would end when its beginning is
+// release lets the next one in, and what is too much go.
+func (m *Memory) release() {
+	for len(m.blocks) > m.max {
+		m.evict()
+	}
+	m.mu.Unlock()
+}
+
+// evict drops the oldest block. What covers its descendants goes on to, or a dispute would end when its beginning is
 // forgotten.
 func (m *Memory) evict() {
 	hash := m.order[m.head]
@@ -250,15 +515,26 @@ func (m *Memory) evict() {
 	}
 	old := m.blocks[hash]
 	delete(m.blocks, hash)
-	for node, w := range old.words {
-		if w.status != engine.Invalid {
-			continue
-		}
-		m.standing(node).objections--
-		for child, b := range m.blocks {
-			if b.parent == hash {
-				m.setWord(node, child, w)
-			}
+	m.unmark(old.marks)
+	for c := old.child; c != nil; {
+		next := c.sibling
+		c.parent, c.sibling = nil, nil
+		c = next
+	}
+	old.child = nil
+	old.unlink()
+}
+
+// unlink takes a block out of its parent's children.
+func (b *block) unlink() {
+	if b.parent == nil {
+		return
+	}
+	for at := &b.parent.child; *at != nil; at = &(*at).sibling {
+		if *at == b {
+			*at = b.sibling
+			break
 		}
 	}
+	b.parent, b.sibling = nil, nil
 }

@@ -1,10 +1,10 @@
-// Package quorum turns what execution clients say into what the consensus client hears. It is pure: no I/O, no clock,
-// no JSON.
+// Package quorum turns what execution clients say into what the consensus client hears, and says when. It is pure: no
+// I/O, no clock, no JSON.
 //
 //	reply → vote → verdict
 //
-// A reply is what a node sent, a vote is what of it counts (see Memory), the verdict is what we answer. The same votes
-// give the same verdict in whatever order they came.
+// A reply is what a node sent, a vote is what of it counts (see Memory and Seat), the verdict is what we answer. The same
+// votes give the same verdict in whatever order they came.
 package quorum
 
 import "executionbackup/internal/engine"
@@ -13,9 +13,18 @@ import "executionbackup/internal/engine"
 type Ballot struct {
 	// Vote is the status that counts for this node, or engine.None.
 	Vote engine.Status
-	// Asked says that the node is in the denominator: a voter that was sent the call and is neither dead nor a
-	// laggard, or one whose earlier objection covers the block.
+	// Asked says that the node is in the denominator of VALID: a voter that is neither dead nor a laggard, or one whose
+	// INVALID is a vote.
 	Asked bool
+	// Heard says that it is in the denominator of INVALID: asked, or a laggard, or one that held the block or what it
+	// builds on to be valid.
+	Heard bool
+	// Proved says that its INVALID is one of the two that a block can't be called INVALID without.
+	Proved bool
+	// Stands says that a VALID of it stands on the block or on what is objected to below it.
+	Stands bool
+	// Configured says that the operator lets the node vote, whether or not it can now.
+	Configured bool
 	// Client is the node's implementation. It matters under Rules.ByClient only; "" stands for itself alone.
 	Client string
 }
@@ -29,17 +38,25 @@ type Verdict struct {
 }
 
 // tally counts votes: nodes, or implementations under Rules.ByClient.
-type tally struct{ asked, votes, valid, invalid, accepted int }
+type tally struct {
+	asked, heard                    int
+	votes, valid, invalid, accepted int
+	condemn                         int // those whose INVALID counts towards INVALID; less than invalid only under ByClient
+	proved                          int // nodes among these that have proved themselves
+	provedClients                   int
+	voters, clients                 int // configured
+}
 
 // Decide reaches the verdict of the ballots.
 //
-//	INVALID/asked ≥ threshold           INVALID
+//	INVALID/heard ≥ threshold, with two that proved themselves   INVALID
 //	any INVALID                         SYNCING, a dispute (under Majority VALID, where VALID/asked ≥ threshold)
 //	no VALID, or SYNCING/n ≥ threshold  SYNCING, or ACCEPTED if all votes are
 //	VALID < MinValid                    SYNCING
 //	otherwise                           VALID
 //
-// INVALID is measured against all that were asked, so that one answer among hung nodes condemns nothing.
+// INVALID can't be taken back by a consensus client. So it is measured against all that can be hoped to know better, and
+// never the word of one node of several.
 func (r Rules) Decide(ballots []Ballot) Verdict {
 	t := r.count(ballots)
 	v := Verdict{Status: r.status(t)}
@@ -52,7 +69,7 @@ func (r Rules) status(t tally) engine.Status {
 	switch {
 	case t.votes == 0:
 		return engine.None
-	case r.Threshold.Reached(t.invalid, t.asked):
+	case r.condemned(t):
 		return engine.Invalid
 	case t.invalid > 0 && !(r.Majority && r.Threshold.Reached(t.valid, t.asked)):
 		return engine.Syncing
@@ -64,29 +81,26 @@ func (r Rules) status(t tally) engine.Status {
 	return engine.Valid
 }
 
+// witnesses is how many that proved themselves have to say INVALID, where there are as many.
+const witnesses = 2
+
+func (r Rules) condemned(t tally) bool {
+	if r.ByClient && t.provedClients < min(witnesses, t.clients) {
+		return false
+	}
+	return t.proved >= min(witnesses, t.voters) && r.Threshold.Reached(t.condemn, t.heard)
+}
+
 func (r Rules) count(ballots []Ballot) (t tally) {
 	for i := range ballots {
-		b := ballots[i]
-		if r.ByClient && b.Client != "" {
-			if !firstOfClient(ballots, i) {
-				continue
-			}
-			b = clientBallot(ballots[i:])
+		if ballots[i].Configured {
+			t.voters++
 		}
-		if b.Asked {
-			t.asked++
+		if !r.ByClient || ballots[i].Client == "" {
+			r.add(&t, ballots[i:i+1], "")
+		} else if firstOfClient(ballots, i) {
+			r.add(&t, ballots[i:], ballots[i].Client)
 		}
-		switch b.Vote {
-		case engine.None:
-			continue
-		case engine.Valid:
-			t.valid++
-		case engine.Invalid:
-			t.invalid++
-		case engine.Accepted:
-			t.accepted++
-		}
-		t.votes++
 	}
 	return t
 }
@@ -100,20 +114,58 @@ func firstOfClient(ballots []Ballot, i int) bool {
 	return true
 }
 
-// clientBallot is the one vote of the first ballot's implementation: INVALID if any of its nodes says so, else VALID,
-// else SYNCING, else ACCEPTED.
-func clientBallot(ballots []Ballot) Ballot {
-	all := ballots[0]
-	for _, b := range ballots[1:] {
-		if b.Client != all.Client {
+// add counts the ballots of one implementation, or one ballot, as one vote: INVALID if any of its nodes says so, else
+// VALID, else SYNCING, else ACCEPTED. Its INVALID counts towards INVALID if it is that of the threshold of its nodes that
+// are heard, and no VALID of theirs stands.
+func (r Rules) add(t *tally, ballots []Ballot, client string) {
+	var all Ballot
+	var invalid, heard, proved int
+	for i := range ballots {
+		b := &ballots[i]
+		if client != "" && b.Client != client {
 			continue
 		}
 		all.Asked = all.Asked || b.Asked
+		all.Configured = all.Configured || b.Configured
+		all.Stands = all.Stands || b.Stands || b.Vote == engine.Valid
 		if rank(b.Vote) > rank(all.Vote) {
 			all.Vote = b.Vote
 		}
+		if b.Heard {
+			heard++
+		}
+		if b.Vote == engine.Invalid {
+			invalid++
+			if b.Proved {
+				proved++
+			}
+		}
 	}
-	return all
+	if all.Asked {
+		t.asked++
+	}
+	if heard > 0 {
+		t.heard++
+	}
+	if all.Configured {
+		t.clients++
+	}
+	switch all.Vote {
+	case engine.None:
+		return
+	case engine.Valid:
+		t.valid++
+	case engine.Invalid:
+		t.invalid++
+		if !r.ByClient || r.Threshold.Reached(invalid, heard) && !all.Stands {
+			t.condemn++
+			t.proved += proved
+			t.provedClients += min(1, proved)
+		}
+	case engine.Accepted:
+		t.accepted++
+	}
+	t.votes++
 }
 
 func rank(s engine.Status) int {
@@ -130,52 +182,9 @@ func rank(s engine.Status) int {
 	return 0
 }
 
-// completions are the ways for the missing votes to turn out that reach every verdict that any way reaches: what the
-// first missing voter says, and what all others say.
-var completions = [...]struct{ first, others engine.Status }{
-	{engine.None, engine.None},
-	{engine.Valid, engine.Valid},
-	{engine.Invalid, engine.Invalid},
-	{engine.Syncing, engine.Syncing},
-	{engine.Accepted, engine.Accepted},
-	{engine.Invalid, engine.Syncing},
-	{engine.Invalid, engine.None},
-}
-
-// Settled reports whether the votes still missing can no longer change the verdict's status. missing(i) says that
-// ballots[i] may still turn into a vote; Settled uses those ballots as scratch and leaves them without a vote.
-func (r Rules) Settled(ballots []Ballot, missing func(i int) bool) bool {
-	var status engine.Status
-	settled := true
-	for n, c := range completions {
-		vote := c.first
-		for i := range ballots {
-			if missing(i) {
-				ballots[i].Vote, vote = vote, c.others
-			}
-		}
-		s := r.status(r.count(ballots))
-		if n == 0 {
-			status = s
-		} else if s != status {
-			settled = false
-			break
-		}
-	}
-	for i := range ballots {
-		if missing(i) {
-			ballots[i].Vote = engine.None
-		}
-	}
-	return settled
-}
-
-// HasQuorum reports whether VALID has reached the threshold of the asked: then the others get no more than the grace
-// to object.
-func (r Rules) HasQuorum(ballots []Ballot) bool {
+// hasQuorum reports whether the votes give VALID and VALID has reached the threshold of the asked: then the others get no
+// more than the grace to object.
+func (r Rules) hasQuorum(ballots []Ballot) bool {
 	t := r.count(ballots)
 	return r.status(t) == engine.Valid && r.Threshold.Reached(t.valid, t.asked)
 }
-
-// Asked returns how many votes were asked for: nodes, or implementations under ByClient.
-func (r Rules) Asked(ballots []Ballot) int { return r.count(ballots).asked }

@@ -2,7 +2,6 @@ package quorum
 
 import (
 	"fmt"
-	"math/big"
 	"math/rand/v2"
 	"testing"
 
@@ -26,95 +25,169 @@ func rules(t testing.TB, threshold string) Rules {
 	return Rules{Threshold: r, MinValid: 1}
 }
 
+// ballots are those of nodes that are asked and have proved themselves.
 func ballots(votes ...engine.Status) []Ballot {
 	b := make([]Ballot, len(votes))
 	for i, v := range votes {
-		b[i] = Ballot{Vote: v, Asked: true}
+		b[i] = Ballot{Vote: v, Configured: true, Asked: true, Heard: true, Proved: true}
 	}
 	return b
 }
 
-// The table of the documentation, and the two-node rows.
+// The table of the documentation, the two-node rows, and what can't be INVALID.
 func TestTruthTable(t *testing.T) {
+	votes := ballots
+	and := func(b []Ballot, more ...Ballot) []Ballot { return append(b, more...) }
+	unproved := Ballot{Vote: invalid, Configured: true, Asked: true, Heard: true}
+	dead := Ballot{Configured: true}
+	laggard := Ballot{Configured: true, Heard: true, Proved: true}
 	for _, c := range []struct {
-		votes   []engine.Status
+		name    string
+		ballots []Ballot
 		want    engine.Status
 		dispute bool
 	}{
-		{[]engine.Status{valid, valid, valid}, valid, false},
-		{[]engine.Status{invalid, invalid, invalid}, invalid, false},
-		{[]engine.Status{valid, valid, syncing}, valid, false},
-		{[]engine.Status{valid, valid, invalid}, syncing, true},
-		{[]engine.Status{invalid, invalid, valid}, invalid, true},
-		{[]engine.Status{invalid, invalid, syncing}, invalid, false},
-		{[]engine.Status{valid, invalid}, syncing, true},
-		{[]engine.Status{valid, syncing}, valid, false},
-		{[]engine.Status{invalid, syncing}, syncing, true},
-		{[]engine.Status{invalid, none, none}, syncing, true}, // one answer among hung nodes condemns nothing
-		{[]engine.Status{accepted, accepted}, accepted, false},
-		{[]engine.Status{accepted, syncing}, syncing, false},
-		{[]engine.Status{none, none}, none, false},
-		{nil, none, false},
+		{"V V V", votes(valid, valid, valid), valid, false},
+		{"I I I", votes(invalid, invalid, invalid), invalid, false},
+		{"V V S", votes(valid, valid, syncing), valid, false},
+		{"V V I", votes(valid, valid, invalid), syncing, true},
+		{"I I V", votes(invalid, invalid, valid), invalid, true},
+		{"I I S", votes(invalid, invalid, syncing), invalid, false},
+		{"V I", votes(valid, invalid), syncing, true},
+		{"V S", votes(valid, syncing), valid, false},
+		{"V S S", votes(valid, syncing, syncing), syncing, false},
+		{"I S", votes(invalid, syncing), syncing, true},
+		{"I, two hang", votes(invalid, none, none), syncing, true},
+		{"A A", votes(accepted, accepted), accepted, false},
+		{"A S", votes(accepted, syncing), syncing, false},
+		{"two errors", votes(none, none), none, false},
+		{"nobody", nil, none, false},
+		{"I, a dead one", and(votes(invalid), dead), syncing, true},
+		{"I, the only one that the operator lets vote", votes(invalid), invalid, false},
+		{"I, beside a node that is not to be used", and(votes(invalid), Ballot{}), invalid, false},
+		{"I of the only one, which hasn't proved itself", []Ballot{unproved}, syncing, true},
+		{"I I, one not proved", and(votes(invalid), unproved), syncing, true},
+		{"I I I, none proved", []Ballot{unproved, unproved, unproved}, syncing, true},
+		{"I I I, one not proved", and(votes(invalid, invalid), unproved), invalid, false},
+		{"I I of three, the third not heard", and(votes(invalid, invalid), dead), invalid, false},
+		{"I I, two laggards", and(votes(invalid, invalid), laggard, laggard), syncing, true},
+		{"I I, a laggard", and(votes(invalid, invalid), laggard), invalid, false},
+		{"V V, two laggards", and(votes(valid, valid), laggard, laggard), valid, false},
 	} {
-		got := rules(t, "0.6").Decide(ballots(c.votes...))
-		if got != (Verdict{c.want, c.dispute}) {
-			t.Errorf("%v: got %v, want %v, dispute %v", c.votes, got, c.want, c.dispute)
+		if got := rules(t, "0.6").Decide(c.ballots); got != (Verdict{c.want, c.dispute}) {
+			t.Errorf("%s: got %v, want %v, dispute %v", c.name, got, c.want, c.dispute)
 		}
 	}
 }
 
-// oracle decides as the documentation words it, with rationals and lists instead of counters.
-func oracle(votes []engine.Status, threshold string, minValid int, majority bool) engine.Status {
-	t, _ := new(big.Rat).SetString(threshold)
-	share := func(s engine.Status, of int) *big.Rat {
-		n := int64(0)
-		for _, v := range votes {
-			if v == s || s == syncing && v == accepted {
+// party is what has one vote: a node, or all nodes of an implementation.
+type party []Ballot
+
+func (p party) any(is func(Ballot) bool) bool { return p.count(is) > 0 }
+
+func (p party) count(is func(Ballot) bool) (n int) {
+	for _, b := range p {
+		if is(b) {
+			n++
+		}
+	}
+	return n
+}
+
+func voted(s engine.Status) func(Ballot) bool { return func(b Ballot) bool { return b.Vote == s } }
+func isAsked(b Ballot) bool                   { return b.Asked }
+func isHeard(b Ballot) bool                   { return b.Heard }
+func isConfigured(b Ballot) bool              { return b.Configured }
+func isStanding(b Ballot) bool                { return b.Stands || b.Vote == valid }
+func isWitness(b Ballot) bool                 { return b.Vote == invalid && b.Proved }
+
+// share is a threshold as a fraction of small numbers.
+type share struct{ num, den int }
+
+func (s share) reached(part, whole int) bool { return whole > 0 && part*s.den >= whole*s.num }
+
+var shares = map[string]share{"0.51": {51, 100}, "0.6": {6, 10}, "2/3": {2, 3}, "0.7": {7, 10}, "1": {1, 1}}
+
+// oracle decides as the documentation words it: lists of parties, each asked for what it is.
+func oracle(all []Ballot, t share, minValid int, majority, byClient bool) engine.Status {
+	var parties []party
+	index := map[string]int{}
+	for _, b := range all {
+		if i, known := index[b.Client]; known && byClient && b.Client != "" {
+			parties[i] = append(parties[i], b)
+			continue
+		}
+		index[b.Client] = len(parties)
+		parties = append(parties, party{b})
+	}
+	status := func(p party) engine.Status {
+		for _, s := range []engine.Status{invalid, valid, syncing, accepted} {
+			if p.any(voted(s)) {
+				return s
+			}
+		}
+		return none
+	}
+	number := func(is func(party) bool) (n int) {
+		for _, p := range parties {
+			if is(p) {
 				n++
 			}
 		}
-		if of == 0 {
-			return new(big.Rat)
-		}
-		return big.NewRat(n, int64(of))
+		return n
 	}
-	n := 0
-	onlyAccepted := true
-	for _, v := range votes {
-		if v != none {
-			n++
-			onlyAccepted = onlyAccepted && v == accepted
-		}
+	say := func(s engine.Status) int { return number(func(p party) bool { return status(p) == s }) }
+	condemning := func(p party) bool {
+		return p.any(voted(invalid)) && (!byClient ||
+			t.reached(p.count(voted(invalid)), p.count(isHeard)) && !p.any(isStanding))
 	}
-	asked := len(votes)
+	n := len(parties) - say(none)
+	asked := number(func(p party) bool { return p.any(isAsked) })
+
+	// 1.
 	if n == 0 {
 		return none
 	}
-	if share(invalid, asked).Cmp(t) >= 0 {
+	// 2. INVALID/heard ≥ t, and at least two …
+	witnesses := 0
+	for _, p := range parties {
+		if condemning(p) {
+			witnesses += p.count(isWitness)
+		}
+	}
+	needed := min(2, party(all).count(isConfigured))
+	enough := witnesses >= needed
+	if byClient {
+		clients := number(func(p party) bool { return p.any(isConfigured) })
+		enough = enough && number(func(p party) bool { return condemning(p) && p.any(isWitness) }) >= min(2, clients)
+	}
+	if enough && t.reached(number(condemning), number(func(p party) bool { return p.any(isHeard) })) {
 		return invalid
 	}
-	minimum := big.NewRat(int64(minValid), int64(n))
-	if share(invalid, n).Sign() > 0 {
-		if majority && share(valid, asked).Cmp(t) >= 0 && share(valid, n).Cmp(minimum) >= 0 {
+	// 3. any INVALID otherwise
+	if say(invalid) > 0 {
+		if majority && t.reached(say(valid), asked) && say(valid) >= minValid {
 			return valid
 		}
 		return syncing
 	}
-	if onlyAccepted {
+	// 4.
+	if say(accepted) == n {
 		return accepted
 	}
-	if share(valid, n).Sign() == 0 || share(syncing, n).Cmp(t) >= 0 {
+	if say(valid) == 0 || t.reached(say(syncing)+say(accepted), n) {
 		return syncing
 	}
-	if share(valid, n).Cmp(minimum) < 0 {
+	// 5. and 6.
+	if say(valid) < minValid {
 		return syncing
 	}
 	return valid
 }
 
-// each calls f with every sequence of n of the choices.
-func each(n int, choices []engine.Status, f func([]engine.Status)) {
-	seq := make([]engine.Status, n)
+// sequences calls f with every sequence of n of the choices.
+func sequences[T any](n int, choices []T, f func([]T)) {
+	seq := make([]T, n)
 	var fill func(int)
 	fill = func(i int) {
 		if i == n {
@@ -129,28 +202,158 @@ func each(n int, choices []engine.Status, f func([]engine.Status)) {
 	fill(0)
 }
 
-// Every mix of up to five votes; none stands for an error as well as for silence.
+// kinds are the ballots that there are. One without a vote is that of a node that is silent, gave an error, or is dead.
+var kinds = []Ballot{
+	{},
+	{Configured: true},
+	{Configured: true, Heard: true, Stands: true},
+	{Configured: true, Asked: true, Heard: true},
+	{Configured: true, Asked: true, Heard: true, Vote: valid},
+	{Configured: true, Asked: true, Heard: true, Vote: syncing},
+	{Configured: true, Asked: true, Heard: true, Vote: accepted},
+	{Configured: true, Asked: true, Heard: true, Vote: invalid},
+	{Configured: true, Asked: true, Heard: true, Vote: invalid, Proved: true},
+}
+
+// Every mix of up to four ballots, with one vote a node.
 func TestDecideAgainstOracle(t *testing.T) {
-	checked := 0
-	for _, threshold := range []string{"0.51", "0.6", "2/3", "1"} {
-		for _, majority := range []bool{false, true} {
-			for minValid := 1; minValid <= 3; minValid++ {
-				r := rules(t, threshold)
-				r.Majority, r.MinValid = majority, minValid
-				for n := range 6 {
-					each(n, []engine.Status{none, valid, invalid, syncing, accepted}, func(votes []engine.Status) {
-						checked++
-						got, want := r.Decide(ballots(votes...)).Status, oracle(votes, threshold, minValid, majority)
-						if got != want {
-							t.Errorf("%v at %s, min-valid %d, majority %v: got %q, want %q", votes, threshold, minValid, majority, got, want)
-						}
-					})
-				}
+	checked, seen := 0, map[engine.Status]int{}
+	for threshold, share := range shares {
+		for mode := range 6 {
+			r := rules(t, threshold)
+			r.Majority, r.MinValid = mode%2 == 1, 1+mode/2
+			for n := range 5 {
+				sequences(n, kinds, func(b []Ballot) {
+					checked++
+					got, want := r.Decide(b).Status, oracle(b, share, r.MinValid, r.Majority, false)
+					seen[got]++
+					if got != want {
+						t.Fatalf("%+v at %s, min-valid %d, majority %v: got %q, want %q", b, threshold, r.MinValid, r.Majority, got, want)
+					}
+				})
 			}
 		}
 	}
-	if checked != 4*2*3*(1+5+25+125+625+3125) {
-		t.Errorf("checked %d mixes", checked)
+	if checked != 5*6*(1+9+81+729+6561) || len(seen) != 5 {
+		t.Errorf("checked %d mixes, saw %v", checked, seen)
+	}
+}
+
+// Implementations vote once each: INVALID if any of their nodes says so, else VALID, else SYNCING, else ACCEPTED.
+func TestVoteByClientAgainstOracle(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	seen := map[engine.Status]int{}
+	for range 200_000 {
+		threshold := []string{"0.51", "0.6", "2/3", "0.7", "1"}[random.IntN(5)]
+		r := rules(t, threshold)
+		r.ByClient, r.Majority, r.MinValid = true, random.IntN(2) == 0, 1+random.IntN(2)
+		b := make([]Ballot, random.IntN(8))
+		for i := range b {
+			if b[i] = kinds[random.IntN(len(kinds))]; random.IntN(2) == 0 {
+				b[i] = kinds[len(kinds)-1] // or INVALID would be rare
+			}
+			b[i].Client = []string{"", "GE", "GE", "NM", "BU"}[random.IntN(5)]
+		}
+		got, want := r.Decide(b).Status, oracle(b, shares[threshold], r.MinValid, r.Majority, true)
+		seen[got]++
+		if got != want {
+			t.Fatalf("%+v at %s, min-valid %d, majority %v: got %q, want %q", b, threshold, r.MinValid, r.Majority, got, want)
+		}
+	}
+	for _, s := range []engine.Status{none, valid, invalid, syncing, accepted} {
+		if seen[s] < 100 {
+			t.Errorf("%q only %d times", s, seen[s])
+		}
+	}
+}
+
+func TestVoteByClient(t *testing.T) {
+	r := rules(t, "0.6")
+	r.ByClient = true
+	node := func(client string, vote engine.Status) Ballot {
+		return Ballot{Vote: vote, Configured: true, Asked: true, Heard: true, Proved: true, Client: client}
+	}
+	unproved := func(client string) Ballot {
+		b := node(client, invalid)
+		b.Proved = false
+		return b
+	}
+	stands := func(client string) Ballot { return Ballot{Configured: true, Heard: true, Stands: true, Client: client} }
+	silent := func(client string) Ballot { return node(client, none) }
+	for _, c := range []struct {
+		name    string
+		ballots []Ballot
+		want    engine.Status
+	}{
+		{"three geths can't outvote a Nethermind", []Ballot{node("GE", invalid), node("GE", invalid), node("GE", invalid), node("NM", valid)}, syncing},
+		{"one geth of five condemns nothing", []Ballot{node("GE", invalid), silent("GE"), silent("GE"), silent("GE"), silent("GE"), node("NM", invalid)}, syncing},
+		{"three of five are enough", []Ballot{node("GE", invalid), node("GE", invalid), node("GE", invalid), silent("GE"), silent("GE"), node("NM", invalid)}, invalid},
+		{"a geth says VALID", []Ballot{node("GE", invalid), node("GE", invalid), node("GE", valid), node("NM", invalid)}, syncing},
+		{"a VALID of a geth that is gone stands", []Ballot{node("GE", invalid), node("GE", invalid), node("GE", invalid), stands("GE"), node("NM", invalid)}, syncing},
+		{"the two INVALIDs are of one implementation", []Ballot{node("GE", invalid), node("GE", invalid), unproved("NM")}, syncing},
+		{"they are, and no other is configured", []Ballot{node("GE", invalid), node("GE", invalid)}, invalid},
+		{"one implementation, one that proved itself", []Ballot{node("GE", invalid), unproved("GE")}, syncing},
+		{"two nodes of two", []Ballot{node("GE", invalid), node("NM", invalid)}, invalid},
+		{"another implementation is configured, and dead", []Ballot{node("GE", invalid), node("GE", invalid), {Configured: true, Client: "NM"}}, syncing},
+		{"unknown ones are their own", []Ballot{node("", invalid), node("", invalid)}, invalid},
+		{"unknown ones are their own: VALID", []Ballot{node("", valid), node("", valid), node("GE", syncing)}, valid},
+		{"min-valid counts implementations", []Ballot{node("GE", valid), node("GE", valid), node("NM", valid)}, valid},
+		{"one node in the denominator brings in its implementation", []Ballot{node("GE", valid), {Configured: true, Client: "GE"}, silent("NM")}, valid},
+	} {
+		if got := r.Decide(c.ballots).Status; got != c.want {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+		}
+	}
+	r.MinValid = 2
+	if got := r.Decide([]Ballot{node("GE", valid), node("GE", valid)}).Status; got != syncing {
+		t.Errorf("min-valid counts implementations: got %v", got)
+	}
+}
+
+// The order of the ballots changes nothing, with one vote a node or an implementation.
+func TestOrderChangesNothing(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	clients := []string{"", "GE", "NM", "BU"}
+	for range 20000 {
+		r := rules(t, []string{"0.51", "0.6", "2/3", "1"}[random.IntN(4)])
+		r.Majority, r.ByClient, r.MinValid = random.IntN(2) == 0, random.IntN(2) == 0, 1+random.IntN(3)
+		b := make([]Ballot, random.IntN(8))
+		for i := range b {
+			b[i] = Ballot{
+				Vote: engine.Status(random.IntN(5)), Asked: random.IntN(4) > 0, Heard: random.IntN(4) > 0, Proved: random.IntN(4) > 0,
+				Stands: random.IntN(8) == 0, Configured: random.IntN(4) > 0, Client: clients[random.IntN(4)],
+			}
+		}
+		want, quorum := r.Decide(b), r.hasQuorum(b)
+		random.Shuffle(len(b), func(i, j int) { b[i], b[j] = b[j], b[i] })
+		if got := r.Decide(b); got != want || r.hasQuorum(b) != quorum {
+			t.Fatalf("%+v: got %v, before shuffling %v", b, got, want)
+		}
+	}
+}
+
+func TestHasQuorum(t *testing.T) {
+	for _, c := range []struct {
+		votes []engine.Status
+		want  bool
+	}{
+		{[]engine.Status{valid, valid, none}, true},
+		{[]engine.Status{valid, none, none}, false},
+		{[]engine.Status{valid, none}, false}, // of two asked, one is no quorum
+		{[]engine.Status{valid, valid, invalid}, false},
+		{[]engine.Status{invalid, invalid, none}, false},
+	} {
+		if got := rules(t, "0.6").hasQuorum(ballots(c.votes...)); got != c.want {
+			t.Errorf("%v: got %v", c.votes, got)
+		}
+	}
+	// By client an implementation is asked where any of its nodes is.
+	r := rules(t, "0.6")
+	r.ByClient = true
+	b := ballots(valid, none, none)
+	b[0].Client, b[1].Client, b[2].Client, b[1].Asked = "GE", "NM", "NM", false
+	if r.hasQuorum(b) {
+		t.Error("one implementation of two asked has a quorum")
 	}
 }
 
@@ -184,116 +387,6 @@ func TestParseRatio(t *testing.T) {
 		r, err := ParseRatio(c.in)
 		if err != nil && err.Error() != c.err || err == nil && (c.err != "" || r.String() != c.out) {
 			t.Errorf("%s: got %s, %v; want %s, %s", c.in, r, err, c.out, c.err)
-		}
-	}
-}
-
-// Implementations vote once each: INVALID if any of their nodes says so, else VALID, else SYNCING, else ACCEPTED.
-func TestVoteByClient(t *testing.T) {
-	r := rules(t, "0.6")
-	r.ByClient = true
-	node := func(client string, vote engine.Status) Ballot { return Ballot{Vote: vote, Asked: true, Client: client} }
-	for _, c := range []struct {
-		name    string
-		ballots []Ballot
-		want    engine.Status
-	}{
-		{"three geths can't outvote a Nethermind", []Ballot{node("GE", valid), node("GE", valid), node("GE", valid), node("NM", invalid)}, syncing},
-		{"nor condemn for it", []Ballot{node("GE", invalid), node("GE", invalid), node("GE", invalid), node("NM", valid)}, syncing},
-		{"one objection is the client's", []Ballot{node("GE", valid), node("GE", invalid), node("NM", valid)}, syncing},
-		{"one valid geth speaks for a syncing one", []Ballot{node("GE", syncing), node("GE", valid), node("NM", syncing), node("BU", valid)}, valid},
-		{"unknown clients stand for themselves", []Ballot{node("", valid), node("", valid), node("GE", syncing)}, valid},
-		{"accepted by all", []Ballot{node("GE", accepted), node("NM", accepted), node("NM", none)}, accepted},
-		{"accepted and syncing", []Ballot{node("GE", accepted), node("GE", syncing)}, syncing},
-	} {
-		if got := r.Decide(c.ballots).Status; got != c.want {
-			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
-		}
-	}
-	r.MinValid = 2
-	if got := r.Decide([]Ballot{node("GE", valid), node("GE", valid)}).Status; got != syncing {
-		t.Errorf("min-valid counts implementations: got %v", got)
-	}
-}
-
-// The order of the ballots changes nothing, with one vote a node or an implementation.
-func TestOrderChangesNothing(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	clients := []string{"", "GE", "NM", "BU"}
-	for range 20000 {
-		r := rules(t, []string{"0.51", "0.6", "2/3", "1"}[random.IntN(4)])
-		r.Majority, r.ByClient, r.MinValid = random.IntN(2) == 0, random.IntN(2) == 0, 1+random.IntN(3)
-		b := make([]Ballot, random.IntN(8))
-		for i := range b {
-			b[i] = Ballot{engine.Status(random.IntN(5)), random.IntN(4) > 0, clients[random.IntN(4)]}
-		}
-		want := r.Decide(b)
-		random.Shuffle(len(b), func(i, j int) { b[i], b[j] = b[j], b[i] })
-		if got := r.Decide(b); got != want {
-			t.Fatalf("%+v: got %v, before shuffling %v", b, got, want)
-		}
-	}
-}
-
-// Settled says yes exactly where no way for the missing votes to turn out changes the verdict.
-func TestSettledAgainstBruteForce(t *testing.T) {
-	const missing = engine.Status(99)
-	settledSeen := map[bool]int{}
-	for _, threshold := range []string{"0.51", "0.6", "2/3", "1"} {
-		for mode := range 8 {
-			r := rules(t, threshold)
-			r.Majority, r.ByClient, r.MinValid = mode&1 != 0, mode&2 != 0, 1+mode>>2
-			for n := range 5 {
-				each(n, []engine.Status{missing, none, valid, invalid, syncing, accepted}, func(votes []engine.Status) {
-					b := ballots(votes...)
-					isMissing := make([]bool, n)
-					count := 0
-					for i := range b {
-						b[i].Client = []string{"GE", "GE", "NM", ""}[i]
-						if b[i].Vote == missing {
-							b[i].Vote, isMissing[i] = none, true
-							count++
-						}
-					}
-					outcomes := map[engine.Status]bool{}
-					each(count, []engine.Status{none, valid, invalid, syncing, accepted}, func(rest []engine.Status) {
-						full := append([]Ballot(nil), b...)
-						k := 0
-						for i := range full {
-							if isMissing[i] {
-								full[i].Vote = rest[k]
-								k++
-							}
-						}
-						outcomes[r.Decide(full).Status] = true
-					})
-					want := len(outcomes) == 1
-					settledSeen[want]++
-					if got := r.Settled(b, func(i int) bool { return isMissing[i] }); got != want {
-						t.Fatalf("%v at %s, %+v: settled %v, want %v (%v)", votes, threshold, r, got, want, outcomes)
-					}
-				})
-			}
-		}
-	}
-	if settledSeen[true] == 0 || settledSeen[false] == 0 {
-		t.Error("one of the answers never came")
-	}
-}
-
-func TestHasQuorum(t *testing.T) {
-	for _, c := range []struct {
-		votes []engine.Status
-		want  bool
-	}{
-		{[]engine.Status{valid, valid, none}, true},
-		{[]engine.Status{valid, none, none}, false},
-		{[]engine.Status{valid, none}, false}, // of two asked, one is no quorum
-		{[]engine.Status{valid, valid, invalid}, false},
-		{[]engine.Status{invalid, invalid, none}, false},
-	} {
-		if got := rules(t, "0.6").HasQuorum(ballots(c.votes...)); got != c.want {
-			t.Errorf("%v: got %v", c.votes, got)
 		}
 	}
 }

@@ -1,0 +1,275 @@
+package quorum
+
+import (
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"executionbackup/internal/engine"
+)
+
+// Poll says when a call is to be answered, and with what: seats and the time in, "answer this" or "look again at that
+// time" out. All times are from the call's arrival. It is no more than a few times to remember; its owner guards it.
+type Poll struct {
+	Rules Rules
+	Grace time.Duration
+	// Forkchoice says that the call is a forkchoiceUpdated.
+	Forkchoice bool
+	// NoneAlive says that no node was alive when the call began: then any status shows that there is no more to hope for.
+	NoneAlive bool
+	// Headless says that there is no head yet, after a power cut, say: then whoever says SYNCING may be short, and one VALID
+	// shows it. So a SYNCING, though it is settled, gives the others a grace to say so: the next call is asked of them alone.
+	Headless bool
+
+	Ballots []Ballot // of the last look, one for each seat
+
+	valid     since // a VALID is in hand
+	quorum    since // VALID has a quorum
+	condemned since // the verdict is INVALID
+}
+
+// Look is what a Poll finds.
+type Look struct {
+	Verdict Verdict
+	Done    bool          // the verdict is due
+	Quorum  bool          // VALID has reached the threshold of the asked
+	Next    time.Duration // otherwise: when something is due though nothing comes; 0 for never
+}
+
+// since is the time since when something holds.
+type since struct {
+	at    time.Duration
+	holds bool
+}
+
+func (s *since) note(holds bool, now time.Duration) {
+	if holds && !s.holds {
+		s.at = now
+	}
+	s.holds = holds
+}
+
+// soleGraces is how many graces a VALID without a quorum waits for the others, and an objection for whoever could end it:
+// a hung node must not cost more.
+const soleGraces = 3
+
+// NewPoll returns a poll of so many seats.
+func NewPoll(r Rules, grace time.Duration, seats int) Poll {
+	return Poll{Rules: r, Grace: grace, Ballots: make([]Ballot, seats)}
+}
+
+// Look decides whether the votes in hand are to be answered. superseded says that another forkchoiceUpdated waits behind
+// this one.
+//
+//   - At once, when no vote is missing that could change the result.
+//   - VALID with a quorum: after the grace.
+//   - VALID without one, or beside an INVALID: after three graces.
+//   - INVALIDs that only stand from an ancestor: three graces after the call came.
+//   - Otherwise voters have their timeout.
+func (p *Poll) Look(now time.Duration, seats []Seat, superseded bool) (l Look) {
+	p.Count(seats)
+	valids, invalids, fresh := 0, 0, false
+	for i := range p.Ballots {
+		switch p.Ballots[i].Vote {
+		case engine.Valid:
+			valids++
+		case engine.Invalid:
+			invalids++
+			fresh = fresh || seats[i].Said == engine.Invalid || seats[i].Direct
+		}
+	}
+	waiting, due := p.wait(now, seats)
+	l.Verdict = p.Rules.Decide(p.Ballots)
+	l.Quorum = p.Rules.hasQuorum(p.Ballots)
+	p.valid.note(valids > 0, now)
+	p.quorum.note(l.Quorum, now)
+	p.condemned.note(l.Verdict.Status == engine.Invalid, now)
+
+	at := due
+	sooner := func(t time.Duration) {
+		if at == 0 || t < at {
+			at = t
+		}
+	}
+	switch {
+	case !waiting, invalids > 0 && valids == 0 && !p.condemned.holds && p.Forkchoice && superseded:
+		l.Done = true
+		return l
+	case p.condemned.holds && !p.preventable(seats):
+		if !latestOpen(p.Rules.Threshold, seats, p.Ballots) {
+			l.Done = true
+			return l
+		}
+		sooner(p.condemned.at + p.Grace)
+	case !p.condemned.holds && p.settled(seats):
+		if !p.Headless || l.Verdict.Status != engine.Syncing || invalids > 0 {
+			l.Done = true
+			return l
+		}
+		sooner(p.Grace)
+	case p.valid.holds:
+		sooner(p.valid.at + soleGraces*p.Grace)
+		if p.quorum.holds {
+			sooner(p.quorum.at + p.Grace)
+		}
+	case invalids > 0 && !fresh:
+		sooner(soleGraces * p.Grace)
+	}
+	l.Done = now >= at
+	l.Next = at
+	return l
+}
+
+// Count makes the ballots of the seats, as they are now.
+func (p *Poll) Count(seats []Seat) { fill(p.Ballots, seats) }
+
+// wait finds whose answers are waited for, and when the first of these is due.
+func (p *Poll) wait(now time.Duration, seats []Seat) (waiting bool, due time.Duration) {
+	valid, any := false, false
+	for i := range seats {
+		valid = valid || p.Ballots[i].Asked && p.Ballots[i].Vote == engine.Valid
+		any = any || p.Ballots[i].Asked && seats[i].Said != engine.None
+	}
+	hopeless := valid || p.NoneAlive && any
+	for i := range seats {
+		s := &seats[i]
+		limit := s.Due
+		little := s.Laggard || s.Spent && p.Forkchoice
+		if little && s.Spent {
+			limit = min(limit, soleGraces*p.Grace)
+		}
+		s.open = s.MayVote && s.waited() && now < limit && !(little && hopeless)
+		if s.open && (due == 0 || limit < due) {
+			due = limit
+		}
+		waiting = waiting || s.open
+	}
+	return waiting, due
+}
+
+// waited reports whether the node's answer could be a vote that it hasn't given yet: that of a voter, or one with which a
+// standing objector that can be reached would end its objection.
+func (s *Seat) waited() bool {
+	switch {
+	case s.Ended || s.Dead:
+		return false
+	case s.Objects:
+		return s.Recants && s.Follows
+	}
+	return s.Voter
+}
+
+// completions are the ways for the missing answers to turn out that reach two statuses wherever any two ways do: whether
+// those that stand by an INVALID end it, and what the others say.
+var completions = []struct {
+	recant bool
+	said   engine.Status
+}{
+	{true, engine.None},
+	{true, engine.Valid},
+	{false, engine.Invalid},
+	{false, engine.Syncing},
+}
+
+// settled reports whether the answers that are waited for can no longer change the verdict's status. The seats are left as
+// they were.
+func (p *Poll) settled(seats []Seat) bool {
+	var status engine.Status
+	settled := true
+	for n, c := range completions {
+		for i := range seats {
+			switch s := &seats[i]; {
+			case !s.open:
+			case !s.Objects:
+				s.Said = c.said
+			case c.recant:
+				s.Said = engine.Valid
+			default:
+				s.Said = engine.None
+			}
+		}
+		fill(p.Ballots, seats)
+		now := p.Rules.status(p.Rules.count(p.Ballots))
+		if n == 0 {
+			status = now
+		} else if settled = now == status; !settled {
+			break
+		}
+	}
+	for i := range seats {
+		if seats[i].open {
+			seats[i].Said = engine.None
+		}
+	}
+	fill(p.Ballots, seats)
+	return settled
+}
+
+// preventable reports whether a voter or a laggard whose answer is missing could prevent INVALID by saying VALID. The seats
+// are left as they were.
+func (p *Poll) preventable(seats []Seat) bool {
+	missing := func(s *Seat) bool { return !s.Ended && !s.Dead && (s.Voter || s.Recants && s.Follows) }
+	for i := range seats {
+		if missing(&seats[i]) {
+			seats[i].Said = engine.Valid
+		}
+	}
+	fill(p.Ballots, seats)
+	prevented := !p.Rules.condemned(p.Rules.count(p.Ballots))
+	for i := range seats {
+		if missing(&seats[i]) {
+			seats[i].Said = engine.None
+		}
+	}
+	fill(p.Ballots, seats)
+	return prevented
+}
+
+// LatestValid returns the block that at least the threshold of the INVALID voters name as the latest valid one.
+func LatestValid(threshold Ratio, seats []Seat, ballots []Ballot) (hash common.Hash, ok bool) {
+	hash, named, voters := mostNamed(seats, ballots)
+	return hash, threshold.Reached(named, voters) && named > 0
+}
+
+// mostNamed returns the block that most INVALID voters name, how many that are, and how many voters there are.
+func mostNamed(seats []Seat, ballots []Ballot) (hash common.Hash, named, voters int) {
+	names := func(i int) bool {
+		return ballots[i].Vote == engine.Invalid && seats[i].Said == engine.Invalid && seats[i].LatestValid != nil
+	}
+	for i := range seats {
+		if ballots[i].Vote == engine.Invalid {
+			voters++
+		}
+		if !names(i) {
+			continue
+		}
+		n := 0
+		for j := range seats {
+			if names(j) && *seats[j].LatestValid == *seats[i].LatestValid {
+				n++
+			}
+		}
+		if n > named {
+			hash, named = *seats[i].LatestValid, n
+		}
+	}
+	return hash, named, voters
+}
+
+// latestOpen reports whether missing answers could still change what LatestValid returns.
+func latestOpen(threshold Ratio, seats []Seat, ballots []Ballot) bool {
+	_, named, voters := mostNamed(seats, ballots)
+	missing, joining := 0, 0 // those that stand by an INVALID are among the voters already
+	for i := range seats {
+		if seats[i].open {
+			missing++
+			if ballots[i].Vote != engine.Invalid {
+				joining++
+			}
+		}
+	}
+	if threshold.Reached(named, voters) {
+		return !threshold.Reached(named, voters+joining)
+	}
+	return threshold.Reached(named+missing, voters+joining)
+}

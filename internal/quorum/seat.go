@@ -1,0 +1,96 @@
+package quorum
+
+import (
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"executionbackup/internal/engine"
+)
+
+// Seat is one node's part in a call that is put to a vote: what is known of it now.
+type Seat struct {
+	Node       NodeID
+	Client     string // its implementation, under Rules.ByClient
+	Configured bool   // it isn't do-not-use
+	MayVote    bool   // it is neither do-not-use nor drained
+	Voter      bool   // its status is a vote
+	Laggard    bool   // nobody waits for it beside a VALID
+	// Spent says that it used up its time before, and has said nothing since: there is little hope in waiting for it.
+	Spent bool
+	// MayObject says that its INVALID is a vote, Proved that it is one of the two which INVALID needs.
+	MayObject, Proved bool
+
+	Said  engine.Status // to this call
+	Ended bool          // nothing more will come of it
+	Dead  bool          // found dead in this call, without a status
+	Due   time.Duration // how long it has for its answer, from the call's arrival
+	Word                // what it said before; empty where that was about another content
+	// Recants says that a VALID to this call ends what it objected to before.
+	Recants bool
+	// Follows says that it is alive, or has just come back: then a standing objector is waited for, too.
+	Follows bool
+
+	LatestValid *common.Hash // that goes with an INVALID; nil where it named none
+
+	open bool // its answer was waited for at the last look
+}
+
+// objects reports whether an INVALID from before is the node's vote.
+func (s *Seat) objects() bool {
+	return s.MayVote && s.Objects && !(s.Said == engine.Valid && s.Recants)
+}
+
+// condemns reports whether the node says INVALID now, and may by itself.
+func (s *Seat) condemns() bool { return s.Voter && s.MayObject && s.Said == engine.Invalid }
+
+// muted reports whether the node has answered with an INVALID that is no vote. leads says that another, which may object,
+// says so too.
+func (s *Seat) muted(leads bool) bool {
+	return s.Voter && s.Said == engine.Invalid && !s.MayObject && !leads && !s.objects()
+}
+
+// fill makes the seats' ballots.
+//
+// A new INVALID of a node that may not object is no vote, unless one that may says INVALID to the same block; and having
+// answered, it is asked no more.
+func fill(ballots []Ballot, seats []Seat) {
+	leads, prompt := false, false
+	for i := range seats {
+		s := &seats[i]
+		leads = leads || s.condemns() || s.objects() && s.Direct
+	}
+	for i := range seats {
+		s := &seats[i]
+		b := &ballots[i]
+		*b = Ballot{Configured: s.Configured, Client: s.Client}
+		muted := s.muted(leads)
+		switch {
+		case !s.MayVote:
+			continue
+		case s.objects():
+			b.Vote = engine.Invalid
+		case !s.Voter:
+			b.Stands = s.Said == engine.Valid
+		case muted:
+		case s.Valid && (s.Said == engine.Syncing || s.Said == engine.Accepted):
+			b.Vote = engine.Valid
+		default:
+			b.Vote = s.Said
+		}
+		b.Proved = s.Proved
+		b.Stands = b.Stands || s.Accepts
+		waits := s.Voter && !s.Dead && !muted
+		b.Asked = b.Vote == engine.Invalid || waits && (!s.Laggard || b.Vote != engine.None)
+		b.Heard = b.Asked || b.Stands || s.Died || waits && s.Laggard
+		prompt = prompt || b.Asked && s.Voter && !s.Laggard
+	}
+	if prompt {
+		return
+	}
+	for i := range seats { // laggards are the only hope left
+		if s := &seats[i]; s.MayVote && s.Voter && s.Laggard && !s.Dead && !s.muted(leads) {
+			ballots[i].Asked = true
+		}
+	}
+}
