@@ -81,6 +81,7 @@ func (p *Pool) ClearObjections(words []string) error {
 	for _, n := range nodes {
 		p.Memory.Clear(n.ID)
 	}
+	p.Elect()
 	return nil
 }
 
@@ -153,7 +154,7 @@ func (p *Pool) replace(nodes []*Node) {
 	}
 	close(p.changes)
 	p.changes = make(chan struct{})
-	p.elect()
+	p.Elect()
 }
 
 // sameSpec reports whether a node needs no change to be what the specification says.

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+
 	"executionbackup/internal/config"
 	"executionbackup/internal/health"
 	"executionbackup/internal/quorum"
@@ -24,6 +26,9 @@ type Pool struct {
 	order   sync.Mutex // held while a call joins the lanes
 	members atomic.Pointer[[]*Node]
 	primary atomic.Pointer[Node]
+	head    atomic.Pointer[common.Hash] // that the CL follows; nil until it is known
+
+	electing sync.Mutex // held while the primary is found
 
 	mu       sync.Mutex // guards what follows, and changes of members
 	ctx      context.Context
@@ -146,7 +151,7 @@ func (p *Pool) Ready() <-chan struct{} { return p.allOnce }
 
 func (p *Pool) nodeProbed(n *Node) {
 	p.judgeChains()
-	p.elect()
+	p.Elect()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.probed[n] = true
@@ -180,23 +185,32 @@ func (p *Pool) nodeReturned(n *Node) {
 }
 
 func (p *Pool) nodeChanged() {
-	p.elect()
+	p.Elect()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	close(p.changes)
 	p.changes = make(chan struct{})
 }
 
-// elect finds the primary: the fastest alive voter that isn't a laggard, and it stays as long as it is that, whatever
-// its speed. Without one, a syncing node serves; what the operator has set aside never does.
-func (p *Pool) elect() {
+// Lead notes the head that the CL follows, and elects again: whoever objects to it doesn't lead.
+func (p *Pool) Lead(head common.Hash) {
+	p.head.Store(&head)
+	p.Elect()
+}
+
+// Elect finds the primary: the fastest alive voter that is timely and doesn't object to the head or to a block under it.
+// It stays as long as it is that, whatever its speed. Without one, whoever is next in fitness serves; what the operator
+// has set aside never does. To be called whenever objections have changed.
+func (p *Pool) Elect() {
+	p.electing.Lock() // what changes meanwhile is seen by the election that it brings about
+	defer p.electing.Unlock()
 	current := p.primary.Load()
 	var best *Node
 	var rank, currentRank int
 	var speed time.Duration
 	for _, n := range p.Nodes() {
 		s := n.Status()
-		r := fitness(&s)
+		r := p.fitness(n, &s)
 		if n == current {
 			currentRank = r
 		}
@@ -204,12 +218,10 @@ func (p *Pool) elect() {
 			best, rank, speed = n, r, s.ResponseTime
 		}
 	}
-	if current != nil && currentRank > 0 && currentRank == rank {
+	if currentRank > 0 && currentRank == rank || best == current {
 		return
 	}
-	if best == current || !p.primary.CompareAndSwap(current, best) {
-		return
-	}
+	p.primary.Store(best)
 	switch {
 	case best == nil:
 		p.Log.Error("no node can be primary: none is reachable")
@@ -220,17 +232,31 @@ func (p *Pool) elect() {
 	}
 }
 
-// fitness ranks nodes as primary: 0 is unfit.
-func fitness(s *Status) int {
+// fitness ranks nodes as primary: 0 is unfit. A laggard that has the chain is better than one that lacks it.
+func (p *Pool) fitness(n *Node, s *Status) int {
 	switch {
 	case !s.MayVote() || !s.Reachable():
 		return 0
+	case s.State == health.Alive && !s.Laggard && !p.objects(n):
+		return 5
 	case s.State == health.Alive && !s.Laggard:
+		return 4
+	case s.State == health.Alive:
 		return 3
 	case !s.Laggard:
 		return 2
 	}
 	return 1
+}
+
+// objects reports whether a node objects to the head or to a block under it.
+func (p *Pool) objects(n *Node) bool {
+	head := p.head.Load()
+	if head == nil {
+		return false
+	}
+	_, objects := p.Memory.Objection(n.ID, *head)
+	return objects
 }
 
 // judgeChains finds nodes that are on another chain than the majority of those that told theirs; in a tie, than the
