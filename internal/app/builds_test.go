@@ -93,6 +93,7 @@ func TestPayloadID(t *testing.T) {
 				nodes[i].Script(rule)
 			}
 			m := startLed(t, fakes(nodes...), nil)
+			m.prove(t, nodes...)
 			if s := m.build(t, enginetest.Chain(4, 1, nil)[0]); s.Status+" "+s.PayloadID != test.want {
 				t.Errorf("got %+v, want %s", s, test.want)
 			}

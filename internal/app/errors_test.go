@@ -18,8 +18,14 @@ func TestErrorRule(t *testing.T) {
 		{"html html -38006", "error -38006: from n3"},
 		{"-38002 VALID VALID", "VALID"},
 		{"-38002 -38002 VALID", "VALID"},
-		{"-38002 -38002 SYNCING", "SYNCING"},
-		{"-38002 -38002 INVALID", "SYNCING"}, // a dispute: one of three that were asked
+		{"-38002 -38003 VALID", "VALID"},
+		{"-38002 -38002 SYNCING", "error -38002: from n1"}, // two of the three that were asked agree
+		{"-38002 -38002 INVALID", "error -38002: from n1"},
+		{"INVALID SYNCING -38002 -38002 -38002", "error -38002: from n3"},
+		{"-38002 -38003 SYNCING", "SYNCING"}, // they don't
+		{"-38002 -38003 INVALID", "SYNCING"},
+		{"-38002 SYNCING SYNCING", "SYNCING"},
+		{"-38002 INVALID SYNCING", "SYNCING"}, // a dispute: one of three that were asked
 		{"html html html", "SYNCING"},
 	} {
 		t.Run(test.words, func(t *testing.T) {
@@ -136,6 +142,7 @@ func TestRules(t *testing.T) {
 				}
 			}
 			m := start(t, fakes(nodes...), test.rules)
+			m.prove(t, nodes...)
 			block := enginetest.Chain(4, 1, nil)[0]
 			m.hears(t, test.want, "engine_newPayload", block)
 			if strings.Contains(test.words, "INVALID") && test.want != "INVALID" {

@@ -250,18 +250,23 @@ func (m *multiplexer) metric(t testing.TB, name string) float64 {
 
 // nodeState is what GET /nodes says of a node, as far as tests look at it.
 type nodeState struct {
-	Name, State, Reason                  string
+	Name, URL, State, Reason             string
 	Primary, Laggard, Drained, Qualified bool
 	Objections                           int
 	LastError                            string `json:"last_error"`
 }
 
+// states returns the present states of all nodes.
+func (m *multiplexer) states(t testing.TB) (all []nodeState) {
+	t.Helper()
+	m.get(t, "/nodes", &all)
+	return all
+}
+
 // node returns the present state of a node.
 func (m *multiplexer) node(t testing.TB, name string) nodeState {
 	t.Helper()
-	var all []nodeState
-	m.get(t, "/nodes", &all)
-	for _, n := range all {
+	for _, n := range m.states(t) {
 		if n.Name == name {
 			return n
 		}
@@ -300,6 +305,23 @@ func (m *multiplexer) newPayload(t testing.TB, p enginetest.Payload) enginetest.
 		t.Fatalf("newPayload: %v", err)
 	}
 	return s
+}
+
+// prove lets nodes call VALID a payload of another chain than the test's, which takes one newPayload. A node that has never
+// called anything VALID may not object where another has, and INVALID takes two that have.
+func (m *multiplexer) prove(t testing.TB, nodes ...*enginetest.Node) {
+	t.Helper()
+	other := enginetest.Chain(4, 1, func(p *enginetest.Payload) { p.ExtraData = []byte("proof") })[0]
+	for _, n := range nodes {
+		defer n.Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: other.Hash(), Status: "VALID"})()
+	}
+	m.hears(t, "VALID", "engine_newPayload", other)
+	until(t, "all have proved themselves", func() bool {
+		states := m.states(t)
+		return !slices.ContainsFunc(nodes, func(n *enginetest.Node) bool {
+			return !slices.ContainsFunc(states, func(s nodeState) bool { return strings.HasPrefix(s.URL, n.URL) && s.Qualified })
+		})
+	})
 }
 
 // forkchoice makes a payload the head and returns the status that the CL hears.

@@ -150,6 +150,7 @@ func TestBlocks(t *testing.T) {
 	dead := enginetest.New(t, enginetest.Client{})
 	dead.Close()
 	m := start(t, fakes(append(nodes, dead)...), nil)
+	m.prove(t, nodes...)
 	chain := enginetest.Chain(4, 66, nil)
 	for _, p := range chain {
 		m.newPayload(t, p)

@@ -17,8 +17,9 @@ func TestDisputesShown(t *testing.T) {
 	for _, method := range bothMethods {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
-			m, _, chain, undo := dispute(t, method)
+			m, nodes, chain, undo := dispute(t, method)
 			undo()
+			nodes[2].Script(enginetest.Rule{Method: "engine_", Status: "SYNCING"})
 			for _, p := range chain[2:] {
 				m.hears(t, "SYNCING", "engine_newPayload", p)
 				m.hears(t, "SYNCING", "engine_forkchoiceUpdated", p)
@@ -42,7 +43,7 @@ func TestDisputesShown(t *testing.T) {
 // Votes are won where the CL heard them, and lost where it heard VALID or INVALID against them.
 func TestVotesCounted(t *testing.T) {
 	t.Parallel()
-	m := start(t, fakes(speakers(t, "VALID VALID SYNCING", "")...), nil)
+	m := start(t, fakes(speakers(t, "VALID VALID ACCEPTED", "")...), nil)
 	for _, p := range enginetest.Chain(4, 3, nil) {
 		m.newPayload(t, p)
 	}
@@ -58,8 +59,8 @@ func TestVotesCounted(t *testing.T) {
 	}
 	until(t, "all are counted", func() bool {
 		won, lost := tally("n1")
-		_, lostBySyncing := tally("n3")
-		return won == 3 && lost == 0 && lostBySyncing == 3
+		_, lostByAccepted := tally("n3")
+		return won == 3 && lost == 0 && lostByAccepted == 3
 	})
 	var nodes []admin.Node
 	m.get(t, "/nodes", &nodes)
