@@ -96,7 +96,7 @@ func TestDrainWaitsForStragglers(t *testing.T) {
 	}
 }
 
-// Reload adds and removes nodes. Those that are unchanged keep their health, their qualification and their word.
+// Reload adds and removes nodes. Those that stay keep their health, their qualification and their word.
 func TestReloadOfNodes(t *testing.T) {
 	t.Parallel()
 	nodes := append(three(t), three(t)...)
@@ -125,8 +125,8 @@ func TestReloadOfNodes(t *testing.T) {
 	if !m.node(t, "n3").Drained {
 		t.Error("n3 isn't drained any more")
 	}
-	if m.node(t, "n4").Qualified {
-		t.Error("n4 is another node now, and qualified")
+	if !m.node(t, "n4").Qualified {
+		t.Error("n4 is no longer qualified")
 	}
 	m.recheck(t)
 	m.hears(t, "SYNCING", "engine_newPayload", chain[2])
@@ -137,6 +137,69 @@ func TestReloadOfNodes(t *testing.T) {
 	}
 	m.log.wait(t, "node removed", "node=n1")
 	m.log.wait(t, "node added", "node=n5")
+}
+
+// A node is its URL. What else is new about it changes in place, amid a build and a dispute.
+func TestReloadInPlace(t *testing.T) {
+	t.Parallel()
+	nodes := append(three(t), three(t)[:2]...)
+	configured := fakes(nodes...)
+	configured[4].fake, configured[4].secret = nil, nodes[0].Secret // a wrong one, to begin with
+	syncing := func(is bool) {
+		for _, n := range nodes[1:4] {
+			n.Update(func(c *enginetest.Client) { c.Syncing = is })
+		}
+	}
+	syncing(true) // so that n1 is the primary
+	m := start(t, configured, untilAll)
+	syncing(false)
+	m.recheck(t)
+	chain := enginetest.Chain(4, 3, nil)
+	m.hears(t, "VALID", "engine_newPayload", chain[0])
+	id := m.build(t, chain[0]).PayloadID
+	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[1].Hash(), Status: "INVALID"})
+	m.hears(t, "SYNCING", "engine_newPayload", chain[1])
+	m.must(t, "/drain_nodes", "n4")
+
+	configured[1].name = "two"
+	for i := range configured[:4] {
+		configured[i].timeout = 5 * time.Second
+		configured[i].url += "/"
+	}
+	configured[4].secret = nodes[4].Secret
+	c := *m.config
+	c.Nodes = configuration(t, configured).Nodes
+	m.app.Reload(&c)
+
+	if got := m.names(t); got != "n1 two n3 n4 n5" {
+		t.Errorf("there are %s", got)
+	}
+	if got := m.call(t, "engine_getPayloadV4", id); !strings.Contains(got, "executionPayload") {
+		t.Errorf("got %s", got)
+	}
+	for i, n := range nodes[1:3] {
+		if got := asked(n); got == "" || strings.Contains(got, id) {
+			t.Errorf("n%d was asked for %q, not for its own build", i+2, got)
+		}
+	}
+	if n := m.node(t, "n3"); n.Objections != 1 || !n.Qualified || n.State != "alive" {
+		t.Errorf("n3 is %+v", n)
+	}
+	m.hears(t, "SYNCING", "engine_newPayload", chain[2])
+	if !m.node(t, "n4").Drained {
+		t.Error("n4 isn't drained any more")
+	}
+	m.recheck(t)
+	if n := m.node(t, "n5"); n.State != "alive" {
+		t.Errorf("n5, whose secret is right now, is %+v", n)
+	}
+	metrics := m.rest(t, "GET", "/metrics?format=prometheus", "").body
+	if strings.Contains(metrics, `node="n2"`) || !strings.Contains(metrics, `executionbackup_node_call_duration_seconds_count{method="NewPayload",node="two"`) {
+		t.Errorf("n2 has metrics, or two has none")
+	}
+	if lines := append(m.log.lines("node removed"), m.log.lines("node added")...); len(lines) > 0 {
+		t.Errorf("logged: %s", lines)
+	}
 }
 
 // Reload changes rules, secrets and namespaces in place, and no call under way is dropped.

@@ -134,16 +134,16 @@ func (a *attempt) try(ctx context.Context) (reply jsonrpc.Reply, failure *Failur
 
 // post sends a request and returns the response, whose body is still to be read.
 func (n *Node) post(ctx context.Context, body []byte) (*http.Response, error) {
-	req := n.request.WithContext(ctx)
-	req.Header = n.header(time.Now())
+	setup := n.setup.Load()
+	req := setup.request.WithContext(ctx)
+	req.Header = n.header(setup.bearer.Bearer(time.Now()))
 	req.Body = io.NopCloser(bytes.NewReader(body))
 	req.ContentLength = int64(len(body))
 	return n.transport.RoundTrip(req)
 }
 
-// header is that of a call made now. It is not to be changed.
-func (n *Node) header(now time.Time) http.Header {
-	bearer := n.bearer.Bearer(now)
+// header is that of a call with a token. It is not to be changed.
+func (n *Node) header(bearer string) http.Header {
 	if h := n.lastHeader.Load(); h != nil && (*h)["Authorization"][0] == bearer {
 		return *h
 	}

@@ -108,21 +108,43 @@ func (p *Pool) find(words []string) ([]*Node, error) {
 	return found, nil
 }
 
-// Reload makes the specifications the set of nodes. Nodes whose specification is unchanged keep their health, their
-// connections and their word.
+// Reload makes the specifications the set of nodes. A node is its URL as shown: one that is there already stays what it
+// is, with its health, its connections, its word, its lane and its builds, whatever else is new about it.
 func (p *Pool) Reload(specs []config.Node) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	nodes := make([]*Node, len(specs))
 	for i, spec := range specs {
-		j := slices.IndexFunc(p.Nodes(), func(n *Node) bool { return sameSpec(n.spec, spec) })
+		j := slices.IndexFunc(p.Nodes(), func(n *Node) bool { return n.URL() == spec.Display() })
 		if j < 0 {
 			nodes[i] = p.newNode(spec)
-		} else {
-			nodes[i] = p.Nodes()[j]
+			continue
 		}
+		nodes[i] = p.Nodes()[j]
+		p.change(nodes[i], spec)
 	}
 	p.replace(nodes)
+}
+
+// change puts another specification in the place of a node's.
+func (p *Pool) change(n *Node, spec config.Node) {
+	old := n.setup.Load()
+	if sameSpec(old.Node, spec) {
+		return
+	}
+	n.counting.Lock()
+	if spec.Name != old.Name {
+		p.Metrics.forget(old.Name)
+		if f := p.onRename.Load(); f != nil {
+			(*f)(old.Name)
+		}
+	}
+	n.setup.Store(p.newSetup(spec))
+	n.counting.Unlock()
+	if spec.DoNotUse {
+		p.Memory.Clear(n.ID)
+	}
+	p.Log.Info("node changed", "node", spec.Name, "was", old.Name, "url", n.URL())
 }
 
 // replace makes nodes the set. p.mu is held.
@@ -140,7 +162,10 @@ func (p *Pool) replace(nodes []*Node) {
 		delete(p.stops, n)
 		delete(p.probed, n)
 		p.Memory.Forget(n.ID)
-		p.Metrics.forget(n)
+		n.counting.Lock()
+		n.removed = true
+		n.counting.Unlock()
+		p.Metrics.forget(n.Name())
 		if f := p.onRemove.Load(); f != nil {
 			(*f)(n)
 		}

@@ -58,12 +58,9 @@ func (n *Node) Count(do func()) {
 	}
 }
 
-// forget drops the metrics of a removed node.
-func (m *Metrics) forget(n *Node) {
-	n.counting.Lock()
-	n.removed = true
-	n.counting.Unlock()
-	is := prometheus.Labels{"node": n.Name()}
+// forget drops the metrics under a name that is no node's any more.
+func (m *Metrics) forget(name string) {
+	is := prometheus.Labels{"node": name}
 	m.calls.DeletePartialMatch(is)
 	m.statuses.DeletePartialMatch(is)
 }

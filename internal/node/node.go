@@ -25,17 +25,14 @@ import (
 
 // Node is one running execution client behind us. Safe for concurrent use.
 type Node struct {
-	ID   quorum.NodeID
-	spec config.Node
+	ID quorum.NodeID
 
+	setup      atomic.Pointer[setup]
 	transport  http.RoundTripper
-	request    *http.Request // as every call's, without context, header and body
-	bearer     *auth.Minter
 	lastHeader atomic.Pointer[http.Header]
 
 	memory   *quorum.Memory
 	metrics  *Metrics
-	log      *slog.Logger
 	changed  func()      // tells the pool
 	returned func(*Node) // tells the pool that it can be reached: it was dead, or is new
 	timings  func() bool
@@ -63,6 +60,23 @@ type Node struct {
 	lastErrorAt time.Time
 }
 
+// setup is what a node's specification says: a reload may put another in its place while calls are made.
+type setup struct {
+	config.Node
+	request *http.Request // as every call's, without context, header and body
+	bearer  *auth.Minter
+	log     *slog.Logger
+}
+
+func (p *Pool) newSetup(spec config.Node) *setup {
+	return &setup{
+		Node:    spec,
+		request: &http.Request{Method: http.MethodPost, URL: spec.URL},
+		bearer:  auth.NewMinter(spec.Secret),
+		log:     p.Log.With("node", spec.Name),
+	}
+}
+
 // Info is what a node told us about itself.
 type Info struct {
 	ChainID      string          // eth_chainId; "" where it wasn't told
@@ -86,19 +100,16 @@ var lastID atomic.Uint64
 func (p *Pool) newNode(spec config.Node) *Node {
 	n := &Node{
 		ID:        quorum.NodeID(lastID.Add(1)),
-		spec:      spec,
 		transport: p.Transport(spec), // never a redirect: it would carry the node's token to whom we don't know
-		request:   &http.Request{Method: http.MethodPost, URL: spec.URL},
-		bearer:    auth.NewMinter(spec.Secret),
 		memory:    p.Memory,
 		metrics:   p.Metrics,
-		log:       p.Log.With("node", spec.Name),
 		changed:   p.nodeChanged,
 		returned:  p.nodeReturned,
 		since:     time.Now(),
 		timings:   p.Timings,
 		answers:   budget.New(maxAnswers),
 	}
+	n.setup.Store(p.newSetup(spec))
 	n.lane.limit = laneLimits
 	if t, ok := n.transport.(*transport); ok {
 		t.broke = n.Broke
@@ -106,18 +117,19 @@ func (p *Pool) newNode(spec config.Node) *Node {
 	return n
 }
 
-// Name is the node's name, unique in the pool.
-func (n *Node) Name() string { return n.spec.Name }
+// Name is the node's name, unique in the pool. A reload may change it.
+func (n *Node) Name() string { return n.setup.Load().Name }
 
-// URL is the node's address without credentials and options.
-func (n *Node) URL() string { return n.spec.Display() }
+// URL is the node's address without credentials and options. A node is its URL: that never changes.
+func (n *Node) URL() string { return n.setup.Load().Display() }
 
 // Timeout bounds an engine call on this node: the node's own, and never above the method's limit.
 func (n *Node) Timeout(m engine.Method) time.Duration {
+	own := n.setup.Load().Timeout
 	if limit := m.Limit(); limit > 0 {
-		return min(n.spec.Timeout, limit)
+		return min(own, limit)
 	}
-	return n.spec.Timeout
+	return own
 }
 
 // Status is a node's condition at one moment.
@@ -168,7 +180,7 @@ func (n *Node) Status() Status {
 		Unable:       n.health.Unable(),
 		Foreign:      n.health.IsForeign(),
 		Drained:      n.drained,
-		DoNotUse:     n.spec.DoNotUse,
+		DoNotUse:     n.setup.Load().DoNotUse,
 		ResponseTime: n.health.ResponseTime(),
 		LastError:    n.lastError,
 		LaneCalls:    calls,
@@ -197,20 +209,21 @@ func (n *Node) update(event func(*health.Health)) {
 	}
 	n.mu.Unlock()
 
+	log := n.setup.Load().log
 	switch {
 	case after == before:
 	case after == health.Unknown:
-		n.log.Debug("node can be reached again")
+		log.Debug("node can be reached again")
 	case after == health.Alive:
-		n.log.Info("node is alive", "was", before.String())
+		log.Info("node is alive", "was", before.String())
 	default:
-		n.log.Warn("node is "+after.String(), "was", before.String(), "reason", reason)
+		log.Warn("node is "+after.String(), "was", before.String(), "reason", reason)
 	}
 	switch {
 	case isLaggard && !wasLaggard:
-		n.log.Warn("node is a laggard: nobody waits for it")
+		log.Warn("node is a laggard: nobody waits for it")
 	case wasLaggard && !isLaggard:
-		n.log.Info("node is no longer a laggard")
+		log.Info("node is no longer a laggard")
 	}
 	if after != before || isLaggard != wasLaggard {
 		n.changed()

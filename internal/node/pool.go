@@ -22,6 +22,7 @@ type Pool struct {
 
 	onReturn atomic.Pointer[func(*Node)]
 	onRemove atomic.Pointer[func(*Node)]
+	onRename atomic.Pointer[func(old string)]
 
 	order   sync.Mutex // held while a call joins the lanes
 	members atomic.Pointer[[]*Node]
@@ -72,7 +73,7 @@ func NewPool(specs []config.Node, o Options) *Pool {
 	}
 	p.members.Store(&nodes)
 	for _, n := range nodes {
-		if !n.spec.DoNotUse { // until the probes have shown which is the fastest
+		if !n.setup.Load().DoNotUse { // until the probes have shown which is the fastest
 			p.primary.Store(n)
 			break
 		}
@@ -177,6 +178,10 @@ func (p *Pool) OnReturn(f func(*Node)) { p.onReturn.Store(&f) }
 
 // OnRemove sets what is called when a node has been removed. It must not use the pool.
 func (p *Pool) OnRemove(f func(*Node)) { p.onRemove.Store(&f) }
+
+// OnRename sets what is called when a node gets another name, with the one that it had, while nothing of it is counted.
+// It must not use the pool.
+func (p *Pool) OnRename(f func(old string)) { p.onRename.Store(&f) }
 
 func (p *Pool) nodeReturned(n *Node) {
 	if f := p.onReturn.Load(); f != nil {

@@ -61,7 +61,7 @@ func (n *Node) probe(ctx context.Context) {
 		synced := reply.Err == nil && string(reply.Result) == "false"
 		n.update(func(h *health.Health) { h.Probed(synced, took) })
 		if n.timings() {
-			n.log.Info("node timing", "duration", took)
+			n.setup.Load().log.Info("node timing", "duration", took)
 		}
 	}
 }

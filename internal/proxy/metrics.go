@@ -97,9 +97,9 @@ func durations(name, help string, labels ...string) *prometheus.HistogramVec {
 	}, labels)
 }
 
-// forget drops the metrics of a removed node.
-func (m *Metrics) forget(n *node.Node) {
-	is := prometheus.Labels{"node": n.Name()}
+// forget drops the metrics under a name that is no node's any more.
+func (m *Metrics) forget(name string) {
+	is := prometheus.Labels{"node": name}
 	m.offers.DeletePartialMatch(is)
 	m.candidates.DeletePartialMatch(is)
 }

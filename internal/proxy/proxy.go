@@ -70,9 +70,10 @@ func New(pool *node.Pool, memory *quorum.Memory, settings Settings, maxBody, rep
 	p.catchUp = newCatchUp(p, replayBytes)
 	pool.OnReturn(p.catchUp.returned)
 	pool.OnRemove(func(n *node.Node) {
-		metrics.forget(n)
+		metrics.forget(n.Name())
 		p.catchUp.forget(n)
 	})
+	pool.OnRename(metrics.forget)
 	return p
 }
 

@@ -1,0 +1,85 @@
+package node
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"executionbackup/internal/config"
+	"executionbackup/internal/engine"
+)
+
+// specs are the specifications of a pool's nodes.
+func (p *Pool) specs() []config.Node {
+	var specs []config.Node
+	for _, n := range p.Nodes() {
+		specs = append(specs, n.setup.Load().Node)
+	}
+	return specs
+}
+
+// A reload changes a node while it is called, and every call is made as a whole under the old or the new specification.
+func TestReloadWhileCalling(t *testing.T) {
+	t.Parallel()
+	const body = `{"jsonrpc":"2.0","id":1,"result":1}`
+	server := newWired(t, func(_ int, c net.Conn, requests *bufio.Reader) {
+		for {
+			req, err := http.ReadRequest(requests)
+			if err != nil {
+				return
+			}
+			io.Copy(io.Discard, req.Body)
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		}
+	})
+	p := newTestPool(t, server.Addr().String())
+	n := p.Nodes()[0]
+	var calls sync.WaitGroup
+	for range 2 {
+		calls.Go(func() {
+			for range 200 {
+				if _, err := n.Call(t.Context(), engine.Other, []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_x"}`)); err != nil {
+					t.Error(err)
+				}
+				_ = n.Name() + n.URL() + n.Timeout(engine.Method{}).String()
+			}
+		})
+	}
+	for i := range 100 {
+		specs := p.specs()
+		specs[0].Name, specs[0].Timeout = fmt.Sprintf("n%d", i%2), time.Duration(i+1)*time.Second
+		specs[0].DoNotUse = i%2 == 0
+		p.Reload(specs)
+	}
+	calls.Wait()
+	if p.Nodes()[0] != n || n.Name() != "n1" || n.Timeout(engine.Method{}) != 100*time.Second || n.Status().DoNotUse || server.connections() > 2 {
+		t.Errorf("%s, %v, %d connections", n.Name(), n.Timeout(engine.Method{}), server.connections())
+	}
+}
+
+// What is set aside objects to nothing any more.
+func TestDoNotUseClears(t *testing.T) {
+	p := pooled(t, 2)
+	n := p.Nodes()[1]
+	p.Memory.Record(n.ID, blocks[0], engine.Invalid, "", true)
+	specs := p.specs()
+	specs[1].Timeout++
+	p.Reload(specs)
+	if got := p.Memory.Objections(n.ID); got != 1 {
+		t.Errorf("another timeout: %d objections", got)
+	}
+	specs[1].DoNotUse = true
+	p.Reload(specs)
+	if got := p.Memory.Objections(n.ID); got != 0 || p.Nodes()[1] != n {
+		t.Errorf("do-not-use: %d objections", got)
+	}
+	if err := p.Add(specs[1:]); err == nil || !strings.Contains(err.Error(), "there already") {
+		t.Errorf("the same once more: %v", err)
+	}
+}
