@@ -43,13 +43,13 @@ configuration as well.
 Example:
   executionbackup nodes add 'http://10.0.0.7:8551#name=besu' --admin-token-file /etc/executionbackup/admin.token`),
 			p.changeCommand("remove", "/remove_nodes", "NODE…", "remove nodes, all or none",
-				`A NODE is a URL or a name. The last voter can't be removed.
+				`A NODE is a URL or a name. The last voter that is alive can't be removed.
 
 Example:
   executionbackup nodes remove besu --admin-token-file /etc/executionbackup/admin.token`),
 			p.changeCommand("drain", "/drain_nodes", "NODE…", "keep nodes up to date, but ask nothing of them, all or none",
 				`A NODE is a URL or a name. A drained node gets every payload, but has no vote: stop and upgrade it at will. The
-last voter can't be drained.
+last voter that is alive can't be drained.
 
 Example:
   executionbackup nodes drain besu --admin-token-file /etc/executionbackup/admin.token`),

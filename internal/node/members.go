@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"executionbackup/internal/config"
+	"executionbackup/internal/health"
 )
 
 // Add adds nodes at the end, all or none.
@@ -85,14 +86,29 @@ func (p *Pool) ClearObjections(words []string) error {
 	return nil
 }
 
-// lastVoter refuses to leave no node that may vote.
+// lastVoter refuses to leave no node that is alive and may vote, or where none is alive, none that may: the CL would hear
+// nothing but SYNCING.
 func (p *Pool) lastVoter(without []*Node, what string) error {
+	var left []string // who may vote then
+	alive, aliveLeft := false, false
 	for _, n := range p.Nodes() {
-		if s := n.Status(); s.MayVote() && !slices.Contains(without, n) {
-			return nil
+		s := n.Status()
+		if !s.MayVote() {
+			continue
+		}
+		alive = alive || s.State == health.Alive
+		if !slices.Contains(without, n) {
+			left = append(left, n.Name())
+			aliveLeft = aliveLeft || s.State == health.Alive
 		}
 	}
-	return fmt.Errorf("the last voter can't be %s", what)
+	switch {
+	case len(left) == 0:
+		return fmt.Errorf("the last voter can't be %s: no other node may vote", what)
+	case alive && !aliveLeft:
+		return fmt.Errorf("the last voter that is alive can't be %s: %s would be left, and not alive", what, strings.Join(left, ", "))
+	}
+	return nil
 }
 
 // find resolves URLs and names.

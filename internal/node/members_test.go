@@ -83,3 +83,40 @@ func TestDoNotUseClears(t *testing.T) {
 		t.Errorf("the same once more: %v", err)
 	}
 }
+
+// Who can't be removed or drained, of nodes in these states, where n4 is set aside already. The words are those listed.
+func TestLastVoter(t *testing.T) {
+	for _, test := range []struct{ states, words, want string }{
+		{"fast fast dead", "n1", ""},
+		{"fast fast dead", "n1 n3", ""},
+		{"fast fast dead", "n1 n2", "the last voter that is alive can't be %s: n3 would be left, and not alive"},
+		{"fast dead syncing", "n1", "the last voter that is alive can't be %s: n2, n3 would be left, and not alive"},
+		{"fast dead syncing", "n2 n3 n4", ""},
+		{"laggard dead dead", "n1", "the last voter that is alive can't be %s: n2, n3 would be left, and not alive"},
+		{"dead dead syncing", "n3", ""},
+		{"dead dead syncing", "n1 n3", ""},
+		{"dead dead syncing", "n1 n2 n3", "the last voter can't be %s: no other node may vote"},
+		{"fast fast fast", "n3 n2 n1", "the last voter can't be %s: no other node may vote"},
+		{"fast fast fast", "n4", ""},
+	} {
+		for what, change := range map[string]func(*Pool, []string) error{
+			"removed": (*Pool).Remove,
+			"drained": func(p *Pool, words []string) error { return p.Drain(words, true) },
+		} {
+			p := pooled(t, 4)
+			if err := p.Drain([]string{"n4"}, true); err != nil {
+				t.Fatal(err)
+			}
+			for i, state := range strings.Fields(test.states + " fast") {
+				p.Nodes()[i].become(state)
+			}
+			got, want := "", strings.ReplaceAll(test.want, "%s", what)
+			if err := change(p, strings.Fields(test.words)); err != nil {
+				got = err.Error()
+			}
+			if got != want {
+				t.Errorf("%s: %s %s: got %q, want %q", test.states, test.words, what, got, want)
+			}
+		}
+	}
+}
