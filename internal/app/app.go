@@ -103,7 +103,8 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 }
 
 func settings(c *config.Config) proxy.Settings {
-	return proxy.Settings{Rules: c.Rules, Grace: c.Grace, BuildGrace: c.BuildGrace, CrossCheck: c.CrossCheck, AllowNamespaces: c.AllowNamespaces}
+	return proxy.Settings{Rules: c.Rules, Grace: c.Grace, BuildGrace: c.BuildGrace, CrossCheck: c.CrossCheck,
+		ReadTimeout: c.ReadTimeout, AllowNamespaces: c.AllowNamespaces}
 }
 
 // Addr is where the app listens.

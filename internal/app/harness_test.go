@@ -136,6 +136,7 @@ func configuration(t testing.TB, nodes []node) *config.Config {
 		MaxBody:    128 << 20,
 		OpenAdmin:  true,
 
+		ReadTimeout: 30 * time.Second,
 		MaxInFlight: 512 << 20, MaxConnections: 1024,
 	}
 }

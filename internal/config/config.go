@@ -24,8 +24,10 @@ type Config struct {
 	// Port is where we listen; 0 takes any free one.
 	Port int
 
-	// Timeout bounds a call to a node that has no timeout of its own.
+	// Timeout bounds an engine call to a node that has no timeout of its own.
 	Timeout time.Duration
+	// ReadTimeout bounds a call to a node that is none of the Engine API.
+	ReadTimeout time.Duration
 	// Rules are how votes become a verdict.
 	Rules quorum.Rules
 	// Grace is how long a verdict of VALID waits for the other nodes to object.

@@ -37,7 +37,7 @@ func TestDefaults(t *testing.T) {
 		got, want any
 	}{
 		{"listen address", c.ListenAddr, "127.0.0.1"}, {"port", c.Port, 7000},
-		{"timeout", c.Timeout, 7500 * time.Millisecond}, {"grace", c.Grace, 500 * time.Millisecond},
+		{"timeout", c.Timeout, 7500 * time.Millisecond}, {"read timeout", c.ReadTimeout, 30 * time.Second}, {"grace", c.Grace, 500 * time.Millisecond},
 		{"build grace", c.BuildGrace, 300 * time.Millisecond}, {"cross-check", c.CrossCheck, 200 * time.Millisecond},
 		{"replay bytes", c.ReplayBytes, int64(128 << 20)}, {"max body", c.MaxBody, int64(128 << 20)},
 		{"max in flight", c.MaxInFlight, int64(512 << 20)}, {"max connections", c.MaxConnections, 1024},
@@ -59,7 +59,7 @@ func TestDefaults(t *testing.T) {
 
 func TestValues(t *testing.T) {
 	c, err := Load(Inputs{ReadFile: disk.ReadFile, Flags: flags(`--nodes=http://a:1,http://b:1 --nodes=http://c:1#do-not-use
-		--jwt-secret=a.hex --listen-addr=::1 --port=0 --timeout=3000 --fcu-majority=2/3 --min-valid=2 --on-dispute=majority
+		--jwt-secret=a.hex --listen-addr=::1 --port=0 --timeout=3000 --read-timeout=1m --fcu-majority=2/3 --min-valid=2 --on-dispute=majority
 		--vote-by=client --grace=0 --build-grace=1s --cross-check=0ms --replay-bytes=0 --max-body=1GiB --evidence-dir=
 		--max-in-flight=2GiB --max-connections=7
 		--allow-namespaces=debug,txpool --allow-namespaces=trace --admin-token-file=admin --open-admin=false
@@ -76,7 +76,7 @@ func TestValues(t *testing.T) {
 		got, want any
 	}{
 		{"listen address", c.ListenAddr, "::1"}, {"port", c.Port, 0}, {"timeout", c.Timeout, 3 * time.Second},
-		{"grace", c.Grace, time.Duration(0)}, {"build grace", c.BuildGrace, time.Second},
+		{"read timeout", c.ReadTimeout, time.Minute}, {"grace", c.Grace, time.Duration(0)}, {"build grace", c.BuildGrace, time.Second},
 		{"cross-check", c.CrossCheck, time.Duration(0)}, {"replay bytes", c.ReplayBytes, int64(0)},
 		{"max body", c.MaxBody, int64(1 << 30)}, {"evidence", c.EvidenceDir, ""},
 		{"max in flight", c.MaxInFlight, int64(2 << 30)}, {"max connections", c.MaxConnections, 7},

@@ -70,8 +70,13 @@ func Settings() []Setting {
 		},
 		{
 			Key: "timeout", Default: "7500ms",
-			Help: "longest wait for a node's answer",
+			Help: "longest wait for a node's answer to an engine_ call",
 			set:  one(parseTimeout, func(d *draft, v time.Duration) { d.Timeout = v }),
+		},
+		{
+			Key: "read-timeout", Default: "30s",
+			Help: "longest wait for a node's answer to any other call, or for the next piece of it",
+			set:  one(parseTimeout, func(d *draft, v time.Duration) { d.ReadTimeout = v }),
 		},
 		{
 			Key: "fcu-invalid-threshold", Short: "f", Aliases: []string{"fcu-majority"}, Default: "0.6",

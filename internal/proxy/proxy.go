@@ -31,6 +31,7 @@ type Settings struct {
 	Rules           quorum.Rules
 	Grace           time.Duration // how long a quorum waits for the others to object
 	BuildGrace      time.Duration // how long the first built payload waits for a better one
+	ReadTimeout     time.Duration // bounds the calls that are none of the Engine API; 0: the node's timeout does
 	CrossCheck      time.Duration // how long voters may judge it before it is proposed; 0: they aren't asked
 	AllowNamespaces []string      // besides engine, eth, net and web3
 }

@@ -39,14 +39,15 @@ func (p *Proxy) pass(ctx context.Context, n *node.Node, m engine.Method, body []
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	patience := time.AfterFunc(n.Timeout(m), func() { cancel(context.DeadlineExceeded) })
+	timeout := p.timeout(n, m)
+	patience := time.AfterFunc(timeout, func() { cancel(context.DeadlineExceeded) })
 	defer patience.Stop()
 	reply, err := n.Stream(ctx, m.Family, body, func(result io.Reader) error {
 		patience.Stop() // the caller may take its time
 		out.begin()
 		_, err := io.Copy(writerFunc(func(b []byte) (int, error) {
 			patience.Stop()
-			defer patience.Reset(n.Timeout(m))
+			defer patience.Reset(timeout)
 			return out.Write(b)
 		}), result)
 		return err
@@ -82,9 +83,18 @@ func (p *Proxy) serving() []*node.Node {
 	return append(append(nodes, alive...), rest...)
 }
 
+// timeout bounds a call, or the wait for the next piece of its answer. CLs wait long for logs, and nobody else waits with
+// them; an engine call has the time that its node has.
+func (p *Proxy) timeout(n *node.Node, m engine.Method) time.Duration {
+	if own := p.settings.Load().ReadTimeout; own > 0 && !m.Family.Engine() {
+		return own
+	}
+	return n.Timeout(m)
+}
+
 // call makes a call outside the lanes, within the time that the node and the method have.
 func (p *Proxy) call(ctx context.Context, n *node.Node, m engine.Method, body []byte) (jsonrpc.Reply, error) {
-	ctx, cancel := context.WithTimeout(ctx, n.Timeout(m))
+	ctx, cancel := context.WithTimeout(ctx, p.timeout(n, m))
 	defer cancel()
 	return n.Call(ctx, m.Family, body)
 }
