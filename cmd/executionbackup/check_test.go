@@ -171,7 +171,17 @@ func TestCheckFinds(t *testing.T) {
 	}
 }
 
-// In a tie, the first node is on the right chain.
+// A client configures itself by the list that it is sent last: one that runs must not lose what its CL listed.
+func TestCheckListsAllMethods(t *testing.T) {
+	n := enginetest.New(t, enginetest.Client{})
+	checked(t, "-n", spec(n, "#name=a"))
+	calls := n.CallsOf("engine_exchangeCapabilities")
+	if len(calls) != 1 || !strings.Contains(string(calls[0].Params), `"engine_getBlobsV4"`) || !strings.Contains(string(calls[0].Params), `"engine_newPayloadV5"`) {
+		t.Errorf("got %d calls: %s", len(calls), calls[0].Params)
+	}
+}
+
+// In a tie nobody knows which chain is the right one.
 func TestCheckTie(t *testing.T) {
 	a, b := enginetest.New(t, enginetest.Client{ChainID: 5}), enginetest.New(t, enginetest.Client{})
 	status, _, below := checked(t, "-n", spec(a, "#name=a"), "-n", spec(b, "#name=b"))

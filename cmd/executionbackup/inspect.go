@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"executionbackup/internal/config"
+	"executionbackup/internal/engine"
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/node"
 )
@@ -37,6 +38,9 @@ type inspection struct {
 
 	failures []error // what it answered with errors, or not at all
 }
+
+// allCapabilities lists every method that we know: with a shorter list, a client that runs would turn off what its CL uses.
+var allCapabilities = `[["` + strings.Join(engine.Methods, `","`) + `"]]`
 
 // errRefused is an answer of 401 or 403.
 var errRefused = errors.New("token refused")
@@ -64,7 +68,7 @@ func inspect(ctx context.Context, n config.Node) *inspection {
 		{"eth_getBlockByNumber", `["0x0",false]`, &genesis, false},
 		{"eth_blockNumber", "[]", &head, false},
 		{"eth_syncing", "[]", &syncing, false},
-		{"engine_exchangeCapabilities", "[[]]", &i.methods, false},
+		{"engine_exchangeCapabilities", allCapabilities, &i.methods, false},
 		{"engine_getClientVersionV1", `[{"code":"EB","name":"ExecutionBackup","version":"","commit":"00000000"}]`, &versions, true},
 		{"web3_clientVersion", "[]", &web3, true},
 	} {

@@ -110,3 +110,28 @@ func TestClientVersions(t *testing.T) {
 		t.Errorf("nobody has the method: got %s", got)
 	}
 }
+
+// A node that comes back, or is new, is told what the CL said last, as the CL said it; before the CL has said something,
+// nothing.
+func TestCapabilitiesAreSaidAgain(t *testing.T) {
+	t.Parallel()
+	const method, last = "engine_exchangeCapabilities", `[ ["engine_newPayloadV4","x"], 1 ]`
+	nodes := three(t)
+	m := start(t, fakes(nodes[:2]...), nil)
+	restart(t, m, nodes[1])
+	for _, list := range []string{`[["engine_newPayloadV1"]]`, last} {
+		m.say(t, `{"jsonrpc":"2.0","id":1,"method":"`+method+`","params":`+list+`}`)
+	}
+	can(nodes[1], "engine_newPayloadV9")
+	restart(t, m, nodes[1])
+	m.must(t, "/add_nodes", nodes[2].URL+"#name=n3#jwt-secret="+nodes[2].SecretFile)
+	for i, want := range []int{2, 3, 1} {
+		calls := nodes[i].WaitEnded(method, want)
+		if got := string(calls[len(calls)-1].Params); len(calls) != want || got != last {
+			t.Errorf("n%d was told %d times, last %s", i+1, len(calls), got)
+		}
+	}
+	until(t, "n2's new list is known", func() bool {
+		return m.metric(t, `executionbackup_node_lacking_methods{node="n1"}`) == 1
+	})
+}

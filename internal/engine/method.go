@@ -58,6 +58,21 @@ var families = []struct {
 	{"getClientVersion", GetClientVersion},
 }
 
+// Methods are those of the specification up to Bogota, as a CL that has all of them lists them in
+// engine_exchangeCapabilities: a client turns off what the list lacks.
+var Methods = []string{
+	"engine_newPayloadV1", "engine_newPayloadV2", "engine_newPayloadV3",
+	"engine_newPayloadV4", "engine_newPayloadV5", "engine_newPayloadV6",
+	"engine_forkchoiceUpdatedV1", "engine_forkchoiceUpdatedV2", "engine_forkchoiceUpdatedV3",
+	"engine_forkchoiceUpdatedV4", "engine_forkchoiceUpdatedV5",
+	"engine_getPayloadV1", "engine_getPayloadV2", "engine_getPayloadV3",
+	"engine_getPayloadV4", "engine_getPayloadV5", "engine_getPayloadV6",
+	"engine_getPayloadBodiesByHashV1", "engine_getPayloadBodiesByHashV2",
+	"engine_getPayloadBodiesByRangeV1", "engine_getPayloadBodiesByRangeV2",
+	"engine_getBlobsV1", "engine_getBlobsV2", "engine_getBlobsV3", "engine_getBlobsV4", "engine_hasBlobs",
+	"engine_getInclusionListV1", "engine_getClientVersionV1",
+}
+
 // ParseMethod takes a method's name apart.
 func ParseMethod(name string) Method {
 	m := Method{Name: name}

@@ -46,6 +46,7 @@ type Node struct {
 	mu        sync.Mutex
 	health    health.Health
 	since     time.Time // of the present state
+	away      bool      // it hasn't been reached since it was dead, or is new
 	drained   bool
 	info      Info
 	infoAt    time.Time
@@ -106,6 +107,7 @@ func (p *Pool) newNode(spec config.Node) *Node {
 		changed:   p.nodeChanged,
 		returned:  p.nodeReturned,
 		since:     time.Now(),
+		away:      true,
 		timings:   p.Timings,
 		answers:   budget.New(maxAnswers),
 	}
@@ -207,6 +209,8 @@ func (n *Node) update(event func(*health.Health)) {
 	if after != before {
 		n.since = time.Now()
 	}
+	back := n.away && after != health.Dead && after != before
+	n.away = after == health.Dead || n.away && !back
 	n.mu.Unlock()
 
 	log := n.setup.Load().log
@@ -228,7 +232,7 @@ func (n *Node) update(event func(*health.Health)) {
 	if after != before || isLaggard != wasLaggard {
 		n.changed()
 	}
-	if after != health.Dead && (before == health.Dead || before == health.Unknown && after != before) {
+	if back {
 		n.returned(n)
 	}
 }

@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/jsonrpc"
@@ -50,11 +52,11 @@ func (p *Proxy) exchangeCapabilities(ctx context.Context, r *jsonrpc.Request, m 
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.Pace())
 	defer cancel()
+	p.said.keep(r.Params)
 	replies := p.askAll(ctx, p.reachable(), m, r.Raw)
 	for _, got := range replies {
-		var methods []string
-		if got.err == nil && got.Err == nil && len(got.Result) <= maxCapabilities && json.Unmarshal(got.Result, &methods) == nil {
-			got.node.SetCapabilities(methods)
+		if got.err == nil {
+			noteCapabilities(got.node, got.Reply)
 		}
 	}
 	union := p.capabilities()
@@ -69,9 +71,59 @@ func (p *Proxy) exchangeCapabilities(ctx context.Context, r *jsonrpc.Request, m 
 	return jsonrpc.Reply{Result: result}
 }
 
-// maxCapabilities bounds a node's list, in bytes: there are some thirty methods. A longer one would be kept, and compared
+// maxCapabilities bounds a list, in bytes: there are some thirty methods. A node's longer one would be kept, and compared
 // with all others.
 const maxCapabilities = 16 << 10
+
+// noteCapabilities keeps what a node listed.
+func noteCapabilities(n *node.Node, reply jsonrpc.Reply) {
+	var methods []string
+	if reply.Err == nil && len(reply.Result) <= maxCapabilities && json.Unmarshal(reply.Result, &methods) == nil {
+		n.SetCapabilities(methods)
+	}
+}
+
+// said is what the CL said last in exchangeCapabilities. Clients configure themselves by it (geth has blob cells or not),
+// so it is said again, in its words, to a node that wasn't there to hear it or has forgotten it.
+type said struct {
+	mu      sync.Mutex
+	params  []byte // nil: nothing yet
+	closed  bool   // it is not said again any more
+	running sync.WaitGroup
+}
+
+func (s *said) keep(params []byte) {
+	if len(params) > maxCapabilities {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.params = bytes.Clone(params)
+}
+
+// again says it to a node that can be reached again, beside the live calls.
+func (s *said) again(p *Proxy, n *node.Node) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.params == nil || len(p.pool.Nodes()) == 1 {
+		return
+	}
+	call := jsonrpc.NewCall("engine_exchangeCapabilities", s.params)
+	s.running.Go(func() {
+		reply, err := p.call(p.ctx, n, engine.ParseMethod("engine_exchangeCapabilities"), call)
+		if err == nil {
+			noteCapabilities(n, reply)
+		}
+	})
+}
+
+// close waits for the calls under way.
+func (s *said) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.running.Wait()
+}
 
 // capabilities is the union of what the nodes listed, in their order.
 func (p *Proxy) capabilities() []string {

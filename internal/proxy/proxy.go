@@ -52,6 +52,7 @@ type Proxy struct {
 	forkchoices forkchoices
 	calls       atomic.Uint64 // newPayloads and forkchoiceUpdateds so far
 	versions    versions
+	said        said // by the CL, of what it can do
 	// hashChecks has a place for each payload that may be checked at once.
 	hashChecks chan struct{}
 	metrics    *Metrics
@@ -69,7 +70,10 @@ func New(pool *node.Pool, memory *quorum.Memory, settings Settings, maxBody, rep
 	p := &Proxy{pool: pool, memory: memory, maxBody: maxBody, metrics: metrics, log: log, hashChecks: newHashChecks(), ctx: ctx, cancel: cancel}
 	p.settings.Store(&settings)
 	p.catchUp = newCatchUp(p, replayBytes)
-	pool.OnReturn(p.catchUp.returned)
+	pool.OnReturn(func(n *node.Node) {
+		p.said.again(p, n)
+		p.catchUp.returned(n)
+	})
 	pool.OnRemove(func(n *node.Node) {
 		metrics.forget(n.Name())
 		p.catchUp.forget(n)
@@ -93,6 +97,7 @@ func (p *Proxy) Drain(ctx context.Context) {
 	p.catchUp.close()
 	stop := context.AfterFunc(ctx, p.cancel)
 	defer stop()
+	p.said.close()
 	p.stragglers.Wait()
 	p.cancel()
 }
