@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/crypto"
+
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
@@ -159,6 +162,40 @@ func TestSendRawTransaction(t *testing.T) {
 	nodes[2].Script(enginetest.Rule{Method: method, Fault: enginetest.Reset})
 	if got := m.call(t, method, "0x02"); got != "error -32000: already known" {
 		t.Errorf("no success: got %s", got)
+	}
+}
+
+// A node that lost the connection when it had a transaction knows it when it is given it again: that is no failure.
+func TestTransactionKnownAfterABreak(t *testing.T) {
+	t.Parallel()
+	const method, raw = "eth_sendRawTransaction", "0x02c0"
+	hash := `"` + crypto.Keccak256Hash(hexutil.MustDecode(raw)).Hex() + `"`
+	n := enginetest.New(t, enginetest.Client{})
+	m := start(t, fakes(n), nil)
+	for _, test := range []struct {
+		message string
+		known   bool
+	}{
+		{"already known", true},
+		{"AlreadyKnown", true},
+		{"Known transaction", true},
+		{"AlreadyKnown, already in the pool", true},
+		{"unknown transaction type", false},
+		{"nonce too low", false},
+	} {
+		undo := n.Script(enginetest.Rule{Method: method, Error: &enginetest.RPCError{Code: -32000, Message: test.message}})
+		want := "error -32000: " + test.message
+		if got := m.call(t, method, raw); got != want {
+			t.Errorf("%s: got %s", test.message, got)
+		}
+		n.Script(enginetest.Rule{Method: method, Fault: enginetest.Reset, Times: 1})
+		if test.known {
+			want = hash
+		}
+		if got := m.call(t, method, raw); got != want {
+			t.Errorf("%s after a reset: got %s, want %s", test.message, got, want)
+		}
+		undo()
 	}
 }
 

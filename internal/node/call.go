@@ -59,24 +59,31 @@ func answerLimit(ctx context.Context) int64 {
 // breaks in mid-call is retried once on a fresh one: engine calls are idempotent. What the outcome says about the
 // node's health is noted. The family is for the metrics. Safe for concurrent use; body must not change before Call returns.
 func (n *Node) Call(ctx context.Context, f engine.Family, body []byte) (jsonrpc.Reply, error) {
-	return n.call(ctx, f, attempt{node: n, body: body})
+	return n.call(ctx, f, &attempt{node: n, body: body})
+}
+
+// CallRetried is Call, and reports whether the connection broke in mid-call: then the node may have had the call twice.
+func (n *Node) CallRetried(ctx context.Context, f engine.Family, body []byte) (reply jsonrpc.Reply, retried bool, err error) {
+	a := &attempt{node: n, body: body}
+	reply, err = n.call(ctx, f, a)
+	return reply, a.retried, err
 }
 
 // CallInto is Call for a large answer. It is read into the memory of into, or into more where that is too little, which
 // is in into afterwards: the reply is good until that is used for something else. The fields are looked for in the result.
 func (n *Node) CallInto(ctx context.Context, f engine.Family, body []byte, into *[]byte, fields ...jsonrpc.Field) (jsonrpc.Reply, error) {
-	return n.call(ctx, f, attempt{node: n, body: body, into: into, fields: fields})
+	return n.call(ctx, f, &attempt{node: n, body: body, into: into, fields: fields})
 }
 
 // Stream is Call, except that a large result is read by take while it comes in, to its end; it can be read with io.Copy
 // without a further buffer. Then the reply is empty, an error means that take has only a part of the result, or failed
 // itself, and nothing is tried again.
 func (n *Node) Stream(ctx context.Context, f engine.Family, body []byte, take func(result io.Reader) error) (jsonrpc.Reply, error) {
-	return n.call(ctx, f, attempt{node: n, body: body, take: take})
+	return n.call(ctx, f, &attempt{node: n, body: body, take: take})
 }
 
 // call makes a call, in one attempt or two.
-func (n *Node) call(ctx context.Context, f engine.Family, a attempt) (jsonrpc.Reply, error) {
+func (n *Node) call(ctx context.Context, f engine.Family, a *attempt) (jsonrpc.Reply, error) {
 	start := time.Now()
 	if jsonrpc.IsNull(a.id) {
 		a.id = jsonrpc.CallID(a.body)
@@ -88,8 +95,11 @@ func (n *Node) call(ctx context.Context, f engine.Family, a attempt) (jsonrpc.Re
 		n.Disconnect() // they lead to what is gone as well
 		if a.opened {
 			failure.Kind = Broken
-		} else if reply, failure, broke = a.try(ctx); broke {
-			failure.Reason = "connection broke twice: " + failure.Reason
+		} else {
+			a.retried = true
+			if reply, failure, broke = a.try(ctx); broke {
+				failure.Reason = "connection broke twice: " + failure.Reason
+			}
 		}
 	}
 	n.observe(f, isOwn(ctx), failure, time.Since(start))
@@ -109,7 +119,10 @@ type attempt struct {
 	into   *[]byte // nil where nobody has memory for the answer
 	fields []jsonrpc.Field
 	take   func(result io.Reader) error
-	opened bool // take has been called
+
+	// What became of it.
+	opened  bool // take has been called
+	retried bool
 }
 
 // try makes one attempt. broke says that a connection that had been made did not live to bring the answer.

@@ -306,7 +306,7 @@ func (n *Node) Deliver(ctx context.Context, t *Turn) (jsonrpc.Reply, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.Timeout(t.call.Method))
 	defer cancel()
-	return n.call(ctx, t.call.Method.Family, attempt{node: n, body: t.call.Body, id: t.call.ID})
+	return n.call(ctx, t.call.Method.Family, &attempt{node: n, body: t.call.Body, id: t.call.ID})
 }
 
 // Hold does something in a turn of its own (see Pool.Join with a nil call): no live call is made meanwhile.

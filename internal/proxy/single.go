@@ -135,31 +135,3 @@ func (p *Proxy) askAll(ctx context.Context, nodes []*node.Node, m engine.Method,
 	}
 	return ordered
 }
-
-// sendRawTransaction gives a transaction to every alive node, so that it is in every pool; the first success is the
-// answer. Without one it is the primary's error, else the first node's.
-func (p *Proxy) sendRawTransaction(ctx context.Context, r *jsonrpc.Request, m engine.Method) jsonrpc.Reply {
-	nodes := p.serving()
-	// The nodes get it even where the caller is content with the first.
-	replies := p.ask(context.WithoutCancel(ctx), nodes, m, func(*node.Node) []byte { return r.Raw })
-	failed := make(map[*node.Node]reply)
-	for range nodes {
-		select {
-		case got := <-replies:
-			if got.err == nil && got.Err == nil {
-				return got.Reply
-			}
-			failed[got.node] = got
-		case <-ctx.Done():
-			return unavailable("the caller has gone")
-		}
-	}
-	why := "no node can be reached"
-	for _, n := range nodes { // the primary is the first
-		if failed[n].err == nil {
-			return failed[n].Reply
-		}
-		why = n.Name() + ": " + failed[n].err.Error()
-	}
-	return unavailable(why)
-}
