@@ -41,3 +41,30 @@ func TestReadTimeout(t *testing.T) {
 		}
 	}
 }
+
+// A transaction that a node hangs with holds up a drain no longer than anything else.
+func TestDrainWithATransaction(t *testing.T) {
+	const method = "eth_sendRawTransaction"
+	sent := func(string) (string, bool) { return `"0xhash"`, true }
+	hangs := func(m string, _ int) time.Duration {
+		if m == method {
+			return forever
+		}
+		return 0
+	}
+	inBubble(t, []*fake{{answer: sent}, {answer: sent, delay: hangs}}, func(t *testing.T, b *bubble) {
+		s := *b.settings.Load()
+		s.ReadTimeout = 30 * time.Second
+		b.Reload(s)
+		if got := string(b.answerBody(t.Context(), []byte(`{"jsonrpc":"2.0","id":1,"method":"`+method+`","params":["0x02"]}`))); !strings.Contains(got, "0xhash") {
+			t.Fatalf("got %s", got)
+		}
+		begun := time.Now()
+		ctx, cancel := withTimeout(12 * time.Second)
+		defer cancel()
+		b.Drain(ctx)
+		if took := time.Since(begun); took > 12*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
