@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -105,11 +106,14 @@ func TestPayloadID(t *testing.T) {
 func TestMostValuablePayload(t *testing.T) {
 	for _, test := range []struct {
 		version int
-		offers  string
+		offers  string // value:gas
 		winner  int
 	}{
 		{4, "0x1 0x3 0x2", 2},
 		{4, "0x2 0x1 0x2", 1}, // a tie: the primary's
+		{4, "0x2:0 0x2:5 0x2:7", 3},
+		{4, "0x2:7 0x2:7 0x1:9", 1},
+		{4, "0x0:0 0x0:1 0x0:1", 2}, // the primary's is empty
 		{4, "0x0 0x0 0x0", 1},
 		{4, "0x8000000000000000 0x10000000000000001 0x10000000000000000", 2},
 		{4, "none 0x1 0x2", 3},
@@ -118,6 +122,7 @@ func TestMostValuablePayload(t *testing.T) {
 		{2, "0x1 0x3 0x2", 2},
 		{3, "0x1 0x2 0x3", 3},
 		{1, "0x1 0x3 0x2", 1}, // V1 tells no values
+		{1, "0x3:0 0x2:6 0x1:5", 2},
 	} {
 		t.Run(fmt.Sprintf("V%d %s", test.version, test.offers), func(t *testing.T) {
 			t.Parallel()
@@ -126,7 +131,9 @@ func TestMostValuablePayload(t *testing.T) {
 			head := enginetest.Chain(test.version, 1, nil)[0]
 			id := m.build(t, head).PayloadID
 			want := ""
-			for i, value := range strings.Fields(test.offers) {
+			for i, words := range strings.Fields(test.offers) {
+				value, gas, _ := strings.Cut(words, ":")
+				used, _ := strconv.ParseUint(gas, 10, 64)
 				rule := enginetest.Rule{Method: "engine_getPayload"}
 				switch value {
 				case "none":
@@ -136,7 +143,7 @@ func TestMostValuablePayload(t *testing.T) {
 				case "broken":
 					rule.Result = `{"executionPayload":null,"blockValue":"0x5"}`
 				default:
-					if envelope := offer(nodes[i], head, value, nil); i+1 == test.winner {
+					if envelope := offer(nodes[i], head, value, func(p *enginetest.Payload) { p.GasUsed = used }); i+1 == test.winner {
 						want = envelope
 					}
 					continue

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -246,25 +247,33 @@ func (c *candidate) doubted() bool { return c.objection != nil }
 // offered reports whether it can be proposed, be it as a last resort.
 func (c *candidate) offered() bool { return c.out == "" || c.doubted() }
 
-// rank orders candidates, best first: those with the right fee recipient, then by value, then the primary's. Where
-// there are no values (V1) the primary's comes first.
+// rank orders candidates, best first: those with the right fee recipient, then by value, where they are worth the same (or
+// have no value, as in V1) by gas used, for the primary may have built an empty one, and then the primary's.
 func rank(candidates []*candidate, primary func(*candidate) bool) {
 	slices.SortStableFunc(candidates, func(a, b *candidate) int {
-		switch {
-		case a.wrongRecipient != b.wrongRecipient:
-			return before(b.wrongRecipient)
-		case a.value != nil && b.value != nil && a.value.Cmp(b.value) != 0:
-			return b.value.Cmp(a.value)
-		case primary(a) != primary(b):
-			return before(primary(a))
-		}
-		return 0
+		return cmp.Or(
+			first(!a.wrongRecipient, !b.wrongRecipient),
+			b.worth().Cmp(a.worth()),
+			cmp.Compare(b.gasUsed, a.gasUsed),
+			first(primary(a), primary(b)),
+		)
 	})
 }
 
-// before is a comparison's result: whether a comes before b.
-func before(yes bool) int {
-	if yes {
+// worth is the value of a candidate; zero where it isn't told.
+func (c *candidate) worth() *big.Int {
+	if c.value == nil {
+		return new(big.Int)
+	}
+	return c.value
+}
+
+// first compares two of which the one that holds comes first.
+func first(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
 		return -1
 	}
 	return 1

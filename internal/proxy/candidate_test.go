@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"fmt"
+	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,6 +48,31 @@ func TestBundleFits(t *testing.T) {
 			if got := b.misfit(m); (got == "") != (c.want == "") || !strings.HasSuffix(got, c.want) {
 				t.Errorf("V%s: got %q, want %q", version, got, c.want)
 			}
+		}
+	}
+}
+
+// The right fee recipient comes before value, value before gas, and gas before the primary, in whatever order they came.
+func TestRank(t *testing.T) {
+	wei := big.NewInt
+	want := []*candidate{ // best first; the primary's have a fate
+		{value: wei(3)},
+		{value: wei(2), gasUsed: 9},
+		{value: wei(2), gasUsed: 1, out: "primary"},
+		{value: wei(2), gasUsed: 1},
+		{value: wei(0), gasUsed: 8, out: "primary"},
+		{gasUsed: 7},
+		{gasUsed: 6, out: "primary"},
+		{gasUsed: 6},
+		{value: wei(9), gasUsed: 9, out: "primary", wrongRecipient: true},
+		{wrongRecipient: true},
+	}
+	for i := range want {
+		got := append(slices.Clone(want[i:]), want[:i]...)
+		slices.Reverse(got)
+		rank(got, func(c *candidate) bool { return c.out == "primary" })
+		if !slices.Equal(got, want) {
+			t.Errorf("turned by %d: wrong order", i)
 		}
 	}
 }
