@@ -164,6 +164,35 @@ func TestMostValuablePayload(t *testing.T) {
 	}
 }
 
+// A CL that asks again gets the payload of the same node, be there a better one by now, as long as that gives a good one.
+func TestSameWinner(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 3)
+	m := startLed(t, fakes(nodes...), untilAll)
+	head := enginetest.Chain(4, 1, nil)[0]
+	id := m.build(t, head).PayloadID
+	offer(nodes[0], head, "0x1", nil)
+	offers := []string{offer(nodes[1], head, "0x2", nil)}
+	offer(nodes[2], head, "0x1", nil)
+	expect := func(when, want string) {
+		t.Helper()
+		if got := m.call(t, "engine_getPayloadV4", id); got != want {
+			t.Errorf("%s: got %s, want %s", when, got, want)
+		}
+	}
+	expect("at first", offers[0])
+	better := offer(nodes[2], head, "0x9", nil)
+	expect("n3's is better", offers[0])
+	m.build(t, head)
+	expect("it was asked for once more", offers[0])
+	later := offer(nodes[1], head, "0x3", nil)
+	expect("n2 has a new one", later)
+	offer(nodes[1], head, "0xff", func(p *enginetest.Payload) { p.Timestamp++ })
+	expect("n2's is out", better)
+	offer(nodes[1], head, "0xff", nil)
+	expect("n2's is good again", better)
+}
+
 // Where nobody has a payload, the CL hears a node's own error.
 func TestNoPayload(t *testing.T) {
 	t.Parallel()
@@ -239,15 +268,20 @@ func TestBuildGrace(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 2)
 	m := startLed(t, fakes(nodes...), nil)
-	head := enginetest.Chain(4, 1, nil)[0]
-	id := m.build(t, head).PayloadID
-	first, better := offer(nodes[0], head, "0x1", nil), offer(nodes[1], head, "0x2", nil)
-	release := nodes[1].Script(enginetest.Rule{Method: "engine_getPayload", Hang: true, Result: better})
+	chain := enginetest.Chain(4, 2, nil)
+	hang := func(head enginetest.Payload) (id, first, better string, release func()) {
+		id = m.build(t, head).PayloadID
+		first, better = offer(nodes[0], head, "0x1", nil), offer(nodes[1], head, "0x2", nil)
+		return id, first, better, nodes[1].Script(enginetest.Rule{Method: "engine_getPayload", Hang: true, Result: better})
+	}
+	id, first, _, release := hang(chain[0])
 	defer release()
 	if got := m.call(t, "engine_getPayloadV4", id); got != first {
 		t.Errorf("n2 is too late: got %s", got)
 	}
 	m.log.wait(t, "payload for a proposal", "node=n1", `n2="no answer in time"`)
+	id, _, better, release := hang(chain[1])
+	defer release()
 	answered := later(func() string { return m.call(t, "engine_getPayloadV4", id) })
 	nodes[0].WaitEnded("engine_getPayload", 2)
 	nodes[1].Wait("engine_getPayload", 2)

@@ -153,8 +153,12 @@ func TestAmbiguousPayloads(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 2)
 	m := startLed(t, fakes(nodes...), untilAll)
-	head := enginetest.Chain(4, 1, nil)[0]
-	id := m.build(t, head).PayloadID
+	chain := enginetest.Chain(4, 2, nil)
+	head := chain[0]
+	build := func() string { // anew: nobody has won
+		m.build(t, chain[1])
+		return m.build(t, head).PayloadID
+	}
 	envelope := offer(nodes[0], head, "0x9", nil)
 	want := offer(nodes[1], head, "0x1", nil)
 
@@ -170,20 +174,23 @@ func TestAmbiguousPayloads(t *testing.T) {
 	for _, name := range []string{"executionPayload", "blockValue", "blobsBundle", "executionRequests"} {
 		answers = append(answers, doubled(envelope, name, `"0x9"`)...)
 	}
-	for _, bundle := range append(doubled(`{"blobs":[],"commitments":[],"proofs":[]}`, "blobs", `[]`), doubled(`{"blobs":[],"commitments":[],"proofs":[]}`, "commitments", `[]`)...) {
-		answers = append(answers, strings.Replace(envelope, `{"blobs":[],"commitments":[],"proofs":[]}`, bundle, 1))
+	const bundle = `{"blobs":[],"commitments":[],"proofs":[]}`
+	for _, name := range []string{"blobs", "commitments", "proofs"} {
+		for _, other := range doubled(bundle, name, `[]`) {
+			answers = append(answers, strings.Replace(envelope, bundle, other, 1))
+		}
 	}
 	for _, answer := range answers {
 		if answer == envelope {
 			t.Fatal("nothing is doubled")
 		}
 		undo := nodes[0].Script(enginetest.Rule{Method: "engine_getPayload", Result: answer})
-		if got := m.call(t, "engine_getPayloadV4", id); got != want {
+		if got := m.call(t, "engine_getPayloadV4", build()); got != want {
 			t.Errorf("got %s for %s", got, answer)
 		}
 		undo()
 	}
-	if got := m.call(t, "engine_getPayloadV4", id); got != envelope {
+	if got := m.call(t, "engine_getPayloadV4", build()); got != envelope {
 		t.Errorf("got %s, want %s", got, envelope)
 	}
 }

@@ -23,6 +23,7 @@ type build struct {
 	head       common.Hash
 	attributes *engine.Attributes
 	ids        map[quorum.NodeID]string
+	winner     quorum.NodeID // whose payload was proposed; 0 where none was
 }
 
 // maxBuilds is how many builds are kept: a validator needs one or two.
@@ -74,9 +75,21 @@ func (b *build) inherit(old *build) {
 	if old.head != b.head || !bytes.Equal(old.attributes.Raw, b.attributes.Raw) {
 		return
 	}
+	b.winner = old.winner
 	for node, id := range old.ids {
 		if b.ids[node] == "" {
 			b.ids[node] = id
+		}
+	}
+}
+
+// won notes whose payload is proposed for the build that the CL knows as id.
+func (bs *builds) won(id string, node quorum.NodeID) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	for _, b := range bs.last {
+		if b.id == id {
+			b.winner = node
 		}
 	}
 }

@@ -247,12 +247,14 @@ func (c *candidate) doubted() bool { return c.objection != nil }
 // offered reports whether it can be proposed, be it as a last resort.
 func (c *candidate) offered() bool { return c.out == "" || c.doubted() }
 
-// rank orders candidates, best first: those with the right fee recipient, then by value, where they are worth the same (or
-// have no value, as in V1) by gas used, for the primary may have built an empty one, and then the primary's.
-func rank(candidates []*candidate, primary func(*candidate) bool) {
+// rank orders candidates, best first: those with the right fee recipient, then the one that won before, then by value, where
+// they are worth the same (or have no value, as in V1) by gas used, for the primary may have built an empty one, and then
+// the primary's.
+func rank(candidates []*candidate, primary, won func(*candidate) bool) {
 	slices.SortStableFunc(candidates, func(a, b *candidate) int {
 		return cmp.Or(
 			first(!a.wrongRecipient, !b.wrongRecipient),
+			first(won(a), won(b)),
 			b.worth().Cmp(a.worth()),
 			cmp.Compare(b.gasUsed, a.gasUsed),
 			first(primary(a), primary(b)),

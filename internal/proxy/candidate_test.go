@@ -52,10 +52,11 @@ func TestBundleFits(t *testing.T) {
 	}
 }
 
-// The right fee recipient comes before value, value before gas, and gas before the primary, in whatever order they came.
+// The right fee recipient comes before who won, that before value, value before gas, and gas before the primary, in whatever order they came.
 func TestRank(t *testing.T) {
 	wei := big.NewInt
-	want := []*candidate{ // best first; the primary's have a fate
+	want := []*candidate{ // best first; the primary's and the winner's have a fate
+		{value: wei(1), out: "won"},
 		{value: wei(3)},
 		{value: wei(2), gasUsed: 9},
 		{value: wei(2), gasUsed: 1, out: "primary"},
@@ -64,13 +65,15 @@ func TestRank(t *testing.T) {
 		{gasUsed: 7},
 		{gasUsed: 6, out: "primary"},
 		{gasUsed: 6},
+		{value: wei(8), out: "won", wrongRecipient: true},
 		{value: wei(9), gasUsed: 9, out: "primary", wrongRecipient: true},
 		{wrongRecipient: true},
 	}
 	for i := range want {
 		got := append(slices.Clone(want[i:]), want[:i]...)
 		slices.Reverse(got)
-		rank(got, func(c *candidate) bool { return c.out == "primary" })
+		is := func(fate string) func(*candidate) bool { return func(c *candidate) bool { return c.out == fate } }
+		rank(got, is("primary"), is("won"))
 		if !slices.Equal(got, want) {
 			t.Errorf("turned by %d: wrong order", i)
 		}

@@ -63,6 +63,9 @@ func (p *Proxy) getPayload(ctx context.Context, r *jsonrpc.Request, m engine.Met
 		pr.ask(ctx, p.serving(), func(*node.Node) []byte { return r.Raw })
 	}
 	best := pr.choose(ctx)
+	if pr.build != nil && best != nil && best.out == "" {
+		p.builds.won(id, best.node.ID)
+	}
 	reply := pr.reply(best)
 	gone := out != nil && out.send(reply) == nil
 	pr.report(best) // the CL doesn't wait for that
@@ -204,9 +207,12 @@ func (pr *proposal) best(ctx context.Context) *candidate {
 	if pr.build == nil {
 		return pr.newest(ctx)
 	}
-	rank(pr.candidates, pr.isPrimary)
+	rank(pr.candidates, pr.isPrimary, pr.won)
 	return pr.sound(ctx)
 }
+
+// won reports whether a candidate is of the node whose payload the CL got before: it may have promised that one to others.
+func (pr *proposal) won(c *candidate) bool { return c.node.ID == pr.build.winner }
 
 func (pr *proposal) isPrimary(c *candidate) bool { return c.node == pr.proxy.pool.Primary() }
 
