@@ -193,6 +193,46 @@ func TestSameWinner(t *testing.T) {
 	expect("n2's is good again", better)
 }
 
+// The payload of a method that we have never heard of goes out, too, the best of the good ones, with an envelope or without.
+// Nobody is shown it, for we don't know by which newPayload, and what comes with it isn't judged.
+func TestPayloadsOfTheFuture(t *testing.T) {
+	head := enginetest.Chain(4, 1, nil)[0]
+	for _, method := range []string{"engine_getPayloadV4P11", "engine_getPayloadV99", "engine_getPayload"} {
+		for _, bare := range []bool{false, true} {
+			if bare && method == "engine_getPayloadV99" {
+				continue // from V2 on there is an envelope
+			}
+			t.Run(fmt.Sprint(method, " ", bare), func(t *testing.T) {
+				t.Parallel()
+				nodes := builders(t, 3)
+				m := startLed(t, fakes(nodes...), untilAll)
+				id := m.build(t, head).PayloadID
+				answer := func(i int, value string, change func(*enginetest.Payload)) string {
+					result := offer(nodes[i], head, value, change)
+					result = strings.Replace(result, `"proofs":[]`, `"proofs":["0x00"]`, 1)
+					if bare {
+						_, result, _ = strings.Cut(result, `"executionPayload":`)
+						result, _, _ = strings.Cut(result, `,"executionRequests"`)
+					}
+					nodes[i].Script(enginetest.Rule{Method: method, Result: result})
+					return result
+				}
+				answer(0, "0x1", nil)
+				want := answer(1, "0x2", func(p *enginetest.Payload) { p.GasUsed = 1 })
+				answer(2, "0x9", func(p *enginetest.Payload) { p.Timestamp++ })
+				if got := m.call(t, method, id); got != want {
+					t.Errorf("got %s, want %s", got, want)
+				}
+				for i, n := range nodes {
+					if calls := n.CallsOf("engine_newPayload"); len(calls) > 0 {
+						t.Errorf("n%d was shown a payload with %s", i+1, calls[0].Method)
+					}
+				}
+			})
+		}
+	}
+}
+
 // Where nobody has a payload, the CL hears a node's own error.
 func TestNoPayload(t *testing.T) {
 	t.Parallel()

@@ -46,28 +46,38 @@ type built struct {
 	members                          [len(payloadMembers)][]byte
 	transactions                     [][]byte
 	commitments, blobs, proofs       [][]byte // of the bundle
+	bare                             *built   // what would be judged of it if there were no envelope; nil where that is known
 }
 
 var payloadMembers = [...]string{"blockHash", "parentHash", "blockNumber", "timestamp", "prevRandao", "feeRecipient", "gasUsed", "withdrawals"}
 
-// fields are what is looked for in a result, while it is read: it is large. From V2 on there is an envelope around the payload.
+// fields are what is looked for in a result, while it is read: it is large. From V2 on there is an envelope around the
+// payload; a method without a version may have one or not.
 func (b *built) fields(m engine.Method) []jsonrpc.Field {
-	payload := make([]jsonrpc.Field, 0, len(payloadMembers)+1)
-	for i, name := range payloadMembers {
-		payload = append(payload, jsonrpc.Field{Name: name, Value: &b.members[i]})
-	}
-	payload = append(payload, jsonrpc.Field{Name: "transactions", Elements: &b.transactions})
 	if m.Version == 1 {
-		return payload
+		return b.inPayload()
 	}
-	return []jsonrpc.Field{
-		{Name: "executionPayload", Value: &b.payload, Members: payload},
+	fields := []jsonrpc.Field{
+		{Name: "executionPayload", Value: &b.payload, Members: b.inPayload()},
 		{Name: "blockValue", Value: &b.value},
 		{Name: "blobsBundle", Value: &b.bundle, Members: []jsonrpc.Field{
 			{Name: "commitments", Elements: &b.commitments}, {Name: "blobs", Elements: &b.blobs}, {Name: "proofs", Elements: &b.proofs},
 		}},
 		{Name: "executionRequests", Value: &b.requests},
 	}
+	if m.Version == 0 {
+		b.bare = new(built)
+		fields = append(fields, b.bare.inPayload()...)
+	}
+	return fields
+}
+
+func (b *built) inPayload() []jsonrpc.Field {
+	fields := make([]jsonrpc.Field, 0, len(payloadMembers)+1)
+	for i, name := range payloadMembers {
+		fields = append(fields, jsonrpc.Field{Name: name, Value: &b.members[i]})
+	}
+	return append(fields, jsonrpc.Field{Name: "transactions", Elements: &b.transactions})
 }
 
 // readCandidate reads what is judged of a built payload. An error says why it can't be proposed at all.
@@ -78,12 +88,16 @@ func readCandidate(m engine.Method, got reply, b *built) (*candidate, error) {
 	case got.Err != nil:
 		return nil, got.Err
 	}
-	if m.Version == 1 {
+	bare := m.Version == 1
+	if m.Version == 0 && b.payload == nil {
+		b, bare = b.bare, true
+	}
+	if bare {
 		b.payload = got.Result
 	}
 	c := &candidate{reply: got, raw: b.payload, withdrawals: b.members[7], commitments: b.commitments}
-	if m.Version != 1 {
-		if err := c.readEnvelope(b); err != nil {
+	if !bare {
+		if err := c.readEnvelope(b, known(m)); err != nil {
 			return nil, err
 		}
 	}
@@ -109,13 +123,15 @@ func readCandidate(m engine.Method, got reply, b *built) (*candidate, error) {
 	return c, nil
 }
 
-// readEnvelope reads what stands around the payload from V2 on.
-func (c *candidate) readEnvelope(b *built) error {
-	var value hexutil.Big
-	if err := json.Unmarshal(b.value, &value); err != nil || jsonrpc.IsNull(b.value) {
-		return errors.New("payload envelope: blockValue is missing or malformed")
+// readEnvelope reads what stands around the payload from V2 on. Only where the version isn't known it may be without value.
+func (c *candidate) readEnvelope(b *built, known bool) error {
+	if known || !jsonrpc.IsNull(b.value) {
+		var value hexutil.Big
+		if err := json.Unmarshal(b.value, &value); err != nil || jsonrpc.IsNull(b.value) {
+			return errors.New("payload envelope: blockValue is missing or malformed")
+		}
+		c.value = value.ToInt()
 	}
-	c.value = value.ToInt()
 	if !jsonrpc.IsNull(b.requests) {
 		c.requests = b.requests
 	}
@@ -125,6 +141,9 @@ func (c *candidate) readEnvelope(b *built) error {
 
 // newestVersion is the latest of getPayload whose answer we know (amsterdam.md#engine_getpayloadv6).
 const newestVersion = 6
+
+// known reports whether we know what a version's answer is, and what newPayload carries it on. Else nothing is made up.
+func known(m engine.Method) bool { return m.Version >= 1 && m.Version <= newestVersion }
 
 // What the parts of a blobs bundle have, in bytes, and how many proofs there are for a blob since Osaka: one for each cell
 // (cancun.md#blobsbundlev1, osaka.md#blobsbundlev2).
@@ -138,7 +157,7 @@ const (
 // misfit returns what of the blobs bundle has a number or a length that the method's version doesn't allow, or "". Whether
 // it is what the transactions need shows when their hashes are compared.
 func (b *built) misfit(m engine.Method) string {
-	if m.Version < 3 || m.Version > newestVersion { // none, or not known
+	if m.Version < 3 || !known(m) {
 		return ""
 	}
 	proofs := len(b.blobs)
@@ -194,9 +213,13 @@ func (c *candidate) hasWithdrawals(a *engine.Attributes) bool {
 }
 
 // newPayload is the call with which the CL would show the candidate to the nodes: method and raw parameters. From
-// Cancun on it needs the attributes' beacon root; the versioned hashes are those of the blobs that come along.
+// Cancun on it needs the attributes' beacon root; the versioned hashes are those of the blobs that come along. There is
+// none, and method is "", where the version isn't known.
 func (c *candidate) newPayload(m engine.Method, a *engine.Attributes) (method string, params []byte, err error) {
 	version := m.Version
+	if !known(m) {
+		return "", nil, nil
+	}
 	if version >= 5 { // getPayloadV5 differs from V4 in its blobs bundle only
 		version--
 	}

@@ -30,12 +30,14 @@ func (pr *proposal) sound(ctx context.Context) *candidate {
 
 // stands reports whether a candidate's content has its block hash, and no other voter calls it INVALID. Its hash, which takes
 // longer than all else of ours, is only checked here, while the voters look at it. They see it out of their lanes: the block is not the
-// CL's yet. Without time or another voter it goes out unseen.
+// CL's yet. Without time or another voter it goes out unseen, and unchecked where the method is newer than we are.
 func (pr *proposal) stands(ctx context.Context, c *candidate) bool {
 	method, params, err := c.newPayload(pr.method, pr.build.attributes)
 	if err != nil {
 		c.out = err.Error()
-		return false
+	}
+	if err != nil || method == "" {
+		return c.out == ""
 	}
 	wrong := make(chan string, 1)
 	pr.proxy.stragglers.Go(func() { wrong <- pr.wrongHash(ctx, method, params) })
