@@ -8,7 +8,7 @@ import (
 	"executionbackup/internal/enginetest"
 )
 
-// The last 32 builds are known by each node's own id. For older ones, as for those from before our restart, every node
+// The last 128 builds are known by each node's own id. For older ones, as for those from before our restart, every node
 // is asked for the CL's id.
 func TestBuildsAreKept(t *testing.T) {
 	t.Parallel()
@@ -16,7 +16,7 @@ func TestBuildsAreKept(t *testing.T) {
 	m := startLed(t, fakes(nodes...), untilAll)
 	head := enginetest.Chain(4, 1, nil)[0]
 	var ids []string
-	for i := range 33 {
+	for i := range 129 {
 		attributes := head.Attributes()
 		attributes.Timestamp += uint64(i)
 		s, err := m.ForkchoiceUpdated(t.Context(), head, attributes)
@@ -25,14 +25,14 @@ func TestBuildsAreKept(t *testing.T) {
 		}
 		ids = append(ids, s.PayloadID)
 	}
-	for _, id := range []string{ids[0], ids[1], ids[32]} {
+	for _, id := range []string{ids[0], ids[1], ids[128]} {
 		if got := m.call(t, "engine_getPayloadV4", id); !strings.Contains(got, "executionPayload") {
 			t.Errorf("got %s", got)
 		}
 	}
 	for i, n := range nodes[1:] {
 		calls := n.WaitEnded("engine_getPayload", 3)
-		for j, id := range []string{ids[0], ids[1], ids[32]} {
+		for j, id := range []string{ids[0], ids[1], ids[128]} {
 			if old, own := j == 0, string(calls[j].Params) != `["`+id+`"]`; old == own {
 				t.Errorf("n%d was asked for %s in place of %s", i+2, calls[j].Params, id)
 			}

@@ -26,8 +26,8 @@ type build struct {
 	winner     quorum.NodeID // whose payload was proposed; 0 where none was
 }
 
-// maxBuilds is how many builds are kept: a validator needs one or two.
-const maxBuilds = 32
+// maxBuilds is how many builds are kept: a validator needs one or two, a CL that asks for one in each slot some more.
+const maxBuilds = 128
 
 // startBuild remembers what the CL's payload id stands for on each node.
 func (pl *poll) startBuild(id string) {
