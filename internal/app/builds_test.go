@@ -348,6 +348,72 @@ func TestLatePayloadID(t *testing.T) {
 	until(t, "n3 is asked for its build", func() bool { m.call(t, "engine_getPayloadV4", id); return asked(nodes[2]) != "" })
 }
 
+// Nor does one that is set aside, be it before the forkchoiceUpdated or while it answers that: its id comes late, and isn't kept
+// where it was drained when the build began.
+func TestLatePayloadIDOfASetAsideNode(t *testing.T) {
+	for _, how := range []string{"drained before", "drained meanwhile"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			nodes := builders(t, 3)
+			m := startLed(t, fakes(nodes...), func(c *config.Config) { c.Grace = 50 * time.Millisecond })
+			if how == "drained before" {
+				m.must(t, "/drain_nodes", "n3")
+			}
+			release := nodes[2].Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Hang: true})
+			defer release()
+			id := m.build(t, enginetest.Chain(4, 1, nil)[0]).PayloadID
+			if how == "drained meanwhile" {
+				m.must(t, "/drain_nodes", "n3")
+			}
+			release()
+			until(t, "n3's answer has been read", func() bool {
+				return m.metric(t, `executionbackup_slowest_reply_duration_seconds_count{method="ForkchoiceUpdated"}`) == 1
+			})
+			m.call(t, "engine_getPayloadV4", id)
+			if how == "drained before" {
+				m.must(t, "/undrain_nodes", "n3")
+				m.call(t, "engine_getPayloadV4", id)
+			}
+			if got := asked(nodes[2]); got != "" {
+				t.Errorf("n3 was asked for %s", got)
+			}
+			if got := len(nodes[0].CallsOf("engine_getPayload")); got == 0 {
+				t.Error("n1 was not asked")
+			}
+		})
+	}
+}
+
+// Where none of those that build is left, every node that may build is asked for the CL's id, and what it has must be what the
+// CL asked for.
+func TestNoBuilderIsLeft(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 3)
+	m := startLed(t, fakes(nodes...), untilAll)
+	for _, n := range nodes[1:] {
+		n.Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Result: noPayloadID})
+	}
+	head := enginetest.Chain(4, 1, nil)[0]
+	id := m.build(t, head).PayloadID
+	if id != ownID(0) {
+		t.Fatalf("got the id %s, want n1's", id)
+	}
+	want := offer(nodes[1], head, "0x1", nil)
+	offer(nodes[2], head, "0x9", func(p *enginetest.Payload) { p.Timestamp += 12 })
+	nodes[0].Close()
+	m.recheck(t)
+	if got := m.call(t, "engine_getPayloadV4", id); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for i, n := range nodes[1:] {
+		if got, want := asked(n), `["`+id+`"]`; got != want {
+			t.Errorf("n%d was asked for %s, want %s", i+2, got, want)
+		}
+	}
+}
+
+const noPayloadID = `{"payloadStatus":{"status":"VALID","latestValidHash":null,"validationError":null},"payloadId":null}`
+
 // Nodes that are not to be used get everything that keeps them up to date, and never build.
 func TestSetAsideNodesNeverBuild(t *testing.T) {
 	for _, how := range []string{"do-not-use", "drained before", "drained in between"} {

@@ -44,7 +44,8 @@ type answered struct {
 var answers = sync.Pool{New: func() any { return new([]byte) }}
 
 // getPayload asks every node for what it built, under its own id, and answers with the most valuable payload that is
-// what was asked for. An id that we don't know may be from before our restart: then every node is asked for that very id.
+// what was asked for. An id that we don't know may be from before our restart: then every node is asked for that very id, as where
+// none that builds for it is left.
 // The reply is empty where it has gone to out.
 func (p *Proxy) getPayload(ctx context.Context, r *jsonrpc.Request, m engine.Method, out *outlet) jsonrpc.Reply {
 	if len(p.pool.Nodes()) == 1 {
@@ -54,11 +55,12 @@ func (p *Proxy) getPayload(ctx context.Context, r *jsonrpc.Request, m engine.Met
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // what is not needed any more is given up
 	id, _ := jsonrpc.String(r.Arg(0))
+	var builders []*node.Node
 	if b, known := p.builds.find(id); known {
-		pr.build = &b
-		pr.ask(ctx, p.builders(b.ids), func(n *node.Node) []byte {
-			return jsonrpc.NewCall(m.Name, []byte(`["`+b.ids[n.ID]+`"]`))
-		})
+		pr.build, builders = &b, p.builders(b.ids)
+	}
+	if len(builders) > 0 {
+		pr.ask(ctx, builders, func(n *node.Node) []byte { return jsonrpc.NewCall(m.Name, []byte(`["`+pr.build.ids[n.ID]+`"]`)) })
 	} else {
 		pr.ask(ctx, p.serving(), func(*node.Node) []byte { return r.Raw })
 	}
