@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -88,6 +89,38 @@ func TestRepeatedRequest(t *testing.T) {
 	m.call(t, "engine_getPayloadV4", m.build(t, head).PayloadID)
 	if got, want := asked(nodes[1]), `["`+ownID(1)+`"]`; got != want {
 		t.Errorf("n2 was asked for %s, want %s", got, want)
+	}
+}
+
+// Payload attributes of other chains have a megabyte of transactions and more. They are attributes like others: what was built is
+// compared with them, and who asks twice for the build loses nothing.
+func TestLargeAttributes(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 2)
+	m := startLed(t, fakes(nodes...), untilAll)
+	head := enginetest.Chain(4, 1, nil)[0]
+	attributes, err := json.Marshal(head.Attributes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	attributes = fmt.Appendf(attributes[:len(attributes)-1], `,"noTxPool":true,"transactions":["0x%s"]}`, strings.Repeat("ab", 1<<19))
+	state := map[string]string{"headBlockHash": head.Hash(), "safeBlockHash": head.Hash(), "finalizedBlockHash": head.Hash()}
+	build := func() {
+		t.Helper()
+		if got := m.call(t, "engine_forkchoiceUpdatedV3", state, json.RawMessage(attributes)); !strings.Contains(got, `"payloadId":"`+ownID(0)+`"`) {
+			t.Fatalf("got %s", got)
+		}
+	}
+	for i, n := range nodes {
+		n.Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Result: strings.Replace(noPayloadID, `"payloadId":null`, `"payloadId":"`+ownID(i)+`"`, 1)})
+	}
+	build()
+	nodes[1].Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Error: &enginetest.RPCError{Code: -32000, Message: "busy"}})
+	build()
+	offer(nodes[0], head, "0x9", func(p *enginetest.Payload) { p.Timestamp++ })
+	want := offer(nodes[1], head, "0x1", nil)
+	if got := m.call(t, "engine_getPayloadV4", ownID(0)); got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 
@@ -11,9 +12,11 @@ import (
 	"executionbackup/internal/jsonrpc"
 )
 
-// Attributes are payload attributes (paris.md#payloadattributesv1 and its successors): what a built payload must have.
+// Attributes are payload attributes (paris.md#payloadattributesv1 and its successors): what a built payload must have. They
+// are kept with the build, and hold nothing of the request: on other chains it has megabytes of transactions.
 type Attributes struct {
-	Raw []byte
+	// Digest tells them from others, byte for byte.
+	Digest [sha256.Size]byte
 	// Judged says that the rest could be read. If not, the nodes will say what is wrong.
 	Judged       bool
 	Timestamp    uint64
@@ -25,19 +28,12 @@ type Attributes struct {
 
 var attributeMembers = []string{"timestamp", "prevRandao", "suggestedFeeRecipient", "withdrawals", "parentBeaconBlockRoot"}
 
-// maxAttributes bounds payload attributes, in bytes: far above withdrawals and inclusion lists. They are kept with the
-// build.
-const maxAttributes = 1 << 20
+// maxWithdrawals is the size of withdrawals that are judged, in bytes: far above the 16 of a payload.
+const maxWithdrawals = 64 << 10
 
-var errAttributes = errors.New("payload attributes are larger than 1 MiB")
-
-// parseAttributes fails only where a member could be read in two ways, or where there is too much.
+// parseAttributes fails only where a member could be read in two ways.
 func parseAttributes(raw []byte) (*Attributes, error) {
-	if len(raw) > maxAttributes {
-		return nil, errAttributes
-	}
-	raw = bytes.Clone(raw) // the rest of the body isn't kept for their sake
-	a := &Attributes{Raw: raw}
+	a := &Attributes{Digest: sha256.Sum256(raw)}
 	var found [5][]byte
 	if err := jsonrpc.Members(raw, attributeMembers, found[:]); err != nil {
 		var ambiguous *jsonrpc.AmbiguousError
@@ -46,16 +42,18 @@ func parseAttributes(raw []byte) (*Attributes, error) {
 		}
 		return a, nil
 	}
-	var timestamp, randao, recipient bool
+	var timestamp, randao, recipient, withdrawals bool
 	a.Timestamp, timestamp = ParseQuantity(found[0])
 	a.PrevRandao, randao = ParseHash(found[1])
 	recipient = json.Unmarshal(orNull(found[2]), &a.FeeRecipient) == nil && !jsonrpc.IsNull(found[2])
-	withdrawals, err := ParseWithdrawals(found[3])
-	a.Withdrawals = withdrawals
-	if !jsonrpc.IsNull(found[4]) {
-		a.BeaconRoot = found[4]
+	if len(found[3]) <= maxWithdrawals {
+		list, err := ParseWithdrawals(found[3])
+		a.Withdrawals, withdrawals = list, err == nil
 	}
-	a.Judged = timestamp && randao && recipient && err == nil
+	if _, ok := ParseHash(found[4]); ok {
+		a.BeaconRoot = bytes.Clone(found[4])
+	}
+	a.Judged = timestamp && randao && recipient && withdrawals
 	return a, nil
 }
 

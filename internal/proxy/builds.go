@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"sync"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -72,7 +71,7 @@ func (bs *builds) put(b *build) {
 
 // inherit takes over what nodes gave for the same build when it was asked for before, and not again in time.
 func (b *build) inherit(old *build) {
-	if old.head != b.head || !bytes.Equal(old.attributes.Raw, b.attributes.Raw) {
+	if old.head != b.head || old.attributes.Digest != b.attributes.Digest {
 		return
 	}
 	b.winner = old.winner
