@@ -220,32 +220,91 @@ func TestEvidenceOfAWrongBlockHash(t *testing.T) {
 	}
 }
 
-// An INVALID to a payload that was about to be proposed is evidence.
+// An INVALID to a payload that was about to be proposed is evidence, with every judge's answer, also those that come later.
 func TestEvidenceOfACrossCheck(t *testing.T) {
 	t.Parallel()
-	nodes := builders(t, 3)
+	nodes := builders(t, 5)
 	dir, change := recording(t)
 	m := startLed(t, fakes(nodes...), func(c *config.Config) { change(c); c.CrossCheck = 600 * time.Millisecond })
 	head := enginetest.Chain(4, 1, nil)[0]
 	m.newPayload(t, head)
 	id := m.build(t, head).PayloadID
 	best := offer(nodes[2], head, "0x3", nil)
-	offer(nodes[0], head, "0x1", nil)
-	offer(nodes[1], head, "0x2", nil)
-	for _, n := range nodes[:2] {
-		n.Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID", ValidationError: "gas", Times: 1})
+	for _, n := range []*enginetest.Node{nodes[0], nodes[1], nodes[3], nodes[4]} {
+		offer(n, head, "0x1", nil)
+	}
+	var releases []func()
+	for i, rule := range map[int]enginetest.Rule{
+		0: {Hang: true, Status: "INVALID", ValidationError: "gas as well"}, 1: {Status: "INVALID", ValidationError: "gas"}, 3: {Hang: true, Status: "VALID"},
+		4: {Hang: true, Error: &enginetest.RPCError{Code: -32000, Message: "no disk"}},
+	} {
+		rule.Method, rule.Times = "engine_newPayload", 1
+		if release := nodes[i].Script(rule); rule.Hang {
+			releases = append(releases, release)
+			defer release()
+		}
 	}
 	m.call(t, "engine_getPayloadV4", id)
+	for _, release := range releases {
+		release()
+	}
 	f := m.files(t, dir)[0]
 	c := f.Case
-	if c.Kind != evidence.CrossCheck || c.Builder != "n3" || c.Number != 2 || c.Parent != head.BlockHash || c.Method != "engine_newPayloadV4" {
+	if c.Kind != evidence.CrossCheck || !c.Dispute || c.Builder != "n3" || c.Number != 2 || c.Parent != head.BlockHash || c.Method != "engine_newPayloadV4" {
 		t.Errorf("got %+v", c)
 	}
-	if r := c.Replies[0]; len(c.Replies) != 1 || r.Status != "INVALID" || r.Reason != "gas" || !strings.Contains(string(r.Answer), `"gas"`) || r.About.URL == "" {
-		t.Errorf("got %+v", c.Replies)
+	if len(c.Replies) != 4 {
+		t.Errorf("got %d replies, want those of all judges: %+v", len(c.Replies), c.Replies)
+	}
+	if r := replyOf(t, c.Record, "n2"); r.Status != "INVALID" || r.Vote != "INVALID" || r.Reason != "gas" || !strings.Contains(string(r.Answer), `"gas"`) || r.About.URL == "" || r.Took <= 0 {
+		t.Errorf("got %+v", r)
 	}
 	if len(f.Calls) != 1 || !strings.Contains(string(f.Calls[0].Body), c.Block.Hex()) || !strings.Contains(best, c.Block.Hex()) {
 		t.Errorf("got %s", f.Calls)
+	}
+	after := make(map[string]evidence.Reply)
+	for _, r := range f.Records {
+		if r.Block != c.Block || len(r.Replies) != 1 {
+			t.Errorf("got the record %+v", r)
+			continue
+		}
+		after[r.Replies[0].Node] = r.Replies[0]
+	}
+	for name, want := range map[string][3]string{"n1": {"INVALID", "gas as well", "gas as well"}, "n4": {"VALID", "", `"VALID"`}, "n5": {"", "no disk (-32000)", "no disk"}} {
+		if r := replyOf(t, c.Record, name); r.Reason != "no answer yet" || r.Status != "" {
+			t.Errorf("%s, when the payload was judged: got %+v", name, r)
+		}
+		if r := after[name]; r.Status != want[0] || r.Reason != want[1] || !strings.Contains(string(r.Answer), want[2]) {
+			t.Errorf("%s: got %+v", name, r)
+		}
+	}
+}
+
+// So is one that comes when the payload has been proposed.
+func TestEvidenceOfALateCrossCheck(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 3)
+	dir, change := recording(t)
+	m := startLed(t, fakes(nodes...), change)
+	head := enginetest.Chain(4, 1, nil)[0]
+	m.newPayload(t, head)
+	id := m.build(t, head).PayloadID
+	offer(nodes[0], head, "0x1", nil)
+	offer(nodes[1], head, "0x1", nil)
+	best := offer(nodes[2], head, "0x3", nil)
+	release := nodes[1].Script(enginetest.Rule{Method: "engine_newPayload", Hang: true, Status: "INVALID", ValidationError: "gas"})
+	defer release()
+	if got := m.call(t, "engine_getPayloadV4", id); got != best {
+		t.Errorf("got %s, want %s", got, best)
+	}
+	release()
+	m.log.wait(t, "late objection", "node=n2", "reason=gas")
+	if got := m.metric(t, "executionbackup_late_objections_total"); got != 1 {
+		t.Errorf("%v late objections are counted", got)
+	}
+	c := m.files(t, dir)[0].Case
+	if c.Kind != evidence.CrossCheck || c.Dispute || c.Builder != "n3" || replyOf(t, c.Record, "n1").Status != "VALID" || replyOf(t, c.Record, "n2").Vote != "INVALID" {
+		t.Errorf("got %+v", c)
 	}
 }
 

@@ -271,6 +271,35 @@ func TestCrossCheckByARestartedNode(t *testing.T) {
 	objects()
 }
 
+// A node can claim any block hash for what it builds. Where that is wrong, the judges have not seen the block of that hash:
+// who calls it VALID when the CL sends it, after a restart, has proved itself.
+func TestCrossCheckOfAClaimedHash(t *testing.T) {
+	t.Parallel()
+	nodes := builders(t, 3)
+	m := startLed(t, fakes(nodes...), untilAll)
+	chain := enginetest.Chain(4, 3, nil)
+	m.newPayload(t, chain[0])
+	id := m.build(t, chain[0]).PayloadID
+	envelope := offer(nodes[1], chain[0], "0x2", nil)
+	_, own, _ := strings.Cut(envelope, `"blockHash":"`)
+	claimed := strings.Replace(envelope, own[:66], chain[1].Hash(), 1)
+	nodes[1].Script(enginetest.Rule{Method: "engine_getPayload", Result: claimed})
+	want := offer(nodes[0], chain[0], "0x1", nil)
+	nodes[2].Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001, Message: "Unknown payload"}})
+	if got := m.call(t, "engine_getPayloadV4", id); got != want {
+		t.Fatalf("got %s, want %s", got, want)
+	}
+	if calls := nodes[2].WaitEnded("engine_newPayload", 2); !strings.Contains(string(calls[1].Params), chain[1].Hash()) {
+		t.Errorf("n3 was not shown what n2 claims: %s", calls[1].Params)
+	}
+	restart(t, m, nodes[2])
+	if m.node(t, "n3").Qualified {
+		t.Fatal("n3 is qualified")
+	}
+	m.hears(t, "VALID", "engine_newPayload", chain[1])
+	m.mayObject(t, nodes[2], chain[2])
+}
+
 // For each proposal the log tells who offered what and what became of it, and the metrics tell the same.
 func TestProposalIsTold(t *testing.T) {
 	t.Parallel()

@@ -200,6 +200,8 @@ func (s State) standing() (text, since string) {
 	}
 	who := fmt.Sprintf("%s %s block %d INVALID", join(objectors, " and "), verb(len(objectors), "calls", "call"), d.Number)
 	switch {
+	case d.Late && !d.Dispute && d.Verdict == "":
+		text = "late objection: " + who + " after it was proposed"
 	case d.Late && !d.Dispute:
 		text = "late objection: " + who + " after the consensus client heard " + d.Verdict
 	case d.Verdict == "":

@@ -60,6 +60,7 @@ func TestSummarize(t *testing.T) {
 	late := func(d *admin.Dispute) { d.Dispute, d.Late, d.Verdict = false, true, "VALID" }
 	both := func(d *admin.Dispute) { d.Votes[0].Status, d.Verdict = "INVALID", "INVALID" }
 	unproposed := func(d *admin.Dispute) { d.Verdict = "" }
+	proposed := func(d *admin.Dispute) { d.Dispute, d.Late, d.Verdict = false, true, "" }
 	for _, test := range []struct {
 		nodes    string
 		blocks   []admin.Block
@@ -99,6 +100,8 @@ func TestSummarize(t *testing.T) {
 		{"alive alive alive", payloads(41), []admin.Dispute{disputed(0, late)}, day, bad, "Late objection: n2 calls block 7 INVALID after the consensus client heard VALID",
 			"it began 1 minute ago, 3 calls so far; 3 of 3 nodes vote, verdicts in 41 ms"},
 		{"alive alive alive", payloads(41), []admin.Dispute{disputed(0, unproposed)}, day, bad, "Dispute: n2 calls block 7 INVALID before it was proposed",
+			"it began 1 minute ago, 3 calls so far; 3 of 3 nodes vote, verdicts in 41 ms"},
+		{"alive alive alive", payloads(41), []admin.Dispute{disputed(0, proposed)}, day, bad, "Late objection: n2 calls block 7 INVALID after it was proposed",
 			"it began 1 minute ago, 3 calls so far; 3 of 3 nodes vote, verdicts in 41 ms"},
 	} {
 		got := Summarize(State{Now: noon, Started: noon.Add(-test.up), Nodes: fleet(test.nodes), Blocks: test.blocks, Disputes: test.disputes})

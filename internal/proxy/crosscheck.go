@@ -41,18 +41,24 @@ func (pr *proposal) stands(ctx context.Context, c *candidate) bool {
 	}
 	wrong := make(chan string, 1)
 	pr.proxy.stragglers.Go(func() { wrong <- pr.wrongHash(ctx, method, params) })
-	var objector *node.Node
-	var status engine.PayloadStatus
+	h := new(hearing)
 	if left := time.Until(pr.deadline); pr.settings.CrossCheck > 0 && left >= minCrossCheck {
 		c.shown = evidence.Call{Method: method, Body: jsonrpc.NewCall(method, params)}
-		objector, status = pr.show(ctx, c, min(pr.settings.CrossCheck, left))
+		h = pr.show(ctx, c)
+		h.listen(ctx, min(pr.settings.CrossCheck, left))
 	}
-	if c.out = <-wrong; c.out != "" || objector == nil {
-		return c.out == "" // an objection to a wrong hash is no dispute
+	if c.out = <-wrong; c.out != "" {
+		return false // an objection to a wrong hash is no dispute
 	}
-	c.out, c.objection = objector.Name()+" calls it INVALID: "+status.ValidationError, status.Raw
-	pr.reportObjection(c, objector, status.ValidationError)
-	return false
+	for _, n := range h.judges { // a restarted client calls VALID what it has on disk
+		pr.proxy.memory.Sent(n.ID, c.payload.Hash)
+	}
+	if h.objector != nil {
+		c.out, c.objection = h.objector.Name()+" calls it INVALID: "+h.objection.ValidationError, h.objection.Raw
+		h.report(false)
+	}
+	pr.proxy.stragglers.Go(h.readOn)
+	return c.out == ""
 }
 
 // minHashCheck is how much time a hash check has at least: where the nodes took all that there was, it comes on top.
@@ -68,36 +74,74 @@ func (pr *proposal) wrongHash(ctx context.Context, method string, params []byte)
 	return ""
 }
 
-// show puts a candidate to the voters that didn't build it and returns the first that may object and does.
-func (pr *proposal) show(ctx context.Context, c *candidate, budget time.Duration) (objector *node.Node, status engine.PayloadStatus) {
-	p := pr.proxy
-	voters, mayObject := pr.judges(c)
-	if len(voters) == 0 {
-		return nil, status
-	}
+// hearing is a candidate before the voters that didn't build it.
+type hearing struct {
+	proposal  *proposal
+	candidate *candidate
+	judges    []*node.Node
+	mayObject func(*node.Node) bool
+	arrivals  <-chan reply // one of each
+	came      map[*node.Node]reply
+
+	objector  *node.Node // the first that may object and does; nil as long as there is none
+	objection engine.PayloadStatus
+}
+
+// show puts a candidate to the judges. They keep the block: giving up on the answer is no reason to make them drop the call.
+func (pr *proposal) show(ctx context.Context, c *candidate) *hearing {
+	h := &hearing{proposal: pr, candidate: c, came: make(map[*node.Node]reply)}
+	h.judges, h.mayObject = pr.judges(c)
 	m := engine.ParseMethod(c.shown.Method)
-	for _, n := range voters { // a restarted client calls VALID what it has on disk
-		p.memory.Sent(n.ID, c.payload.Hash)
-	}
-	// The nodes keep the block: giving up on the answer is no reason to make them drop the call.
-	replies := p.ask(context.WithoutCancel(ctx), voters, m, func(*node.Node) []byte { return c.shown.Body })
+	h.arrivals = pr.proxy.ask(context.WithoutCancel(ctx), h.judges, m, func(*node.Node) []byte { return c.shown.Body })
+	return h
+}
+
+// listen hears the judges until one objects, all have spoken, or the time is up.
+func (h *hearing) listen(ctx context.Context, budget time.Duration) {
 	timeout := time.After(budget)
-	for range voters {
+	for len(h.came) < len(h.judges) && h.objector == nil {
 		select {
-		case got := <-replies:
-			if got.err != nil || got.Err != nil || !mayObject(got.node) {
-				continue
-			}
-			if s, err := engine.ParsePayloadStatus(got.Result); err == nil && s.Status == engine.Invalid {
-				return got.node, s
-			}
+		case got := <-h.arrivals:
+			h.hear(got)
 		case <-timeout:
-			return nil, status
+			return
 		case <-ctx.Done():
-			return nil, status
+			return
 		}
 	}
-	return nil, status
+}
+
+// hear takes in what a judge says.
+func (h *hearing) hear(got reply) {
+	h.came[got.node] = got
+	s, err := got.status()
+	if err == nil && s.Status == engine.Invalid && h.objector == nil && h.mayObject(got.node) {
+		h.objector, h.objection = got.node, s
+	}
+}
+
+// readOn hears the rest, when the proposal doesn't wait for it any more: for the evidence.
+func (h *hearing) readOn() {
+	for len(h.came) < len(h.judges) {
+		got, kept := <-h.arrivals, h.objector != nil
+		switch h.hear(got); {
+		case kept:
+			h.keepLate(got.node)
+		case h.objector != nil:
+			h.report(true)
+		}
+	}
+}
+
+// status is the payload status in a reply; an error says why there is none.
+func (r *reply) status() (s engine.PayloadStatus, err error) {
+	switch {
+	case r.err != nil:
+		return s, r.err
+	case r.Err != nil:
+		return s, r.Err
+	}
+	return engine.ParsePayloadStatus(r.Result)
 }
 
 // judges returns the voters that didn't build the candidate, and whose INVALID counts: as for a vote.

@@ -131,16 +131,50 @@ func rawReply(r jsonrpc.Reply) json.RawMessage {
 	return evidence.Raw(raw)
 }
 
-// keepObjection hands over an INVALID to a payload that was about to be proposed.
-func (pr *proposal) keepObjection(c *candidate, objector *node.Node, reason string) {
-	e := &evidence.Event{Case: evidence.Case{Kind: evidence.CrossCheck, Parent: c.payload.Parent, Builder: c.node.Name(), Settings: pr.settings.shown()}}
+// keep hands over an INVALID to a built payload, with what every judge has said so far. dispute is one that the proposal could
+// heed.
+func (h *hearing) keep(dispute bool) {
+	e := h.event(evidence.CrossCheck)
+	e.Dispute, e.Calls = dispute, []evidence.Call{h.candidate.shown}
+	for _, n := range h.judges {
+		e.Replies = append(e.Replies, h.said(n))
+	}
+	h.proposal.proxy.evidence.Add(e)
+}
+
+// keepLate adds what a judge said after that.
+func (h *hearing) keepLate(n *node.Node) {
+	e := h.event(evidence.Follows)
+	e.Late, e.Replies = true, []evidence.Reply{h.said(n)}
+	h.proposal.proxy.evidence.Add(e)
+}
+
+func (h *hearing) event(kind evidence.Kind) *evidence.Event {
+	c := h.candidate
+	e := &evidence.Event{Case: evidence.Case{Kind: kind, Parent: c.payload.Parent, Builder: c.node.Name(), Settings: h.proposal.settings.shown()}}
 	e.Time, e.Method, e.Number, e.Block = time.Now(), c.shown.Method, c.payload.Number, c.payload.Hash
-	about := aboutNode(objector)
-	about.Timeout, about.Sent, about.Voter, about.Asked, about.MayObject = pr.settings.CrossCheck.Microseconds(), true, true, true, true
-	e.Dispute, e.Calls = true, []evidence.Call{c.shown}
-	e.Replies = []evidence.Reply{{Node: objector.Name(), Status: engine.Invalid.String(), Vote: engine.Invalid.String(), Reason: reason,
-		Answer: evidence.Raw(c.objection), About: about}}
-	pr.proxy.evidence.Add(e)
+	return e
+}
+
+// said is what a judge said, and who it is.
+func (h *hearing) said(n *node.Node) evidence.Reply {
+	got, came := h.came[n]
+	about := aboutNode(n)
+	about.Timeout, about.Sent, about.Voter, about.Asked, about.MayObject = h.proposal.settings.CrossCheck.Microseconds(), true, true, true, n == h.objector || h.mayObject(n)
+	r := evidence.Reply{Node: n.Name(), Took: got.took.Microseconds(), Answer: rawReply(got.Reply), About: about}
+	s, err := got.status()
+	switch {
+	case !came:
+		r.Reason = "no answer yet"
+	case err != nil:
+		r.Reason = err.Error()
+	default:
+		r.Status, r.Reason = s.Status.String(), s.ValidationError
+		if s.Status != engine.Invalid || about.MayObject {
+			r.Vote = r.Status
+		}
+	}
+	return r
 }
 
 // shown are the settings as one writes them.

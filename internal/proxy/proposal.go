@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"math/big"
 	"time"
-
-	"executionbackup/internal/node"
 )
 
 // report tells who offered what, and what is proposed: a line in the log, and the metrics.
@@ -92,13 +90,22 @@ func (c *candidate) fate(best *candidate) (outcome, why string) {
 	return outcome, "out: " + why
 }
 
-// reportObjection tells of a voter that calls another's payload INVALID.
-func (pr *proposal) reportObjection(c *candidate, objector *node.Node, reason string) {
-	pr.proxy.metrics.disputes.WithLabelValues(pr.method.Family.String()).Inc()
-	pr.proxy.history.disputed(pr.objection(c, objector, reason))
-	pr.proxy.log.Error("dispute: a node calls another's payload INVALID before it is proposed", "method", pr.method.Name,
-		"block_hash", c.payload.Hash, "number", c.payload.Number, "builder", c.node.Name(), "node", objector.Name(), "reason", reason)
-	pr.keepObjection(c, objector, reason)
+// report tells of a voter that calls another's payload INVALID; late is one that does when it has been proposed.
+func (h *hearing) report(late bool) {
+	p, c, method := h.proposal.proxy, h.candidate, h.proposal.method
+	record, what := h.record(), "dispute: a node calls another's payload INVALID before it is proposed"
+	if late {
+		what = "late objection: a node calls another's payload INVALID that has been proposed"
+		p.metrics.lateObjections.Inc()
+		p.history.objected(record)
+	} else {
+		record.Dispute = true
+		p.metrics.disputes.WithLabelValues(method.Family.String()).Inc()
+		p.history.disputed(record)
+	}
+	p.log.Error(what, "method", method.Name, "block_hash", c.payload.Hash, "number", c.payload.Number, "builder", c.node.Name(),
+		"node", h.objector.Name(), "reason", h.objection.ValidationError)
+	h.keep(!late)
 }
 
 // eth converts wei to ETH, for metrics.

@@ -10,7 +10,6 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"executionbackup/internal/jsonrpc"
-	"executionbackup/internal/node"
 )
 
 // Proposal is one getPayload: what the nodes offered for it, and what the CL got.
@@ -98,10 +97,11 @@ func (r *reply) reason() string {
 	return fmt.Sprint(r.err)
 }
 
-// objection is the record of a node that calls another's payload INVALID before it is proposed.
-func (pr *proposal) objection(c *candidate, objector *node.Node, reason string) *Record {
-	return &Record{Time: time.Now(), Method: pr.method.Name, Block: c.payload.Hash, Parent: c.payload.Parent, Number: c.payload.Number, Dispute: true, Votes: []Vote{
+// record is that of a node that calls another's payload INVALID.
+func (h *hearing) record() *Record {
+	c := h.candidate
+	return &Record{Time: time.Now(), Method: h.proposal.method.Name, Block: c.payload.Hash, Parent: c.payload.Parent, Number: c.payload.Number, Votes: []Vote{
 		{Node: c.node.Name(), Status: "built it", Took: c.took},
-		{Node: objector.Name(), Status: "INVALID", Vote: "INVALID", Reason: jsonrpc.Excerpt(reason)},
+		{Node: h.objector.Name(), Status: "INVALID", Vote: "INVALID", Reason: jsonrpc.Excerpt(h.objection.ValidationError)},
 	}}
 }
