@@ -77,6 +77,8 @@ func TestGapsAreFilled(t *testing.T) {
 		hasB  = "[null," + b + "]"
 		whole = "[" + a + "," + b + "]"
 		gone  = "no execution node is available"
+		full  = `{"transactions":["0x01"]}`
+		empty = `[{"transactions":[],"withdrawals":[]}]`
 	)
 	without := func(parts string, after time.Duration) *pool {
 		return &pool{after: after, methods: map[string]string{"getBlobsV2": "null", "getBlobsV3": parts}}
@@ -154,18 +156,22 @@ func TestGapsAreFilled(t *testing.T) {
 		{"hasBlobs", "hasBlobs", two, []*pool{{after: 10 * ms, result: "[true,false]"}, {after: 10 * ms, result: "[false,true]"}},
 			"[true,true]", 20 * ms, []int32{0, 10}},
 
-		{"bodies by hash", "getPayloadBodiesByHashV1", two, []*pool{{after: 10 * ms, result: `[null,{}]`}, {after: 10 * ms, result: `[{},null]`}},
-			`[{},{}]`, 20 * ms, []int32{0, 10}},
-		{"bodies by hash, whole", "getPayloadBodiesByHashV1", two, []*pool{{after: 10 * ms, result: `[{}, {}]`}, {result: `[null,null]`}},
-			`[{}, {}]`, 10 * ms, []int32{0, -1}},
-		{"bodies by range", "getPayloadBodiesByRangeV1", `["0x1","0x3"]`, []*pool{{after: 10 * ms, result: `[null]`}, {after: 10 * ms, result: `[{},null,{}]`}},
-			`[{},null,{}]`, 20 * ms, []int32{0, 10}},
-		{"bodies by range, whole", "getPayloadBodiesByRangeV1", `["0x1","0x2"]`, []*pool{{after: 10 * ms, result: `[{},{}]`}, {result: `[{},{}]`}},
-			`[{},{}]`, 10 * ms, []int32{0, -1}},
+		{"bodies by hash", "getPayloadBodiesByHashV1", two, []*pool{{after: 10 * ms, result: "[null," + full + "]"}, {after: 10 * ms, result: "[" + full + ",null]"}},
+			"[" + full + "," + full + "]", 20 * ms, []int32{0, 10}},
+		{"bodies by hash, whole", "getPayloadBodiesByHashV1", two, []*pool{{after: 10 * ms, result: "[" + full + ", " + full + "]"}, {result: `[null,null]`}},
+			"[" + full + ", " + full + "]", 10 * ms, []int32{0, -1}},
+		{"bodies by range", "getPayloadBodiesByRangeV1", `["0x1","0x3"]`, []*pool{{after: 10 * ms, result: `[null]`}, {after: 10 * ms, result: "[" + full + ",null," + full + "]"}},
+			"[" + full + ",null," + full + "]", 20 * ms, []int32{0, 10}},
+		{"bodies by range, whole", "getPayloadBodiesByRangeV1", `["0x1","0x2"]`, []*pool{{after: 10 * ms, result: "[" + full + "," + full + "]"}, {result: "[" + full + "," + full + "]"}},
+			"[" + full + "," + full + "]", 10 * ms, []int32{0, -1}},
 		{"bodies by range, params of the future", "getPayloadBodiesByRangeV9", `[{}]`, []*pool{{after: 10 * ms, result: `7`}, {result: `[]`}},
 			`7`, 10 * ms, []int32{0, -1}},
-		{"bodies: one is slow", "getPayloadBodiesByHashV1", two, []*pool{{result: `[null,{}]`}, {after: 5 * time.Second, result: `[{},null]`}},
-			`[{},{}]`, 5 * time.Second, nil},
+		{"bodies: one is slow", "getPayloadBodiesByHashV1", two, []*pool{{result: "[null," + full + "]"}, {after: 5 * time.Second, result: "[" + full + ",null]"}},
+			"[" + full + "," + full + "]", 5 * time.Second, nil},
+		{"bodies: one without transactions", "getPayloadBodiesByHashV1", `[["0x01"]]`, []*pool{{after: 10 * ms, result: empty}, {after: 30 * ms, result: empty}, {after: 20 * ms, result: "[" + full + "]"}},
+			"[" + full + "]", 30 * ms, []int32{0, 10, 10}},
+		{"bodies: an empty block", "getPayloadBodiesByHashV1", `[["0x01"]]`, []*pool{{after: 10 * ms, result: empty}, {after: 30 * ms, result: empty}},
+			empty, 40 * ms, nil},
 
 		{"the longest inclusion list", "getInclusionListV1", `[]`, []*pool{{after: 10 * ms, result: `["0x01aa"]`}, {after: 500 * ms, result: `["0x01aa","0x02bb"]`}, {result: `[]`}},
 			`["0x01aa","0x02bb"]`, 500 * ms, []int32{0, 0, 0}},

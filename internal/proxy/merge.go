@@ -253,18 +253,30 @@ func readBody(accessList bool) func(raw []byte) (entry, error) {
 		if err := jsonrpc.Members(raw, bodyMembers, parts); err != nil {
 			return entry{}, err
 		}
-		return entry{gap: accessList && jsonrpc.IsNull(parts[2]), parts: parts}, nil
+		return entry{gap: isEmpty(parts[0]) || accessList && jsonrpc.IsNull(parts[2]), parts: parts}, nil
 	}
 }
 
-// joinBodies prefers a body with its block access list to the same body without it. Bodies that differ are of
-// different blocks, or of clients that write JSON differently: the first one stays. No body is made of two.
+// isEmpty reports whether a body's transactions are none: it may be a block without any, or one that its node has pruned.
+func isEmpty(transactions []byte) bool {
+	return jsonrpc.IsNull(transactions) || len(transactions) >= 2 && transactions[0] == '[' && len(bytes.TrimSpace(transactions[1:len(transactions)-1])) == 0
+}
+
+// joinBodies prefers a body with transactions to one without, and a body with its block access list to the same body without
+// it. Bodies that differ otherwise are of different blocks, or of clients that write JSON differently: the first one stays. No
+// body is made of two.
 func joinBodies(a, b entry) entry {
 	switch {
 	case a.parts == nil:
 		return b
-	case b.parts == nil, b.gap, !bytes.Equal(a.parts[0], b.parts[0]), !bytes.Equal(a.parts[1], b.parts[1]):
+	case b.parts == nil:
 		return a
+	case isEmpty(a.parts[0]) && !isEmpty(b.parts[0]):
+		return b
+	case !bytes.Equal(a.parts[0], b.parts[0]), !bytes.Equal(a.parts[1], b.parts[1]):
+		return a
+	case jsonrpc.IsNull(a.parts[2]) && !jsonrpc.IsNull(b.parts[2]):
+		return b
 	}
-	return b
+	return a
 }

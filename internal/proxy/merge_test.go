@@ -85,7 +85,10 @@ func TestMerge(t *testing.T) {
 		{"a pruned block access list", bodies(1), []string{"[" + body("1", `null`) + "]", "[" + body("1", `"0xba"`) + "]"}, "[" + body("1", `"0xba"`) + "]", true},
 		{"a block access list of another body", bodies(1), []string{"[" + body("1", `null`) + "]", "[" + body("2", `"0xba"`) + "]"}, "[" + body("1", `null`) + "]", false},
 		{"a body without, then one with, its block access list", bodies(1), []string{"[null]", "[" + body("1", `null`) + "]", "[" + body("1", `"0xba"`) + "]"}, "[" + body("1", `"0xba"`) + "]", true},
-		{"V1 has no block access list", shape{size: 1, read: readBody(false), join: joinBodies}, []string{`[{"transactions":[],"withdrawals":[]}]`}, `[{"transactions":[],"withdrawals":[]}]`, true},
+		{"V1 has no block access list", shape{size: 1, read: readBody(false), join: joinBodies}, []string{`[{"transactions":["1"],"withdrawals":[]}]`}, `[{"transactions":["1"],"withdrawals":[]}]`, true},
+		{"a body without transactions may be pruned", bodies(1), []string{"[" + body("", `"0x"`) + "]", "[" + body(" ", `"0x"`) + "]", "[" + body("1", `"0x"`) + "]"}, "[" + body("1", `"0x"`) + "]", true},
+		{"or of an empty block", bodies(1), []string{"[" + body("", `null`) + "]", "[" + body("", `"0x"`) + "]"}, "[" + body("", `"0x"`) + "]", false},
+		{"one with transactions is not that of an empty block", bodies(1), []string{"[" + body("1", `null`) + "]", "[" + body("", `"0x"`) + "]"}, "[" + body("1", `null`) + "]", false},
 
 		{"the longest range counts", bodyRange(4), []string{"[" + body("1", `"0x"`) + "]", "[" + body("9", `"0x"`) + "," + body("2", `"0x"`) + "]"}, "[" + body("1", `"0x"`) + "," + body("2", `"0x"`) + "]", false},
 		{"beyond every node's latest block", bodyRange(4), []string{"[]", "[]"}, "[]", false},
@@ -306,27 +309,27 @@ func FuzzMergeBodies(f *testing.F) {
 	seeds(f, `null`, `{"transactions":["a"],"withdrawals":[],"blockAccessList":null}`, `{"blockAccessList":"0xba","transactions":["a"],"withdrawals":[]}`,
 		`{"transactions":["b"],"withdrawals":[],"blockAccessList":"0xbb"}`, `{"transactions":["a"],"withdrawals":[]}`, `{"transactions":[],"Transactions":[]}`)
 	type body struct{ Transactions, Withdrawals, BlockAccessList json.RawMessage }
+	none := func(b *body) bool {
+		var transactions []json.RawMessage
+		return !has(b.Transactions) || json.Unmarshal(b.Transactions, &transactions) == nil && len(transactions) == 0
+	}
 	fold := func(column []string) (string, bool) {
+		best := "null"
+		var of *body
 		for _, e := range column {
-			var first, other *body
-			if json.Unmarshal([]byte(e), &first) != nil {
+			var other *body
+			if json.Unmarshal([]byte(e), &other) != nil {
 				panic(e)
 			}
-			if first == nil {
+			if other == nil {
 				continue
 			}
-			for _, o := range column {
-				if other = nil; json.Unmarshal([]byte(o), &other) != nil {
-					panic(o)
-				}
-				if !has(first.BlockAccessList) && other != nil && has(other.BlockAccessList) &&
-					bytes.Equal(first.Transactions, other.Transactions) && bytes.Equal(first.Withdrawals, other.Withdrawals) {
-					return o, true
-				}
+			if of == nil || none(of) && !none(other) || !has(of.BlockAccessList) && has(other.BlockAccessList) &&
+				bytes.Equal(of.Transactions, other.Transactions) && bytes.Equal(of.Withdrawals, other.Withdrawals) {
+				best, of = e, other
 			}
-			return e, has(first.BlockAccessList)
 		}
-		return "null", false
+		return best, of != nil && !none(of) && has(of.BlockAccessList)
 	}
 	f.Fuzz(func(t *testing.T, a, b, c string) {
 		compare(t, bodies(2), fold, a, b, c)
