@@ -1,11 +1,13 @@
 package app_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"strconv"
 	"strings"
 	"testing"
 
+	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
 
@@ -43,6 +45,68 @@ func TestListsAreMerged(t *testing.T) {
 		got := m.say(t, `{"jsonrpc":"2.0","id":1,"method":"`+test.method+`","params":`+test.params+`}`)
 		if want := `{"jsonrpc":"2.0","id":1,"result":` + test.want + `}`; got != want {
 			t.Errorf("%s: got %s, want %s", test.method, got, want)
+		}
+	}
+}
+
+// What all nodes have pruned, or don't have yet, may be in the payloads that we keep: by hash, and by number on the head's chain.
+func TestBodiesOfKeptPayloads(t *testing.T) {
+	t.Parallel()
+	nodes := three(t)
+	m := startLed(t, fakes(nodes...), func(c *config.Config) { c.ReplayBytes = 1 << 20 })
+	chain := enginetest.Chain(4, 3, enginetest.Pad(10))
+	empty := chain[2].Child(nil)
+	head := empty.Child(enginetest.Pad(20))
+	side := empty.Child(enginetest.Pad(30))
+	amsterdam := enginetest.Chain(5, 1, enginetest.Pad(10))[0]
+	for _, p := range append(chain, empty, head, side, amsterdam) {
+		m.newPayload(t, p)
+	}
+	m.forkchoice(t, head)
+	body := func(p enginetest.Payload, version int) string {
+		raw, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var parts struct{ Transactions, Withdrawals, BlockAccessList json.RawMessage }
+		if err := json.Unmarshal(raw, &parts); err != nil {
+			t.Fatal(err)
+		}
+		text := `{"transactions":` + string(parts.Transactions) + `,"withdrawals":` + string(parts.Withdrawals)
+		if version == 2 {
+			text += `,"blockAccessList":` + cmp.Or(string(parts.BlockAccessList), "null")
+		}
+		return text + "}"
+	}
+	hashes := func(of ...enginetest.Payload) string {
+		var list []string
+		for _, p := range of {
+			list = append(list, `"`+p.Hash()+`"`)
+		}
+		return `[[` + strings.Join(list, ",") + `]]`
+	}
+	unknown := head.Child(nil)
+	const none, noTransactions = `{"transactions":[ ],"withdrawals":[] }`, `{"transactions":[ ],"withdrawals":[],"blockAccessList":null }`
+	for _, test := range []struct{ method, params, nodes, want string }{
+		{"engine_getPayloadBodiesByHashV1", hashes(chain[0], unknown, side), `[null,null,null]`, `[` + body(chain[0], 1) + `,null,` + body(side, 1) + `]`},
+		{"engine_getPayloadBodiesByHashV1", hashes(chain[0]), `[` + none + `]`, `[` + body(chain[0], 1) + `]`},
+		{"engine_getPayloadBodiesByHashV1", hashes(empty), `[` + none + `]`, `[` + none + `]`},
+		{"engine_getPayloadBodiesByHashV1", hashes(amsterdam), `[null]`, `[` + body(amsterdam, 1) + `]`},
+		{"engine_getPayloadBodiesByHashV2", hashes(amsterdam), `[` + noTransactions + `]`, `[` + body(amsterdam, 2) + `]`},
+		{"engine_getPayloadBodiesByHashV2", hashes(chain[0]), `[null]`, `[` + body(chain[0], 2) + `]`},
+		{"engine_getPayloadBodiesByHashV2", hashes(empty), `[` + noTransactions + `]`, `[` + noTransactions + `]`},
+		{"engine_getPayloadBodiesByHashV3", hashes(chain[0]), `[null]`, `[null]`},
+		{"engine_getPayloadBodiesByRangeV1", `["0x3","0x3"]`, `[null]`, `[` + body(chain[2], 1) + `,` + body(empty, 1) + `,` + body(head, 1) + `]`},
+		{"engine_getPayloadBodiesByRangeV1", `["0x5","0x9"]`, `[]`, `[` + body(head, 1) + `]`},
+		{"engine_getPayloadBodiesByRangeV1", `["0x0","0x2"]`, `[null]`, `[null,` + body(chain[0], 1) + `]`},
+		{"engine_getPayloadBodiesByRangeV1", `["0xffffffffffffffff","0xffffffffffffffff"]`, `[]`, `[]`},
+	} {
+		for _, n := range nodes {
+			n.Script(enginetest.Rule{Method: test.method, Result: test.nodes})
+		}
+		got := m.say(t, `{"jsonrpc":"2.0","id":1,"method":"`+test.method+`","params":`+test.params+`}`)
+		if want := `{"jsonrpc":"2.0","id":1,"result":` + test.want + `}`; got != want {
+			t.Errorf("%s%s: got %s, want %s", test.method, test.params, got, want)
 		}
 	}
 }

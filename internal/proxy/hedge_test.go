@@ -205,6 +205,27 @@ func TestGapsAreFilled(t *testing.T) {
 	}
 }
 
+// Nobody else is asked for what we have ourselves.
+func TestKeptPayloadsFillGaps(t *testing.T) {
+	var begun time.Time
+	for answer, want := range map[string]string{
+		`[null]`: `[{"transactions":["0x02"],"withdrawals":null}]`,
+		`[{"transactions":["0x02"],"withdrawals":null }]`: `[{"transactions":["0x02"],"withdrawals":null }]`, // as it came
+	} {
+		primary, other := &pool{after: 10 * ms, result: answer}, &pool{after: 10 * ms, result: "[null]"}
+		inBubble(t, []*fake{primary.fake(0, &begun), other.fake(1, &begun)}, func(t *testing.T, b *bubble) {
+			b.send([]byte(strings.Replace(string(payloadCall(1)), `"blockHash"`, `"transactions":["0x02"],"blockHash"`, 1)))
+			begun = time.Now()
+			if got, took := b.get("getPayloadBodiesByHashV1", `[["`+hash(1).Hex()+`"]]`); got != want || took != 10*ms {
+				t.Errorf("%s after %v, want %s", got, took, want)
+			}
+			if at := other.asked.Load(); at >= 0 {
+				t.Errorf("n2 was asked at %d ms", at)
+			}
+		})
+	}
+}
+
 // A node that becomes a laggard while its bodies are waited for is waited for no longer.
 func TestGapsDoNotWaitForLaggards(t *testing.T) {
 	hung := epoch.Add(5 * time.Second)

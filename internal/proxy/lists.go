@@ -17,6 +17,8 @@ type listing struct {
 	merged []entry
 	whole  bool   // nothing is missing
 	relay  *relay // nil where the answer is collected
+	// own returns what we have at a position ourselves, for gaps that the nodes leave; nil where there is no such thing.
+	own func(i int) (e entry, have bool)
 }
 
 // newListing prepares a call of r to the nodes that serve.
@@ -59,6 +61,9 @@ func (l *listing) take(i int) bool {
 		return false
 	}
 	l.merged, l.whole = l.shape.merge(l.lists)
+	if !l.whole && l.own != nil {
+		l.merged, l.whole = l.shape.fill(l.merged, l.own)
+	}
 	return l.whole
 }
 

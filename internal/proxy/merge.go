@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"executionbackup/internal/jsonrpc"
@@ -19,6 +20,9 @@ type entry struct {
 	parts [][]byte // what join looks at: see the shape; nil where the node has nothing
 	from  int      // which list it is from; means nothing in a mixed one
 }
+
+// noNode is where an entry is from that no node sent.
+const noNode = math.MaxInt
 
 // shape says how the lists of a method are read and put together.
 type shape struct {
@@ -86,6 +90,36 @@ func (s shape) merge(lists [][]entry) (merged []entry, whole bool) {
 		whole = whole && !e.gap
 	}
 	return merged, whole
+}
+
+// fill fills the gaps of a merged list from what we have ourselves, and adds what comes behind its end without a gap.
+func (s shape) fill(merged []entry, own func(i int) (entry, bool)) (filled []entry, whole bool) {
+	whole = true
+	for i := 0; uint64(i) < s.size; i++ {
+		if i < len(merged) && !merged[i].gap {
+			continue
+		}
+		e, have := own(i)
+		switch {
+		case i == len(merged) && !have:
+			return merged, false
+		case i == len(merged):
+			merged = append(merged, e)
+		case have:
+			merged[i] = completed(merged[i], e)
+		}
+		whole = whole && !merged[i].gap
+	}
+	return merged, whole
+}
+
+// completed is what a node has at a position where we know the whole: its own bytes if they say as much.
+func completed(node, own entry) entry {
+	if node.parts != nil && isEmpty(node.parts[0]) == isEmpty(own.parts[0]) && jsonrpc.IsNull(node.parts[2]) == jsonrpc.IsNull(own.parts[2]) {
+		node.gap = false
+		return node
+	}
+	return own
 }
 
 // source returns the list that all of the entries are from. What is null could be from any; -1 stands for no list in
