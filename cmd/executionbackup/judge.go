@@ -30,15 +30,19 @@ func judge(inspections []*inspection) *findings {
 	f := &findings{table: [][]string{
 		{"NODE", "URL", "REACHABLE", "JWT", "CLOCK SKEW", "CHAIN ID", "GENESIS", "HEAD", "CLIENT", "LACKS"},
 	}}
-	methods, home := allMethods(inspections), homeChain(inspections)
+	methods, home := allMethods(inspections), homeChains(inspections)
 	for _, i := range inspections {
 		f.table = append(f.table, i.row(methods))
 		for _, err := range i.failures {
 			f.judgeFailure(i, err)
 		}
 		f.judgeClock(i)
-		if i.chain.known() && i.chain != home {
-			f.problem(i, "it is on another chain (%v) than the others (%v), and would get no calls: is it the right node?", i.chain, home)
+		switch {
+		case !i.chain.known():
+		case len(home) > 1:
+			f.problem(i, "a tie of chains: it is on %v, as many are on another, and none would be shut out before it is known which is right", i.chain)
+		case i.chain != home[0]:
+			f.problem(i, "it is on another chain (%v) than the others (%v), and would get no calls: is it the right node?", i.chain, home[0])
 		}
 		if i.syncing {
 			f.warning(i, "it is syncing: it gets every payload, but has no vote until it has finished")
@@ -83,17 +87,19 @@ func (c chain) known() bool { return c.id != "" && c.genesis != "" }
 
 func (c chain) String() string { return "chain id " + c.id + ", genesis " + short(c.genesis) }
 
-// homeChain is the chain that most nodes are on; in a tie, that of the first of them.
-func homeChain(inspections []*inspection) (home chain) {
+// homeChains is the chain that most nodes are on; in a tie there are several.
+func homeChains(inspections []*inspection) (home []chain) {
 	count := make(map[chain]int)
+	most := 0
 	for _, i := range inspections {
 		if i.chain.known() {
 			count[i.chain]++
+			most = max(most, count[i.chain])
 		}
 	}
-	for _, i := range inspections { // in order, for the tie
-		if count[i.chain] > count[home] {
-			home = i.chain
+	for c, n := range count {
+		if n == most {
+			home = append(home, c)
 		}
 	}
 	return home

@@ -102,6 +102,10 @@ func TestNothingReachable(t *testing.T) {
 			}
 		}
 	}
+	nodes[1].Reopen() // where all are dead, as far as we know, they are asked anyway
+	if got := m.call(t, "eth_chainId"); got != `"0x1"` {
+		t.Errorf("a node that is back: got %s", got)
+	}
 }
 
 // The operator's rules: --min-valid, --on-dispute and --vote-by.

@@ -82,6 +82,7 @@ func TestHostileProbes(t *testing.T) {
 	n2.Script(enginetest.Rule{Method: "engine_getClientVersionV1", Result: "[" + strings.Repeat("{},", 1000) + "{}]"})
 	n2.Script(enginetest.Rule{Method: "engine_exchangeCapabilities", Result: `["engine_` + strings.Repeat(`xV1","engine_`, 2_000) + `V1"]`})
 	m := start(t, fakes(n1, n2), nil)
+	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0]) // this chain is ours
 	if got := m.call(t, "engine_exchangeCapabilities", []string{}); len(got) > 4<<10 || strings.Contains(got, "engine_x") {
 		t.Errorf("capabilities: %.200s", got)
 	}

@@ -140,9 +140,6 @@ func (h *Health) Objected() {
 	}
 }
 
-// IsForeign reports whether the node is on another chain than the others.
-func (h *Health) IsForeign() bool { return h.foreign != "" }
-
 // Unable reports whether the node can be reached and can't follow: it still gets every call.
 func (h *Health) Unable() bool { return h.unable != "" && h.unreachable == "" && h.foreign == "" }
 

@@ -76,7 +76,9 @@ func (a *attempt) toAnother() *Failure {
 
 var errOtherCall = errors.New("it has another call's id")
 
-func malformed(err error) *Failure { return &Failure{Kind: Malformed, Reason: "malformed answer: " + err.Error()} }
+func malformed(err error) *Failure {
+	return &Failure{Kind: Malformed, Reason: "malformed answer: " + err.Error()}
+}
 
 // streamFrom is how large an answer must be to be streamed, in bytes. So much is read before that is decided: the
 // failures of most nodes, and all that comes before the result, fit into it.

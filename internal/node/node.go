@@ -35,6 +35,7 @@ type Node struct {
 	metrics  *Metrics
 	changed  func()      // tells the pool
 	returned func(*Node) // tells the pool that it can be reached: it was dead, or is new
+	proved   func()      // tells the pool which chain is ours
 	timings  func() bool
 
 	lane    lane
@@ -53,6 +54,11 @@ type Node struct {
 	lastError string
 
 	followed time.Time // when it last said VALID to a live call
+
+	// Of chains.go.
+	provedOn   chain  // that on which it said VALID to a live call
+	wrongChain bool   // it is not on the one that we follow
+	tie        string // why nobody knows which that is; "" where it is known
 
 	// For Track.
 	head        Head
@@ -106,6 +112,7 @@ func (p *Pool) newNode(spec config.Node) *Node {
 		metrics:   p.Metrics,
 		changed:   p.nodeChanged,
 		returned:  p.nodeReturned,
+		proved:    p.judgeChains,
 		since:     time.Now(),
 		away:      true,
 		timings:   p.Timings,
@@ -138,10 +145,10 @@ func (n *Node) Timeout(m engine.Method) time.Duration {
 type Status struct {
 	State        health.State
 	Since        time.Time
-	Reason       string // why it isn't alive
+	Reason       string // why it isn't alive, or what else is the matter with it
+	WrongChain   bool   // it gets no engine calls
 	Laggard      bool
 	Unable       bool // it can be reached, and lacks what it needs to follow
-	Foreign      bool // it is on another chain
 	Drained      bool
 	DoNotUse     bool
 	ResponseTime time.Duration // median of the last probes
@@ -177,10 +184,10 @@ func (n *Node) Status() Status {
 	return Status{
 		State:        n.health.State(),
 		Since:        n.since,
-		Reason:       n.health.Reason(),
+		Reason:       both(n.health.Reason(), n.tie),
+		WrongChain:   n.wrongChain,
 		Laggard:      n.health.Laggard(),
 		Unable:       n.health.Unable(),
-		Foreign:      n.health.IsForeign(),
 		Drained:      n.drained,
 		DoNotUse:     n.setup.Load().DoNotUse,
 		ResponseTime: n.health.ResponseTime(),
@@ -190,6 +197,14 @@ func (n *Node) Status() Status {
 		LaneDropped:  dropped,
 		Info:         n.info,
 	}
+}
+
+// both are two reasons in one, if there are two.
+func both(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
 }
 
 // Client names the node's implementation for --vote-by=client: the code of engine_getClientVersionV1, else the name in
@@ -268,6 +283,7 @@ func (n *Node) Followed() {
 	n.followed = time.Now()
 	n.mu.Unlock()
 	n.update((*health.Health).Followed)
+	n.proveChain()
 }
 
 // FollowedSince reports whether the node has said VALID to a live call since then.

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -30,6 +29,9 @@ type Pool struct {
 	head    atomic.Pointer[common.Hash] // that the CL follows; nil until it is known
 
 	electing sync.Mutex // held while the primary is found
+
+	judging sync.Mutex // held while chains are judged; guards tie
+	tie     string     // between chains, in words; "" where there is none
 
 	mu       sync.Mutex // guards what follows, and changes of members
 	ctx      context.Context
@@ -262,39 +264,4 @@ func (p *Pool) objects(n *Node) bool {
 	}
 	_, objects := p.Memory.Objection(n.ID, *head)
 	return objects
-}
-
-// judgeChains finds nodes that are on another chain than the majority of those that told theirs; in a tie, than the
-// first of them.
-func (p *Pool) judgeChains() {
-	nodes := p.Nodes()
-	count := make(map[[2]string]int)
-	var home [2]string
-	for _, n := range nodes {
-		if c := n.chain(); c[0] != "" {
-			count[c]++
-		}
-	}
-	for _, n := range nodes { // in order, so that the first wins a tie
-		if c := n.chain(); count[c] > count[home] {
-			home = c
-		}
-	}
-	for _, n := range nodes {
-		reason := ""
-		if c := n.chain(); c[0] != "" && c != home {
-			reason = fmt.Sprintf("wrong chain: chain id %s, genesis %s; the others have %s, %s", c[0], c[1], home[0], home[1])
-		}
-		n.update(func(h *health.Health) { h.Foreign(reason) })
-	}
-}
-
-// chain returns the node's chain id and genesis hash, or empty strings where either isn't known.
-func (n *Node) chain() [2]string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.info.ChainID == "" || n.info.Genesis == "" {
-		return [2]string{}
-	}
-	return [2]string{n.info.ChainID, n.info.Genesis}
 }

@@ -111,7 +111,7 @@ func (pl *poll) seat() {
 	for i, n := range pl.nodes {
 		status := n.Status()
 		s, v := &pl.seats[i], &pl.votes[i]
-		*s = seat{node: n, state: status.State, foreign: status.Foreign, sent: status.Called()}
+		*s = seat{node: n, state: status.State, foreign: status.WrongChain, sent: status.Called()}
 		*v = quorum.Seat{Node: n.ID, Configured: !status.DoNotUse, MayVote: status.MayVote(), Due: n.Timeout(pl.method)}
 		if pl.settings.Rules.ByClient {
 			v.Client = n.Client()

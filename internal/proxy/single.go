@@ -62,14 +62,17 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
-// serving returns the nodes that may answer for all, best first: the primary, then the alive ones, then the rest.
+// serving returns the nodes that may answer for all, best first: the primary, then the alive ones, then the rest. Where
+// there is none, those that are dead may have come back just now; those of another chain are no help.
 func (p *Proxy) serving() []*node.Node {
-	var alive, rest []*node.Node
+	var alive, rest, dead []*node.Node
 	primary := p.pool.Primary()
 	for _, n := range p.pool.Nodes() {
 		s := n.Status()
 		switch {
-		case n == primary || !s.MayVote() || !s.Reachable():
+		case n == primary || !s.MayVote() || s.WrongChain:
+		case !s.Reachable():
+			dead = append(dead, n)
 		case s.State == health.Alive:
 			alive = append(alive, n)
 		default:
@@ -80,7 +83,10 @@ func (p *Proxy) serving() []*node.Node {
 	if primary != nil {
 		nodes = append(nodes, primary)
 	}
-	return append(append(nodes, alive...), rest...)
+	if nodes = append(append(nodes, alive...), rest...); len(nodes) == 0 {
+		return dead
+	}
+	return nodes
 }
 
 // timeout bounds a call, or the wait for the next piece of its answer. CLs wait long for logs, and nobody else waits with

@@ -1,0 +1,111 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"executionbackup/internal/health"
+)
+
+// chain is which one a node is on, as it says.
+type chain struct{ id, genesis string }
+
+func (c chain) String() string { return fmt.Sprintf("chain id %s, genesis %s", c.id, c.genesis) }
+
+// judgeChains finds the nodes that are on another chain than the one we follow: they get no calls. In a tie nobody knows
+// which that is, so none is shut out, and everything says so.
+func (p *Pool) judgeChains() {
+	p.judging.Lock()
+	defer p.judging.Unlock()
+	nodes := p.Nodes()
+	home := homes(nodes)
+	tie := ""
+	if len(home) > 1 {
+		tie = "a tie of chains: " + strings.Join(sides(nodes, home), " against ") + "; none is shut out until it is known which is right"
+	}
+	if tie != p.tie {
+		if p.tie = tie; tie != "" {
+			p.Log.Error("nodes are on different chains, and we can't tell which is right", "reason", tie)
+		} else {
+			p.Log.Info("no longer a tie of chains")
+		}
+	}
+	for _, n := range nodes {
+		c, known := n.chain()
+		reason := ""
+		if known && len(home) == 1 && c != home[0] {
+			reason = fmt.Sprintf("wrong chain: %s; the others have %s", c, home[0])
+		}
+		n.mu.Lock()
+		n.wrongChain, n.tie = reason != "", tie
+		n.mu.Unlock()
+		n.update(func(h *health.Health) { h.Foreign(reason) })
+	}
+}
+
+// homes returns the chain of the nodes that have followed it, or where none has, of the majority. In a tie there are
+// several, in the nodes' order.
+func homes(nodes []*Node) []chain {
+	count := make(map[chain]int)
+	anyFollows := slices.ContainsFunc(nodes, func(n *Node) bool { return n.follows() })
+	var home []chain
+	most := 0
+	for _, n := range nodes {
+		if c, known := n.chain(); known && n.follows() == anyFollows {
+			if count[c]++; count[c] > most {
+				most = count[c]
+			}
+		}
+	}
+	for _, n := range nodes {
+		if c, _ := n.chain(); count[c] == most && most > 0 && !slices.Contains(home, c) {
+			home = append(home, c)
+		}
+	}
+	return home
+}
+
+// sides says who is on which chain.
+func sides(nodes []*Node, chains []chain) []string {
+	var list []string
+	for _, c := range chains {
+		var names []string
+		for _, n := range nodes {
+			if own, known := n.chain(); known && own == c {
+				names = append(names, n.Name())
+			}
+		}
+		list = append(list, fmt.Sprintf("%s (%s)", c, strings.Join(names, ", ")))
+	}
+	return list
+}
+
+// chain returns what the node is on, and whether it has told all of it.
+func (n *Node) chain() (c chain, known bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c = chain{n.info.ChainID, n.info.Genesis}
+	return c, c.id != "" && c.genesis != ""
+}
+
+// follows reports whether the node has said VALID to a live call while it was on the chain that it is on now.
+func (n *Node) follows() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.provedOn != chain{} && n.provedOn == chain{n.info.ChainID, n.info.Genesis}
+}
+
+// proveChain notes that the node said VALID to a live call: the CL is on its chain.
+func (n *Node) proveChain() {
+	n.mu.Lock()
+	on := chain{n.info.ChainID, n.info.Genesis}
+	proved := on.id != "" && on.genesis != "" && on != n.provedOn
+	if proved {
+		n.provedOn = on
+	}
+	n.mu.Unlock()
+	if proved {
+		n.proved()
+	}
+}
