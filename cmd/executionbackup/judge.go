@@ -40,7 +40,8 @@ func judge(inspections []*inspection) *findings {
 		switch {
 		case !i.chain.known():
 		case len(home) > 1:
-			f.problem(i, "a tie of chains: it is on %v, as many are on another, and none would be shut out before it is known which is right", i.chain)
+			f.problem(i, "a tie of chains: it is on %v, as many are on another, and none would be shut out "+
+				"before it is known which is right", i.chain)
 		case i.chain != home[0]:
 			f.problem(i, "it is on another chain (%v) than the others (%v), and would get no calls: is it the right node?", i.chain, home[0])
 		}

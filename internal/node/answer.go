@@ -117,7 +117,8 @@ func (a *attempt) stream(resp *http.Response) (jsonrpc.Reply, error) {
 		return jsonrpc.Reply{}, a.toAnother()
 	}
 	a.opened = true
-	r := &result{of: a, opening: opening, buffer: buffer[:], piece: buffer[opening.At:n], from: io.LimitReader(body, maxAnswer+1-int64(n)), came: int64(n)}
+	rest := io.LimitReader(body, maxAnswer+1-int64(n))
+	r := &result{of: a, opening: opening, buffer: buffer[:], piece: buffer[opening.At:n], from: rest, came: int64(n)}
 	switch err := a.take(r); {
 	case r.err != nil && r.err != io.EOF:
 		return jsonrpc.Reply{}, r.err

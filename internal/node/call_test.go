@@ -32,7 +32,9 @@ func newTestPool(t *testing.T, addresses ...string) *Pool {
 		u := &url.URL{Scheme: "http", Host: address}
 		specs = append(specs, config.Node{URL: u, Name: fmt.Sprintf("n%d", i+1), Secret: secret, Timeout: 5 * time.Second})
 	}
-	p := NewPool(specs, Options{Memory: quorum.NewMemory(100), Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler)})
+	p := NewPool(specs, Options{
+		Memory: quorum.NewMemory(100), Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+	})
 	t.Cleanup(func() {
 		for _, n := range p.Nodes() {
 			n.close()
@@ -91,7 +93,10 @@ func TestWhatAnswersACall(t *testing.T) {
 			call := []byte(`{"jsonrpc":"2.0","method":"eth_x","params":[{"id":7}],"id":` + test.id + `}`)
 			make := func() (err error) {
 				if streamed {
-					_, err = n.Stream(t.Context(), engine.Other, call, func(r io.Reader) error { _, err := io.Copy(io.Discard, r); return err })
+					_, err = n.Stream(t.Context(), engine.Other, call, func(r io.Reader) error {
+						_, err := io.Copy(io.Discard, r)
+						return err
+					})
 				} else {
 					_, err = n.Call(t.Context(), engine.Other, call)
 				}

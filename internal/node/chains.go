@@ -22,7 +22,8 @@ func (p *Pool) judgeChains() {
 	home := homes(nodes)
 	tie := ""
 	if len(home) > 1 {
-		tie = "a tie of chains: " + strings.Join(sides(nodes, home), " against ") + "; none is shut out until it is known which is right"
+		tie = "a tie of chains: " + strings.Join(sides(nodes, home), " against ") +
+			"; none is shut out until it is known which is right"
 	}
 	if tie != p.tie {
 		if p.tie = tie; tie != "" {

@@ -16,9 +16,9 @@ func forkchoice(attributes, columns bool) *Call {
 	return &Call{Method: engine.ParseMethod("engine_forkchoiceUpdatedV4"), Attributes: attributes, Columns: columns}
 }
 
-// A script of a lane, one word each: P a newPayload comes, F a forkchoiceUpdated, A one with payload attributes, C
-// one with custody columns, B a barrier; !n the CL has its answer to the n-th call; .n the node has finished it. Want lists which calls may run at
-// the end: ready, or - waiting, s superseded, d dropped, f finished.
+// A script of a lane, one word each: P a newPayload comes, F a forkchoiceUpdated, A one with payload attributes, C one with
+// custody columns, B a barrier; !n the CL has its answer to the n-th call; .n the node has finished it. Want lists which
+// calls may run at the end: ready, or - waiting, s superseded, d dropped, f finished.
 func TestLane(t *testing.T) {
 	for _, c := range []struct{ name, script, want string }{
 		{"payloads that the CL sent side by side overlap", "P P P", "ready ready ready"},

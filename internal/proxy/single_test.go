@@ -20,12 +20,15 @@ func TestReadTimeout(t *testing.T) {
 		for _, body := range []string{call, "[" + call + "]"} {
 			taking := func(d time.Duration, syncing string) *fake {
 				answers := map[string]string{"eth_getLogs": `"logs"`, "eth_syncing": syncing}
-				return &fake{answer: func(method string) (string, bool) { return answers[method], answers[method] != "" }, delay: func(method string, _ int) time.Duration {
-					if method == "eth_getLogs" {
-						return d
-					}
-					return 0
-				}}
+				return &fake{
+					answer: func(method string) (string, bool) { return answers[method], answers[method] != "" },
+					delay: func(method string, _ int) time.Duration {
+						if method == "eth_getLogs" {
+							return d
+						}
+						return 0
+					},
+				}
 			}
 			n1, n2 := taking(test.n1, `false`), taking(9*time.Second, `{}`) // so n1 is the primary
 			inBubble(t, []*fake{n1, n2}, func(t *testing.T, b *bubble) {
@@ -56,7 +59,8 @@ func TestDrainWithATransaction(t *testing.T) {
 		s := *b.settings.Load()
 		s.ReadTimeout = 30 * time.Second
 		b.Reload(s)
-		if got := string(b.answerBody(t.Context(), []byte(`{"jsonrpc":"2.0","id":1,"method":"`+method+`","params":["0x02"]}`))); !strings.Contains(got, "0xhash") {
+		call := []byte(`{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":["0x02"]}`)
+		if got := string(b.answerBody(t.Context(), call)); !strings.Contains(got, "0xhash") {
 			t.Fatalf("got %s", got)
 		}
 		begun := time.Now()

@@ -63,7 +63,8 @@ func (p *Proxy) submit(ctx context.Context, n *node.Node, r *jsonrpc.Request, m 
 // "AlreadyKnown" (Nethermind), "Known transaction" (Besu).
 func saysKnown(message string) bool {
 	message = strings.ToLower(message)
-	return strings.Contains(message, "already known") || strings.Contains(message, "alreadyknown") || strings.HasPrefix(message, "known transaction")
+	return strings.Contains(message, "already known") || strings.Contains(message, "alreadyknown") ||
+		strings.HasPrefix(message, "known transaction") // but not "unknown transaction type"
 }
 
 // transactionHash returns that of a transaction in hex, as it is sent.

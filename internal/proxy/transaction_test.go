@@ -12,7 +12,8 @@ import (
 
 // The hash is that which a node would have answered with.
 func TestTransactionHash(t *testing.T) {
-	blobs := types.NewBlobTxSidecar(types.BlobSidecarVersion1, make([]kzg4844.Blob, 1), make([]kzg4844.Commitment, 1), make([]kzg4844.Proof, 128))
+	blobs := types.NewBlobTxSidecar(types.BlobSidecarVersion1,
+		make([]kzg4844.Blob, 1), make([]kzg4844.Commitment, 1), make([]kzg4844.Proof, 128))
 	for _, tx := range []*types.Transaction{
 		types.NewTx(&types.LegacyTx{Nonce: 1, GasPrice: common.Big1}),
 		types.NewTx(&types.DynamicFeeTx{ChainID: common.Big1, Nonce: 2}),
