@@ -67,7 +67,7 @@ func TestReloadWhileCalling(t *testing.T) {
 func TestDoNotUseClears(t *testing.T) {
 	p := pooled(t, 2)
 	n := p.Nodes()[1]
-	p.Memory.Record(n.ID, blocks[0], engine.Invalid, "", true)
+	objects(p, n.ID, blocks[0])
 	specs := p.specs()
 	specs[1].Timeout++
 	p.Reload(specs)

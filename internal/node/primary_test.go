@@ -10,6 +10,7 @@ import (
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/health"
+	"executionbackup/internal/quorum"
 )
 
 // states are what a node can be in, one word each.
@@ -76,12 +77,12 @@ func TestPrimary(t *testing.T) {
 		{states: [3]string{"dead", "slow", "fast"}, objects: [3]bool{true, true, true}, want: "n2"},
 	} {
 		p := pooled(t, 3)
-		p.Memory.Learn(blocks[1], blocks[0])
-		p.Memory.Learn(blocks[2], blocks[1])
+		p.Memory.Learn(blocks[1], blocks[0], quorum.Proven, nil)
+		p.Memory.Learn(blocks[2], blocks[1], quorum.Proven, nil)
 		for i, n := range p.Nodes() {
 			n.become(test.states[i])
 			if test.objects[i] {
-				p.Memory.Record(n.ID, blocks[1], engine.Invalid, "", true)
+				objects(p, n.ID, blocks[1])
 			}
 		}
 		p.Lead(blocks[2])
@@ -98,7 +99,7 @@ func TestPrimaryChanges(t *testing.T) {
 	n[2].become("fast")
 	p.Lead(blocks[0])
 	p.primaryIs(t, "n1")
-	p.Memory.Record(n[0].ID, blocks[0], engine.Invalid, "", true)
+	objects(p, n[0].ID, blocks[0])
 	p.Elect()
 	p.primaryIs(t, "n3")
 	if err := p.ClearObjections([]string{"n1"}); err != nil {
@@ -109,12 +110,12 @@ func TestPrimaryChanges(t *testing.T) {
 	p.primaryIs(t, "n1")
 	n[0].become("dead")
 	p.primaryIs(t, "n2")
-	p.Memory.Record(n[1].ID, blocks[0], engine.Invalid, "", true)
+	objects(p, n[1].ID, blocks[0])
 	p.Elect()
 	p.primaryIs(t, "n2") // of those that are alive and timely it is the only one
 	n[0].become("slow")
 	p.primaryIs(t, "n1")
-	p.Memory.Record(n[0].ID, blocks[0], engine.Invalid, "", true)
+	objects(p, n[0].ID, blocks[0])
 	p.Elect()
 	p.primaryIs(t, "n1")
 	if err := p.ClearObjections([]string{"n2"}); err != nil {
@@ -143,4 +144,9 @@ func TestElectionsAtATime(t *testing.T) {
 			t.Fatalf("round %d: %s, which is alive, is not the primary", round, nodes[alive].Name())
 		}
 	}
+}
+
+// objects makes a node object to a block.
+func objects(p *Pool, node quorum.NodeID, block common.Hash) {
+	p.Memory.Keep(quorum.Note{Node: node, Block: block, Status: engine.Invalid, MayObject: true, Proved: true})
 }

@@ -114,7 +114,7 @@ function showChosen() {
 
 // told says what the consensus client heard, and when.
 export function told(b) {
-  if (!b.verdict) return b.method.startsWith("engine_getPayload") ? "objected before it was proposed" : "being judged";
+  if (!b.verdict) return b.method.startsWith("engine_getPayload") ? `objected ${b.dispute ? "before" : "after"} it was proposed` : "being judged";
   let text = `the consensus client heard ${b.verdict} after ${took(b.took)}`;
   if (b.dispute) text += ", in a dispute";
   if (b.late_objection) text += ", and a node objected later";
