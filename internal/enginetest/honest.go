@@ -29,14 +29,13 @@ type Honest struct {
 	Fork int
 	// Salt makes its payload ids other than those of clients with another salt. Geths have the same.
 	Salt byte
-	// Version is what it calls itself; default: v1.17.10.
-	Version string
 	// MaxReorg is how far a forkchoice may go back; default: 32.
 	MaxReorg uint64
 	// Forgets is how often it refers to a block that it has rejected before it forgets that; default: 128.
 	Forgets int
 
 	mu       sync.Mutex
+	version  string
 	chain    chain
 	rejected map[string]rejected // by the hash of the block and of every descendant that it has been asked about
 	hits     map[string]int      // by the hash of the block
@@ -74,9 +73,7 @@ func (h *Honest) begin() {
 	h.chain = newChain(GenesisHash)
 	h.chain.blocks[GenesisHash] = block{Hash: GenesisHash, ParentHash: zeroHash, Timestamp: quantity(genesis.Timestamp)}
 	h.rejected, h.hits, h.builds = map[string]rejected{}, map[string]int{}, map[engine.PayloadID]Payload{}
-	if h.Version == "" {
-		h.Version = "v1.17.10"
-	}
+	h.version = "v1.17.10"
 	if h.MaxReorg == 0 {
 		h.MaxReorg = 32
 	}
@@ -122,9 +119,9 @@ func (h *Honest) execute(c *Call) (any, error) {
 	case "engine_exchangeCapabilities":
 		return Client{}.withDefaults().Capabilities, nil
 	case "engine_getClientVersion":
-		return []any{map[string]string{"code": "GE", "name": "geth", "version": h.Version, "commit": "0x01020304"}}, nil
+		return []any{map[string]string{"code": "GE", "name": "geth", "version": h.version, "commit": "0x01020304"}}, nil
 	case "web3_clientVersion":
-		return "geth/" + h.Version, nil
+		return "geth/" + h.version, nil
 	case "eth_syncing":
 		return false, nil
 	case "eth_chainId":
@@ -408,6 +405,14 @@ func (h *Honest) Crash(n uint64) {
 	clear(h.rejected)
 	clear(h.hits)
 	clear(h.builds)
+}
+
+// Upgrade makes the client call itself another version.
+func (h *Honest) Upgrade(version string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.begin()
+	h.version = version
 }
 
 // Sync gives the client all blocks of another one and its forkchoice, as its peers would.
