@@ -135,6 +135,8 @@ func (h *Honest) execute(c *Call) (any, error) {
 	return nil, &RPCError{Code: -32601, Message: fmt.Sprintf("the method %s does not exist/is not available", c.Method)}
 }
 
+var errInvalidParams = errors.New("invalid parameters") // -32602
+
 var (
 	invalidState      = &RPCError{Code: -38002, Message: "Invalid forkchoice state"}
 	invalidAttributes = &RPCError{Code: -38003, Message: "Invalid payload attributes"}
@@ -202,13 +204,13 @@ func (h *Honest) fits(version int, data engine.ExecutableData, blobHashes []comm
 		version >= 4 && requests == nil,
 		version == 4 && later,
 		version >= 5 && (data.SlotNumber == nil || data.BlockAccessList == nil):
-		return errors.New("Invalid parameters")
+		return errInvalidParams
 	case version >= 3 && version != h.Fork:
 		return unsupportedFork
 	}
 	for i, r := range requests {
 		if len(r) < 2 || i > 0 && r[0] <= requests[i-1][0] {
-			return errors.New("Invalid parameters")
+			return errInvalidParams
 		}
 	}
 	return nil
@@ -293,7 +295,7 @@ func (h *Honest) forkchoiceUpdated(c *Call, version int) (any, error) {
 func (h *Honest) suits(version int, a *engine.PayloadAttributes) error {
 	switch {
 	case version == 1 && (a.Withdrawals != nil || a.BeaconRoot != nil || h.Fork > 1):
-		return errors.New("Invalid parameters")
+		return errInvalidParams
 	case version == 2 && (a.BeaconRoot != nil || h.Fork <= 2 && (a.Withdrawals != nil) != (h.Fork == 2)),
 		version >= 3 && (a.Withdrawals == nil || a.BeaconRoot == nil),
 		version >= 4 && a.SlotNumber == nil:
