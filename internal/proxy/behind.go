@@ -8,29 +8,32 @@ import (
 	"executionbackup/internal/jsonrpc"
 )
 
-// compareToHead notes that a node which says SYNCING is behind: to a child of the head, to a payload of the head's chain
-// that another voter calls VALID, or to a forkchoiceUpdated on the head that it hasn't called VALID.
+// compareToHead notes that a node which says SYNCING is behind: to a payload of the head's chain that another voter calls
+// VALID, or to a forkchoiceUpdated on the head that it hasn't called VALID.
+//
+// A SYNCING to a child of the head that nobody calls VALID is no such sign: whoever proposes a block with a wrong number,
+// say, makes every client look for its parent in vain, and must not have set aside all but the one that hangs or comes back
+// just then. But the node may lack something, and is fed.
 func (pl *poll) compareToHead(i int) {
 	s, v := &pl.seats[i], &pl.votes[i]
-	if s.compared || v.Said != engine.Syncing || !pl.named {
+	if s.compared || v.Said != engine.Syncing || !pl.named || s.late && s.node.FollowedSince(pl.begun) {
 		return
 	}
-	behind := false
 	chain, memory := &pl.proxy.chain, pl.proxy.memory
-	if pl.method.Family == engine.NewPayload {
-		behind = pl.content.state == genuine && (chain.isHead(pl.payload.Parent) || pl.anotherKnows(i) && pl.onHeadsChain())
-	} else {
+	lacks, behind := false, false
+	if pl.method.Family == engine.ForkchoiceUpdated {
 		behind = chain.isHead(pl.block) && memory.Word(v.Node, pl.block) != engine.Valid
+	} else if pl.content.state == genuine {
+		lacks = chain.isHead(pl.payload.Parent)
+		behind = pl.anotherKnows(i) && pl.onHeadsChain() || lacks && pl.alone()
 	}
-	if !behind {
-		return
+	if behind {
+		s.compared = true
+		s.node.Behind()
 	}
-	s.compared = true
-	if s.late && s.node.FollowedSince(pl.begun) {
-		return
+	if behind || lacks {
+		pl.proxy.catchUp.try(s.node)
 	}
-	s.node.Behind()
-	pl.proxy.catchUp.try(s.node)
 }
 
 // anotherKnows reports whether another voter calls the payload VALID.

@@ -96,7 +96,7 @@ func (c *catchUp) try(n *node.Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := c.node(n.ID)
-	if c.closed || c.ring.max == 0 || known.tried && time.Since(known.last) < known.interval() || c.proxy.chain.headHash() == zeroHash {
+	if c.closed || c.ring.max == 0 || known.tried && time.Since(known.last) < known.interval() || c.proxy.chain.toFollow() == zeroHash {
 		return
 	}
 	known.tried, known.last, known.fresh = true, time.Now(), false

@@ -12,6 +12,7 @@ var zeroHash common.Hash
 type chain struct {
 	mu              sync.Mutex
 	head, finalized common.Hash
+	refused         bool                   // the last forkchoiceUpdated was an error, and may have moved the nodes all the same
 	valid           map[common.Hash]uint64 // block numbers
 	order           []common.Hash
 }
@@ -40,10 +41,27 @@ func (c *chain) answeredValid(hash common.Hash, number uint64) {
 func (c *chain) setHead(head, finalized common.Hash) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.head = head
+	c.head, c.refused = head, false
 	if finalized != (common.Hash{}) {
 		c.finalized = finalized
 	}
+}
+
+// refuse notes that we answered a forkchoiceUpdated with an error: clients look at safe and finalized after they have moved.
+func (c *chain) refuse() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = true
+}
+
+// toFollow returns the head that nodes should have, or the zero hash where that isn't known.
+func (c *chain) toFollow() common.Hash {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refused {
+		return zeroHash
+	}
+	return c.head
 }
 
 // headHash returns the head, or the zero hash where there is none yet.

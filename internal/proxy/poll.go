@@ -184,6 +184,9 @@ func (pl *poll) arrived(a arrival) {
 		s.failure = pl.read(s)
 	}
 	v.Said, v.LatestValid = s.status.Status, s.status.LatestValidHash
+	if s.reply.Err != nil {
+		v.Error = s.reply.Err.Code
+	}
 	failure, failed := s.failure.(*node.Failure)
 	v.Dead = failed && (failure.Kind == node.Unreachable || failure.Kind == node.Unauthorized)
 	if pl.method.Family == engine.NewPayload && !pl.alone() {
@@ -264,7 +267,9 @@ func (pl *poll) remember(i int) {
 	failure, failed := s.failure.(*node.Failure)
 	if failed && failure.Died {
 		memory.Died(v.Node, pl.block)
-		pl.proxy.catchUp.died(v.Node, pl.block)
+		if pl.method.Family == engine.NewPayload {
+			pl.proxy.catchUp.died(v.Node, pl.block)
+		}
 	}
 	if pl.method.Family == engine.NewPayload && s.fresh {
 		if s.failure == nil || failed && failure.Reached {

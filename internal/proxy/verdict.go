@@ -179,6 +179,9 @@ func (pl *poll) decide(v verdict) {
 			p.pool.Lead(pl.block)
 		}
 	}
+	if status == engine.None && pl.method.Family == engine.ForkchoiceUpdated {
+		p.chain.refuse()
+	}
 	if v.Dispute && pl.record == nil {
 		pl.record = newRecord(pl)
 	}
