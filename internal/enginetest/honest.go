@@ -3,12 +3,10 @@ package enginetest
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"sync"
 
 	"github.com/ethereum/go-ethereum/beacon/engine"
@@ -16,12 +14,12 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 )
 
-// Honest is the model of one honest execution client, without a network: what it says depends on nothing but the calls that
-// it has had, in their order. It says what geth 1.17.10 without peers would, with two differences: it doesn't execute blocks
-// (see Bad), and it builds empty ones. A Node, in contrast, is as simple as a fake can be.
+// Honest is the model of one honest execution client, without a network: what it says depends on nothing but the calls
+// that it has had, in their order. It says what geth 1.17.10 without peers would, with two differences: it doesn't
+// execute blocks (see Bad), and it builds empty ones. A Node, in contrast, is as simple as a fake can be.
 //
-// A payload with an unknown parent is SYNCING, and nothing is kept of it: a client without peers has no use for it either,
-// until it is sent again.
+// A payload with an unknown parent is SYNCING, and nothing is kept of it: a client without peers has no use for it
+// either, until it is sent again.
 //
 // It is safe for concurrent use as long as its fields are left alone.
 type Honest struct {
@@ -194,13 +192,16 @@ func (h *Honest) newPayload(c *Call, version int) (any, error) {
 }
 
 // fits checks that a payload has what its version asks for, and nothing else.
-func (h *Honest) fits(version int, data engine.ExecutableData, blobHashes []common.Hash, beaconRoot *common.Hash, requests []hexutil.Bytes) error {
+func (h *Honest) fits(
+	version int, data engine.ExecutableData, blobHashes []common.Hash, beaconRoot *common.Hash, requests []hexutil.Bytes,
+) error {
 	blobs := data.ExcessBlobGas != nil || data.BlobGasUsed != nil
 	later := data.SlotNumber != nil || data.BlockAccessList != nil
 	switch {
 	case version == 1 && data.Withdrawals != nil,
 		version == 2 && (h.Fork > 2 || blobs || (data.Withdrawals != nil) != (h.Fork == 2)),
-		version >= 3 && (data.Withdrawals == nil || data.ExcessBlobGas == nil || data.BlobGasUsed == nil || blobHashes == nil || beaconRoot == nil),
+		version >= 3 && (data.Withdrawals == nil || data.ExcessBlobGas == nil || data.BlobGasUsed == nil),
+		version >= 3 && (blobHashes == nil || beaconRoot == nil),
 		version >= 4 && requests == nil,
 		version == 4 && later,
 		version >= 5 && (data.SlotNumber == nil || data.BlockAccessList == nil):
@@ -216,7 +217,8 @@ func (h *Honest) fits(version int, data engine.ExecutableData, blobHashes []comm
 	return nil
 }
 
-// linksToRejected returns the status of block head if block check, which is head or its parent, links to a rejected one.
+// linksToRejected returns the status of block head if block check, which is head or its parent, links to a rejected
+// one.
 func (h *Honest) linksToRejected(check, head string) any {
 	bad, ok := h.rejected[check]
 	if !ok {
@@ -347,8 +349,8 @@ func (h *Honest) getPayload(c *Call, version int) (any, error) {
 	return json.RawMessage(payload.Envelope(version, "0x1")), nil
 }
 
-// arguments decodes the params into targets as geth does: none of the first required may be missing or null, and there may
-// not be more than targets.
+// arguments decodes the params into targets as geth does: none of the first required may be missing or null, and there
+// may not be more than targets.
 func (c *Call) arguments(required int, targets ...any) error {
 	var all []json.RawMessage
 	if len(c.Params) > 0 {
@@ -393,8 +395,8 @@ func (h *Honest) Head() common.Hash {
 	return common.HexToHash(h.chain.head)
 }
 
-// Crash ends the client and starts it again, n blocks short but never without block 1 if it had that: it has forgotten all
-// above its new head, what it has rejected, and what it has built.
+// Crash ends the client and starts it again, n blocks short but never without block 1 if it had that: it has forgotten
+// all above its new head, what it has rejected, and what it has built.
 func (h *Honest) Crash(n uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -435,7 +437,6 @@ func (h *Honest) String() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.begin()
-	var b strings.Builder
-	fmt.Fprintf(&b, "head %.10s (%d), %d blocks, %s", h.chain.head, h.chain.blocks[h.chain.head].Number, len(h.chain.blocks), hex.EncodeToString([]byte{h.Salt}))
-	return b.String()
+	head := h.chain.blocks[h.chain.head]
+	return fmt.Sprintf("head %.10s (block %d) and %d blocks", head.Hash, head.Number, len(h.chain.blocks))
 }

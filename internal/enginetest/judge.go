@@ -12,8 +12,8 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 )
 
-// judge knows which differences between a client and what stands before clients like it the contract allows: they are the
-// exceptions in allowed and latestValid, each with its sentence.
+// judge knows which differences between a client and what stands before clients like it the contract allows: they are
+// the exceptions in allowed and latestValid, each with its sentence.
 type judge struct {
 	fork int
 
@@ -31,6 +31,7 @@ type judge struct {
 
 	built *Payload // the last payload that was fetched
 	heard string   // the last status
+	code  int      // the client's last error code, 0 for none
 }
 
 // question is what a call asks, as far as the judge wants to know.
@@ -40,8 +41,6 @@ type question struct {
 	version   int      // of newPayload, if not the payload's own
 	head      *made    // of forkchoiceUpdated
 	finalized made
-	builds    bool
-	batched   bool   // it was sent along with the payload
 	build     string // id that was sent
 }
 
@@ -57,7 +56,8 @@ func (j *judge) begin(fork int) {
 	*j = judge{
 		fork: fork,
 		sent: map[common.Hash]bool{}, said: map[common.Hash]string{}, parents: map[common.Hash]common.Hash{},
-		numbers: map[common.Hash]uint64{}, validSent: map[common.Hash]bool{}, validHead: map[common.Hash]bool{}, knownBuild: map[string]bool{},
+		numbers: map[common.Hash]uint64{}, validSent: map[common.Hash]bool{}, validHead: map[common.Hash]bool{},
+		knownBuild: map[string]bool{},
 	}
 }
 
@@ -90,7 +90,8 @@ func readAnswer(raw []byte) (a answer, err error) {
 	return a, nil
 }
 
-// compare judges two answers to one call, and takes note of them. wrong is "" if they differ in nothing that they mustn't.
+// compare judges two answers to one call, and takes note of them. wrong is "" if they differ in nothing that they
+// mustn't.
 func (j *judge) compare(q question, direct, through []byte, faulty, objects bool) (d, t answer, wrong string) {
 	d, err := readAnswer(direct)
 	if err != nil {
@@ -100,7 +101,7 @@ func (j *judge) compare(q question, direct, through []byte, faulty, objects bool
 	if err != nil {
 		return d, t, err.Error()
 	}
-	j.heard = t.Status.Status
+	j.heard, j.code = t.Status.Status, d.code
 	switch {
 	case faulty && d.Status.Status == "VALID" && strings.HasPrefix(t.Status.Status, "INVALID"):
 		wrong = "INVALID where the client says VALID"
@@ -136,8 +137,8 @@ func (j *judge) verdict(q question, d, t answer) string {
 	}
 	invalid := strings.HasPrefix(t.Status.Status, "INVALID")
 	switch {
-	// "validationError: one of theirs, prefixed with the node's name." Where we found out ourselves the text is ours, and a
-	// zero head has none.
+	// "validationError: one of theirs, prefixed with the node's name." Where we found out ourselves the text is ours,
+	// and a zero head has none.
 	case !invalid && t.ValidationError != "", invalid && d.ValidationError != "" && t.ValidationError == "":
 		return fmt.Sprintf("validationError %q", t.ValidationError)
 	// "Never a payloadId beside a status other than VALID; never VALID without one if any node gave one."
@@ -161,8 +162,8 @@ func (j *judge) allowed(q question, d, t string) string {
 	case d == t:
 		return ""
 
-	// "Where nothing was kept, all may object while no voter has proved itself, INVALID can't come of it": SYNCING. But what is
-	// wrong by itself we see ourselves, proved or not.
+	// "Where nothing was kept, all may object while no voter has proved itself, INVALID can't come of it": SYNCING.
+	// But what is wrong by itself we see ourselves, proved or not.
 	case d == "INVALID" && t == "SYNCING" && !j.proved && !forged:
 		return ""
 
@@ -170,8 +171,8 @@ func (j *judge) allowed(q question, d, t string) string {
 	case d == "SYNCING" && t == "VALID" && !forged && j.said[block] == "VALID":
 		return ""
 
-	// "A later SYNCING … on that block doesn't withdraw it. An INVALID, timely or late, covers the block's descendants too":
-	// the client has forgotten that it rejected an ancestor, or never connected the two.
+	// "A later SYNCING … on that block doesn't withdraw it. An INVALID, timely or late, covers the block's descendants
+	// too": the client has forgotten that it rejected an ancestor, or never connected the two.
 	case d == "SYNCING" && t == "INVALID" && !forged && j.condemned(block, q.payload):
 		return ""
 
@@ -203,8 +204,8 @@ func (j *judge) condemned(block common.Hash, payload *Payload) bool {
 
 // latestValid returns why two latest valid hashes may not differ so; "" if they may.
 //
-// "For VALID the agreed one. … For INVALID, with several nodes configured: only a block that we answered VALID and that isn't
-// older than the finalized one, named by at least t of the INVALID voters; else null."
+// "For VALID the agreed one. … For INVALID, with several nodes configured: only a block that we answered VALID and
+// that isn't older than the finalized one, named by at least t of the INVALID voters; else null."
 func (j *judge) latestValid(q question, d, t answer) string {
 	want, may := "", ""
 	switch hash := common.HexToHash(d.LatestValidHash); {
@@ -228,9 +229,9 @@ func (j *judge) latestValid(q question, d, t answer) string {
 
 // sameBuild compares two payloads that were built.
 func (j *judge) sameBuild(q question, d, t answer, faulty bool) string {
-	// After our restart, "Unknown id: ask every node for that very id, skip the checks that need attributes, and take, among those
-	// that build on the nodes' present head, the one with the greatest timestamp"; "no candidate left: the primary's own answer".
-	// Where clients give ids of their own, that may be an error once the head has moved.
+	// After our restart, "Unknown id: ask every node for that very id, skip the checks that need attributes, and take,
+	// among those that build on the nodes' present head, the one with the greatest timestamp"; "no candidate left: the
+	// primary's own answer". Where clients give ids of their own, that may be an error once the head has moved.
 	if !j.knownBuild[q.build] && t.code == unknownPayload.Code && d.code == 0 {
 		return ""
 	}

@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Step is one thing that a CL does, drawn at random. Its numbers choose among what is there when its turn comes, so that a
-// stream makes sense whatever is taken out of it.
+// Step is one thing that a CL does, drawn at random. Its numbers choose among what is there when its turn comes, so
+// that a stream makes sense whatever is taken out of it.
 type Step struct {
 	Kind    Kind
 	A, B, C int
@@ -55,7 +55,10 @@ func Steps(n int, of ...Kind) *rapid.Generator[[]Step] {
 	}
 	recent := rapid.SampledFrom([]int{0, 0, 0, 0, 1, 1, 2, 3, 5, 8})
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Step {
-		return Step{rapid.SampledFrom(of).Draw(t, "kind"), recent.Draw(t, "a"), recent.Draw(t, "b"), rapid.IntRange(0, 3).Draw(t, "c")}
+		return Step{
+			Kind: rapid.SampledFrom(of).Draw(t, "kind"),
+			A:    recent.Draw(t, "a"), B: recent.Draw(t, "b"), C: rapid.IntRange(0, 3).Draw(t, "c"),
+		}
 	}), 1, n)
 }
 
@@ -67,12 +70,13 @@ type Stream struct {
 	// Restart and Wait do what the kinds of that name say.
 	Restart func()
 	Wait    func(time.Duration)
-	// Child makes a child of a block that the client would call VALID; default: Payload.Child with other extra data. Spoil
-	// makes it fail to execute; default: Bad.
+	// Child makes a child of a block that the client would call VALID; default: Payload.Child with other extra data.
+	// Spoil makes it fail to execute; default: Bad.
 	Child func(parent Payload, variant int) Payload
 	Spoil func(*Payload)
-	// Faulty says that one of the clients behind Through isn't like the others, Objects that it may call INVALID what they call
-	// VALID. Then only this is judged: never INVALID where they say VALID, and VALID where they do unless it may object.
+	// Faulty says that one of the clients behind Through isn't like the others, Objects that it may call INVALID what
+	// they call VALID. Then only this is judged: never INVALID where they say VALID, and VALID where they do unless it
+	// may object.
 	Faulty, Objects bool
 
 	judge  judge
@@ -219,11 +223,11 @@ func (s *Stream) play(step Step) {
 		s.malform(a, step.B)
 	case Read:
 		method := [...]string{"eth_getBlockByNumber", "eth_chainId", "eth_syncing", "eth_blockNumber"}[step.B%4]
-		params := ""
+		params := "[]"
 		if step.B%4 == 0 {
-			params = `"latest",false`
+			params = `["latest",false]`
 		}
-		s.call(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":%q,"params":[%s]}`, method, params), method, question{})
+		s.call(request(method, params), method, question{})
 	case Restart:
 		s.Say("(we start again)")
 		s.Restart()
@@ -235,7 +239,8 @@ func (s *Stream) play(step Step) {
 	}
 }
 
-// Next makes a child of the last block that the client has called VALID, sends it, makes it the head, and returns what was heard.
+// Next makes a child of the last block that the client has called VALID, sends it, makes it the head, and returns what
+// was heard.
 func (s *Stream) Next() (newPayload, forkchoice string) {
 	s.begin()
 	for n := range s.blocks {
@@ -321,7 +326,7 @@ func newPayloadCall(p Payload, change func(object string) string) string {
 	if err != nil {
 		panic(err)
 	}
-	return fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"engine_newPayloadV%d","params":%s}`, p.Version, raw)
+	return request(fmt.Sprintf("engine_newPayloadV%d", p.Version), string(raw))
 }
 
 // forkchoiceCall is an engine_forkchoiceUpdated. version 0 is that of the head.
@@ -336,7 +341,11 @@ func forkchoiceCall(head, safe, finalized made, version int, attributes any) str
 	if err != nil {
 		panic(err)
 	}
-	return fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"engine_forkchoiceUpdatedV%d","params":%s}`, version, raw)
+	return request(fmt.Sprintf("engine_forkchoiceUpdatedV%d", version), string(raw))
+}
+
+func request(method, params string) string {
+	return fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":%q,"params":%s}`, method, params)
 }
 
 func (s *Stream) send(what string, p Payload, right bool) {
@@ -344,7 +353,17 @@ func (s *Stream) send(what string, p Payload, right bool) {
 }
 
 func (s *Stream) follow(head, safe, finalized made) {
-	s.call(forkchoiceCall(head, safe, finalized, 0, nil), followText(head, safe, finalized), question{head: &head, finalized: finalized})
+	body := forkchoiceCall(head, safe, finalized, 0, nil)
+	s.call(body, followText(head, safe, finalized), question{head: &head, finalized: finalized})
+	s.settle(head)
+}
+
+// settle makes a block the head that a client has made its head though it answered with an error: for ExecutionBackup,
+// the head is the last that was answered VALID, and which of the two a client has may then be seen in later answers.
+func (s *Stream) settle(head made) {
+	if s.judge.code == invalidState.Code || s.judge.code == invalidAttributes.Code {
+		s.follow(head, made{}, made{})
+	}
 }
 
 func followText(head, safe, finalized made) string {
@@ -380,11 +399,12 @@ func (s *Stream) build(a made, how int) {
 		version = s.Fork%4 + 1
 		what = fmt.Sprint(" in V", version)
 	}
-	s.ids = append(s.ids, s.call(forkchoiceCall(a, made{}, made{}, version, attributes),
-		"forkchoiceUpdated "+a.name+" with attributes"+what, question{head: &a, builds: true}))
+	body := forkchoiceCall(a, made{}, made{}, version, attributes)
+	s.ids = append(s.ids, s.call(body, "forkchoiceUpdated "+a.name+" with attributes"+what, question{head: &a}))
 	if last := len(s.ids) - 1; s.ids[last][0] == "" {
 		s.ids = s.ids[:last]
 	}
+	s.settle(a)
 }
 
 func (s *Stream) fetch(step Step) {
@@ -397,7 +417,7 @@ func (s *Stream) fetch(step Step) {
 		version = version%6 + 1
 	}
 	body := func(id string) string {
-		return fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"engine_getPayloadV%d","params":[%q]}`, version, id)
+		return request(fmt.Sprintf("engine_getPayloadV%d", version), fmt.Sprintf("[%q]", id))
 	}
 	s.ask(body(ids[0]), body(ids[1]), fmt.Sprintf("getPayloadV%d %s", version, what), question{build: ids[1]})
 	if built := s.judge.built; built != nil && step.C == 1 {
@@ -413,14 +433,16 @@ func (s *Stream) malform(a made, how int) {
 	}
 	switch how {
 	case 0:
-		s.call(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"engine_newPayloadV%d","params":[]}`, s.Fork), "newPayload without params", question{})
+		method := fmt.Sprintf("engine_newPayloadV%d", s.Fork)
+		s.call(request(method, "[]"), "newPayload without params", question{})
 	case 1:
-		s.call(`{"jsonrpc":"2.0","id":1,"method":"engine_forkchoiceUpdatedV3","params":[]}`, "forkchoiceUpdated without params", question{})
+		s.call(request("engine_forkchoiceUpdatedV3", "[]"), "forkchoiceUpdated without params", question{})
 	default: // only V2 takes an older version's payload
 		p := a.Payload
 		version := p.Version%5 + 1
-		body := strings.Replace(newPayloadCall(p, nil), fmt.Sprint("newPayloadV", p.Version), fmt.Sprint("newPayloadV", version), 1)
-		s.call(body, fmt.Sprintf("newPayloadV%d %s", version, a.name), question{payload: &p, version: version, right: p.Version == 1})
+		method := fmt.Sprint("newPayloadV", version)
+		body := strings.Replace(newPayloadCall(p, nil), fmt.Sprint("newPayloadV", p.Version), method, 1)
+		s.call(body, method+" "+a.name, question{payload: &p, version: version, right: p.Version == 1})
 	}
 }
 
@@ -441,7 +463,7 @@ func (s *Stream) batch(child made) {
 		return
 	}
 	s.compare("[newPayload "+child.name+",", question{payload: &child.Payload, right: true}, direct[0], through[0])
-	s.compare(" forkchoiceUpdated "+child.name+"]", question{head: &child, batched: true}, direct[1], through[1])
+	s.compare(" forkchoiceUpdated "+child.name+"]", question{head: &child}, direct[1], through[1])
 }
 
 // both sends a block and a forged one under the same hash at the same time.
@@ -451,6 +473,8 @@ func (s *Stream) both(real made, forged Payload, form string) {
 	var calls sync.WaitGroup
 	for i, body := range bodies {
 		direct[i] = s.Direct(body)
+	}
+	for i, body := range bodies {
 		calls.Go(func() { through[i] = s.Through(body) })
 	}
 	calls.Wait()

@@ -44,8 +44,8 @@ var forgeries = []struct {
 	}},
 }
 
-// Before and after each block of a chain comes a forgery of it. It is INVALID, as each of three geths finds, and as one that is asked
-// directly; and the chain goes on for them and for the CL.
+// Before and after each block of a chain comes a forgery of it. It is INVALID, as each of three geths finds, and as
+// one that is asked directly; and the chain goes on for them and for the CL.
 func TestForgeriesLeaveNothingBehind(t *testing.T) {
 	for _, f := range forgeries {
 		for _, when := range []string{"before", "after", "before and after"} {
@@ -60,7 +60,8 @@ func TestForgeriesLeaveNothingBehind(t *testing.T) {
 						wantForgery(t, m, alone, *forged)
 					}
 					wantAs(t, "newPayload", p, newPayload(t, alone, p), newPayload(t, m.call, p))
-					wantAs(t, "forkchoiceUpdated", p, forkchoice(t, alone, p, common.Hash{}, common.Hash{}), forkchoice(t, m.call, p, common.Hash{}, common.Hash{}))
+					direct := forkchoice(t, alone, p, common.Hash{}, common.Hash{})
+					wantAs(t, "forkchoiceUpdated", p, direct, forkchoice(t, m.call, p, common.Hash{}, common.Hash{}))
 					if forged != nil && strings.HasSuffix(when, "after") { // the CL doesn't send the real one again
 						wantForgery(t, m, alone, *forged)
 					}
@@ -99,7 +100,8 @@ func wantAs(t *testing.T, what string, p geth.Payload, direct, through status) {
 	}
 }
 
-// A geth that was stopped missed a block and, before it or after it, a forgery of it. It is fed the block, and votes again.
+// A geth that was stopped missed a block and, before it or after it, a forgery of it. It is fed the block, and votes
+// again.
 func TestForgeriesAreNotFed(t *testing.T) {
 	for _, f := range forgeries {
 		for _, first := range []bool{true, false} {

@@ -13,8 +13,9 @@ import (
 	"executionbackup/internal/enginetest"
 )
 
-// Three geths that agree say what one of them says, whatever a CL sends. It is the long form of the proxy's TestIndifference, which
-// has thousands of streams but models for clients: here they are real ones, in one long stream of hundreds of calls.
+// Three geths that agree say what one of them says, whatever a CL sends. It is the long form of the proxy's
+// TestIndifference, which has thousands of streams but models for clients: here they are real ones, in one long stream
+// of hundreds of calls.
 func TestIndifferentToGeths(t *testing.T) {
 	nodes := geths(t, osaka(), 5)
 	alone := enginetest.NewCL(t, nodes[3].AuthURL(), nodeSecret[:])

@@ -8,8 +8,9 @@ import (
 	"executionbackup/internal/geth"
 )
 
-// After a power cut three geths are back at different heads, 20, 10 and 12, and all say that they don't sync. The CL, which has block
-// 20, goes on from there: the one that can follow is followed, from the second call on, though the other two say SYNCING.
+// After a power cut three geths are back at different heads, 20, 10 and 12, and all say that they don't sync. The CL,
+// which has block 20, goes on from there: the one that can follow is followed, from the second call on, though the
+// other two say SYNCING.
 func TestPowerCut(t *testing.T) {
 	const last = 26
 	builder := geths(t, osaka(), 1)[0]
