@@ -73,6 +73,7 @@ func converse(t *testing.T, fork int) {
 	self := chain[0]
 	self.ParentHash = self.BlockHash
 	early := chain[1].Child(func(p *Payload) { p.Timestamp = chain[1].Timestamp })
+	misnumbered := chain[1].Child(func(p *Payload) { p.Number = 7 })
 	late, err := withoutNulls(chain[1].Attributes())
 	if err != nil {
 		t.Fatal(err)
@@ -94,6 +95,7 @@ func converse(t *testing.T, fork int) {
 		{send(chain[1]), "VALID 2"},
 		{follow(chain[1].Hash(), zeroHash, nil), "VALID 2"},
 		{send(early), "INVALID 2"},
+		{send(misnumbered), "INVALID 2"},
 		{send(b), "INVALID 2"},
 		{follow(b.Hash(), zeroHash, nil), "INVALID 2"},
 		{send(d), "SYNCING"},

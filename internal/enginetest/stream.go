@@ -21,7 +21,9 @@ type Step struct {
 // Kind is what a Step does.
 type Kind int
 
-// Block A is the one made A before the last, modulo those that there are; block 0 is genesis.
+// Block A is the one made A before the last, modulo those that there are; the first is genesis. Where C is not 3, a Grow, Spoil,
+// Misnumber, Early, Forge, Both, Follow or Build chooses only among those that the client has called VALID: else most of a
+// stream would go on about blocks that lead nowhere.
 const (
 	Grow      Kind = iota // make child B of block A, send it and make it the head; C = 1: in one batch
 	Draft                 // make child B of block A and keep it back
@@ -79,11 +81,12 @@ type Stream struct {
 	// may object.
 	Faulty, Objects bool
 
-	judge  judge
-	blocks []made
-	ids    [][2]string // of builds: what the client said, and what was heard through
-	lines  []string
-	broken bool
+	judge    judge
+	followed map[common.Hash]bool // what the client has called VALID in newPayload
+	blocks   []made
+	ids      [][2]string // of builds: what the client said, and what was heard through
+	lines    []string
+	broken   bool
 }
 
 // made is a block that a stream has made.
@@ -117,6 +120,7 @@ func (s *Stream) begin() {
 		s.Spoil = Bad
 	}
 	s.blocks = []made{{Genesis(s.Fork), "genesis", true}}
+	s.followed = map[common.Hash]bool{}
 	s.judge.begin(s.Fork)
 }
 
@@ -132,8 +136,25 @@ func (s *Stream) block(n int) made {
 	return s.blocks[last-n%len(s.blocks)]
 }
 
+// valid returns the block that was made n before the last, of those that the client has called VALID.
+func (s *Stream) valid(n int) made {
+	var list []made
+	for i, b := range s.blocks {
+		if i == 0 || s.followed[b.BlockHash] {
+			list = append(list, b)
+		}
+	}
+	return list[len(list)-1-n%len(list)]
+}
+
 func (s *Stream) play(step Step) {
 	a, b := s.block(step.A), s.block(step.B)
+	switch step.Kind {
+	case Grow, Spoil, Misnumber, Early, Forge, Both, Follow, Build:
+		if step.C != 3 {
+			a = s.valid(step.A)
+		}
+	}
 	switch step.Kind {
 	case Grow:
 		child := s.child(a, step.B)
@@ -243,16 +264,12 @@ func (s *Stream) play(step Step) {
 // was heard.
 func (s *Stream) Next() (newPayload, forkchoice string) {
 	s.begin()
-	for n := range s.blocks {
-		if a := s.block(n); a.sound && s.judge.said[a.BlockHash] == "VALID" || n == len(s.blocks)-1 {
-			child := s.child(a, 0)
-			s.send(child.name+", a child of "+a.name, child.Payload, true)
-			newPayload = s.judge.heard
-			s.follow(child, made{}, made{})
-			return newPayload, s.judge.heard
-		}
-	}
-	panic("a stream without a root")
+	a := s.valid(0)
+	child := s.child(a, 0)
+	s.send(child.name+", a child of "+a.name, child.Payload, true)
+	newPayload = s.judge.heard
+	s.follow(child, made{}, made{})
+	return newPayload, s.judge.heard
 }
 
 // Conversation returns what has been said so far.
@@ -497,6 +514,9 @@ func (s *Stream) ask(direct, through, what string, q question) (ids [2]string) {
 
 func (s *Stream) compare(what string, q question, direct, through []byte) (ids [2]string) {
 	d, t, wrong := s.judge.compare(q, direct, through, s.Faulty, s.Objects)
+	if q.payload != nil && q.right && d.Status.Status == "VALID" {
+		s.followed[q.payload.BlockHash] = true
+	}
 	line := fmt.Sprintf("%-60s %s", what, s.short(d))
 	if s.short(d) != s.short(t) {
 		line += ", through us " + s.short(t)

@@ -38,7 +38,7 @@ func TestIndifferentToGeths(t *testing.T) {
 		Spoil:   func(p *enginetest.Payload) { p.StateRoot = common.Hash{1} },
 	}
 	stream.Root(root(t, b))
-	seeds := 24
+	seeds := 60
 	if testing.Short() {
 		seeds = 2
 	}
@@ -74,6 +74,9 @@ type builder struct {
 // child has a child built, and keeps it. Variants differ in the fee recipient.
 func (b *builder) child(parent enginetest.Payload, variant int) enginetest.Payload {
 	b.t.Helper()
+	if parent.Number > 0 { // another geth may have built it
+		b.keep(parent)
+	}
 	attributes := parent.Attributes()
 	attributes.SuggestedFeeRecipient = common.Address{1, byte(variant)}
 	status, err := b.ForkchoiceUpdated(b.t.Context(), parent, attributes)
@@ -98,8 +101,13 @@ func (b *builder) child(parent enginetest.Payload, variant int) enginetest.Paylo
 	for _, r := range envelope.ExecutionRequests {
 		child.Requests = append(child.Requests, r)
 	}
-	if status, err := b.NewPayload(b.t.Context(), child); err != nil || status.Status != "VALID" {
-		b.t.Fatalf("block %d: %+v, %v", child.Number, status, err)
-	}
+	b.keep(child)
 	return child
+}
+
+func (b *builder) keep(p enginetest.Payload) {
+	b.t.Helper()
+	if status, err := b.NewPayload(b.t.Context(), p); err != nil || status.Status != "VALID" {
+		b.t.Fatalf("block %d: %+v, %v", p.Number, status, err)
+	}
 }
