@@ -17,6 +17,7 @@ import (
 	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
 	"executionbackup/internal/evidence"
+	"executionbackup/internal/health"
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/node"
 	"executionbackup/internal/quorum"
@@ -194,16 +195,28 @@ func clientThen(r evidence.Reply) string {
 
 // printVerdicts writes what the consensus client heard, and what it would hear now.
 func (p *program) printVerdicts(c *evidence.Case, recorded bool, rules quorum.Rules, now []word) {
-	ballots := make([]quorum.Ballot, len(now))
+	alive, reachable := false, false
+	for _, w := range now {
+		status := w.node.Status()
+		alive = alive || status.MayVote() && status.State == health.Alive
+		reachable = reachable || status.MayVote() && status.Reachable()
+	}
+	seats := make([]quorum.Seat, len(now))
 	for i, w := range now {
-		if status := w.node.Status(); status.MayVote() {
-			ballots[i] = quorum.Ballot{Vote: w.status, Asked: status.Reachable()}
+		status := w.node.Status()
+		voter := status.MayVote() && (status.State == health.Alive || !alive && (status.Reachable() || !reachable))
+		seats[i] = quorum.Seat{
+			Configured: !status.DoNotUse, MayVote: status.MayVote(), Voter: voter,
+			MayObject: voter, Proved: true, // as if it had been seen to follow
+			Said: w.status, Ended: true, Dead: w.status == engine.None && !status.Reachable(),
 		}
 		if rules.ByClient {
-			ballots[i].Client = w.node.Client()
+			seats[i].Client = w.node.Client()
 		}
 	}
-	v := rules.Decide(ballots)
+	poll := quorum.NewPoll(rules, 0, len(seats))
+	poll.Count(seats)
+	v := rules.Decide(poll.Ballots)
 	if recorded && c.Verdict != "" {
 		fmt.Fprintf(p.stdout, "verdict then: %s\n", printable(verdictText(c.Verdict, c.Dispute)))
 	}

@@ -35,10 +35,10 @@ type block struct {
 	parent         *block // nil where it isn't known, or forgotten
 	child, sibling *block // the children that are known are a list
 	words          map[NodeID]word
-	sent           map[NodeID]bool // who has been sent its payload
-	marks          []*objection    // those that cover it, its own and its ancestors'; one of each node
-	proof          Proof           // how well it is known which content has this hash
-	digest         Digest          // of that content, where it isn't proven
+	sent           map[NodeID]uint64 // who has been sent its payload, and how many breaks it had had then
+	marks          []*objection      // those that cover it, its own and its ancestors'; one of each node
+	proof          Proof             // how well it is known which content has this hash
+	digest         Digest            // of that content, where it isn't proven
 }
 
 // Proof says why a content stands for a block hash.
@@ -91,10 +91,10 @@ func NewMemory(blocks int) *Memory {
 func (m *Memory) Learn(hash, parent common.Hash, proof Proof, digest func() Digest) (stands bool) {
 	m.mu.Lock()
 	defer m.release()
-	p, b := m.block(parent), m.block(hash)
+	b := m.block(hash)
 	switch {
 	case b.proof == Proven && proof < Proven:
-		return false
+		return b.digest != Digest{} && b.digest == digest() // it stood without a proof before
 	case b.proof == First || b.proof == Voted || b.proof == Unproven && proof < Proven:
 		d := digest()
 		if b.proof != Unproven && b.digest != d {
@@ -106,8 +106,8 @@ func (m *Memory) Learn(hash, parent common.Hash, proof Proof, digest func() Dige
 		b.digest = d
 	}
 	b.proof = max(b.proof, proof)
-	if b.parent == nil && b != p {
-		m.adopt(b, p)
+	if b.parent == nil && parent != hash {
+		m.adopt(b, m.block(parent))
 	}
 	return true
 }
@@ -167,9 +167,9 @@ func (m *Memory) Sent(node NodeID, hash common.Hash) {
 	defer m.release()
 	b := m.block(hash)
 	if b.sent == nil {
-		b.sent = make(map[NodeID]bool)
+		b.sent = make(map[NodeID]uint64)
 	}
-	b.sent[node] = true
+	b.sent[node] = m.standing(node).breaks
 }
 
 // NotSent takes Sent back: the node was not reached.
@@ -186,7 +186,23 @@ func (m *Memory) WasSent(node NodeID, hash common.Hash) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b := m.blocks[hash]
-	return b != nil && b.sent[node]
+	if b == nil {
+		return false
+	}
+	_, sent := b.sent[node]
+	return sent
+}
+
+// SentSince reports whether a node has been sent the payload of a block since its last break: before that it may have lost it.
+func (m *Memory) SentSince(node NodeID, hash common.Hash) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.blocks[hash]
+	if b == nil {
+		return false
+	}
+	breaks, sent := b.sent[node]
+	return sent && breaks == m.standing(node).breaks
 }
 
 // Died notes that a node's connection broke while it had a call on the block before it.
@@ -234,7 +250,7 @@ func (m *Memory) Lapse() {
 	}
 	m.doubts = false
 	for node, s := range m.nodes {
-		if s.qualified || !s.doubtful {
+		if !s.doubtful { // or it has proved itself since: see qualify
 			continue
 		}
 		for _, b := range m.blocks {
@@ -244,9 +260,7 @@ func (m *Memory) Lapse() {
 		}
 		for _, o := range slices.Clone(s.objections) {
 			if o.provisional {
-				o.at.takeBack(node)
 				m.end(o)
-				m.renew(o.at, node)
 			}
 		}
 	}
@@ -306,17 +320,23 @@ func (m *Memory) keepInvalid(n *Note) (changed bool) {
 	b, s := m.block(n.Block), m.standing(n.Node)
 	w := b.words[n.Node]
 	reason := n.Reason[:min(len(n.Reason), maxReason)]
+	if n.Proved && n.Breaks != s.breaks { // a break counts at once
+		n.MayObject, n.Proved = false, false
+	}
 	switch {
-	case w.seq > n.Seq || w.unheard > n.Seq || !n.Voter && !n.MayObject:
+	case w.seq > n.Seq || !n.Voter && !n.MayObject:
 		return false
-	case !n.MayObject && !b.lead(n.Node):
-		w.unheard, w.reason, s.doubtful = n.Seq, reason, true
+	case !n.MayObject && w.status != engine.Invalid && !b.lead(n.Node):
+		w.unheard, w.reason, s.doubtful = max(w.unheard, n.Seq), reason, true
 		m.say(b, n.Node, w)
 		return false
 	}
 	said := word{status: engine.Invalid, reason: reason, seq: n.Seq, died: w.died, seconded: !n.MayObject}
 	if n.MayObject && !n.Proved && !s.qualified {
 		said.provisional, s.doubtful, m.doubts = true, true, true
+	}
+	if w.status == engine.Invalid && said.weak() { // it stands by that already, and by no less
+		said.provisional, said.seconded = w.provisional, w.seconded
 	}
 	m.say(b, n.Node, said)
 	changed = m.object(b, n.Node)

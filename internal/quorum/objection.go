@@ -18,17 +18,15 @@ type objection struct {
 	provisional bool
 	// seconded: it stands only beside that of another node which may object, on the very block.
 	seconded bool
-	// under is the node's objection to an ancestor that came later, and with which this one ends.
-	under *objection
 	// covers counts the marks of it. With the last one it ends.
 	covers int
 	// The nodes that called a block VALID which it covers, and those that died under one.
 	accepted, died []NodeID
 }
 
-func (o *objection) over() bool { return o.ended || o.under != nil && o.under.over() }
+func (o *objection) over() bool { return o.ended }
 
-func (o *objection) stands() bool { return !o.over() && (!o.seconded || o.at.lead(o.node)) }
+func (o *objection) stands() bool { return !o.ended && (!o.seconded || o.at.lead(o.node)) }
 
 // weak reports whether another objection of the node would say more.
 func (o *objection) weak() bool { return o.provisional || o.seconded }
@@ -62,7 +60,7 @@ func (b *block) objection(node NodeID) *objection {
 // nil.
 func (b *block) bears(node NodeID) *objection {
 	for _, o := range b.marks {
-		if o.node == node && !o.over() {
+		if o.node == node && !o.ended {
 			return o
 		}
 	}
@@ -80,10 +78,10 @@ func (b *block) lead(node NodeID) bool {
 // object makes a node's INVALID on a block an objection, unless one as good covers the block. It reports whether it did.
 func (m *Memory) object(b *block, node NodeID) bool {
 	w := b.words[node]
-	o := &objection{node: node, at: b, reason: w.reason, provisional: w.provisional, seconded: w.seconded}
-	if known := b.objection(node); known != nil && (o.weak() || !known.weak()) {
+	if known := b.objection(node); known != nil && (w.weak() || !known.weak()) {
 		return false
 	}
+	o := &objection{node: node, at: b, reason: w.reason, provisional: w.provisional, seconded: w.seconded}
 	s := m.standing(node)
 	s.objections = append(s.objections, o)
 	m.cover(b, o)
@@ -100,11 +98,7 @@ func (m *Memory) cover(b *block, o *objection) {
 		if known == o || known != nil && o.weak() && !known.weak() {
 			continue
 		}
-		if known != nil && known.at == b { // it was the beginning of an objection, and is under another now
-			m.drop(known)
-			known.under = o
-		}
-		m.mark(b, append(without(b.marks, func(p *objection) bool { return p.node == o.node || p.over() }), o))
+		m.mark(b, append(without(b.marks, func(p *objection) bool { return p.node == o.node || p.ended }), o))
 		for node, w := range b.words {
 			o.heed(node, w)
 		}
@@ -156,14 +150,10 @@ func (m *Memory) second(b *block) (changed bool) {
 
 // end ends an objection, wherever it has left a mark.
 func (m *Memory) end(o *objection) {
-	if !o.ended {
-		o.ended = true
-		m.drop(o)
+	if o.ended { // and its node forgotten, perhaps
+		return
 	}
-}
-
-// drop takes an objection out of its node's.
-func (m *Memory) drop(o *objection) {
+	o.ended = true
 	s := m.standing(o.node)
 	s.objections = slices.DeleteFunc(s.objections, func(p *objection) bool { return p == o })
 }

@@ -92,16 +92,16 @@ func (p *Poll) Look(now time.Duration, seats []Seat, superseded bool) (l Look) {
 		}
 	}
 	switch {
-	case !waiting, invalids > 0 && valids == 0 && !p.condemned.holds && p.Forkchoice && superseded:
-		l.Done = true
-		return l
-	case p.condemned.holds && !p.preventable(seats):
+	case p.condemned.holds && !(waiting && p.preventable(seats)):
 		if !latestOpen(p.Rules.Threshold, seats, p.Ballots) {
 			l.Done = true
 			return l
 		}
 		sooner(p.condemned.at + p.Grace)
-	case !p.condemned.holds && p.settled(seats):
+	case !waiting, invalids > 0 && valids == 0 && !p.condemned.holds && p.Forkchoice && superseded:
+		l.Done = true
+		return l
+	case !p.condemned.holds && !(valids == 0 && p.mayFail(seats)) && p.settled(seats):
 		if !p.Headless || l.Verdict.Status != engine.Syncing || invalids > 0 {
 			l.Done = true
 			return l
@@ -157,6 +157,28 @@ func (s *Seat) waited() bool {
 		return s.Recants && s.Follows
 	}
 	return s.Voter
+}
+
+// mayFail reports whether an error may still be the answer: the missing nodes together with those that gave it would be
+// enough.
+func (p *Poll) mayFail(seats []Seat) bool {
+	asked, missing, same := 0, 0, 0
+	for i := range seats {
+		if p.Ballots[i].Asked {
+			asked++
+		}
+		if seats[i].open {
+			missing++
+		}
+		n := 0
+		for j := range seats {
+			if p.Ballots[j].Asked && seats[j].Error != 0 && seats[j].Error == seats[i].Error {
+				n++
+			}
+		}
+		same = max(same, n)
+	}
+	return p.Rules.Threshold.Reached(same+missing, asked)
 }
 
 // completions are the ways for the missing answers to turn out that reach two statuses wherever any two ways do: whether
@@ -261,7 +283,7 @@ func latestOpen(threshold Ratio, seats []Seat, ballots []Ballot) bool {
 	_, named, voters := mostNamed(seats, ballots)
 	missing, joining := 0, 0 // those that stand by an INVALID are among the voters already
 	for i := range seats {
-		if seats[i].open {
+		if s := &seats[i]; s.MayVote && (s.Voter || s.Objects) && !s.Ended && !s.Dead {
 			missing++
 			if ballots[i].Vote != engine.Invalid {
 				joining++

@@ -62,6 +62,8 @@ func names(n int) func(*Seat) {
 
 func fails(seat *Seat) { seat.Ended = true } // an error, a 502, a malformed answer
 
+func errs(seat *Seat) { seat.Ended, seat.Error = true, -32602 }
+
 func dies(seat *Seat) { seat.Ended, seat.Dead = true, true }
 
 func lags(seat *Seat) { seat.Laggard = true }
@@ -127,6 +129,7 @@ func (c scenario) run(t *testing.T) {
 }
 
 func forkchoice(p *Poll) { p.Forkchoice = true }
+func headless(p *Poll)   { p.Headless = true }
 func noneAlive(p *Poll)  { p.NoneAlive = true }
 func majority(p *Poll)   { p.Rules.Majority = true }
 func two(p *Poll)        { p.Rules.MinValid = 2 }
@@ -154,7 +157,14 @@ func TestAtOnce(t *testing.T) {
 		{name: "nobody that votes", seats: seats(syncingNode()), at: 0, want: none},
 		{name: "a syncing node is not waited for", seats: seats(v(), syncingNode()), events: script(10, 0, says(valid)), at: 10 * ms, want: valid},
 		{name: "a dead node costs nothing", seats: seats(v(), v(), v()), events: script(0, 2, dies, 10, 0, says(valid), 20, 1, says(valid)), at: 20 * ms, want: valid},
-		{name: "two unproved INVALIDs, whatever the third says", seats: seats(unproved(), unproved(), unproved()), events: script(10, 0, says(invalid)), at: 10 * ms, want: syncing},
+		{name: "two unproved INVALIDs, whatever the third says", seats: seats(unproved(), unproved(), unproved()),
+			events: script(10, 0, says(invalid), 20, 1, says(invalid)), at: 20 * ms, want: syncing},
+		{name: "an error that enough may agree on is waited for", seats: seats(unproved(), unproved(), unproved()),
+			events: script(10, 0, errs, 20, 1, says(invalid), 300, 2, errs), at: 300 * ms, want: syncing},
+		{name: "one that can't be the answer any more isn't", seats: seats(unproved(), unproved(), unproved(), unproved()),
+			events: script(10, 0, errs, 20, 1, says(invalid), 30, 2, says(invalid)), at: 30 * ms, want: syncing},
+		{name: "failures that are no errors aren't either", seats: seats(unproved(), unproved(), unproved()),
+			events: script(10, 0, fails, 20, 1, says(invalid)), at: 20 * ms, want: syncing},
 		{name: "the last one dies", seats: seats(v(), v()), events: script(10, 0, says(valid), 300, 1, dies), at: 300 * ms, want: valid},
 		{name: "an objection from before is a vote already", seats: seats(v(), objector()), events: script(10, 0, says(valid)), at: 10 * ms, want: syncing},
 	} {
@@ -185,6 +195,8 @@ func TestInvalidAtOnce(t *testing.T) {
 			seats:      seats(geth(v()), geth(v()), geth(v()), nethermind(v())),
 			events:     script(5, 0, says(invalid), 6, 1, says(invalid), 7, 3, says(invalid), 800, 2, says(valid)), at: 800 * ms, want: syncing},
 		{name: "an objector that could end it", seats: seats(v(), fresh()),
+			events: script(5, 0, says(invalid), 400, 1, says(valid)), at: 400 * ms, want: syncing},
+		{name: "one that has just come back, and is no voter yet", seats: seats(v(), func() Seat { s := fresh(); s.Voter = false; return s }()),
 			events: script(5, 0, says(invalid), 400, 1, says(valid)), at: 400 * ms, want: syncing},
 		{name: "an objector that could end it, and doesn't", seats: seats(v(), fresh()),
 			events: script(5, 0, says(invalid), 400, 1, says(syncing)), at: 400 * ms, want: invalid},
@@ -280,12 +292,18 @@ func TestWaitingBesideInvalid(t *testing.T) {
 		{name: "with a VALID: three graces from that", seats: seats(objector(), v(), v(), v()),
 			events: script(1400, 1, says(valid)), at: 2900 * ms, want: syncing},
 		{name: "it stands by an INVALID to this very block", seats: seats(own(), v(), v()), at: timeout, want: syncing},
+		{name: "it stands by one to an ancestor, and has said it to this block, too", at: timeout, want: syncing,
+			seats: seats(func() Seat { s := objector(); s.Direct = true; return s }(), v(), v())},
 		{name: "a standing one and a new one", seats: seats(objector(), v(), v(), v()), events: script(10, 1, says(invalid)), at: timeout, want: syncing},
-		{name: "two that stand, and nobody could prevent it", seats: seats(objector(), objector(), v()), at: 0, want: invalid},
+		{name: "two that stand, and nobody could prevent it: a grace for its latestValidHash", seats: seats(objector(), objector(), v()), at: grace, want: invalid},
+		{name: "the same, where all have answered", seats: seats(objector(), objector(), v()),
+			events: script(10, 0, says(syncing), 20, 1, says(invalid)), at: 20 * ms, want: invalid},
 		{name: "a forkchoiceUpdated waits until another waits behind it", set: forkchoice, superseded: 900 * ms,
 			seats: seats(v(), v(), v()), events: script(10, 0, says(invalid)), at: 900 * ms, want: syncing},
 		{name: "also where the INVALIDs only stand", set: forkchoice, superseded: 900 * ms,
 			seats: seats(objector(), v(), v()), at: 900 * ms, want: syncing},
+		{name: "not beside a VALID", set: forkchoice, superseded: 900 * ms,
+			seats: seats(v(), v(), v(), v()), events: script(10, 0, says(valid), 20, 1, says(invalid)), at: 1510 * ms, want: syncing},
 		{name: "not where no INVALID is in hand", set: forkchoice, superseded: 900 * ms,
 			seats: seats(v(), v()), events: script(10, 0, says(syncing)), at: timeout, want: syncing},
 		{name: "a newPayload has none behind it", superseded: 900 * ms,
@@ -293,6 +311,14 @@ func TestWaitingBesideInvalid(t *testing.T) {
 		{name: "SYNCING only: the timeout", seats: seats(v(), v()), events: script(10, 0, says(syncing)), at: timeout, want: syncing},
 		{name: "SYNCING of two of three", threshold: "0.7", seats: seats(v(), v(), v()), events: script(10, 0, says(syncing), 20, 1, says(syncing)), at: timeout, want: syncing},
 		{name: "SYNCING of two of three, at 0.6: at once", seats: seats(v(), v(), v()), events: script(10, 0, says(syncing), 20, 1, says(syncing)), at: 20 * ms, want: syncing},
+		{name: "the same before there is a head: a grace", set: headless, seats: seats(v(), v(), v()), events: script(10, 0, says(syncing), 20, 1, says(syncing)), at: grace, want: syncing},
+		{name: "within which the third is heard", set: headless, seats: seats(v(), v(), v()),
+			events: script(10, 0, says(syncing), 20, 1, says(syncing), 300, 2, says(valid)), at: 300 * ms, want: syncing},
+		{name: "a dispute isn't waited for so", set: headless, seats: seats(v(), v(), v()), threshold: "0.7",
+			events: script(10, 0, says(valid), 20, 1, says(invalid)), at: 20 * ms, want: syncing},
+		{name: "nor a VALID that is settled", set: func(p *Poll) { p.Headless, p.Rules.Majority = true, true },
+			seats: seats(v(), v(), v(), v(), v()), events: script(10, 0, says(valid), 20, 1, says(valid), 30, 2, says(valid)), at: 30 * ms, want: valid},
+		{name: "nor a VALID", set: headless, seats: seats(v(), v()), events: script(10, 0, says(valid), 20, 1, says(valid)), at: 20 * ms, want: valid},
 		{name: "nothing", seats: seats(v(), v()), at: timeout, want: none},
 		{name: "a standing objector that was sent what is new to it is waited for", seats: seats(v(), v(), fresh()),
 			events: script(10, 0, says(valid), 20, 1, says(valid), 1200, 2, says(valid)), at: 1200 * ms, want: valid},
@@ -345,8 +371,10 @@ func TestWaitingForTheLatestValid(t *testing.T) {
 		{name: "it comes", seats: seats(v(), v(), v()), events: script(10, 0, names(7), 20, 1, names(8), 300, 2, names(8)), at: 300 * ms, want: invalid},
 		{name: "two of two, and two of three are enough", seats: seats(v(), v(), v()), events: script(10, 0, names(7), 20, 1, names(7)), at: 20 * ms, want: invalid},
 		{name: "three of three, and three of four are enough", seats: seats(v(), v(), v(), v()), events: script(10, 0, names(7), 20, 1, names(7), 30, 2, names(7)), at: 30 * ms, want: invalid},
-		{name: "an objector that nobody waits for names none", threshold: "0.7", seats: seats(v(), v(), objector()),
-			events: script(10, 0, names(7), 20, 1, names(7)), at: 20 * ms, want: invalid},
+		{name: "an objector that may still name it, too", threshold: "0.7", seats: seats(v(), v(), objector()),
+			events: script(10, 0, names(7), 20, 1, names(7)), at: 520 * ms, want: invalid},
+		{name: "a laggard that isn't waited for beside a VALID may still name it, too", seats: seats(v(), v(), v(), laggard()), threshold: "0.51",
+			events: script(10, 0, names(7), 20, 1, names(8), 30, 2, names(8)), at: 530 * ms, want: invalid},
 		{name: "two of three, two missing: it could sink below", seats: seats(v(), v(), v(), v(), v()),
 			events: script(10, 0, names(7), 20, 1, names(7), 30, 2, names(8)), at: 530 * ms, want: invalid},
 		{name: "no two can agree any more", seats: seats(v(), v(), v()), events: script(10, 0, says(invalid), 20, 1, says(invalid)), at: 20 * ms, want: invalid},
@@ -359,23 +387,14 @@ func TestWaitingForTheLatestValid(t *testing.T) {
 
 // latestOpen says yes exactly where an answer that is missing could change what LatestValid returns.
 func TestLatestOpen(t *testing.T) {
-	name := func(s *Seat, n int) { h := hash(n); s.Said, s.LatestValid = invalid, &h }
-	ways := []func(*Seat){
-		func(*Seat) {},
-		func(s *Seat) { s.Said = valid },
-		func(s *Seat) { s.Said = invalid },
-		func(s *Seat) { name(s, 1) },
-		func(s *Seat) { name(s, 2) },
-		func(s *Seat) { name(s, 3) },
-	}
+	ways := []func(*Seat){fails, says(valid), says(invalid), names(1), names(2), names(3)}
 	starts := []func(*Seat){
-		func(s *Seat) { s.open = true },
-		func(s *Seat) { *s = fresh(); s.open = true },
-		func(s *Seat) { s.Said = valid },
-		func(s *Seat) { s.Said = invalid },
-		func(s *Seat) { name(s, 1) },
-		func(s *Seat) { name(s, 2) },
+		func(*Seat) {},
+		func(s *Seat) { s.Laggard = true },
+		func(s *Seat) { *s = fresh() },
 		func(s *Seat) { *s = objector() },
+		func(s *Seat) { *s = objector(); s.Ended = true },
+		says(valid), says(invalid), names(1), names(2),
 	}
 	seen := map[bool]int{}
 	for _, threshold := range []string{"0.51", "0.6", "2/3", "0.7", "1"} {
@@ -399,7 +418,7 @@ func TestLatestOpen(t *testing.T) {
 						outcomes[h.Hex()] = true
 						return
 					}
-					if !s[i].open {
+					if s[i].Ended {
 						complete(i + 1)
 						return
 					}
@@ -647,6 +666,8 @@ func TestFill(t *testing.T) {
 		{"not by one that takes that back", said(muted(), invalid),
 			[]seat{said(with(voter(), func(s *Seat) { s.Objects, s.Own, s.Direct, s.Recants = true, true, true, true }), valid)}, un(ballot(none, false, false))},
 		{"not by one that stands by an INVALID to an ancestor", said(muted(), invalid), []seat{objector()}, un(ballot(none, false, false))},
+		{"not by a drained one", said(muted(), invalid),
+			[]seat{with(voter(), func(s *Seat) { s.MayVote, s.Voter, s.MayObject, s.Objects, s.Direct = false, false, false, true, true })}, un(ballot(none, false, false))},
 		{"not by one that may not either", said(muted(), invalid), []seat{said(muted(), invalid)}, un(ballot(none, false, false))},
 		{"not by a syncing node", said(muted(), invalid), []seat{said(syncingNode(), invalid)}, un(ballot(none, false, false))},
 		{"it may not object now, and stands by what it said before", with(said(muted(), invalid), objects), nil, un(ballot(invalid, true, true))},
@@ -659,6 +680,7 @@ func TestFill(t *testing.T) {
 		{"a laggard, no prompt voter left", laggard(), []seat{laggard(), with(voter(), dies)}, ballot(none, true, true)},
 		{"a laggard beside a muted one that has answered", laggard(), []seat{said(muted(), invalid)}, ballot(none, true, true)},
 		{"a laggard beside a standing objector that doesn't vote", laggard(), []seat{with(syncingNode(), objects)}, ballot(none, true, true)},
+		{"a laggard, beside another with a status", laggard(), []seat{said(laggard(), valid)}, ballot(none, true, true)},
 		{"a dead laggard, no prompt voter left", with(laggard(), dies), nil, ballot(none, false, false)},
 		{"a muted laggard, no prompt voter left", with(said(muted(), invalid), func(s *Seat) { s.Laggard, s.Accepts = true, true }), nil, stands(un(ballot(none, false, true)))},
 		{"a syncing node", syncingNode(), []seat{beside}, ballot(none, false, false)},

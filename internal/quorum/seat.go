@@ -18,10 +18,11 @@ type Seat struct {
 	Laggard    bool   // nobody waits for it beside a VALID
 	// Spent says that it used up its time before, and has said nothing since: there is little hope in waiting for it.
 	Spent bool
-	// MayObject says that its INVALID is a vote, Proved that it is one of the two which INVALID needs.
+	// MayObject says that it is a voter whose INVALID is a vote, Proved that it is one of the two which INVALID needs.
 	MayObject, Proved bool
 
 	Said  engine.Status // to this call
+	Error int           // the code of the JSON-RPC error that it answered with; 0 where it didn't
 	Ended bool          // nothing more will come of it
 	Dead  bool          // found dead in this call, without a status
 	Due   time.Duration // how long it has for its answer, from the call's arrival
@@ -42,7 +43,7 @@ func (s *Seat) objects() bool {
 }
 
 // condemns reports whether the node says INVALID now, and may by itself.
-func (s *Seat) condemns() bool { return s.Voter && s.MayObject && s.Said == engine.Invalid }
+func (s *Seat) condemns() bool { return s.MayObject && s.Said == engine.Invalid }
 
 // muted reports whether the node has answered with an INVALID that is no vote. leads says that another, which may object,
 // says so too.

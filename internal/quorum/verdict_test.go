@@ -212,6 +212,7 @@ var kinds = []Ballot{
 	{Configured: true, Asked: true, Heard: true, Vote: syncing},
 	{Configured: true, Asked: true, Heard: true, Vote: accepted},
 	{Configured: true, Asked: true, Heard: true, Vote: invalid},
+	{Configured: true, Asked: true, Heard: true, Vote: invalid, Proved: true, Stands: true},
 	{Configured: true, Asked: true, Heard: true, Vote: invalid, Proved: true},
 }
 
@@ -234,7 +235,7 @@ func TestDecideAgainstOracle(t *testing.T) {
 			}
 		}
 	}
-	if checked != 5*6*(1+9+81+729+6561) || len(seen) != 5 {
+	if checked != 5*6*(1+10+100+1000+10000) || len(seen) != 5 {
 		t.Errorf("checked %d mixes, saw %v", checked, seen)
 	}
 }
