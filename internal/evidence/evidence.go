@@ -39,6 +39,10 @@ type Case struct {
 	Settings Settings        `json:"settings"`
 }
 
+// wrong reports whether the case is about a payload whose content isn't that of the block whose hash it claims. It says
+// nothing of that block.
+func (c *Case) wrong() bool { return c.Reason != "" }
+
 // formatVersion is the version of the files that are written, and the latest that can be read.
 const formatVersion = 1
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -98,7 +99,11 @@ func (l *Log) find() {
 	for _, e := range entries {
 		f := &file{Entry: e, objectors: e.objectors()}
 		l.files = append(l.files, f)
-		if e.Damaged == "" {
+		switch {
+		case e.Damaged != "":
+		case e.wrong():
+			l.wrong[e.Block] = f
+		default:
 			l.know(e.Block, f)
 		}
 	}
@@ -158,11 +163,9 @@ func (l *Log) forget(f *file) {
 func (l *Log) drop(f *file) {
 	l.files = slices.DeleteFunc(l.files, func(other *file) bool { return other == f })
 	l.order = slices.DeleteFunc(l.order, func(block common.Hash) bool { return l.blocks[block] == f })
-	for block, other := range l.blocks {
-		if other == f {
-			delete(l.blocks, block)
-		}
-	}
+	its := func(_ common.Hash, other *file) bool { return other == f }
+	maps.DeleteFunc(l.blocks, its)
+	maps.DeleteFunc(l.wrong, its)
 }
 
 // prune removes the oldest files until the rest is within the limits. The last one stays, whatever its size, because

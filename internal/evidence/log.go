@@ -39,7 +39,8 @@ type Log struct {
 	wake      chan struct{} // has room for one
 	files     []*file       // oldest first, those that are still to be written too
 	blocks    map[common.Hash]*file
-	order     []common.Hash // of blocks, oldest first
+	order     []common.Hash         // of blocks, oldest first
+	wrong     map[common.Hash]*file // by the hash that a payload claimed wrongly: about no block
 }
 
 // file is one case: about a block, followed by calls on it and on its descendants.
@@ -79,7 +80,7 @@ func Open(dir, program string, r prometheus.Registerer, log *slog.Logger) *Log {
 }
 
 func openWith(dir, program string, limits limits, r prometheus.Registerer, log *slog.Logger) *Log {
-	l := &Log{dir: dir, program: program, log: log, limits: limits, wake: make(chan struct{}, 1), blocks: make(map[common.Hash]*file)}
+	l := &Log{dir: dir, program: program, log: log, limits: limits, wake: make(chan struct{}, 1), blocks: make(map[common.Hash]*file), wrong: make(map[common.Hash]*file)}
 	l.metrics = newMetrics(r, l)
 	if err := writable(dir); err != nil {
 		log.Warn("disputes are not recorded: the evidence directory can't be written", "error", err)
@@ -150,6 +151,9 @@ func (l *Log) Add(e *Event) {
 // sort finds where an event belongs. l.mu is held.
 func (l *Log) sort(e *Event) (j job, wanted bool) {
 	f := l.followed(e.Block, e.Parent)
+	if e.wrong() {
+		f = l.wrong[e.Block]
+	}
 	if f != nil && (f.Block == e.Block || e.Kind == Follows || !news(f.objectors, e.objectors())) {
 		if f.records >= l.limits.records {
 			return job{file: f}, true
@@ -196,7 +200,10 @@ func (l *Log) take(j job, e *Event) {
 	for name := range objectors {
 		f.objectors[name] = true
 	}
-	if f.open {
+	switch {
+	case e.wrong():
+		l.wrong[e.Block] = f
+	case f.open:
 		l.know(e.Block, f)
 	}
 }
