@@ -140,6 +140,7 @@ func (a *attempt) try(ctx context.Context) (reply jsonrpc.Reply, failure *Failur
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) { // nobody is there
 		a.node.Broke()
+		a.node.Disconnect() // or what is kept would show the same break once more, when the node has proved itself again
 	}
 	failure, broke = classify(ctx, err)
 	return reply, failure, broke
