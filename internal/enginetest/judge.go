@@ -44,6 +44,14 @@ type question struct {
 	build     string // id that was sent
 }
 
+// block is the block that newPayload or forkchoiceUpdated is about.
+func (q question) block() common.Hash {
+	if q.payload != nil {
+		return q.payload.BlockHash
+	}
+	return q.head.BlockHash
+}
+
 // answer is what came of a call.
 type answer struct {
 	Status
@@ -123,6 +131,10 @@ func (j *judge) compare(q question, direct, through []byte, faulty, objects bool
 
 // verdict compares the answers to newPayload and forkchoiceUpdated.
 func (j *judge) verdict(q question, d, t answer) string {
+	// "On those, in newPayload and forkchoiceUpdated, that node votes INVALID, whatever it answers": an error, too.
+	if d.code != 0 && t.code == 0 && t.Status.Status != "VALID" && j.condemned(q.block(), q.payload) {
+		return ""
+	}
 	if d.code != t.code {
 		return "another error code"
 	}
@@ -152,12 +164,7 @@ func (j *judge) verdict(q question, d, t answer) string {
 func (j *judge) allowed(q question, d, t string) string {
 	forged := q.payload != nil && !q.right
 	v1 := q.payload != nil && cmp.Or(q.version, q.payload.Version) == 1
-	block := common.Hash{}
-	if q.payload != nil {
-		block = q.payload.BlockHash
-	} else {
-		block = q.head.BlockHash
-	}
+	block := q.block()
 	switch {
 	case d == t:
 		return ""
@@ -213,12 +220,12 @@ func (j *judge) latestValid(q question, d, t answer) string {
 		want = d.LatestValidHash
 	case t.Status.Status == "VALID": // it stands
 		want = t.LatestValidHash
-	case t.Status.Status == "INVALID" && j.numbers[hash] >= j.finalized:
+	case t.Status.Status == "INVALID" && (j.numbers[hash] >= j.finalized || !j.sent[hash]):
 		switch {
 		case j.validSent[hash] && j.numbers[hash] >= j.everFinal:
 			want = d.LatestValidHash
 		case j.validSent[hash], j.validHead[hash]:
-			may = d.LatestValidHash // whether the older finalized block, and a head, count is left open
+			may = d.LatestValidHash // whether the older finalized block, and a head of unknown number, count is left open
 		}
 	}
 	if t.LatestValidHash != want && (may == "" || t.LatestValidHash != may) {
