@@ -14,10 +14,14 @@ help: ## list the targets
 demo: ## three real geth nodes, ExecutionBackup before them, and a block every two seconds
 	go run ./cmd/devnet $(ARGS)
 
+# How many random streams of calls are compared with what one honest client says.
+STREAMS ?= 2000
+
 # One package at a time: some tests watch the clock while they talk to real nodes, and others take the whole machine.
 test: race-note ## the tests that take a few minutes
 	go build $(RACE) ./...
 	go test $(RACE) -p 1 ./...
+	go test -run 'TestIndifference|TestOneOfThree|TestNothingIsLeft' ./internal/proxy -rapid.checks=$(STREAMS)
 
 race-note:
 	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector"

@@ -111,12 +111,22 @@ func (pl *poll) invalid() jsonrpc.Reply {
 	return pl.result(chosen, setMember(status, "latestValidHash", pl.latestValidHash()), "")
 }
 
-// syncing is the answer for SYNCING and ACCEPTED. A voter's word that we don't know goes out only where there is no other.
+// syncing is the answer for SYNCING and ACCEPTED. A word that we don't know goes out only where all that are asked say it, or
+// have nothing to say.
 func (pl *poll) syncing(status engine.Status) jsonrpc.Reply {
+	word := func(i int) string { return pl.seats[i].status.Unknown }
 	says := func(i int) bool { return pl.votes[i].Voter && pl.votes[i].Said == status }
-	chosen := pl.pick(func(i int) bool { return says(i) && pl.seats[i].status.Unknown == "" })
-	if chosen == nil && !pl.said(engine.Valid) && !pl.said(engine.Invalid) {
-		chosen = pl.pick(says)
+	chosen := pl.pick(func(i int) bool { return says(i) && word(i) == "" })
+	if chosen == nil {
+		chosen = pl.pick(func(i int) bool {
+			for j, b := range pl.quorum.Ballots {
+				v := &pl.votes[j]
+				if b.Asked && (!v.Ended || v.Said != engine.None && word(j) != word(i)) {
+					return false
+				}
+			}
+			return says(i)
+		})
 	}
 	if chosen == nil {
 		return pl.result(nil, newStatus(status.String(), nil, ""), "")

@@ -16,7 +16,7 @@ import (
 // just then. But the node may lack something, and is fed.
 func (pl *poll) compareToHead(i int) {
 	s, v := &pl.seats[i], &pl.votes[i]
-	if s.compared || v.Said != engine.Syncing || !pl.named || s.late && s.node.FollowedSince(pl.begun) {
+	if s.compared || v.Said != engine.Syncing || !pl.named || s.node.FollowedSince(pl.begun) {
 		return
 	}
 	chain, memory := &pl.proxy.chain, pl.proxy.memory

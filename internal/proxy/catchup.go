@@ -227,8 +227,8 @@ func (c *catchUp) path(n *node.Node, from node.Head) ([]kept, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: it is at block %d, %s", errStranded, from.Number, from.Hash)
 	}
-	if from.Hash == head { // but for what it wasn't there for
-		path = slices.DeleteFunc(path, func(k kept) bool { return c.proxy.memory.WasSent(n.ID, k.Hash) })
+	if from.Hash == head { // but for what it wasn't there for, or may have lost
+		path = slices.DeleteFunc(path, func(k kept) bool { return c.proxy.memory.SentSince(n.ID, k.Hash) })
 	}
 	return path, c.deadly(n, path)
 }

@@ -172,8 +172,7 @@ func (pl *poll) establish() { pl.learn(quorum.Proven) }
 // learn remembers what was said, if the content stands for the hash with this proof.
 func (pl *poll) learn(proof quorum.Proof) {
 	p, c := pl.proxy, &pl.content
-	digest := func() quorum.Digest { return sha256.Sum256(c.params) }
-	if !pl.alone() && !p.memory.Learn(pl.block, pl.payload.Parent, proof, digest) {
+	if !pl.alone() && !p.memory.Learn(pl.block, pl.payload.Parent, proof, c.digest) {
 		c.state = doubtful
 		p.contents.leave(&c.claim)
 		return
@@ -189,8 +188,22 @@ func (pl *poll) learn(proof quorum.Proof) {
 		}
 	}
 	pl.answeredValid()
+	pl.count()
+	pl.followUp()
 	p.contents.leave(&c.claim) // after all that: others wait for it
 }
+
+// stands reports whether the content is the block's. One that couldn't be checked may have been displaced since.
+func (pl *poll) stands() bool {
+	c := &pl.content
+	if c.state == genuine && c.weak && !pl.proxy.memory.Learn(pl.block, pl.payload.Parent, quorum.First, c.digest) {
+		c.state = doubtful
+	}
+	return c.state == genuine
+}
+
+// digest tells the content from others.
+func (c *content) digest() quorum.Digest { return sha256.Sum256(c.params) }
 
 // markSent notes who is being sent the payload. Where that fails, it is taken back.
 func (pl *poll) markSent() {
@@ -288,6 +301,7 @@ func (pl *poll) takeCheck() {
 		}
 		pl.learn(proof)
 	}
+	pl.count()
 	pl.followUp()
 }
 

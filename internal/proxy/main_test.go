@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A thousand random schedules, where rapid would try a hundred.
+// A thousand random schedules and streams, where rapid would try a hundred.
 func TestMain(m *testing.M) {
-	flag.Set("rapid.checks", "1000")
+	flag.Set("rapid.checks", checks)
 	os.Exit(m.Run())
 }

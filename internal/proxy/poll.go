@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -89,6 +90,7 @@ func (p *Proxy) newPoll(r *jsonrpc.Request, m engine.Method) (*poll, error) {
 	} else {
 		pl.forkchoice, pl.named, err = engine.ParseForkchoice(r)
 		pl.block = pl.forkchoice.Head
+		pl.named = pl.named && pl.block != zeroHash // which is no block: clients have different words for it
 		pl.call.Attributes, pl.call.Columns = pl.forkchoice.Attributes != nil, pl.forkchoice.CustodyColumns != nil
 	}
 	if err != nil {
@@ -100,29 +102,47 @@ func (p *Proxy) newPoll(r *jsonrpc.Request, m engine.Method) (*poll, error) {
 	return pl, nil
 }
 
-// seat finds the part that each node has. Voters are the alive nodes that the operator lets vote, or all reachable ones
-// where none is alive. Where no node can be reached, all are tried but those of another chain. Who may object is settled
-// here: whoever proves itself in this call may from the next one on.
+// seat gives each node its seat, and finds who gets the call. Where no node that may vote can be reached, all are tried but
+// those of another chain.
 func (pl *poll) seat() {
-	memory := pl.proxy.memory
 	pl.seats = make([]seat, len(pl.nodes))
 	pl.votes = make([]quorum.Seat, len(pl.nodes))
-	alive, reachable, proved := false, false, false
+	reachable := false
 	for i, n := range pl.nodes {
 		status := n.Status()
 		s, v := &pl.seats[i], &pl.votes[i]
-		*s = seat{node: n, state: status.State, foreign: status.WrongChain, sent: status.Called()}
+		*s = seat{node: n, state: status.State, sent: status.Called(), foreign: status.WrongChain}
 		*v = quorum.Seat{Node: n.ID, Configured: !status.DoNotUse, MayVote: status.MayVote(), Due: n.Timeout(pl.method)}
 		if pl.settings.Rules.ByClient {
 			v.Client = n.Client()
 		}
-		v.Proved, s.breaks = memory.Standing(n.ID)
-		alive = alive || v.MayVote && status.State == health.Alive
+		v.Proved, s.breaks = pl.proxy.memory.Standing(n.ID)
 		reachable = reachable || v.MayVote && status.Reachable()
 	}
 	for i := range pl.seats {
-		s, v := &pl.seats[i], &pl.votes[i]
+		s := &pl.seats[i]
 		s.sent = s.sent || !reachable && !s.foreign
+		if pl.votes[i].Ended = !s.sent; s.sent {
+			pl.pending++
+		}
+	}
+	pl.quorum = quorum.NewPoll(pl.settings.Rules, pl.settings.Grace, len(pl.seats))
+	pl.quorum.Forkchoice = pl.method.Family == engine.ForkchoiceUpdated
+	pl.quorum.Headless = !pl.quorum.Forkchoice && pl.proxy.chain.headHash() == zeroHash
+	pl.enfranchise()
+}
+
+// enfranchise finds who votes: the alive nodes that the operator lets vote, or all reachable ones where none is alive. Who may
+// object is settled here: whoever proves itself in this call may from the next one on.
+func (pl *poll) enfranchise() {
+	alive, reachable, proved := false, false, false
+	for i := range pl.seats {
+		s, v := &pl.seats[i], &pl.votes[i]
+		alive = alive || v.MayVote && s.state == health.Alive
+		reachable = reachable || v.MayVote && s.state != health.Dead
+	}
+	for i := range pl.seats {
+		s, v := &pl.seats[i], &pl.votes[i]
 		v.Voter = v.MayVote && s.sent && (s.state == health.Alive || !alive && (s.state != health.Dead || !reachable))
 		proved = proved || v.Voter && v.Proved
 	}
@@ -130,16 +150,21 @@ func (pl *poll) seat() {
 		s, v := &pl.seats[i], &pl.votes[i]
 		v.MayObject = v.Voter && (v.Proved || !proved)
 		v.Follows = s.sent && (s.state == health.Alive || s.state == health.Unknown)
-		if v.Ended = !s.sent; s.sent {
-			pl.pending++
-		}
 	}
 	if proved {
-		memory.Lapse()
+		pl.proxy.memory.Lapse()
 	}
-	pl.quorum = quorum.NewPoll(pl.settings.Rules, pl.settings.Grace, len(pl.seats))
-	pl.quorum.Headless = pl.method.Family == engine.NewPayload && pl.proxy.chain.headHash() == zeroHash
-	pl.quorum.Forkchoice, pl.quorum.NoneAlive = pl.method.Family == engine.ForkchoiceUpdated, !alive
+	pl.quorum.NoneAlive = !alive
+}
+
+// reconvene looks again at who votes: the call before this one has shown only now what its nodes are.
+func (pl *poll) reconvene() {
+	for i := range pl.seats {
+		s, v := &pl.seats[i], &pl.votes[i]
+		s.state, _, _ = s.node.Waited()
+		v.Proved, _ = pl.proxy.memory.Standing(v.Node)
+	}
+	pl.enfranchise()
 }
 
 // alone reports whether there is but one node: then nothing is judged, and its answer passes through.
@@ -187,6 +212,7 @@ func (pl *poll) arrived(a arrival) {
 	if s.reply.Err != nil {
 		v.Error = s.reply.Err.Code
 	}
+	pl.broke(s, v)
 	failure, failed := s.failure.(*node.Failure)
 	v.Dead = failed && (failure.Kind == node.Unreachable || failure.Kind == node.Unauthorized)
 	if pl.method.Family == engine.NewPayload && !pl.alone() {
@@ -212,6 +238,15 @@ func (pl *poll) arrived(a arrival) {
 		pl.proxy.history.vote(pl.record, a.seat, pl.shown(a.seat))
 	}
 	pl.followUp()
+}
+
+// broke takes it in that a node had a break since the call was sent: that counts at once.
+func (pl *poll) broke(s *seat, v *quorum.Seat) {
+	if _, breaks := pl.proxy.memory.Standing(v.Node); breaks == s.breaks {
+		return
+	}
+	v.Proved = false
+	v.MayObject = v.Voter && !slices.ContainsFunc(pl.votes, func(other quorum.Seat) bool { return other.Voter && other.Proved })
 }
 
 // time notes whether a payload's status came in time.
@@ -257,7 +292,10 @@ func (pl *poll) read(s *seat) error {
 // remembers reports whether what a node says is its word on the block: a forkchoiceUpdated has no content that could be
 // another's.
 func (pl *poll) remembers() bool {
-	return pl.named && !pl.alone() && (pl.method.Family == engine.ForkchoiceUpdated || pl.content.state == genuine)
+	if !pl.named || pl.alone() {
+		return false
+	}
+	return pl.method.Family == engine.ForkchoiceUpdated || pl.stands()
 }
 
 // remember keeps what came of the call on a node.
@@ -280,7 +318,7 @@ func (pl *poll) remember(i int) {
 	}
 	changed := memory.Keep(quorum.Note{
 		Node: v.Node, Block: pl.block, Status: v.Said, Reason: s.status.ValidationError, Seq: pl.seq,
-		MayObject: v.MayObject, Proved: v.Proved, Fresh: s.fresh, Breaks: s.breaks,
+		Voter: v.Voter, MayObject: v.MayObject, Proved: v.Proved, Fresh: s.fresh, Breaks: s.breaks,
 	})
 	if v.Said == engine.Invalid && v.Proved {
 		s.node.Objected()

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -40,23 +41,33 @@ const maxState = 4 << 10
 
 func newRing(max int64) *ring { return &ring{max: max, kept: make(map[common.Hash]*kept)} }
 
-// put keeps a payload. It must be that of the block whose hash it has.
+// put keeps a payload. It must be that of the block whose hash it has, and takes the place of another that was taken for it.
 func (r *ring) put(p engine.Payload, method engine.Method, body, params []byte) {
 	size := int64(len(body))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.kept[p.Hash] != nil || size > r.max {
+	if k := r.kept[p.Hash]; k != nil && bytes.Equal(k.params, params) || size > r.max {
 		return
 	}
+	r.drop(p.Hash)
 	r.kept[p.Hash] = &kept{Payload: p, method: method, body: body, params: params}
 	r.order = append(r.order, p.Hash)
 	r.bytes += size
 	for len(r.order) > maxKept || r.bytes > r.max {
-		oldest := r.order[0]
-		r.order = r.order[1:]
-		r.bytes -= int64(len(r.kept[oldest].body))
-		delete(r.kept, oldest)
+		r.drop(r.order[0])
 	}
+}
+
+// drop drops a payload, if it is kept. r.mu is held.
+func (r *ring) drop(hash common.Hash) {
+	k := r.kept[hash]
+	if k == nil {
+		return
+	}
+	r.bytes -= int64(len(k.body))
+	delete(r.kept, hash)
+	i := slices.Index(r.order, hash)
+	r.order = slices.Delete(r.order, i, i+1)
 }
 
 // holds reports whether the payload of a block is kept that came with these very params.

@@ -88,6 +88,9 @@ func (pl *poll) gather() {
 		case <-pl.content.checked():
 			pl.takeCheck()
 		case <-pl.content.others():
+			if !pl.content.awaits() {
+				pl.reconvene()
+			}
 		case <-superseded:
 		case <-alarm.C:
 		}
