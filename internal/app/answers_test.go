@@ -109,18 +109,6 @@ func TestPrimaryIsPreferred(t *testing.T) {
 	}
 }
 
-// A VALID that names another block as the latest valid one is not passed on where there is a better one.
-func TestValidNamesTheBlock(t *testing.T) {
-	t.Parallel()
-	nodes := three(t)
-	m := startLed(t, fakes(nodes...), nil)
-	chain := enginetest.Chain(4, 2, nil)
-	nodes[0].Script(enginetest.Rule{Method: "engine_newPayload", Status: "VALID", LatestValidHash: chain[0].Hash()})
-	if got, want := m.newPayload(t, chain[1]), (enginetest.Status{Status: "VALID", LatestValidHash: chain[1].Hash()}); got != want {
-		t.Errorf("got %+v, want %+v", got, want)
-	}
-}
-
 // With INVALID, the CL is sent back only to a block that we called VALID, that isn't older than the finalized one, and
 // that enough of those who object name.
 func TestLatestValidHash(t *testing.T) {

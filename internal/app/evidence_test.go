@@ -152,7 +152,7 @@ func TestEvidenceHasAllReplies(t *testing.T) {
 	dir, change := recording(t)
 	configured := fakes(nodes...)
 	configured[3].timeout = 300 * time.Millisecond
-	m := start(t, configured, func(c *config.Config) { change(c); c.Grace = 100 * time.Millisecond })
+	m := start(t, configured, change)
 	chain := enginetest.Chain(4, 2, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
 	for i, rule := range []enginetest.Rule{

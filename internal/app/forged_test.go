@@ -91,14 +91,20 @@ func (m *multiplexer) is(t testing.TB, want string, params []any) {
 	}
 }
 
-// clean fails the test if anything is held against anybody.
-func (m *multiplexer) clean(t testing.TB) {
+// unburdened fails the test if anything is held against a node now.
+func (m *multiplexer) unburdened(t testing.TB) {
 	t.Helper()
 	for _, n := range m.states(t) {
 		if n.Objections != 0 || n.State != "alive" {
 			t.Errorf("%s is %s with %d objections", n.Name, n.State, n.Objections)
 		}
 	}
+}
+
+// clean is unburdened, and fails the test if there ever was a dispute, too.
+func (m *multiplexer) clean(t testing.TB) {
+	t.Helper()
+	m.unburdened(t)
 	if got := strings.TrimSpace(m.rest(t, "GET", "/disputes", "").body); got != "[]" {
 		t.Errorf("disputes: %s", got)
 	}
@@ -118,6 +124,9 @@ func (m *multiplexer) follows(t testing.TB, payloads ...enginetest.Payload) {
 func TestForgedPayload(t *testing.T) {
 	for _, f := range forgeries {
 		for _, rules := range []string{"halt", "majority", "client"} {
+			if rules != "halt" && f.name != "another state root" && f.name != "a field that we don't know" {
+				continue
+			}
 			t.Run(f.name+", "+rules, func(t *testing.T) {
 				t.Parallel()
 				nodes, _ := honest(t, 3)
@@ -379,8 +388,10 @@ func TestForgedPayloadIsNotFed(t *testing.T) {
 			}
 			nodes[2].Reopen()
 			m.recheck(t)
-			m.hears(t, "VALID", "engine_newPayload", chain[4]) // n3 says SYNCING to it, and is fed
-			m.log.wait(t, "caught up", "node=n3")
+			until(t, "n3 says SYNCING to a child of the head, and is fed", func() bool {
+				m.hears(t, "VALID", "engine_newPayload", chain[4])
+				return len(m.log.lines("caught up", "node=n3")) > 0
+			})
 			if got := clients[2].Head(); got != chain[3].BlockHash {
 				t.Errorf("n3's head is %s, want %s", got, chain[3].Hash())
 			}

@@ -158,6 +158,7 @@ func TestReloadInPlace(t *testing.T) {
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
 	id := m.build(t, chain[0]).PayloadID
 	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[1].Hash(), Status: "INVALID"})
+	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[2].Hash(), Status: "SYNCING"})
 	m.hears(t, "SYNCING", "engine_newPayload", chain[1])
 	m.must(t, "/drain_nodes", "n4")
 
