@@ -341,3 +341,19 @@ func TestProposalIsTold(t *testing.T) {
 		}
 	}
 }
+
+// Who is shown a payload before it is proposed, and calls it VALID, has followed: it won't be new to it any more.
+func TestCrossCheckProves(t *testing.T) {
+	nodes := builders(t, 3)
+	m := startLed(t, fakes(nodes...), nil)
+	head := enginetest.Chain(4, 1, nil)[0]
+	build := m.build(t, head)
+	m.call(t, "engine_getPayloadV4", build.PayloadID)
+	for _, n := range nodes[1:] {
+		n.WaitEnded("engine_newPayload", 1)
+	}
+	until(t, "the judges have proved themselves", func() bool { return m.node(t, "n2").Qualified && m.node(t, "n3").Qualified })
+	if m.node(t, "n1").Qualified {
+		t.Error("so has the builder")
+	}
+}

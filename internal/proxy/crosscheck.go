@@ -82,6 +82,7 @@ type hearing struct {
 	mayObject func(*node.Node) bool
 	arrivals  <-chan reply // one of each
 	came      map[*node.Node]reply
+	fresh     map[*node.Node]uint64 // those who had never been sent the payload, and their breaks until then
 
 	objector  *node.Node // the first that may object and does; nil as long as there is none
 	objection engine.PayloadStatus
@@ -89,8 +90,13 @@ type hearing struct {
 
 // show puts a candidate to the judges. They keep the block: giving up on the answer is no reason to make them drop the call.
 func (pr *proposal) show(ctx context.Context, c *candidate) *hearing {
-	h := &hearing{proposal: pr, candidate: c, came: make(map[*node.Node]reply)}
+	h := &hearing{proposal: pr, candidate: c, came: make(map[*node.Node]reply), fresh: make(map[*node.Node]uint64)}
 	h.judges, h.mayObject = pr.judges(c)
+	for _, n := range h.judges {
+		if !pr.proxy.memory.WasSent(n.ID, c.payload.Hash) {
+			_, h.fresh[n] = pr.proxy.memory.Standing(n.ID)
+		}
+	}
 	m := engine.ParseMethod(c.shown.Method)
 	h.arrivals = pr.proxy.ask(context.WithoutCancel(ctx), h.judges, m, func(*node.Node) []byte { return c.shown.Body })
 	return h
@@ -115,6 +121,9 @@ func (h *hearing) listen(ctx context.Context, budget time.Duration) {
 func (h *hearing) hear(got reply) {
 	h.came[got.node] = got
 	s, err := got.status()
+	if breaks, fresh := h.fresh[got.node]; fresh && err == nil && s.Status == engine.Valid {
+		h.proposal.proxy.memory.Prove(got.node.ID, breaks) // it won't be new to it when the CL sends it
+	}
 	if err == nil && s.Status == engine.Invalid && h.objector == nil && h.mayObject(got.node) {
 		h.objector, h.objection = got.node, s
 	}

@@ -234,6 +234,15 @@ func (m *Memory) Standing(node NodeID) (proved bool, breaks uint64) {
 	return s.qualified, s.breaks
 }
 
+// Prove notes that a node answered VALID to a payload that it had never been sent before, when it had had so many breaks.
+func (m *Memory) Prove(node NodeID, breaks uint64) {
+	m.mu.Lock()
+	defer m.release()
+	if s := m.standing(node); s.breaks == breaks {
+		m.qualify(node, s)
+	}
+}
+
 // Qualified is Standing without the breaks.
 func (m *Memory) Qualified(node NodeID) bool {
 	proved, _ := m.Standing(node)
