@@ -19,14 +19,16 @@ import (
 
 // workload is one kind of call.
 type workload struct {
-	name    string
-	callers int  // that call side by side
-	single  bool // one node's answer is enough: the limit is a direct call, not the fan-out
-	slice   int  // calls of a caller in each round
-	want    string
-	body    []byte
-	next    func() // makes the body another call; nil where they may be the same
-	prepare []byte // to be called once before
+	name     string
+	callers  int  // that call side by side
+	single   bool // one node's answer is enough: the limit is a direct call, not the fan-out
+	slice    int  // calls of a caller in each round
+	want     string
+	body     []byte
+	next     func() // makes the body another call; nil where they may be the same
+	prepare  []byte // to be called once before, and what must be in the answer
+	prepared string
+	past     int // how many calls an ExecutionBackup has got before, the first of them about an invalid block
 }
 
 // head is the block that everything builds on.
@@ -38,6 +40,7 @@ func workloads() []*workload {
 	for _, size := range []int{150e3, 1e6, 10e6, 20e6} {
 		list = append(list, newPayload(size))
 	}
+	list = append(list, afterInvalid(8000))
 	for _, blobs := range []int{0, 6, 21} {
 		list = append(list, getPayload(blobs))
 	}
@@ -97,6 +100,32 @@ func newPayload(size int) *workload {
 	return w
 }
 
+// badBlock marks a payload that every node calls INVALID.
+const badBlock = `"extraData":"0xbad0"`
+
+// afterInvalid has newPayload calls, each of a child of the one before it, after one that was invalid and so many good ones.
+func afterInvalid(blocks int) *workload {
+	bad := head.Child(func(p *enginetest.Payload) { p.ExtraData = []byte{0xba, 0xd0} })
+	p := head.Child(nil)
+	w := &workload{
+		name: fmt.Sprintf("newPayload, one invalid block in the last %d", blocks), callers: 1, slice: 200, want: `"VALID"`, past: blocks,
+		body: call("engine_newPayloadV4", p.Params()...), prepare: call("engine_newPayloadV4", bad.Params()...), prepared: `"INVALID"`,
+	}
+	block, err := engine.ExecutableDataToBlockNoHash(p.ExecutableData, p.VersionedHashes, &p.BeaconRoot, [][]byte{})
+	if err != nil {
+		panic(err)
+	}
+	header := block.Header()
+	parent, hash := member(w.body, "parentHash"), member(w.body, "blockHash")
+	w.next = func() {
+		header.ParentHash = header.Hash()
+		hex.Encode(parent, header.ParentHash[:])
+		h := header.Hash()
+		hex.Encode(hash, h[:])
+	}
+	return w
+}
+
 func sizeName(size int) string {
 	if size < 1e6 {
 		return fmt.Sprintf("%d KB", size/1e3)
@@ -140,7 +169,7 @@ func getPayload(blobs int) *workload {
 	return &workload{
 		name: fmt.Sprintf("getPayload, %d blobs", blobs), callers: 1, slice: max(4, 60/(blobs+1)), want: `"executionPayload"`,
 		body:    call("engine_getPayloadV5", payloadID(recipient(blobs).Hex())),
-		prepare: call("engine_forkchoiceUpdatedV3", engine.ForkchoiceStateV1{HeadBlockHash: head.BlockHash}, withdrawing(attributes)),
+		prepare: call("engine_forkchoiceUpdatedV3", engine.ForkchoiceStateV1{HeadBlockHash: head.BlockHash}, withdrawing(attributes)), prepared: "payloadId",
 	}
 }
 

@@ -38,6 +38,9 @@ func answer(call []byte, answers map[string][]byte) []byte {
 	method := after(call, `"method":"`, '"')
 	switch {
 	case strings.HasPrefix(method, "engine_newPayload"):
+		if bytes.Contains(call, []byte(badBlock)) {
+			return reply(`{"status":"INVALID","latestValidHash":null,"validationError":"bad"}`)
+		}
 		return reply(status(after(call, `"blockHash":"`, '"')))
 	case strings.HasPrefix(method, "engine_forkchoiceUpdated"):
 		id := "null"

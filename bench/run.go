@@ -165,8 +165,18 @@ func (m *measurement) warmUp(w *workload) error {
 	if m.process != nil {
 		m.process.forget()
 	}
+	if m.daemon != nil && w.past > 0 { // INVALID takes nodes that have followed
+		if _, err := m.calling(w, 1); err != nil {
+			return err
+		}
+	}
 	if w.prepare != nil {
-		if _, err := m.callers[0].call(w.prepare, "payloadId"); err != nil {
+		if _, err := m.callers[0].call(w.prepare, w.prepared); err != nil {
+			return err
+		}
+	}
+	if m.daemon != nil && w.past > 0 {
+		if _, err := m.calling(w, w.past); err != nil {
 			return err
 		}
 	}

@@ -45,8 +45,7 @@ func (pl *poll) fanOut() {
 	}
 	pl.seq = p.calls.Add(1)
 	pl.usual = p.versions.use(pl.method)
-	var nodes []*node.Node
-	var seats []int
+	nodes, seats := make([]*node.Node, 0, len(pl.seats)), make([]int, 0, len(pl.seats))
 	for i := range pl.seats {
 		if pl.seats[i].sent {
 			nodes, seats = append(nodes, pl.seats[i].node), append(seats, i)
