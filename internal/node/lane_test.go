@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"executionbackup/internal/engine"
@@ -136,5 +137,31 @@ func TestLaneBounds(t *testing.T) {
 	}
 	if calls, bytes, _ := l.depth(); calls != 0 || bytes != 0 {
 		t.Errorf("%d calls and %d bytes left", calls, bytes)
+	}
+}
+
+// Calls that come at the same time stand in one order in the lanes of all nodes, whichever that is.
+func TestJoinIsOneOrder(t *testing.T) {
+	p := pooled(t, 4)
+	const calls = 800
+	var joining sync.WaitGroup
+	start := make(chan struct{})
+	for range 8 {
+		joining.Go(func() {
+			<-start
+			for range calls / 8 {
+				p.Join(p.Nodes(), forkchoice(true, false))
+			}
+		})
+	}
+	close(start)
+	joining.Wait()
+	first := p.Nodes()[0].lane.turns
+	for _, n := range p.Nodes()[1:] {
+		for i, turn := range n.lane.turns {
+			if turn.call != first[i].call {
+				t.Fatalf("%s has another call in place %d", n.Name(), i)
+			}
+		}
 	}
 }

@@ -297,3 +297,67 @@ func TestBatchIsOrdered(t *testing.T) {
 		}
 	})
 }
+
+// A node that is no voter doesn't become a laggard, however late it is: nobody waits for it anyway.
+func TestSyncingNodeDoesNotLag(t *testing.T) {
+	resyncing := &fake{
+		status: func(string, int) string { return "SYNCING" },
+		answer: func(method string) (string, bool) { return `{"currentBlock":"0x1"}`, method == "eth_syncing" },
+		delay: func(method string, _ int) time.Duration {
+			if strings.HasPrefix(method, "engine_newPayload") {
+				return 1500 * ms
+			}
+			return 0
+		},
+	}
+	inBubble(t, []*fake{healthy(), healthy(), resyncing}, func(t *testing.T, b *bubble) {
+		check(t, b.follow(1, 6), func(int) time.Duration { return good })
+		if s := b.pool.Nodes()[2].Status(); s.Laggard || s.State != health.Syncing {
+			t.Errorf("it is %s, laggard %t", s.State, s.Laggard)
+		}
+	})
+}
+
+// A client that executes beside its answers says VALID to a payload, and SYNCING to the forkchoiceUpdated on it: it lacks nothing.
+func TestSyncingAfterValidIsNotBehind(t *testing.T) {
+	lazy := &fake{status: func(method string, _ int) string {
+		if strings.HasPrefix(method, "engine_forkchoiceUpdated") {
+			return "SYNCING"
+		}
+		return "VALID"
+	}}
+	inBubble(t, []*fake{healthy(), healthy(), lazy}, func(t *testing.T, b *bubble) {
+		b.follow(1, 4)
+		if s := b.pool.Nodes()[2].Status(); s.State != health.Alive {
+			t.Errorf("it is %s: %s", s.State, s.Reason)
+		}
+	})
+}
+
+// Who couldn't be reached has not been sent the payload: its VALID to it proves that it follows.
+func TestRefusedPayloadIsStillNew(t *testing.T) {
+	var stopped atomic.Bool
+	restarted := &fake{refuse: stopped.Load}
+	inBubble(t, []*fake{healthy(), healthy(), restarted}, func(t *testing.T, b *bubble) {
+		b.follow(1, 3)
+		n := b.pool.Nodes()[2]
+		if !b.memory.Qualified(n.ID) {
+			t.Fatal("it hasn't proved itself")
+		}
+		stopped.Store(true)
+		b.send(payloadCall(4))
+		stopped.Store(false)
+		time.Sleep(3 * time.Second) // the bubble's clock: a probe finds it
+		if b.memory.Qualified(n.ID) {
+			t.Fatal("a refused connection is no break")
+		}
+		b.send(payloadCall(3))
+		if b.memory.Qualified(n.ID) {
+			t.Error("it has proved itself with what it had been sent before")
+		}
+		b.send(payloadCall(4))
+		if !b.memory.Qualified(n.ID) {
+			t.Error("it hasn't proved itself with what it had never been sent")
+		}
+	})
+}
