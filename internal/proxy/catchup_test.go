@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"executionbackup/internal/config"
+	"executionbackup/internal/engine"
 	"executionbackup/internal/health"
 )
 
@@ -81,4 +84,103 @@ func TestAddedNodeIsFed(t *testing.T) {
 			t.Errorf("it got %s, want %s", got, want)
 		}
 	})
+}
+
+// shortAt is a fake at some block, that says SYNCING to what doesn't build on what it was given.
+func shortAt(at int, number string) *fake {
+	f := &fake{answer: func(method string) (string, bool) {
+		return fmt.Sprintf(`{"hash":%q,"number":%q}`, hash(at).Hex(), number), method == "eth_getBlockByNumber"
+	}}
+	f.status = func(method string, n int) string {
+		needs := n // to make it the head
+		if strings.HasPrefix(method, "engine_newPayload") {
+			needs = n - 1
+		}
+		if needs > at && !slices.Contains(f.seen(), fmt.Sprint("P", needs)) {
+			return "SYNCING"
+		}
+		return "VALID"
+	}
+	return f
+}
+
+// A fresh client at genesis takes every block, where the kept payloads reach back to the first.
+func TestNodeAtGenesisIsFed(t *testing.T) {
+	fresh := shortAt(1, "0x0")
+	var away atomic.Bool
+	fresh.refuse = away.Load
+	inBubble(t, []*fake{{}, {}, fresh}, func(t *testing.T, b *bubble) {
+		away.Store(true)
+		b.follow(2, 4)
+		away.Store(false)
+		time.Sleep(3 * time.Second) // the next probe finds it
+		b.follow(6, 1)
+		if got, want := fmt.Sprint(fresh.seen()), "[F1 P2 F2 P3 F3 P4 F4 P5 F5 P6 F6]"; got != want {
+			t.Errorf("it got %s, want %s", got, want)
+		}
+	})
+}
+
+// A payload beyond the head may be invalid: whoever says so has caught up all the same.
+func TestInvalidBeyondTheHeadIsNoFailure(t *testing.T) {
+	short := shortAt(3, "0x3")
+	status := short.status
+	short.status = func(method string, n int) string {
+		if n == 6 {
+			return "INVALID"
+		}
+		return status(method, n)
+	}
+	var away atomic.Bool
+	short.refuse = away.Load
+	bad := func() *fake { return speaker(6, "INVALID", 0) }
+	inBubble(t, []*fake{bad(), bad(), short}, func(t *testing.T, b *bubble) {
+		b.follow(1, 3)
+		away.Store(true)
+		b.follow(4, 2)
+		b.send(payloadCall(6)) // INVALID
+		away.Store(false)
+		time.Sleep(3 * time.Second) // the next probe finds it
+		if s := b.pool.Nodes()[2].Status(); s.State != health.Alive || !slices.Contains(short.seen(), "F5") {
+			t.Errorf("it is %s, and got %v", s.State, short.seen())
+		}
+		if got := counted(t, b.metrics.replays.WithLabelValues("failed")); got != 0 {
+			t.Errorf("%v replays failed", got)
+		}
+	})
+}
+
+// A payload under which a node died twice isn't fed to it again for ten minutes.
+func TestDeadlyPayloadIsNotFed(t *testing.T) {
+	inBubble(t, []*fake{{}, {}}, func(t *testing.T, b *bubble) {
+		n := b.pool.Nodes()[1]
+		path := []kept{{Payload: engine.Payload{Hash: hash(7), Number: 7}}, {Payload: engine.Payload{Hash: hash(8), Number: 8}}}
+		for died, want := range []bool{false, false, true} {
+			if died > 0 {
+				b.catchUp.died(n.ID, hash(8))
+			}
+			if got := b.catchUp.deadly(n, path) != nil; got != want {
+				t.Errorf("after %d deaths: withheld %t", died, got)
+			}
+		}
+		if b.catchUp.deadly(b.pool.Nodes()[0], path) != nil {
+			t.Error("it is withheld from another node, too")
+		}
+		time.Sleep(10 * time.Minute) // the bubble's clock
+		if err := b.catchUp.deadly(n, path); err != nil {
+			t.Errorf("after ten minutes: %v", err)
+		}
+	})
+}
+
+// counted returns the value of a counter, as Prometheus would read it.
+func counted(t *testing.T, c prometheus.Collector) float64 {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(c)
+	families, err := registry.Gather()
+	if err != nil || len(families) != 1 {
+		t.Fatalf("%d metrics, %v", len(families), err)
+	}
+	return families[0].GetMetric()[0].GetCounter().GetValue()
 }
