@@ -121,6 +121,26 @@ func TestNodeAtGenesisIsFed(t *testing.T) {
 	})
 }
 
+// A node that restarts at the head may have lost what it had been sent on top of it.
+func TestLostPayloadIsFedAgain(t *testing.T) {
+	restarted := shortAt(3, "0x3")
+	var away atomic.Bool
+	restarted.refuse = away.Load
+	inBubble(t, []*fake{{}, {}, restarted}, func(t *testing.T, b *bubble) {
+		b.follow(1, 3)
+		b.send(payloadCall(4))
+		for _, want := range []string{"[P1 F1 P2 F2 P3 F3 P4]", "[P1 F1 P2 F2 P3 F3 P4 F3 P4]"} {
+			if got := fmt.Sprint(restarted.seen()); got != want {
+				t.Errorf("it got %s, want %s", got, want)
+			}
+			away.Store(true)
+			b.pool.Recheck(b.ctx)
+			away.Store(false)
+			time.Sleep(3 * time.Second) // the next probe finds it
+		}
+	})
+}
+
 // A payload beyond the head may be invalid: whoever says so has caught up all the same.
 func TestInvalidBeyondTheHeadIsNoFailure(t *testing.T) {
 	short := shortAt(3, "0x3")
