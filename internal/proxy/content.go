@@ -26,7 +26,6 @@ type content struct {
 	claim
 	state   contentState
 	another bool // another content is known under the hash
-	matters bool // what nodes said before could change a vote, if this is the block
 	weak    bool // it could not be checked
 	check   *hashCheck
 	awaited []<-chan struct{} // checks of other calls: what was said in them is remembered when they are over
@@ -121,7 +120,6 @@ func (pl *poll) claim() {
 	if c.state != genuine {
 		again, c.another = p.contents.enter(&c.claim)
 		c.another = c.another || p.memory.Known(pl.block)
-		c.matters = p.memory.Matter(pl.block, pl.payload.Parent)
 	}
 	c.awaited = p.contents.running(pl.payload.Parent, &c.claim)
 	for i := range pl.seats {
@@ -131,10 +129,14 @@ func (pl *poll) claim() {
 	if c.state == genuine {
 		pl.markSent()
 	}
-	if c.another || c.matters {
+	if c.another || pl.matters() {
 		pl.beginCheck()
 	}
 }
+
+// matters reports whether what nodes said before could change a vote, if this is the block. An INVALID to its parent may come
+// at any time.
+func (pl *poll) matters() bool { return pl.proxy.memory.Matter(pl.block, pl.payload.Parent) }
 
 // awaits reports whether what nodes said before isn't known yet, because another call's content is being checked.
 func (c *content) awaits() bool { return c.others() != nil }
@@ -328,7 +330,7 @@ func (pl *poll) judgement(l quorum.Look) (v verdict, due bool) {
 	switch {
 	case c.state == forged:
 		return pl.refuted(l)
-	case l.Done && c.state == unchecked && (c.matters || pl.proxy.memory.Known(pl.block) || pl.unknown(l.Verdict)):
+	case l.Done && c.state == unchecked && (pl.matters() || pl.proxy.memory.Known(pl.block) || pl.unknown(l.Verdict)):
 		pl.beginCheck()
 		return v, false
 	}

@@ -1,0 +1,42 @@
+package proxy
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// An INVALID on the parent that comes while a call is under way counts in that call, too, when its VALID has no quorum.
+func TestObjectionToTheParentInMidCall(t *testing.T) {
+	objector := &fake{
+		status: func(_ string, n int) string {
+			if n == 4 {
+				return "INVALID"
+			}
+			return "VALID"
+		},
+		delay: func(method string, n int) time.Duration {
+			switch {
+			case n == 4 && strings.HasPrefix(method, "engine_newPayload"):
+				return 1300 * ms
+			case n > 4:
+				return forever
+			}
+			return 0
+		},
+	}
+	inBubble(t, []*fake{healthy(), speaker(5, "VALID", forever), objector}, func(t *testing.T, b *bubble) {
+		b.follow(1, 3)
+		if status, _ := b.send(payloadCall(4)); status != "VALID" {
+			t.Fatalf("block 4: %s", status)
+		}
+		b.send(forkchoiceCall(4))
+		status, took := b.send(payloadCall(5))
+		if b.memory.Objections(b.pool.Nodes()[2].ID) != 1 {
+			t.Fatal("no objection stands")
+		}
+		if status != "SYNCING" {
+			t.Errorf("block 5: %s after %v, though an INVALID stands on its parent", status, took)
+		}
+	})
+}
