@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -40,6 +41,7 @@ type fake struct {
 	delay  func(method string, number int) time.Duration
 	status func(method string, number int) string
 	refuse func() bool
+	reset  func() bool // the connection breaks under newPayload
 	// answer, where it isn't nil and returns true, has the whole result of a method.
 	answer func(method string) (result string, ok bool)
 	// fail has the JSON-RPC error of a method, or "".
@@ -48,6 +50,8 @@ type fake struct {
 	// up. A refused call has not arrived.
 	arrived func(call string, number int) (done func(), refused bool)
 }
+
+var errReset = errors.New("connection reset by peer")
 
 var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 
@@ -100,6 +104,9 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 				return nil, r.Context().Err()
 			}
 		}
+	}
+	if kind == "P" && f.reset != nil && f.reset() {
+		return nil, errReset
 	}
 	result := "false" // eth_syncing
 	if m.Family == engine.NewPayload || m.Family == engine.ForkchoiceUpdated {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -37,6 +38,21 @@ func TestObjectionToTheParentInMidCall(t *testing.T) {
 		}
 		if status != "SYNCING" {
 			t.Errorf("block 5: %s after %v, though an INVALID stands on its parent", status, took)
+		}
+	})
+}
+
+// Whoever died under a payload is heard before it is called INVALID, also while the payload is still being checked.
+func TestDeathsCountWhileThePayloadIsChecked(t *testing.T) {
+	var dies atomic.Bool
+	dying := func() *fake { return &fake{reset: dies.Load} }
+	inBubble(t, []*fake{speaker(3, "INVALID", 10*ms), speaker(3, "INVALID", 10*ms), dying(), dying()}, func(t *testing.T, b *bubble) {
+		b.follow(1, 2)
+		b.hashChecks <- struct{}{} // another payload is being checked
+		dies.Store(true)
+		time.AfterFunc(100*ms, func() { <-b.hashChecks })
+		if status, took := b.send(payloadCall(3)); status != "SYNCING" {
+			t.Errorf("%s after %v", status, took)
 		}
 	})
 }

@@ -189,8 +189,9 @@ func (pl *poll) refresh() {
 		pl.proxy.memory.Recall(pl.block, pl.votes)
 	}
 	for i := range pl.votes {
-		v := &pl.votes[i]
-		v.Recants = v.Own || pl.seats[i].fresh
+		s, v := &pl.seats[i], &pl.votes[i]
+		v.Recants = v.Own || s.fresh
+		v.Died = v.Died || s.died() // also while it isn't known whether that is a word
 	}
 }
 
@@ -238,6 +239,12 @@ func (pl *poll) arrived(a arrival) {
 		pl.proxy.history.vote(pl.record, a.seat, pl.shown(a.seat))
 	}
 	pl.followUp()
+}
+
+// died reports whether the node's connection broke while it had the call before it.
+func (s *seat) died() bool {
+	failure, failed := s.failure.(*node.Failure)
+	return failed && failure.Died
 }
 
 // broke takes it in that a node had a break since the call was sent: that counts at once.
@@ -303,7 +310,7 @@ func (pl *poll) remember(i int) {
 	s, v := &pl.seats[i], &pl.votes[i]
 	memory := pl.proxy.memory
 	failure, failed := s.failure.(*node.Failure)
-	if failed && failure.Died {
+	if s.died() {
 		memory.Died(v.Node, pl.block)
 		if pl.method.Family == engine.NewPayload {
 			pl.proxy.catchUp.died(v.Node, pl.block)
