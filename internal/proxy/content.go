@@ -179,9 +179,10 @@ func (pl *poll) learn(proof quorum.Proof) {
 		p.contents.leave(&c.claim)
 		return
 	}
+	news := c.state != genuine // else only the proof is a better one
 	c.state = genuine
 	p.catchUp.ring.put(pl.payload, pl.method, pl.call.Body, c.params)
-	if !pl.alone() {
+	if news && !pl.alone() {
 		pl.markSent()
 		for i := range pl.seats {
 			if pl.votes[i].Ended && pl.seats[i].sent {

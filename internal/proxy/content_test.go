@@ -56,3 +56,20 @@ func TestDeathsCountWhileThePayloadIsChecked(t *testing.T) {
 		}
 	})
 }
+
+// A node that died once under a payload has died once.
+func TestOneDeathIsCountedOnce(t *testing.T) {
+	var dies atomic.Bool
+	f := &fake{reset: dies.Load}
+	inBubble(t, []*fake{speaker(3, "SYNCING", 0), speaker(3, "VALID", 20*ms), speaker(3, "VALID", 30*ms), f}, func(t *testing.T, b *bubble) {
+		b.follow(1, 2)
+		dies.Store(true)
+		b.send(payloadCall(3))
+		dies.Store(false)
+		b.catchUp.mu.Lock()
+		defer b.catchUp.mu.Unlock()
+		if d := b.catchUp.nodes[b.pool.Nodes()[3].ID].deaths[hash(3)]; d == nil || d.n != 1 {
+			t.Errorf("deaths: %+v", d)
+		}
+	})
+}
