@@ -174,7 +174,7 @@ func (pl *poll) establish() { pl.learn(quorum.Proven) }
 // learn remembers what was said, if the content stands for the hash with this proof.
 func (pl *poll) learn(proof quorum.Proof) {
 	p, c := pl.proxy, &pl.content
-	if !pl.alone() && !p.memory.Learn(pl.block, pl.payload.Parent, proof, c.digest) {
+	if !p.memory.Learn(pl.block, pl.payload.Parent, proof, c.digest) {
 		c.state = doubtful
 		p.contents.leave(&c.claim)
 		return

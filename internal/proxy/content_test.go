@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"bytes"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -70,6 +72,31 @@ func TestOneDeathIsCountedOnce(t *testing.T) {
 		defer b.catchUp.mu.Unlock()
 		if d := b.catchUp.nodes[b.pool.Nodes()[3].ID].deaths[hash(3)]; d == nil || d.n != 1 {
 			t.Errorf("deaths: %+v", d)
+		}
+	})
+}
+
+// forgedCall is a call with another content under the hash of block n.
+func forgedCall(n int) []byte {
+	return bytes.Replace(payloadCall(n), []byte(`"blockNumber"`), []byte(`"forged":"0x1","blockNumber"`), 1)
+}
+
+// With one node, too, another content that can't be checked doesn't take the place of a payload that it called VALID.
+func TestAloneKeepsNoForgedPayload(t *testing.T) {
+	var forged atomic.Bool
+	f := &fake{status: func(string, int) string {
+		if forged.Load() {
+			return "INVALID"
+		}
+		return "VALID"
+	}}
+	inBubble(t, []*fake{f}, func(t *testing.T, b *bubble) {
+		b.follow(1, 3)
+		forged.Store(true)
+		b.send(forgedCall(3))
+		synctest.Wait()
+		if k, ok := b.catchUp.ring.get(hash(3)); !ok || bytes.Contains(k.body, []byte("forged")) {
+			t.Errorf("kept: %s", k.body)
 		}
 	})
 }
