@@ -38,10 +38,11 @@ type fake struct {
 	calls []string // newPayload and forkchoiceUpdated in order of arrival: "P3", "F3"
 
 	// These say how it answers; nil means at once, with VALID. They must not be changed while it is called.
-	delay  func(method string, number int) time.Duration
-	status func(method string, number int) string
-	refuse func() bool
-	reset  func() bool // the connection breaks under newPayload
+	delay    func(method string, number int) time.Duration
+	status   func(method string, number int) string
+	contents func(call []byte) string // as status, by the whole call
+	refuse   func() bool
+	reset    func() bool // the connection breaks under newPayload
 	// answer, where it isn't nil and returns true, has the whole result of a method.
 	answer func(method string) (result string, ok bool)
 	// fail has the JSON-RPC error of a method, or "".
@@ -113,6 +114,9 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 		status := "VALID"
 		if f.status != nil {
 			status = f.status(string(call.Method), number)
+		}
+		if f.contents != nil {
+			status = f.contents(call.Raw)
 		}
 		latest := "null"
 		if status == "VALID" {

@@ -110,8 +110,8 @@ func (pl *poll) claim() {
 	}
 	p, c := pl.proxy, &pl.content
 	c.block, c.params = pl.block, pl.request.Params
-	if p.catchUp.ring.holds(pl.block, pl.method, c.params) {
-		c.state = genuine
+	if held, weak := p.catchUp.ring.holds(pl.block, pl.method, c.params); held {
+		c.state, c.weak = genuine, weak
 	}
 	if pl.alone() {
 		return
@@ -181,7 +181,7 @@ func (pl *poll) learn(proof quorum.Proof) {
 	}
 	news := c.state != genuine // else only the proof is a better one
 	c.state = genuine
-	p.catchUp.ring.put(pl.payload, pl.method, pl.call.Body, c.params)
+	p.catchUp.ring.put(pl.payload, pl.method, pl.call.Body, c.params, c.weak)
 	if news && !pl.alone() {
 		pl.markSent()
 		for i := range pl.seats {

@@ -100,3 +100,50 @@ func TestAloneKeepsNoForgedPayload(t *testing.T) {
 		}
 	})
 }
+
+// What is said late to a content that is kept, and has been displaced since, is nobody's word.
+func TestKeptContentThatIsDisplaced(t *testing.T) {
+	// Nobody knows the first content under the hash of block 3, and the third node calls it INVALID when it is sent again,
+	// late. Two know the second.
+	var calls atomic.Int32
+	knows := func() *fake {
+		return &fake{contents: func(call []byte) string {
+			if bytes.Contains(call, []byte("forged")) {
+				return "SYNCING"
+			}
+			return "VALID"
+		}}
+	}
+	late := &fake{
+		status: func(_ string, n int) string {
+			switch {
+			case n < 3:
+				return "VALID"
+			case calls.Add(1) == 2:
+				return "INVALID"
+			}
+			return "SYNCING"
+		},
+		delay: func(_ string, n int) time.Duration {
+			if n == 3 && calls.Load() == 1 {
+				return 1500 * ms
+			}
+			return 0
+		},
+	}
+	inBubble(t, []*fake{knows(), knows(), late}, func(t *testing.T, b *bubble) {
+		b.follow(1, 2)
+		for _, c := range []struct {
+			body []byte
+			want string
+		}{{forgedCall(3), "SYNCING"}, {forgedCall(3), "SYNCING"}, {payloadCall(3), "VALID"}} {
+			if status, _ := b.send(c.body); status != c.want {
+				t.Fatalf("%s: %s", c.body, status)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if b.memory.Objections(b.pool.Nodes()[2].ID) != 0 {
+			t.Error("an INVALID to another content stands")
+		}
+	})
+}

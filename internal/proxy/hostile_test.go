@@ -51,7 +51,7 @@ func TestLongForkchoiceIsNotKept(t *testing.T) {
 	r := newRing(1 << 20)
 	for i, size := range []int{maxState, maxState + 1} {
 		head := common.Hash{byte(i)}
-		r.put(engine.Payload{Hash: head, Parent: common.Hash{9}}, engine.Method{}, nil, nil)
+		r.put(engine.Payload{Hash: head, Parent: common.Hash{9}}, engine.Method{}, nil, nil, false)
 		r.follow(head, "engine_forkchoiceUpdatedV3", make([]byte, size))
 		path, ok := r.bridge(common.Hash{9}, head)
 		if !ok || len(path) != 1 || (len(path[0].forkchoiceState) == size) != (size == maxState) || path[0].forkchoiceMethod == "" {

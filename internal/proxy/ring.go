@@ -28,6 +28,7 @@ type kept struct {
 	method engine.Method
 	body   []byte // the whole call
 	params []byte // in it
+	weak   bool   // it couldn't be checked when it came
 	// The forkchoiceUpdated that made it the head, if one did.
 	forkchoiceMethod string
 	forkchoiceState  []byte // raw; nil on a bridge: the CL has not made it the head yet
@@ -42,7 +43,8 @@ const maxState = 4 << 10
 func newRing(max int64) *ring { return &ring{max: max, kept: make(map[common.Hash]*kept)} }
 
 // put keeps a payload. It must be that of the block whose hash it has, and takes the place of another that was taken for it.
-func (r *ring) put(p engine.Payload, method engine.Method, body, params []byte) {
+// weak says that this couldn't be checked.
+func (r *ring) put(p engine.Payload, method engine.Method, body, params []byte, weak bool) {
 	size := int64(len(body))
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -50,7 +52,7 @@ func (r *ring) put(p engine.Payload, method engine.Method, body, params []byte) 
 		return
 	}
 	r.drop(p.Hash)
-	r.kept[p.Hash] = &kept{Payload: p, method: method, body: body, params: params}
+	r.kept[p.Hash] = &kept{Payload: p, method: method, body: body, params: params, weak: weak}
 	r.order = append(r.order, p.Hash)
 	r.bytes += size
 	for len(r.order) > maxKept || r.bytes > r.max {
@@ -70,12 +72,15 @@ func (r *ring) drop(hash common.Hash) {
 	r.order = slices.Delete(r.order, i, i+1)
 }
 
-// holds reports whether the payload of a block is kept that came with these very params.
-func (r *ring) holds(hash common.Hash, method engine.Method, params []byte) bool {
+// holds reports whether the payload of a block is kept that came with these very params, and whether it couldn't be checked.
+func (r *ring) holds(hash common.Hash, method engine.Method, params []byte) (held, weak bool) {
 	r.mu.Lock()
 	k := r.kept[hash]
 	r.mu.Unlock() // what is kept doesn't change
-	return k != nil && k.method.Name == method.Name && bytes.Equal(k.params, params)
+	if k == nil || k.method.Name != method.Name || !bytes.Equal(k.params, params) {
+		return false, false
+	}
+	return true, k.weak
 }
 
 // get returns a kept payload.
