@@ -147,3 +147,19 @@ func TestKeptContentThatIsDisplaced(t *testing.T) {
 		}
 	})
 }
+
+// What a node says when it has been removed is nobody's word: no objection could end.
+func TestRemovedNodeObjectsToNothing(t *testing.T) {
+	inBubble(t, []*fake{healthy(), healthy(), speaker(3, "INVALID", 1000*ms)}, func(t *testing.T, b *bubble) {
+		b.follow(1, 2)
+		b.send(payloadCall(3))
+		removed := b.pool.Nodes()[2].ID
+		if err := b.pool.Remove([]string{"n3"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		if b.memory.Objections(removed) != 0 {
+			t.Error("it objects")
+		}
+	})
+}

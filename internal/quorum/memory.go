@@ -73,6 +73,7 @@ type standing struct {
 	qualified  bool
 	doubtful   bool         // it may have said INVALID unheard or provisionally
 	objections []*objection // that aren't over
+	gone       bool         // it is no longer configured
 }
 
 // DefaultBlocks is how many blocks a Memory holds by default: a day's.
@@ -165,6 +166,9 @@ func (m *Memory) reset(b *block) {
 func (m *Memory) Sent(node NodeID, hash common.Hash) {
 	m.mu.Lock()
 	defer m.release()
+	if m.standing(node).gone {
+		return
+	}
 	b := m.block(hash)
 	if b.sent == nil {
 		b.sent = make(map[NodeID]uint64)
@@ -209,6 +213,9 @@ func (m *Memory) SentSince(node NodeID, hash common.Hash) bool {
 func (m *Memory) Died(node NodeID, hash common.Hash) {
 	m.mu.Lock()
 	defer m.release()
+	if m.standing(node).gone {
+		return
+	}
 	b := m.block(hash)
 	w := b.words[node]
 	w.died = true
@@ -295,10 +302,12 @@ type Note struct {
 func (m *Memory) Keep(n Note) (changed bool) {
 	m.mu.Lock()
 	defer m.release()
-	switch n.Status {
-	case engine.Valid:
+	switch {
+	case m.standing(n.Node).gone:
+		return false
+	case n.Status == engine.Valid:
 		return m.keepValid(&n)
-	case engine.Invalid:
+	case n.Status == engine.Invalid:
 		return m.keepInvalid(&n)
 	}
 	return false
@@ -484,7 +493,8 @@ func (m *Memory) Clear(node NodeID) {
 	m.endAll(node)
 }
 
-// Forget drops all that is known of a node that is no longer configured.
+// Forget drops all that is known of a node that is no longer configured. What it still says to calls under way is no word: nobody
+// could take that back.
 func (m *Memory) Forget(node NodeID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -493,7 +503,7 @@ func (m *Memory) Forget(node NodeID) {
 		delete(b.words, node)
 		delete(b.sent, node)
 	}
-	delete(m.nodes, node)
+	m.nodes[node] = &standing{gone: true}
 }
 
 func (m *Memory) standing(node NodeID) *standing {

@@ -872,10 +872,13 @@ func TestForget(t *testing.T) {
 	m.payload(carol, 2, invalid)
 	m.payload(carol, 3, invalid)
 	m.Forget(carol)
+	// What it still says to calls under way is no word.
+	m.payload(alice, 1, valid)
 	m.payload(alice, 2, invalid)
-	m.Forget(alice)
-	if m.payload(bob, 2, invalid); len(m.nodes) != 1 { // which removes alice's old marks
-		t.Errorf("%d nodes are known", len(m.nodes))
+	m.Died(alice, hash(3))
+	m.Sent(alice, hash(3))
+	if m.Word(alice, hash(1)) != none || m.Word(alice, hash(2)) != none || m.Objections(alice) != 0 || m.WasSent(alice, hash(3)) || m.Matter(hash(4), hash(3)) {
+		t.Error("alice is back")
 	}
 	// Clearing takes back INVALIDs, and nothing else.
 	m.payload(bob, 2, invalid)
@@ -1038,10 +1041,11 @@ func (m *model) elsewhere(n int, node NodeID, such func(word) bool) bool {
 // Whatever nodes say, in whatever order it and the blocks come: the marks say what a walk over the ancestors would.
 func TestMemoryAgainstModel(t *testing.T) {
 	const blocks = 10
-	nodes := []NodeID{alice, bob, carol}
 	seen := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		m, walk := NewMemory(1000), newModel()
+		nodes := []NodeID{alice, bob, carol} // another comes for one that is forgotten
+		last := NodeID(100)
 		parents := make([]int, blocks)
 		for n := 1; n < blocks; n++ {
 			parents[n] = rapid.IntRange(max(0, n-3), n-1).Draw(t, "parent")
@@ -1138,6 +1142,8 @@ func TestMemoryAgainstModel(t *testing.T) {
 				}
 				delete(walk.qualified, node)
 				delete(walk.breaks, node)
+				last++
+				nodes[slices.Index(nodes, node)] = last
 			},
 			"": func(t *rapid.T) {
 				for n := range blocks {
