@@ -163,3 +163,15 @@ func TestRemovedNodeObjectsToNothing(t *testing.T) {
 		}
 	})
 }
+
+// A lone node that hangs is given up, and then the check of its payload is waited for without a look at the clock.
+func TestAloneWaitsForTheCheck(t *testing.T) {
+	inBubble(t, []*fake{speaker(3, "VALID", forever)}, func(t *testing.T, b *bubble) {
+		b.follow(1, 2)
+		b.hashChecks <- struct{}{} // another payload is being checked
+		time.AfterFunc(6*time.Second, func() { <-b.hashChecks })
+		if status, took := b.send(payloadCall(3)); status != "SYNCING" || took != 6*time.Second {
+			t.Errorf("%s after %v", status, took)
+		}
+	})
+}

@@ -145,6 +145,7 @@ func (pl *poll) pass() {
 		pl.consent(v.Said == engine.Valid)
 		pl.decide(verdict{passed: true})
 	default:
+		pl.next = 0 // what is still needed then is a check
 		if verdict, due := pl.judgement(quorum.Look{Done: true}); due {
 			pl.decide(verdict)
 		}
