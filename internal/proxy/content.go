@@ -134,8 +134,8 @@ func (pl *poll) claim() {
 	}
 }
 
-// matters reports whether what nodes said before could change a vote, if this is the block. An INVALID to its parent may come
-// at any time.
+// matters reports whether what nodes said before could change a vote, if this is the block. An INVALID to its parent
+// may come at any time.
 func (pl *poll) matters() bool { return pl.proxy.memory.Matter(pl.block, pl.payload.Parent) }
 
 // awaits reports whether what nodes said before isn't known yet, because another call's content is being checked.

@@ -72,7 +72,8 @@ func (r *ring) drop(hash common.Hash) {
 	r.order = slices.Delete(r.order, i, i+1)
 }
 
-// holds reports whether the payload of a block is kept that came with these very params, and whether it couldn't be checked.
+// holds reports whether the payload of a block is kept that came with these very params, and whether it couldn't be
+// checked.
 func (r *ring) holds(hash common.Hash, method engine.Method, params []byte) (held, weak bool) {
 	r.mu.Lock()
 	k := r.kept[hash]

@@ -493,8 +493,8 @@ func (m *Memory) Clear(node NodeID) {
 	m.endAll(node)
 }
 
-// Forget drops all that is known of a node that is no longer configured. What it still says to calls under way is no word: nobody
-// could take that back.
+// Forget drops all that is known of a node that is no longer configured. What it still says to calls under way is no
+// word: nobody could take that back.
 func (m *Memory) Forget(node NodeID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
