@@ -55,6 +55,12 @@ func Check(ctx context.Context, method string, params []byte) Result {
 	return p.judge()
 }
 
+// Known reports whether payloads of an engine_newPayload method can be checked, as far as their fields are known.
+func Known(method string) bool {
+	_, ok := versionOf(method)
+	return ok
+}
+
 // versionOf returns the version N of engine_newPayloadVN and engine_newPayloadWithWitnessVN, which has the same params.
 func versionOf(method string) (int, bool) {
 	number, ok := strings.CutPrefix(method, "engine_newPayloadV")

@@ -49,6 +49,10 @@ func (p *Pool) judgeChains() {
 // several, in the nodes' order.
 func homes(nodes []*Node) []chain {
 	count := make(map[chain]int)
+	// What is set aside must not shut out the only voter before its first VALID.
+	if voters := slices.DeleteFunc(slices.Clone(nodes), func(n *Node) bool { return !n.mayVote() }); len(voters) > 0 {
+		nodes = voters
+	}
 	anyFollows := slices.ContainsFunc(nodes, func(n *Node) bool { return n.follows() })
 	var home []chain
 	most := 0
@@ -88,6 +92,13 @@ func (n *Node) chain() (c chain, known bool) {
 	defer n.mu.Unlock()
 	c = chain{n.info.ChainID, n.info.Genesis}
 	return c, c.id != "" && c.genesis != ""
+}
+
+// mayVote reports whether the operator lets the node vote.
+func (n *Node) mayVote() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.drained && !n.setup.Load().DoNotUse
 }
 
 // follows reports whether the node has said VALID to a live call while it was on the chain that it is on now.

@@ -93,3 +93,20 @@ func TestChainTieEnds(t *testing.T) {
 		t.Errorf("n1, which is on the only chain that there is, is %s: %s", s.State, s.Reason)
 	}
 }
+
+// What is set aside doesn't shut out the only voter before it has followed anything.
+func TestChainOfTheOnlyVoter(t *testing.T) {
+	p := pooled(t, 3)
+	n := p.Nodes()
+	for i, id := range []string{"0x1", "0x5", "0x5"} {
+		n[i].info.ChainID, n[i].info.Genesis = id, "0xaa"
+		n[i].become("fast")
+	}
+	if err := p.Drain([]string{"n2", "n3"}, true); err != nil {
+		t.Fatal(err)
+	}
+	p.judgeChains()
+	if n[0].Status().WrongChain || !n[1].Status().WrongChain {
+		t.Errorf("n1: %s; n2: %s", n[0].Status().Reason, n[1].Status().Reason)
+	}
+}

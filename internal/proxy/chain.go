@@ -12,6 +12,7 @@ var zeroHash common.Hash
 type chain struct {
 	mu              sync.Mutex
 	head, finalized common.Hash
+	seq             uint64                 // of the call that the head is from
 	refused         bool                   // the last forkchoiceUpdated was an error, and may have moved the nodes all the same
 	valid           map[common.Hash]uint64 // block numbers
 	order           []common.Hash
@@ -37,10 +38,14 @@ func (c *chain) answeredValid(hash common.Hash, number uint64) {
 	}
 }
 
-// setHead notes that we answered VALID to a forkchoiceUpdated.
-func (c *chain) setHead(head, finalized common.Hash) {
+// setHead notes that we answered VALID to a forkchoiceUpdated, the seq-th call that was sent.
+func (c *chain) setHead(head, finalized common.Hash, seq uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if seq < c.seq {
+		return // two were decided at once, the later one first
+	}
+	c.seq = seq
 	c.head, c.refused = head, false
 	if finalized != (common.Hash{}) {
 		c.finalized = finalized

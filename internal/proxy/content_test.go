@@ -175,3 +175,37 @@ func TestAloneWaitsForTheCheck(t *testing.T) {
 		}
 	})
 }
+
+// Where a payload can't be checked and isn't kept, it is known again all the same: an objection to it stands when it is sent again.
+func TestPayloadThatIsNotKeptIsKnownAgain(t *testing.T) {
+	var forgets atomic.Bool
+	late := &fake{
+		status: func(method string, n int) string {
+			switch {
+			case forgets.Load():
+				return "SYNCING"
+			case n == 2 && strings.HasPrefix(method, "engine_newPayload"):
+				return "INVALID"
+			}
+			return "VALID"
+		},
+		delay: func(method string, n int) time.Duration {
+			if n == 2 && strings.HasPrefix(method, "engine_newPayload") {
+				return 600 * ms
+			}
+			return 0
+		},
+	}
+	inBubble(t, []*fake{{}, {}, late}, func(t *testing.T, b *bubble) {
+		b.catchUp.ring.max = 0
+		b.follow(1, 1)
+		if status, _ := b.send(payloadCall(2)); status != "VALID" {
+			t.Fatalf("newPayload: %s", status)
+		}
+		time.Sleep(time.Second) // the bubble's clock
+		forgets.Store(true)
+		if status, _ := b.send(payloadCall(2)); status != "SYNCING" {
+			t.Errorf("sent again: %s", status)
+		}
+	})
+}

@@ -50,7 +50,8 @@ type Proxy struct {
 	evidence    *evidence.Log
 	contents    contents
 	forkchoices forkchoices
-	calls       atomic.Uint64 // newPayloads and forkchoiceUpdateds so far
+	joining     sync.Mutex // held while a call takes its place among all
+	calls       uint64     // newPayloads and forkchoiceUpdateds so far
 	versions    versions
 	said        said // by the CL, of what it can do
 	// hashChecks has a place for each payload that may be checked at once.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"executionbackup/internal/blockhash"
 	"executionbackup/internal/engine"
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/node"
@@ -40,10 +41,8 @@ func (pl *poll) fanOut() {
 		p.history.add(pl.record)
 		pl.claim()
 	} else {
-		pl.superseded = p.forkchoices.next()
 		pl.content.awaited = p.contents.running(pl.block, nil)
 	}
-	pl.seq = p.calls.Add(1)
 	pl.usual = p.versions.use(pl.method)
 	nodes, seats := make([]*node.Node, 0, len(pl.seats)), make([]int, 0, len(pl.seats))
 	for i := range pl.seats {
@@ -51,12 +50,25 @@ func (pl *poll) fanOut() {
 			nodes, seats = append(nodes, pl.seats[i].node), append(seats, i)
 		}
 	}
-	for i, turn := range p.pool.Join(nodes, pl.call) {
+	for i, turn := range pl.join(nodes) {
 		p.stragglers.Go(func() {
 			reply, err := nodes[i].Deliver(p.ctx, turn)
 			pl.arrivals <- arrival{seats[i], reply, err}
 		})
 	}
+}
+
+// join takes the call's place in the lanes of the nodes, in the same order as among all calls.
+func (pl *poll) join(nodes []*node.Node) []*node.Turn {
+	p := pl.proxy
+	p.joining.Lock()
+	defer p.joining.Unlock()
+	p.calls++
+	pl.seq = p.calls
+	if pl.method.Family == engine.ForkchoiceUpdated {
+		pl.superseded = p.forkchoices.next()
+	}
+	return p.pool.Join(nodes, pl.call)
 }
 
 // gather collects what the nodes say, answers the CL as soon as that is decided, and goes on until all have ended.
@@ -177,7 +189,7 @@ func (pl *poll) decide(v verdict) {
 		if pl.method.Family == engine.NewPayload {
 			pl.answeredValid()
 		} else {
-			p.chain.setHead(pl.block, pl.forkchoice.Finalized)
+			p.chain.setHead(pl.block, pl.forkchoice.Finalized, pl.seq)
 			p.catchUp.ring.follow(pl.block, pl.method.Name, pl.request.Arg(0))
 			p.pool.Lead(pl.block)
 		}
@@ -247,6 +259,9 @@ func (pl *poll) tellLate(i int) {
 
 // end tells what is known when nothing more will come.
 func (pl *poll) end() {
+	if pl.content.state == genuine && !pl.alone() && !blockhash.Known(pl.method.Name) {
+		pl.proxy.memory.Identify(pl.block, pl.content.digest()) // nobody waits for it any more
+	}
 	pl.release()
 	pl.count()
 	pl.tally()

@@ -127,6 +127,16 @@ func (m *Memory) adopt(b, p *block) {
 	}
 }
 
+// Identify notes what content stands for a hash that a quorum has proven, where that could not be checked: it is to be known
+// again when it comes once more.
+func (m *Memory) Identify(hash common.Hash, digest Digest) {
+	m.mu.Lock()
+	defer m.release()
+	if b := m.blocks[hash]; b != nil && b.proof == Proven {
+		b.digest = digest
+	}
+}
+
 // Known reports whether a content stands for a block hash.
 func (m *Memory) Known(hash common.Hash) bool {
 	m.mu.Lock()
