@@ -3,6 +3,7 @@ package proxy
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -132,6 +133,27 @@ func (pl *poll) syncing(status engine.Status) jsonrpc.Reply {
 		return pl.result(nil, newStatus(status.String(), nil, ""), "")
 	}
 	return pl.result(chosen, chosen.status.Raw, "")
+}
+
+// wordOpen reports whether the answer would be a word that we don't know if those that are missing say it too. They have a
+// grace for that.
+func (pl *poll) wordOpen() bool {
+	if pl.alone() || time.Since(pl.begun) >= pl.settings.Grace {
+		return false
+	}
+	word, missing := "", false
+	for i, b := range pl.quorum.Ballots {
+		switch v, said := &pl.votes[i], pl.seats[i].status.Unknown; {
+		case !b.Asked:
+		case !v.Ended:
+			missing = true
+		case v.Said != engine.None && (said == "" || word != "" && said != word):
+			return false
+		case said != "":
+			word = said
+		}
+	}
+	return missing && word != ""
 }
 
 // pick returns the primary's seat if it fits, else the first in configuration order that does, else nil.

@@ -324,6 +324,10 @@ type verdict struct {
 // content VALID, it is checked first; so it is where what nodes said before hangs on it.
 func (pl *poll) judgement(l quorum.Look) (v verdict, due bool) {
 	v.Verdict = l.Verdict
+	if l.Done && v.Status == engine.Syncing && pl.wordOpen() {
+		pl.next = pl.settings.Grace
+		return v, false
+	}
 	if pl.method.Family != engine.NewPayload || !pl.named {
 		return v, l.Done
 	}

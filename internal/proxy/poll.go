@@ -128,6 +128,7 @@ func (pl *poll) seat() {
 	}
 	pl.quorum = quorum.NewPoll(pl.settings.Rules, pl.settings.Grace, len(pl.seats))
 	pl.quorum.Forkchoice = pl.method.Family == engine.ForkchoiceUpdated
+	pl.quorum.Builds = pl.forkchoice.Attributes != nil
 	pl.quorum.Headless = !pl.quorum.Forkchoice && pl.proxy.chain.headHash() == zeroHash
 	pl.enfranchise()
 }

@@ -15,6 +15,8 @@ type Poll struct {
 	Grace time.Duration
 	// Forkchoice says that the call is a forkchoiceUpdated.
 	Forkchoice bool
+	// Builds says that it carries payload attributes: whoever says VALID has a payload id to give, and a grace for that.
+	Builds bool
 	// NoneAlive says that no node was alive when the call began: then any status shows that there is no more to hope for.
 	NoneAlive bool
 	// Headless says that there is no head yet, after a power cut, say: then whoever says SYNCING may be short, and one VALID
@@ -85,6 +87,8 @@ func (p *Poll) Look(now time.Duration, seats []Seat, superseded bool) (l Look) {
 	p.quorum.note(l.Quorum, now)
 	p.condemned.note(l.Verdict.Status == engine.Invalid, now)
 
+	// What else than the status the missing answers could change: an error in its place, or another payload id.
+	openBeside := valids == 0 && p.mayFail(seats) || p.Builds && l.Verdict.Status == engine.Valid
 	at := due
 	sooner := func(t time.Duration) {
 		if at == 0 || t < at {
@@ -101,7 +105,7 @@ func (p *Poll) Look(now time.Duration, seats []Seat, superseded bool) (l Look) {
 	case !waiting, invalids > 0 && valids == 0 && !p.condemned.holds && p.Forkchoice && superseded:
 		l.Done = true
 		return l
-	case !p.condemned.holds && !(valids == 0 && p.mayFail(seats)) && p.settled(seats):
+	case !p.condemned.holds && !openBeside && p.settled(seats):
 		if !p.Headless || l.Verdict.Status != engine.Syncing || invalids > 0 {
 			l.Done = true
 			return l
