@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"executionbackup/internal/jsonrpc"
 )
 
 func TestParseMethod(t *testing.T) {
@@ -106,8 +108,8 @@ func FuzzForkchoiceResult(f *testing.F) {
 		if second.PayloadID != nil {
 			id = *second.PayloadID
 		}
-		if status != got.Status.String() || id != got.PayloadID {
-			t.Fatalf("%q read as %v %q and %q %q", b, got.Status, got.PayloadID, status, id)
+		if jsonrpc.Excerpt(status) != got.Word() || id != got.PayloadID {
+			t.Fatalf("%q read as %v %q and %q %q", b, got.Word(), got.PayloadID, status, id)
 		}
 	})
 }
