@@ -248,8 +248,12 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if result == "" {
 		result = "null"
 	}
+	id := "1"
+	if m := regexp.MustCompile(`"id":(\d+)`).FindSubmatch(start); m != nil {
+		id = string(m[1])
+	}
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"jsonrpc":"2.0","id":1,"result":%s}`, result)
+	fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":%s}`, id, result)
 }
 
 func (n *node) set(family string, delay time.Duration, answer func(http.ResponseWriter, *http.Request)) {
