@@ -81,11 +81,7 @@ func newPayload(size int) *workload {
 		name: "newPayload " + sizeName(size), callers: 1, slice: max(2, min(200, 20e6/size)), want: `"VALID"`,
 		body: call("engine_newPayloadV4", p.Params()...),
 	}
-	block, err := engine.ExecutableDataToBlockNoHash(p.ExecutableData, p.VersionedHashes, &p.BeaconRoot, [][]byte{})
-	if err != nil {
-		panic(err)
-	}
-	header := block.Header()
+	header := headerOf(p)
 	randao, hash := member(w.body, "prevRandao"), member(w.body, "blockHash")
 	w.next = func() {
 		for i := range header.MixDigest { // as a counter
@@ -100,6 +96,14 @@ func newPayload(size int) *workload {
 	return w
 }
 
+func headerOf(p enginetest.Payload) *types.Header {
+	block, err := engine.ExecutableDataToBlockNoHash(p.ExecutableData, p.VersionedHashes, &p.BeaconRoot, [][]byte{})
+	if err != nil {
+		panic(err)
+	}
+	return block.Header()
+}
+
 // badBlock marks a payload that every node calls INVALID.
 const badBlock = `"extraData":"0xbad0"`
 
@@ -111,11 +115,7 @@ func afterInvalid(blocks int) *workload {
 		name: fmt.Sprintf("newPayload, one invalid block in the last %d", blocks), callers: 1, slice: 200, want: `"VALID"`, past: blocks,
 		body: call("engine_newPayloadV4", p.Params()...), prepare: call("engine_newPayloadV4", bad.Params()...), prepared: `"INVALID"`,
 	}
-	block, err := engine.ExecutableDataToBlockNoHash(p.ExecutableData, p.VersionedHashes, &p.BeaconRoot, [][]byte{})
-	if err != nil {
-		panic(err)
-	}
-	header := block.Header()
+	header := headerOf(p)
 	parent, hash := member(w.body, "parentHash"), member(w.body, "blockHash")
 	w.next = func() {
 		header.ParentHash = header.Hash()

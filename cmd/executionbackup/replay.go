@@ -17,7 +17,6 @@ import (
 	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
 	"executionbackup/internal/evidence"
-	"executionbackup/internal/health"
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/node"
 	"executionbackup/internal/quorum"
@@ -195,16 +194,15 @@ func clientThen(r evidence.Reply) string {
 
 // printVerdicts writes what the consensus client heard, and what it would hear now.
 func (p *program) printVerdicts(c *evidence.Case, recorded bool, rules quorum.Rules, now []word) {
-	alive, reachable := false, false
+	var voters node.Electorate
 	for _, w := range now {
 		status := w.node.Status()
-		alive = alive || status.MayVote() && status.State == health.Alive
-		reachable = reachable || status.MayVote() && status.Reachable()
+		voters.Add(status.MayVote(), status.State)
 	}
 	seats := make([]quorum.Seat, len(now))
 	for i, w := range now {
 		status := w.node.Status()
-		voter := status.MayVote() && (status.State == health.Alive || !alive && (status.Reachable() || !reachable))
+		voter := voters.Has(status.MayVote(), status.State)
 		seats[i] = quorum.Seat{
 			Configured: !status.DoNotUse, MayVote: status.MayVote(), Voter: voter,
 			MayObject: voter, Proved: true, // as if it had been seen to follow

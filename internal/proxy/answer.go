@@ -58,21 +58,8 @@ func (pl *poll) agreedError(status engine.Status) *jsonrpc.Error {
 	if pl.said(engine.Valid) {
 		return nil
 	}
-	asked := 0
-	for _, b := range pl.quorum.Ballots {
-		if b.Asked {
-			asked++
-		}
-	}
-	return pl.pickError(func(e *jsonrpc.Error) bool {
-		same := 0
-		for i := range pl.seats {
-			if other := pl.seats[i].reply.Err; pl.quorum.Ballots[i].Asked && other != nil && other.Code == e.Code {
-				same++
-			}
-		}
-		return pl.settings.Rules.Threshold.Reached(same, asked)
-	})
+	code, agreed := quorum.AgreedError(pl.settings.Rules.Threshold, pl.votes, pl.quorum.Ballots)
+	return pl.pickError(func(e *jsonrpc.Error) bool { return agreed && e.Code == code })
 }
 
 // valid is the answer for VALID: the result of a voter that says VALID now and means this block.

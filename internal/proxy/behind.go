@@ -25,7 +25,7 @@ func (pl *poll) compareToHead(i int) {
 		behind = chain.isHead(pl.block) && memory.Word(v.Node, pl.block) != engine.Valid
 	} else if pl.content.state == genuine {
 		lacks = chain.isHead(pl.payload.Parent)
-		behind = pl.anotherKnows(i) && pl.onHeadsChain() || lacks && pl.alone()
+		behind = pl.voted() && pl.onHeadsChain() || lacks && pl.alone()
 	}
 	if behind {
 		s.compared = true
@@ -34,16 +34,6 @@ func (pl *poll) compareToHead(i int) {
 	if behind || lacks {
 		pl.proxy.catchUp.try(s.node)
 	}
-}
-
-// anotherKnows reports whether another voter calls the payload VALID.
-func (pl *poll) anotherKnows(i int) bool {
-	for j := range pl.votes {
-		if v := &pl.votes[j]; j != i && v.Voter && v.Said == engine.Valid {
-			return true
-		}
-	}
-	return false
 }
 
 // onHeadsChain reports whether the payload is no side branch's: it is of the head's chain, or goes on with it. Before there

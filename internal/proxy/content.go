@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"runtime"
 	"slices"
 	"sync"
@@ -103,9 +102,12 @@ func (c *contents) running(block common.Hash, own *claim) (checks []<-chan struc
 	return checks
 }
 
+// hasContent reports whether the call is a payload that names its block.
+func (pl *poll) hasContent() bool { return pl.named && pl.method.Family == engine.NewPayload }
+
 // claim finds what is known of the payload's content when the call begins.
 func (pl *poll) claim() {
-	if !pl.named {
+	if !pl.hasContent() {
 		return
 	}
 	p, c := pl.proxy, &pl.content
@@ -156,27 +158,24 @@ func (c *content) others() <-chan struct{} {
 
 // consent takes it that the content is the block's where a quorum says VALID, unless another is known. It reports whether
 // that is news.
-func (pl *poll) consent(quorum bool) bool {
-	if c := &pl.content; !quorum || !pl.named || pl.method.Family != engine.NewPayload || c.state != unchecked || c.another {
+func (pl *poll) consent(given bool) bool {
+	c := &pl.content
+	if !given || !pl.hasContent() || c.state != unchecked || c.another {
 		return false
 	}
-	if c := pl.content.check; c != nil { // nobody needs it any more
-		c.cancel()
-		pl.content.check = nil
+	if c.check != nil { // nobody needs it any more
+		c.check.cancel()
+		c.check = nil
 	}
-	pl.establish()
+	pl.learn(quorum.Proven)
 	return true
 }
-
-// establish remembers what was said: the content is the block's.
-func (pl *poll) establish() { pl.learn(quorum.Proven) }
 
 // learn remembers what was said, if the content stands for the hash with this proof.
 func (pl *poll) learn(proof quorum.Proof) {
 	p, c := pl.proxy, &pl.content
 	if !p.memory.Learn(pl.block, pl.payload.Parent, proof, c.digest) {
-		c.state = doubtful
-		p.contents.leave(&c.claim)
+		pl.settle(doubtful)
 		return
 	}
 	news := c.state != genuine // else only the proof is a better one
@@ -191,9 +190,17 @@ func (pl *poll) learn(proof quorum.Proof) {
 		}
 	}
 	pl.answeredValid()
-	pl.count()
-	pl.followUp()
-	p.contents.leave(&c.claim) // after all that: others wait for it
+	pl.settle(genuine)
+}
+
+// settle ends the claim: it is known what the content is. What follows from that is drawn before others go on that wait for it.
+func (pl *poll) settle(s contentState) {
+	pl.content.state = s
+	if pl.decided {
+		pl.count()
+		pl.followUp()
+	}
+	pl.proxy.contents.leave(&pl.content.claim)
 }
 
 // stands reports whether the content is the block's. One that couldn't be checked may have been displaced since.
@@ -230,7 +237,7 @@ func (pl *poll) release() {
 func (pl *poll) contentArrived(v *quorum.Seat) {
 	c := &pl.content
 	switch {
-	case pl.method.Family != engine.NewPayload || !pl.named || pl.alone() || !v.Voter || v.Said == engine.None:
+	case !pl.hasContent() || pl.alone() || !v.Voter || v.Said == engine.None:
 	case v.Said != engine.Valid:
 		pl.beginCheck()
 	case c.weak && c.state != forged:
@@ -250,7 +257,7 @@ func newHashChecks() chan struct{} { return make(chan struct{}, max(1, runtime.G
 
 // beginCheck begins to check the content, where it isn't known.
 func (pl *poll) beginCheck() {
-	if pl.method.Family != engine.NewPayload || !pl.named || pl.content.state != unchecked || pl.content.check != nil {
+	if !pl.hasContent() || pl.content.state != unchecked || pl.content.check != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(pl.proxy.ctx)
@@ -289,12 +296,12 @@ func (pl *poll) takeCheck() {
 	log := pl.proxy.log.With("block_hash", pl.block, "number", pl.payload.Number)
 	switch r.Outcome {
 	case blockhash.Match:
-		pl.establish()
+		pl.learn(quorum.Proven)
 	case blockhash.Invalid:
-		c.state, c.wrong, c.wrongHash = forged, r.Reason, r.HashMismatch
-		pl.proxy.contents.leave(&c.claim)
+		c.wrong, c.wrongHash = r.Reason, r.HashMismatch
 		pl.proxy.history.forged(pl.record, r.Reason)
 		log.Error("payload is invalid by itself", "reason", r.Reason)
+		pl.settle(forged)
 	default:
 		log.Warn("block hash not checked", "reason", r.Reason)
 		c.weak = true
@@ -304,8 +311,6 @@ func (pl *poll) takeCheck() {
 		}
 		pl.learn(proof)
 	}
-	pl.count()
-	pl.followUp()
 }
 
 // voted reports whether a voter called the payload VALID.
@@ -328,7 +333,7 @@ func (pl *poll) judgement(l quorum.Look) (v verdict, due bool) {
 		pl.next = pl.settings.Grace
 		return v, false
 	}
-	if pl.method.Family != engine.NewPayload || !pl.named {
+	if !pl.hasContent() {
 		return v, l.Done
 	}
 	c := &pl.content
@@ -373,5 +378,3 @@ func (pl *poll) refuted(l quorum.Look) (v verdict, due bool) {
 	}
 	return v, l.Done
 }
-
-var errOtherBlock = errors.New("it is about another block")

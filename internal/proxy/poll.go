@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -107,7 +108,6 @@ func (p *Proxy) newPoll(r *jsonrpc.Request, m engine.Method) (*poll, error) {
 func (pl *poll) seat() {
 	pl.seats = make([]seat, len(pl.nodes))
 	pl.votes = make([]quorum.Seat, len(pl.nodes))
-	reachable := false
 	for i, n := range pl.nodes {
 		status := n.Status()
 		s, v := &pl.seats[i], &pl.votes[i]
@@ -117,11 +117,11 @@ func (pl *poll) seat() {
 			v.Client = n.Client()
 		}
 		v.Proved, s.breaks = pl.proxy.memory.Standing(n.ID)
-		reachable = reachable || v.MayVote && status.Reachable()
 	}
+	voters := pl.electorate()
 	for i := range pl.seats {
 		s := &pl.seats[i]
-		s.sent = s.sent || !reachable && !s.foreign
+		s.sent = s.sent || !voters.Reachable && !s.foreign
 		if pl.votes[i].Ended = !s.sent; s.sent {
 			pl.pending++
 		}
@@ -133,18 +133,20 @@ func (pl *poll) seat() {
 	pl.enfranchise()
 }
 
-// enfranchise finds who votes: the alive nodes that the operator lets vote, or all reachable ones where none is alive. Who may
-// object is settled here: whoever proves itself in this call may from the next one on.
-func (pl *poll) enfranchise() {
-	alive, reachable, proved := false, false, false
+// electorate is what the seats' nodes are together.
+func (pl *poll) electorate() (voters node.Electorate) {
 	for i := range pl.seats {
-		s, v := &pl.seats[i], &pl.votes[i]
-		alive = alive || v.MayVote && s.state == health.Alive
-		reachable = reachable || v.MayVote && s.state != health.Dead
+		voters.Add(pl.votes[i].MayVote, pl.seats[i].state)
 	}
+	return voters
+}
+
+// enfranchise finds who votes. Who may object is settled here: whoever proves itself in this call may from the next one on.
+func (pl *poll) enfranchise() {
+	voters, proved := pl.electorate(), false
 	for i := range pl.seats {
 		s, v := &pl.seats[i], &pl.votes[i]
-		v.Voter = v.MayVote && s.sent && (s.state == health.Alive || !alive && (s.state != health.Dead || !reachable))
+		v.Voter = s.sent && voters.Has(v.MayVote, s.state)
 		proved = proved || v.Voter && v.Proved
 	}
 	for i := range pl.seats {
@@ -155,7 +157,7 @@ func (pl *poll) enfranchise() {
 	if proved {
 		pl.proxy.memory.Lapse()
 	}
-	pl.quorum.NoneAlive = !alive
+	pl.quorum.NoneAlive = !voters.Alive
 }
 
 // reconvene looks again at who votes: the call before this one has shown only now what its nodes are.
@@ -212,7 +214,7 @@ func (pl *poll) arrived(a arrival) {
 	}
 	v.Said, v.LatestValid = s.status.Status, s.status.LatestValidHash
 	if s.reply.Err != nil {
-		v.Error = s.reply.Err.Code
+		v.Error = &s.reply.Err.Code
 	}
 	pl.broke(s, v)
 	failure, failed := s.failure.(*node.Failure)
@@ -273,6 +275,8 @@ func (pl *poll) time(s *seat, v *quorum.Seat) {
 		pl.first = time.Now()
 	}
 }
+
+var errOtherBlock = errors.New("it is about another block")
 
 // read parses a result. An error says that the answer is malformed: it counts as none.
 func (pl *poll) read(s *seat) error {

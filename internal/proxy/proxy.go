@@ -38,22 +38,22 @@ type Settings struct {
 
 // Proxy is the http.Handler that a consensus client talks to, behind authentication. Safe for concurrent use.
 type Proxy struct {
-	pool        *node.Pool
-	memory      *quorum.Memory
-	settings    atomic.Pointer[Settings]
-	maxBody     int64
-	chain       chain
-	builds      builds
-	history     History
-	proposals   Proposals
-	catchUp     *catchUp
-	evidence    *evidence.Log
-	contents    contents
-	forkchoices forkchoices
-	joining     sync.Mutex // held while a call takes its place among all
-	calls       uint64     // newPayloads and forkchoiceUpdateds so far
-	versions    versions
-	said        said // by the CL, of what it can do
+	pool      *node.Pool
+	memory    *quorum.Memory
+	settings  atomic.Pointer[Settings]
+	maxBody   int64
+	chain     chain
+	builds    builds
+	history   History
+	proposals Proposals
+	catchUp   *catchUp
+	evidence  *evidence.Log
+	contents  contents
+	joining   sync.Mutex    // held while a call takes its place among all
+	calls     uint64        // newPayloads and forkchoiceUpdateds so far
+	behind    chan struct{} // closed when another forkchoiceUpdated takes its place behind the last one; nil before the first
+	versions  versions
+	said      said // by the CL, of what it can do
 	// hashChecks has a place for each payload that may be checked at once.
 	hashChecks chan struct{}
 	metrics    *Metrics

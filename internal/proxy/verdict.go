@@ -66,7 +66,11 @@ func (pl *poll) join(nodes []*node.Node) []*node.Turn {
 	p.calls++
 	pl.seq = p.calls
 	if pl.method.Family == engine.ForkchoiceUpdated {
-		pl.superseded = p.forkchoices.next()
+		if p.behind != nil {
+			close(p.behind)
+		}
+		p.behind = make(chan struct{})
+		pl.superseded = p.behind
 	}
 	return p.pool.Join(nodes, pl.call)
 }
@@ -150,10 +154,10 @@ func (pl *poll) consider() {
 // pass answers the CL with what the only node says. Where that says nothing the payload is checked by us, at least.
 func (pl *poll) pass() {
 	s, v := &pl.seats[0], &pl.votes[0]
-	silent := !v.Ended || s.failure != nil
-	switch pl.next = v.Due; {
-	case silent && !v.Ended && !v.Dead && time.Since(pl.begun) < v.Due:
-	case !silent:
+	switch {
+	case !v.Ended && !v.Dead && time.Since(pl.begun) < v.Due:
+		pl.next = v.Due
+	case v.Ended && s.failure == nil:
 		pl.consent(v.Said == engine.Valid)
 		pl.decide(verdict{passed: true})
 	default:
@@ -224,7 +228,7 @@ func (pl *poll) answeredValid() {
 
 // followUp draws conclusions from what has come, once the CL has its answer and it is known what the call was about.
 func (pl *poll) followUp() {
-	if !pl.decided || pl.named && pl.content.state == unchecked && pl.method.Family == engine.NewPayload {
+	if !pl.decided || pl.hasContent() && pl.content.state == unchecked {
 		return
 	}
 	for i := range pl.seats {

@@ -176,14 +176,15 @@ func (m *Memory) reset(b *block) {
 func (m *Memory) Sent(node NodeID, hash common.Hash) {
 	m.mu.Lock()
 	defer m.release()
-	if m.standing(node).gone {
+	s := m.standing(node)
+	if s.gone {
 		return
 	}
 	b := m.block(hash)
 	if b.sent == nil {
 		b.sent = make(map[NodeID]uint64)
 	}
-	b.sent[node] = m.standing(node).breaks
+	b.sent[node] = s.breaks
 }
 
 // NotSent takes Sent back: the node was not reached.

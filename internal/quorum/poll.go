@@ -163,26 +163,45 @@ func (s *Seat) waited() bool {
 	return s.Voter
 }
 
-// mayFail reports whether an error may still be the answer: the missing nodes together with those that gave it would be
-// enough.
-func (p *Poll) mayFail(seats []Seat) bool {
-	asked, missing, same := 0, 0, 0
+// AgreedError returns the code of the JSON-RPC error that the threshold of the asked give.
+func AgreedError(threshold Ratio, seats []Seat, ballots []Ballot) (code int, ok bool) {
+	code, same, asked := mostFailed(seats, ballots)
+	return code, threshold.Reached(same, asked) && same > 0
+}
+
+// mostFailed returns the code that most of the asked give, how many these are, and how many are asked.
+func mostFailed(seats []Seat, ballots []Ballot) (code, same, asked int) {
+	fails := func(i int) bool { return ballots[i].Asked && seats[i].Error != nil }
 	for i := range seats {
-		if p.Ballots[i].Asked {
+		if ballots[i].Asked {
 			asked++
 		}
-		if seats[i].open {
-			missing++
+		if !fails(i) {
+			continue
 		}
 		n := 0
 		for j := range seats {
-			if p.Ballots[j].Asked && seats[j].Error != 0 && seats[j].Error == seats[i].Error {
+			if fails(j) && *seats[j].Error == *seats[i].Error {
 				n++
 			}
 		}
-		same = max(same, n)
+		if n > same {
+			code, same = *seats[i].Error, n
+		}
 	}
-	return p.Rules.Threshold.Reached(same+missing, asked)
+	return code, same, asked
+}
+
+// mayFail reports whether an error may still be the answer: the missing nodes together with those that gave it would be
+// enough.
+func (p *Poll) mayFail(seats []Seat) bool {
+	_, same, asked := mostFailed(seats, p.Ballots)
+	for i := range seats {
+		if seats[i].open {
+			same++
+		}
+	}
+	return p.Rules.Threshold.Reached(same, asked)
 }
 
 // completions are the ways for the missing answers to turn out that reach two statuses wherever any two ways do: whether

@@ -62,7 +62,7 @@ func names(n int) func(*Seat) {
 
 func fails(seat *Seat) { seat.Ended = true } // an error, a 502, a malformed answer
 
-func errs(seat *Seat) { seat.Ended, seat.Error = true, -32602 }
+func errs(seat *Seat) { seat.Ended, seat.Error = true, new(-32602) }
 
 func dies(seat *Seat) { seat.Ended, seat.Dead = true, true }
 

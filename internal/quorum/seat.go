@@ -22,7 +22,7 @@ type Seat struct {
 	MayObject, Proved bool
 
 	Said  engine.Status // to this call
-	Error int           // the code of the JSON-RPC error that it answered with; 0 where it didn't
+	Error *int          // the code of the JSON-RPC error that it answered with; nil where it didn't
 	Ended bool          // nothing more will come of it
 	Dead  bool          // found dead in this call, without a status
 	Due   time.Duration // how long it has for its answer, from the call's arrival
