@@ -20,6 +20,7 @@ import (
 	"executionbackup/internal/engine"
 	"executionbackup/internal/health"
 	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/lane"
 	"executionbackup/internal/quorum"
 )
 
@@ -38,7 +39,7 @@ type Node struct {
 	proved   func()      // tells the pool which chain is ours
 	timings  func() bool
 
-	lane    lane
+	lane    *lane.Lane
 	answers *budget.Budget // bytes of those that are being read
 
 	counting sync.RWMutex // held while something of it is counted
@@ -104,6 +105,9 @@ type ClientVersion struct {
 // lastID is the last NodeID given out.
 var lastID atomic.Uint64
 
+// laneLimits are those of each node's lane.
+var laneLimits = lane.Limits{Calls: 512, Bytes: 128 << 20}
+
 func (p *Pool) newNode(spec config.Node) *Node {
 	n := &Node{
 		ID:        quorum.NodeID(lastID.Add(1)),
@@ -116,10 +120,10 @@ func (p *Pool) newNode(spec config.Node) *Node {
 		since:     time.Now(),
 		away:      true,
 		timings:   p.Timings,
+		lane:      lane.New(laneLimits),
 		answers:   budget.New(maxAnswers),
 	}
 	n.setup.Store(p.newSetup(spec))
-	n.lane.limit = laneLimits
 	if t, ok := n.transport.(*transport); ok {
 		t.broke = n.Broke
 	}
@@ -178,7 +182,7 @@ func (s *Status) Called() bool { return s.Reachable() || s.Unable }
 
 // Status returns the node's condition.
 func (n *Node) Status() Status {
-	calls, bytes, dropped := n.lane.depth()
+	calls, bytes, dropped := n.lane.Depth()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return Status{
@@ -312,23 +316,24 @@ func (n *Node) Came()                    { n.update((*health.Health).Came) }
 
 // Deliver makes a call in its turn and returns what the node answered, or an error where it wasn't called or a
 // *Failure came of it. The turn is over when Deliver returns. ctx ends the wait as well as the call.
-func (n *Node) Deliver(ctx context.Context, t *Turn) (jsonrpc.Reply, error) {
-	defer t.done()
-	if err := t.start(ctx); err != nil {
-		if err == errOverflow {
+func (n *Node) Deliver(ctx context.Context, t *lane.Turn) (jsonrpc.Reply, error) {
+	defer t.Done()
+	if err := t.Start(ctx); err != nil {
+		if err == lane.ErrOverflow {
 			n.Behind() // it lacks a payload
 		}
 		return jsonrpc.Reply{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.Timeout(t.call.Method))
+	c := t.Call()
+	ctx, cancel := context.WithTimeout(ctx, n.Timeout(c.Method))
 	defer cancel()
-	return n.call(ctx, t.call.Method.Family, &attempt{node: n, body: t.call.Body, id: t.call.ID})
+	return n.call(ctx, c.Method.Family, &attempt{node: n, body: c.Body, id: c.ID})
 }
 
 // Hold does something in a turn of its own (see Pool.Join with a nil call): no live call is made meanwhile.
-func (n *Node) Hold(ctx context.Context, t *Turn, do func() error) error {
-	defer t.done()
-	if err := t.start(ctx); err != nil {
+func (n *Node) Hold(ctx context.Context, t *lane.Turn, do func() error) error {
+	defer t.Done()
+	if err := t.Start(ctx); err != nil {
 		return err
 	}
 	return do()

@@ -12,6 +12,7 @@ import (
 
 	"executionbackup/internal/config"
 	"executionbackup/internal/health"
+	"executionbackup/internal/lane"
 	"executionbackup/internal/quorum"
 )
 
@@ -123,22 +124,22 @@ func (p *Pool) Nodes() []*Node { return *p.members.Load() }
 func (p *Pool) Primary() *Node { return p.primary.Load() }
 
 // Join puts a call into the lane of each of the nodes, in one order with all other calls.
-func (p *Pool) Join(nodes []*Node, c *Call) []*Turn {
+func (p *Pool) Join(nodes []*Node, c *lane.Call) []*lane.Turn {
 	p.order.Lock()
 	defer p.order.Unlock()
-	turns := make([]*Turn, len(nodes))
+	turns := make([]*lane.Turn, len(nodes))
 	for i, n := range nodes {
-		turns[i] = n.lane.join(c)
+		turns[i] = n.lane.Join(c)
 	}
 	return turns
 }
 
 // Answered notes that the CL has its answer to a call, or has hung up. To be called before the answer is written, so
 // that whatever the CL sends next is seen to come after.
-func (p *Pool) Answered(nodes []*Node, c *Call) {
-	c.answered.Store(true)
+func (p *Pool) Answered(nodes []*Node, c *lane.Call) {
+	c.MarkAnswered()
 	for _, n := range nodes {
-		n.lane.answeredSome()
+		n.lane.Prune()
 	}
 }
 

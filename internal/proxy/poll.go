@@ -10,6 +10,7 @@ import (
 	"executionbackup/internal/engine"
 	"executionbackup/internal/health"
 	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/lane"
 	"executionbackup/internal/node"
 	"executionbackup/internal/quorum"
 )
@@ -26,7 +27,7 @@ type poll struct {
 	block      common.Hash       // what the nodes vote on
 	named      bool              // whether the call names it; if not, it can only be passed on
 
-	call       *node.Call
+	call       *lane.Call
 	seq        uint64          // counts the calls in the order of their sending
 	usual      bool            // its method is that of the CL's last calls
 	superseded <-chan struct{} // closed when another forkchoiceUpdated waits behind this one; nil for newPayload
@@ -83,7 +84,7 @@ type arrival struct {
 // newPoll reads what is judged of the call and finds who takes part. The error says that the call is ambiguous.
 func (p *Proxy) newPoll(r *jsonrpc.Request, m engine.Method) (*poll, error) {
 	pl := &poll{proxy: p, settings: p.settings.Load(), request: r, method: m, begun: time.Now(), nodes: p.pool.Nodes()}
-	pl.call = &node.Call{Method: m, Body: r.Raw, ID: r.ID}
+	pl.call = &lane.Call{Method: m, Body: r.Raw, ID: r.ID}
 	var err error
 	if m.Family == engine.NewPayload {
 		pl.payload, pl.named, err = engine.ParsePayload(r)

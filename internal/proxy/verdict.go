@@ -8,6 +8,7 @@ import (
 	"executionbackup/internal/blockhash"
 	"executionbackup/internal/engine"
 	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/lane"
 	"executionbackup/internal/node"
 	"executionbackup/internal/quorum"
 )
@@ -59,7 +60,7 @@ func (pl *poll) fanOut() {
 }
 
 // join takes the call's place in the lanes of the nodes, in the same order as among all calls.
-func (pl *poll) join(nodes []*node.Node) []*node.Turn {
+func (pl *poll) join(nodes []*node.Node) []*lane.Turn {
 	p := pl.proxy
 	p.joining.Lock()
 	defer p.joining.Unlock()

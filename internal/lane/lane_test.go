@@ -1,9 +1,8 @@
-package node
+package lane
 
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 
 	"executionbackup/internal/engine"
@@ -17,9 +16,9 @@ func forkchoice(attributes, columns bool) *Call {
 	return &Call{Method: engine.ParseMethod("engine_forkchoiceUpdatedV4"), Attributes: attributes, Columns: columns}
 }
 
-// A script of a lane, one word each: P a newPayload comes, F a forkchoiceUpdated, A one with payload attributes, C one with
-// custody columns, B a barrier; !n the CL has its answer to the n-th call; .n the node has finished it. Want lists which
-// calls may run at the end: ready, or - waiting, s superseded, d dropped, f finished.
+// A script of a lane, one word each: P a newPayload comes, F a forkchoiceUpdated, A one with payload attributes, C one
+// with custody columns, B a barrier; !n the CL has its answer to the n-th call; .n the node has finished it. Want lists
+// which calls may run at the end: ready, or - waiting, s superseded, d dropped, f finished.
 func TestLane(t *testing.T) {
 	for _, c := range []struct{ name, script, want string }{
 		{"payloads that the CL sent side by side overlap", "P P P", "ready ready ready"},
@@ -50,35 +49,35 @@ func TestLane(t *testing.T) {
 		{"overflow drops the oldest waiting payload that was answered", "P !1 P !2 P !3 P !4 P !5 P", "ready d - - - -"},
 		{"never what the CL waits for", "P !1 P P P P P P", "ready - - - - - -"},
 	} {
-		l := &lane{limit: limits{calls: 5, bytes: 1 << 20}}
+		l := New(Limits{Calls: 5, Bytes: 1 << 20})
 		var turns []*Turn
 		for _, word := range strings.Fields(c.script) {
 			var n int
 			fmt.Sscanf(word[1:], "%d", &n)
 			switch word[0] {
 			case 'P':
-				turns = append(turns, l.join(payload(10)))
+				turns = append(turns, l.Join(payload(10)))
 			case 'F':
-				turns = append(turns, l.join(forkchoice(false, false)))
+				turns = append(turns, l.Join(forkchoice(false, false)))
 			case 'A':
-				turns = append(turns, l.join(forkchoice(true, false)))
+				turns = append(turns, l.Join(forkchoice(true, false)))
 			case 'C':
-				turns = append(turns, l.join(forkchoice(false, true)))
+				turns = append(turns, l.Join(forkchoice(false, true)))
 			case 'B':
-				turns = append(turns, l.join(nil))
+				turns = append(turns, l.Join(nil))
 			case '!':
-				turns[n-1].call.answered.Store(true)
-				l.answeredSome()
+				turns[n-1].call.MarkAnswered()
+				l.Prune()
 			case '.':
-				if err := turns[n-1].start(t.Context()); err != nil {
+				if err := turns[n-1].Start(t.Context()); err != nil {
 					t.Fatalf("%s: call %d: %v", c.name, n, err)
 				}
-				turns[n-1].done()
+				turns[n-1].Done()
 			}
 			// What may run, runs.
 			for _, turn := range turns {
 				if turn.state == waiting && turn.ahead == 0 && word[0] != '.' {
-					turn.start(t.Context())
+					turn.Start(t.Context())
 				}
 			}
 		}
@@ -107,61 +106,35 @@ func TestLane(t *testing.T) {
 }
 
 func TestLaneBounds(t *testing.T) {
-	l := &lane{limit: limits{calls: 100, bytes: 1000}}
-	first := l.join(payload(400))
-	if err := first.start(t.Context()); err != nil {
+	l := New(Limits{Calls: 100, Bytes: 1000})
+	first := l.Join(payload(400))
+	if err := first.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	first.call.answered.Store(true)
+	first.call.MarkAnswered()
 	var turns []*Turn
 	for range 10 {
-		turn := l.join(payload(400))
-		turn.call.answered.Store(true)
+		turn := l.Join(payload(400))
+		turn.call.MarkAnswered()
 		turns = append(turns, turn)
-		if _, bytes, _ := l.depth(); bytes > 1000 {
+		if _, bytes, _ := l.Depth(); bytes > 1000 {
 			t.Fatalf("%d bytes wait", bytes)
 		}
 	}
-	if _, _, n := l.depth(); n != 8 {
+	if _, _, n := l.Depth(); n != 8 {
 		t.Errorf("%d dropped, want 8", n)
 	}
-	if err := turns[0].start(t.Context()); err != errOverflow {
+	if err := turns[0].Start(t.Context()); err != ErrOverflow {
 		t.Errorf("the oldest: %v", err)
 	}
-	first.done()
+	first.Done()
 	for _, turn := range turns[8:] {
-		if err := turn.start(t.Context()); err != nil {
+		if err := turn.Start(t.Context()); err != nil {
 			t.Errorf("one of the newest: %v", err)
 		}
-		turn.done()
+		turn.Done()
 	}
-	if calls, bytes, _ := l.depth(); calls != 0 || bytes != 0 {
+	if calls, bytes, _ := l.Depth(); calls != 0 || bytes != 0 {
 		t.Errorf("%d calls and %d bytes left", calls, bytes)
-	}
-}
-
-// Calls that come at the same time stand in one order in the lanes of all nodes, whichever that is.
-func TestJoinIsOneOrder(t *testing.T) {
-	p := pooled(t, 4)
-	const calls = 800
-	var joining sync.WaitGroup
-	start := make(chan struct{})
-	for range 8 {
-		joining.Go(func() {
-			<-start
-			for range calls / 8 {
-				p.Join(p.Nodes(), forkchoice(true, false))
-			}
-		})
-	}
-	close(start)
-	joining.Wait()
-	first := p.Nodes()[0].lane.turns
-	for _, n := range p.Nodes()[1:] {
-		for i, turn := range n.lane.turns {
-			if turn.call != first[i].call {
-				t.Fatalf("%s has another call in place %d", n.Name(), i)
-			}
-		}
 	}
 }

@@ -1,4 +1,5 @@
-package node
+// Package lane keeps the order of calls on one node.
+package lane
 
 import (
 	"context"
@@ -21,7 +22,11 @@ type Call struct {
 	answered atomic.Bool
 }
 
-// A lane keeps the order of newPayload and forkchoiceUpdated on one node.
+// MarkAnswered notes that the CL has its answer to the call, or has hung up. Lanes that the call is in act on it when
+// another call joins them, or when they are pruned. Safe for concurrent use.
+func (c *Call) MarkAnswered() { c.answered.Store(true) }
+
+// Lane keeps the order of newPayload and forkchoiceUpdated on one node.
 //
 // The CL orders these calls by waiting for our answers. We may answer before a slow node has finished, so the order
 // that the CL could observe has to be kept for each node apart: a call never overtakes an earlier one that the CL had
@@ -34,32 +39,40 @@ type Call struct {
 //	node P1 ─────────────────────────────────▶ F2 ─▶ P2 ───────
 //
 // F1 waited behind P1, was answered by others, and superseded by F2.
-type lane struct {
-	mu    sync.Mutex
-	turns []*Turn // unfinished, in order of arrival
-	bytes int64   // of those that have not started
-	limit limits
+//
+// Safe for concurrent use.
+type Lane struct {
+	limits Limits
 
+	mu      sync.Mutex // guards what follows, and what changes of the lane's turns
+	turns   []*Turn    // unfinished, in order of arrival
+	bytes   int64      // of those that have not started
 	dropped uint64
 }
 
-// limits bound what may wait in a lane. Beyond them the oldest waiting payload is dropped, and left to catching up.
-type limits struct {
-	calls int
-	bytes int64
+// Limits bound what may wait in a lane. Beyond them the oldest waiting payload is dropped, and left to catching up.
+type Limits struct {
+	Calls int   // unfinished ones
+	Bytes int64 // of the calls that have not started
 }
 
-var laneLimits = limits{calls: 512, bytes: 128 << 20}
+// New returns an empty lane.
+func New(limits Limits) *Lane { return &Lane{limits: limits} }
 
-// Turn is a call's place in a lane.
+// Turn is a call's place in a lane. One goroutine calls Start, and then Done, whatever Start said.
 type Turn struct {
-	lane   *lane
-	call   *Call // nil for a barrier: nothing overtakes it, and it overtakes nothing
-	ahead  int   // how many unfinished turns it has to wait for
+	lane  *Lane
+	call  *Call         // nil for a barrier: nothing overtakes it, and it overtakes nothing
+	ready chan struct{} // closed when none is ahead, or when dropped
+
+	// Guarded by lane.mu.
+	ahead  int // how many unfinished turns it has to wait for
 	behind []*Turn
-	ready  chan struct{} // closed when none is ahead, or when dropped
 	state  turnState
 }
+
+// Call is the call whose turn it is; nil for a barrier.
+func (t *Turn) Call() *Call { return t.call }
 
 type turnState uint8
 
@@ -70,14 +83,15 @@ const (
 	superseded
 )
 
+// Why a call is not to be made.
 var (
-	errSuperseded = errors.New("a newer forkchoiceUpdated waits")
-	errOverflow   = errors.New("the node is too far behind")
+	ErrSuperseded = errors.New("a newer forkchoiceUpdated waits")
+	ErrOverflow   = errors.New("the node is too far behind")
 )
 
-// join takes a place behind all that the call must not overtake. Joining the lanes of all nodes under one lock gives
-// them one order.
-func (l *lane) join(c *Call) *Turn {
+// Join takes a place behind all that the call must not overtake. A nil call is a barrier: it overtakes nothing, and
+// nothing overtakes it. Joining the lanes of all nodes under one lock gives them one order.
+func (l *Lane) Join(c *Call) *Turn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := &Turn{lane: l, call: c, ready: make(chan struct{})}
@@ -111,7 +125,7 @@ func mustFollow(c, earlier *Call) bool {
 }
 
 // supersede drops waiting forkchoiceUpdated calls that the CL already has an answer to, where a newer one waits.
-func (l *lane) supersede() {
+func (l *Lane) supersede() {
 	newer, newerColumns := false, false
 	for i := len(l.turns) - 1; i >= 0; i-- {
 		t := l.turns[i]
@@ -127,8 +141,8 @@ func (l *lane) supersede() {
 }
 
 // shed drops the oldest waiting payloads until the lane is within its limits. What the CL still waits for stays.
-func (l *lane) shed() {
-	for i := 0; i < len(l.turns) && (len(l.turns) > l.limit.calls || l.bytes > l.limit.bytes); {
+func (l *Lane) shed() {
+	for i := 0; i < len(l.turns) && (len(l.turns) > l.limits.Calls || l.bytes > l.limits.Bytes); {
 		t := l.turns[i]
 		if t.state == waiting && t.call != nil && t.call.answered.Load() {
 			l.dropped++
@@ -139,7 +153,7 @@ func (l *lane) shed() {
 	}
 }
 
-func (l *lane) drop(i int, why turnState) {
+func (l *Lane) drop(i int, why turnState) {
 	t := l.turns[i]
 	if t.ahead > 0 {
 		close(t.ready)
@@ -149,7 +163,7 @@ func (l *lane) drop(i int, why turnState) {
 
 // finish takes a turn out of the lane and lets those behind it go on. Whoever stood behind a dropped turn also stands
 // behind all that the dropped one waited for, so nothing overtakes.
-func (l *lane) finish(t *Turn, state turnState) {
+func (l *Lane) finish(t *Turn, state turnState) {
 	for i, u := range l.turns {
 		if u == t {
 			l.turns = append(l.turns[:i], l.turns[i+1:]...)
@@ -168,8 +182,8 @@ func (l *lane) finish(t *Turn, state turnState) {
 	t.behind = nil
 }
 
-// start waits for the turn. An error says that the call is not to be made.
-func (t *Turn) start(ctx context.Context) error {
+// Start waits for the turn. An error says that the call is not to be made: ErrSuperseded, ErrOverflow, or that of ctx.
+func (t *Turn) Start(ctx context.Context) error {
 	select {
 	case <-t.ready:
 	case <-ctx.Done():
@@ -179,9 +193,9 @@ func (t *Turn) start(ctx context.Context) error {
 	defer t.lane.mu.Unlock()
 	switch t.state {
 	case superseded:
-		return errSuperseded
+		return ErrSuperseded
 	case dropped:
-		return errOverflow
+		return ErrOverflow
 	}
 	t.state = started
 	if t.call != nil {
@@ -190,8 +204,8 @@ func (t *Turn) start(ctx context.Context) error {
 	return nil
 }
 
-// done ends the turn, started or not.
-func (t *Turn) done() {
+// Done ends the turn, started or not.
+func (t *Turn) Done() {
 	t.lane.mu.Lock()
 	defer t.lane.mu.Unlock()
 	if t.state == waiting || t.state == started {
@@ -199,15 +213,15 @@ func (t *Turn) done() {
 	}
 }
 
-// depth returns how many turns are unfinished, how many bytes wait, and how many were dropped for want of room.
-func (l *lane) depth() (calls int, bytes int64, dropped uint64) {
+// Depth returns how many turns are unfinished, how many bytes wait, and how many were dropped for want of room.
+func (l *Lane) Depth() (calls int, bytes int64, dropped uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.turns), l.bytes, l.dropped
 }
 
-// answeredSome looks again at what the CL's answer makes needless.
-func (l *lane) answeredSome() {
+// Prune drops the waiting calls that the CL's answers have made needless.
+func (l *Lane) Prune() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.supersede()
