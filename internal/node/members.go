@@ -156,6 +156,7 @@ func (p *Pool) change(n *Node, spec config.Node) {
 		}
 	}
 	n.setup.Store(p.newSetup(spec))
+	n.client.Use(spec.URL, spec.Secret)
 	n.counting.Unlock()
 	if spec.DoNotUse {
 		p.Memory.Clear(n.ID)

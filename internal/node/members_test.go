@@ -1,13 +1,14 @@
 package node
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,18 +28,19 @@ func (p *Pool) specs() []config.Node {
 // A reload changes a node while it is called, and every call is made as a whole under the old or the new specification.
 func TestReloadWhileCalling(t *testing.T) {
 	t.Parallel()
-	const body = `{"jsonrpc":"2.0","id":1,"result":1}`
-	server := newWired(t, func(_ int, c net.Conn, requests *bufio.Reader) {
-		for {
-			req, err := http.ReadRequest(requests)
-			if err != nil {
-				return
-			}
-			io.Copy(io.Discard, req.Body)
-			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	var connections atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, `{"jsonrpc":"2.0","id":1,"result":1}`)
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
 		}
-	})
-	p := newTestPool(t, server.Addr().String())
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	p := newTestPool(t, server.Listener.Addr().String())
 	n := p.Nodes()[0]
 	var calls sync.WaitGroup
 	for range 2 {
@@ -58,8 +60,9 @@ func TestReloadWhileCalling(t *testing.T) {
 		p.Reload(specs)
 	}
 	calls.Wait()
-	if p.Nodes()[0] != n || n.Name() != "n1" || n.Timeout(engine.Method{}) != 100*time.Second || n.Status().DoNotUse || server.connections() > 2 {
-		t.Errorf("%s, %v, %d connections", n.Name(), n.Timeout(engine.Method{}), server.connections())
+	timeout, made := n.Timeout(engine.Method{}), connections.Load()
+	if p.Nodes()[0] != n || n.Name() != "n1" || timeout != 100*time.Second || n.Status().DoNotUse || made > 2 {
+		t.Errorf("%s, %v, %d connections", n.Name(), timeout, made)
 	}
 }
 

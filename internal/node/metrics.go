@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"executionbackup/internal/engine"
+	"executionbackup/internal/wire"
 )
 
 // Metrics counts the calls to nodes.
@@ -35,7 +36,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) called(n *Node, f engine.Family, failure *Failure, took time.Duration) {
+func (m *Metrics) called(n *Node, f engine.Family, failure *wire.Failure, took time.Duration) {
 	outcome := "answer"
 	if failure != nil {
 		outcome = failure.Kind.String()

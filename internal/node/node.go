@@ -5,32 +5,28 @@
 package node
 
 import (
-	"context"
 	"log/slog"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
-	"executionbackup/internal/auth"
-	"executionbackup/internal/budget"
 	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
 	"executionbackup/internal/health"
-	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/lane"
 	"executionbackup/internal/quorum"
+	"executionbackup/internal/wire"
 )
 
 // Node is one running execution client behind us. Safe for concurrent use.
 type Node struct {
 	ID quorum.NodeID
 
-	setup      atomic.Pointer[setup]
-	transport  http.RoundTripper
-	lastHeader atomic.Pointer[http.Header]
+	setup  atomic.Pointer[setup]
+	client *wire.Client
+	lane   *lane.Lane
 
 	memory   *quorum.Memory
 	metrics  *Metrics
@@ -39,13 +35,10 @@ type Node struct {
 	proved   func()      // tells the pool which chain is ours
 	timings  func() bool
 
-	lane    *lane.Lane
-	answers *budget.Budget // bytes of those that are being read
-
-	counting sync.RWMutex // held while something of it is counted
+	counting sync.RWMutex // held while something of it is counted; guards removed, and the change of setup
 	removed  bool
 
-	mu        sync.Mutex
+	mu        sync.Mutex // guards what follows
 	health    health.Health
 	since     time.Time // of the present state
 	away      bool      // it hasn't been reached since it was dead, or is new
@@ -71,18 +64,11 @@ type Node struct {
 // setup is what a node's specification says: a reload may put another in its place while calls are made.
 type setup struct {
 	config.Node
-	request *http.Request // as every call's, without context, header and body
-	bearer  *auth.Minter
-	log     *slog.Logger
+	log *slog.Logger
 }
 
 func (p *Pool) newSetup(spec config.Node) *setup {
-	return &setup{
-		Node:    spec,
-		request: &http.Request{Method: http.MethodPost, URL: spec.URL},
-		bearer:  auth.NewMinter(spec.Secret),
-		log:     p.Log.With("node", spec.Name),
-	}
+	return &setup{Node: spec, log: p.Log.With("node", spec.Name)}
 }
 
 // Info is what a node told us about itself.
@@ -110,23 +96,19 @@ var laneLimits = lane.Limits{Calls: 512, Bytes: 128 << 20}
 
 func (p *Pool) newNode(spec config.Node) *Node {
 	n := &Node{
-		ID:        quorum.NodeID(lastID.Add(1)),
-		transport: p.Transport(spec), // never a redirect: it would carry the node's token to whom we don't know
-		memory:    p.Memory,
-		metrics:   p.Metrics,
-		changed:   p.nodeChanged,
-		returned:  p.nodeReturned,
-		proved:    p.judgeChains,
-		since:     time.Now(),
-		away:      true,
-		timings:   p.Timings,
-		lane:      lane.New(laneLimits),
-		answers:   budget.New(maxAnswers),
+		ID:       quorum.NodeID(lastID.Add(1)),
+		memory:   p.Memory,
+		metrics:  p.Metrics,
+		changed:  p.nodeChanged,
+		returned: p.nodeReturned,
+		proved:   p.judgeChains,
+		since:    time.Now(),
+		away:     true,
+		timings:  p.Timings,
+		lane:     lane.New(laneLimits),
 	}
 	n.setup.Store(p.newSetup(spec))
-	if t, ok := n.transport.(*transport); ok {
-		t.broke = n.Broke
-	}
+	n.client = wire.New(wire.Options{URL: spec.URL, Secret: spec.Secret, Transport: p.Transport(spec), Broke: n.Broke})
 	return n
 }
 
@@ -163,8 +145,8 @@ type Status struct {
 	Info         Info
 }
 
-// Waited reports what decides whether a node is waited for; a part of Status that is cheap to ask for. spent says that it
-// used up its time on the last newPayload.
+// Waited reports what decides whether a node is waited for; a part of Status that is cheap to ask for. spent says that
+// it used up its time on the last newPayload.
 func (n *Node) Waited() (state health.State, laggard, spent bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -256,22 +238,29 @@ func (n *Node) update(event func(*health.Health)) {
 	}
 }
 
-// observe notes what the outcome of a call says about the node. Only an engine call or one of our own can show it dead:
-// an eth_ call may be too much for a client that does its duty.
-func (n *Node) observe(family engine.Family, own bool, f *Failure, took time.Duration) {
+// observe notes what the outcome of a call says about the node. Only an engine call or one of our own (see Ask) can
+// show it dead: an eth_ call may be too much for a client that does its duty.
+func (n *Node) observe(family engine.Family, f *wire.Failure, took time.Duration) {
 	n.metrics.called(n, family, f, took)
 	n.timed(family, f, took)
 	if f == nil {
 		n.update((*health.Health).Answered)
 		return
 	}
-	if f.Kind == Stopped {
+	if f.Kind == wire.Stopped {
 		return
 	}
 	n.mu.Lock()
 	n.lastError, n.lastErrorAt = f.Reason, time.Now()
 	n.mu.Unlock()
-	if (own || family.Engine()) && (f.Kind == Unreachable || f.Kind == Unauthorized) {
+	if family.Engine() {
+		n.missed(f)
+	}
+}
+
+// missed notes that the node is dead, where that is why a call failed.
+func (n *Node) missed(f *wire.Failure) {
+	if f.Kind == wire.Unreachable || f.Kind == wire.Unauthorized {
 		n.update(func(h *health.Health) { h.Failed(f.Reason) })
 	}
 }
@@ -307,44 +296,15 @@ func (n *Node) Objected() { n.update((*health.Health).Objected) }
 func (n *Node) Lacked(method string) { n.update(func(h *health.Health) { h.Lacked(method) }) }
 func (n *Node) Able()                { n.update((*health.Health).Able) }
 
-// Late notes that a block's newPayload is unanswered a grace after the first answer of another node, UsedUp that it stays
-// unanswered, Timely that it was answered in time, and Came that it was too late.
+// Late notes that a block's newPayload is unanswered a grace after the first answer of another node, UsedUp that it
+// stays unanswered, Timely that it was answered in time, and Came that it was too late.
 func (n *Node) Late(block common.Hash)   { n.update(func(h *health.Health) { h.Late(block) }) }
 func (n *Node) UsedUp(block common.Hash) { n.update(func(h *health.Health) { h.UsedUp(block) }) }
 func (n *Node) Timely()                  { n.update((*health.Health).Timely) }
 func (n *Node) Came()                    { n.update((*health.Health).Came) }
 
-// Deliver makes a call in its turn and returns what the node answered, or an error where it wasn't called or a
-// *Failure came of it. The turn is over when Deliver returns. ctx ends the wait as well as the call.
-func (n *Node) Deliver(ctx context.Context, t *lane.Turn) (jsonrpc.Reply, error) {
-	defer t.Done()
-	if err := t.Start(ctx); err != nil {
-		if err == lane.ErrOverflow {
-			n.Behind() // it lacks a payload
-		}
-		return jsonrpc.Reply{}, err
-	}
-	c := t.Call()
-	ctx, cancel := context.WithTimeout(ctx, n.Timeout(c.Method))
-	defer cancel()
-	return n.call(ctx, c.Method.Family, &attempt{node: n, body: c.Body, id: c.ID})
-}
-
-// Hold does something in a turn of its own (see Pool.Join with a nil call): no live call is made meanwhile.
-func (n *Node) Hold(ctx context.Context, t *lane.Turn, do func() error) error {
-	defer t.Done()
-	if err := t.Start(ctx); err != nil {
-		return err
-	}
-	return do()
-}
-
 // close lets go of the node's connections. Calls that are still on their way, or wait in its lane, may end.
-func (n *Node) close() {
-	if t, ok := n.transport.(*transport); ok {
-		t.close()
-	}
-}
+func (n *Node) close() { n.client.Close() }
 
 // SetCapabilities keeps what the node answered to engine_exchangeCapabilities.
 func (n *Node) SetCapabilities(methods []string) {

@@ -49,7 +49,7 @@ type Options struct {
 	Memory  *quorum.Memory
 	Metrics *Metrics
 	Log     *slog.Logger
-	// Transport makes the way to a node; nil means TCP.
+	// Transport makes the way to a node; nil, or where it returns nil, means TCP.
 	Transport func(config.Node) http.RoundTripper
 	// Timings reports whether the time of each probe is logged (--node-timings); nil means no.
 	Timings func() bool
@@ -58,7 +58,7 @@ type Options struct {
 // NewPool returns a pool of nodes that are not watched yet.
 func NewPool(specs []config.Node, o Options) *Pool {
 	if o.Transport == nil {
-		o.Transport = func(config.Node) http.RoundTripper { return new(transport) }
+		o.Transport = func(config.Node) http.RoundTripper { return nil }
 	}
 	if o.Timings == nil {
 		o.Timings = func() bool { return false }
@@ -87,7 +87,8 @@ func NewPool(specs []config.Node, o Options) *Pool {
 // Run watches the nodes until ctx ends, and returns when all probes have stopped.
 func (p *Pool) Run(ctx context.Context) { p.Start(ctx)() }
 
-// Start is Run in two parts: the nodes are watched when it returns; wait returns when nothing of the pool runs any more.
+// Start is Run in two parts: the nodes are watched when it returns; wait returns when nothing of the pool runs any
+// more.
 func (p *Pool) Start(ctx context.Context) (wait func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -206,9 +207,9 @@ func (p *Pool) Lead(head common.Hash) {
 	p.Elect()
 }
 
-// Elect finds the primary: the fastest alive voter that is timely and doesn't object to the head or to a block under it.
-// It stays as long as it is that, whatever its speed. Without one, whoever is next in fitness serves; what the operator
-// has set aside never does. To be called whenever objections have changed.
+// Elect finds the primary: the fastest alive voter that is timely and doesn't object to the head or to a block under
+// it. It stays as long as it is that, whatever its speed. Without one, whoever is next in fitness serves; what the
+// operator has set aside never does. To be called whenever objections have changed.
 func (p *Pool) Elect() {
 	p.electing.Lock() // what changes meanwhile is seen by the election that it brings about
 	defer p.electing.Unlock()

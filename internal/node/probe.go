@@ -10,9 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"executionbackup/internal/engine"
 	"executionbackup/internal/health"
 	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/wire"
 )
 
 const (
@@ -50,13 +50,13 @@ func (n *Node) probe(ctx context.Context) {
 	start := time.Now()
 	reply, err := n.Ask(ctx, "eth_syncing", "[]")
 	took := time.Since(start)
-	switch f, failed := err.(*Failure); {
-	case failed && f.Kind == Stopped:
-	case failed && f.Kind == TimedOut:
+	switch f, failed := err.(*wire.Failure); {
+	case failed && f.Kind == wire.Stopped:
+	case failed && f.Kind == wire.TimedOut:
 		n.update((*health.Health).Hung)
-	case failed && f.Kind == Malformed:
+	case failed && f.Kind == wire.Malformed:
 		n.update(func(h *health.Health) { h.Failed(f.Reason) })
-	case failed: // noted by Call
+	case failed: // noted by Ask
 	default:
 		synced := reply.Err == nil && string(reply.Result) == "false"
 		n.update(func(h *health.Health) { h.Probed(synced, took) })
@@ -65,18 +65,6 @@ func (n *Node) probe(ctx context.Context) {
 		}
 	}
 }
-
-// Ask makes a call of our own within a probe's time.
-func (n *Node) Ask(ctx context.Context, method, params string) (jsonrpc.Reply, error) {
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, ownKey{}, true), probeTimeout)
-	defer cancel()
-	return n.Call(ctx, engine.Other, jsonrpc.NewCall(method, []byte(params)))
-}
-
-// ownKey marks the context of a call of our own.
-type ownKey struct{}
-
-func isOwn(ctx context.Context) bool { return ctx.Value(ownKey{}) != nil }
 
 func (n *Node) needsInfo(state health.State) bool {
 	n.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 
 	"executionbackup/internal/engine"
+	"executionbackup/internal/wire"
 )
 
 // Track is what is shown of how a node has done. Nothing is decided by it.
@@ -71,8 +72,8 @@ func (n *Node) Voted(won bool) {
 }
 
 // timed keeps how long a newPayload took, or how long it was waited for in vain.
-func (n *Node) timed(f engine.Family, failure *Failure, took time.Duration) {
-	if f != engine.NewPayload || failure != nil && failure.Kind != TimedOut {
+func (n *Node) timed(f engine.Family, failure *wire.Failure, took time.Duration) {
+	if f != engine.NewPayload || failure != nil && failure.Kind != wire.TimedOut {
 		return
 	}
 	n.mu.Lock()

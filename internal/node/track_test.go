@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"executionbackup/internal/engine"
+	"executionbackup/internal/wire"
 )
 
 // A track has the last newPayloads, those that were waited for in vain among them, and figures of the last ten minutes.
@@ -23,8 +24,8 @@ func TestTrack(t *testing.T) {
 		n.timed(engine.NewPayload, nil, time.Second)
 		check(1, time.Second, time.Second)
 		n.timed(engine.ForkchoiceUpdated, nil, time.Hour)
-		n.timed(engine.NewPayload, &Failure{Kind: Unreachable}, time.Hour)
-		n.timed(engine.NewPayload, &Failure{Kind: TimedOut}, 3*time.Second)
+		n.timed(engine.NewPayload, &wire.Failure{Kind: wire.Unreachable}, time.Hour)
+		n.timed(engine.NewPayload, &wire.Failure{Kind: wire.TimedOut}, 3*time.Second)
 		n.timed(engine.NewPayload, nil, 2*time.Second)
 		check(3, 2*time.Second, 3*time.Second)
 		time.Sleep(trackWindow)

@@ -14,6 +14,7 @@ import (
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/node"
 	"executionbackup/internal/quorum"
+	"executionbackup/internal/wire"
 )
 
 // catchUp feeds nodes that came back some blocks short. No CL sends a payload again, and a crashed geth has its last
@@ -270,7 +271,7 @@ func (c *catchUp) replayOne(n *node.Node, k kept) (engine.Status, error) {
 	if err == nil && status != engine.Invalid && k.forkchoiceState != nil {
 		status, err = c.update(n, k.forkchoiceMethod, k.forkchoiceState)
 	}
-	if failure, failed := err.(*node.Failure); failed && failure.Died {
+	if failure, failed := err.(*wire.Failure); failed && failure.Died {
 		c.died(n.ID, k.Hash)
 	}
 	return status, err

@@ -13,6 +13,7 @@ import (
 	"executionbackup/internal/lane"
 	"executionbackup/internal/node"
 	"executionbackup/internal/quorum"
+	"executionbackup/internal/wire"
 )
 
 // poll is one newPayload or forkchoiceUpdated that is put to the nodes. After fanOut it belongs to the goroutine of gather.
@@ -218,8 +219,8 @@ func (pl *poll) arrived(a arrival) {
 		v.Error = &s.reply.Err.Code
 	}
 	pl.broke(s, v)
-	failure, failed := s.failure.(*node.Failure)
-	v.Dead = failed && (failure.Kind == node.Unreachable || failure.Kind == node.Unauthorized)
+	failure, failed := s.failure.(*wire.Failure)
+	v.Dead = failed && (failure.Kind == wire.Unreachable || failure.Kind == wire.Unauthorized)
 	if pl.method.Family == engine.NewPayload && !pl.alone() {
 		pl.time(s, v)
 	}
@@ -247,7 +248,7 @@ func (pl *poll) arrived(a arrival) {
 
 // died reports whether the node's connection broke while it had the call before it.
 func (s *seat) died() bool {
-	failure, failed := s.failure.(*node.Failure)
+	failure, failed := s.failure.(*wire.Failure)
 	return failed && failure.Died
 }
 
@@ -262,9 +263,9 @@ func (pl *poll) broke(s *seat, v *quorum.Seat) {
 
 // time notes whether a payload's status came in time.
 func (pl *poll) time(s *seat, v *quorum.Seat) {
-	failure, failed := s.failure.(*node.Failure)
+	failure, failed := s.failure.(*wire.Failure)
 	switch {
-	case failed && failure.Kind == node.TimedOut && v.Voter:
+	case failed && failure.Kind == wire.TimedOut && v.Voter:
 		s.node.UsedUp(pl.block)
 	case v.Said != engine.None && !pl.counted:
 		s.node.Timely()
@@ -297,7 +298,7 @@ func (pl *poll) read(s *seat) error {
 	if err != nil {
 		s.malformed = s.reply.Result
 		s.status, s.reply, s.payloadID = engine.PayloadStatus{}, jsonrpc.Reply{}, ""
-		return &node.Failure{Kind: node.Malformed, Reason: "malformed answer: " + err.Error()}
+		return &wire.Failure{Kind: wire.Malformed, Reason: "malformed answer: " + err.Error()}
 	}
 	return nil
 }
@@ -315,7 +316,7 @@ func (pl *poll) remembers() bool {
 func (pl *poll) remember(i int) {
 	s, v := &pl.seats[i], &pl.votes[i]
 	memory := pl.proxy.memory
-	failure, failed := s.failure.(*node.Failure)
+	failure, failed := s.failure.(*wire.Failure)
 	if s.died() {
 		memory.Died(v.Node, pl.block)
 		if pl.method.Family == engine.NewPayload {

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package node
+package wire
 
 // quiet can't be told here: a connection that the node has closed breaks in the call.
 func (c *connection) quiet() bool { return true }

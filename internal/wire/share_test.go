@@ -1,4 +1,4 @@
-package node
+package wire
 
 import (
 	"bytes"
@@ -13,9 +13,10 @@ import (
 
 // Answers that are read side by side share what their node may send; what has been read makes room again.
 func TestAnswersShareABudget(t *testing.T) {
-	n := &Node{answers: budget.New(100)}
+	c := &Client{answers: budget.New(100)}
 	read := func(body io.Reader, header http.Header) error {
-		_, err := (&attempt{node: n}).readAnswer(&http.Response{Body: io.NopCloser(body), ContentLength: -1, Header: header}, 1000)
+		a := &attempt{client: c, Request: Request{Limit: 1000}}
+		_, err := a.readAnswer(&http.Response{Body: io.NopCloser(body), ContentLength: -1, Header: header})
 		return err
 	}
 	if err := read(bytes.NewReader(make([]byte, 101)), nil); !errors.Is(err, errTooMuch) {
@@ -45,7 +46,7 @@ func TestAnswersShareABudget(t *testing.T) {
 	if err := read(&bomb, http.Header{"Content-Encoding": {"gzip"}}); !errors.Is(err, errTooMuch) {
 		t.Errorf("a gzip bomb: %v", err)
 	}
-	if n.answers.Used() != 0 {
-		t.Errorf("%d bytes are left", n.answers.Used())
+	if c.answers.Used() != 0 {
+		t.Errorf("%d bytes are left", c.answers.Used())
 	}
 }

@@ -1,4 +1,4 @@
-package node
+package wire
 
 import (
 	"bufio"
@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// connection is one to a node. It makes one call at a time.
+// connection is one to a node. It makes one call at a time, and belongs to whoever makes it; to its transport while it is
+// idle.
 type connection struct {
 	net.Conn
 	of     *transport
@@ -20,9 +21,11 @@ type connection struct {
 	epoch  int
 	used   time.Time // when its last call ended
 	reader *bufio.Reader
-	out    []byte      // of a request: what has been collected
-	header int64       // how many bytes may be read for the header that is being read; -1 while none is
-	failed error       // the first thing that went wrong with reading or writing: what can't be understood without one is malformed
+	out    []byte // of a request: what has been collected
+	header int64  // how many bytes may be read for the header that is being read; -1 while none is
+	// failed is the first thing that went wrong with reading or writing. What can't be understood though nothing went
+	// wrong is malformed.
+	failed error
 	stop   func() bool // keeps the end of the call's context from breaking it; false where that has happened
 }
 
@@ -78,7 +81,7 @@ func (c *connection) fail(err error) {
 // context breaks the connection.
 func (c *connection) exchange(req *http.Request) (*http.Response, error) {
 	c.stop = context.AfterFunc(req.Context(), func() { c.SetDeadline(time.Unix(1, 0)) })
-	sent := req.Write(collector{c})
+	sent := req.Write(requestWriter{c})
 	if sent == nil && len(c.out) > 0 {
 		_, sent = c.Write(nil)
 	}

@@ -1,4 +1,4 @@
-package node
+package wire
 
 import (
 	"bytes"
@@ -22,7 +22,8 @@ var (
 // maxRefusal is how much is read of a refusal's words, in bytes.
 const maxRefusal = 512
 
-// refusal puts a 401 or 403 in the node's own words. Only one for the token's sake asks about what the token is made of.
+// refusal puts a 401 or 403 in the node's own words. Only one for the token's sake asks about what the token is made
+// of.
 func refusal(resp *http.Response) *Failure {
 	words, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // as far as they come
 	said := strings.TrimSpace(strings.ToValidUTF8(string(words), ""))
@@ -32,21 +33,22 @@ func refusal(resp *http.Response) *Failure {
 	}
 	said = strings.ToLower(said)
 	if resp.StatusCode == http.StatusUnauthorized || strings.Contains(said, "token") || strings.Contains(said, "jwt") {
-		return &Failure{Kind: Unauthorized, Reason: fmt.Sprintf("it refuses our token (HTTP %d)%s: is the secret the node's own, and the clock right?",
-			resp.StatusCode, quoted)}
+		const asks = "it refuses our token (HTTP %d)%s: is the secret the node's own, and the clock right?"
+		return &Failure{Kind: Unauthorized, Reason: fmt.Sprintf(asks, resp.StatusCode, quoted)}
 	}
 	return &Failure{Kind: Unauthorized, Reason: fmt.Sprintf("it refuses us (HTTP %d)%s", resp.StatusCode, quoted)}
 }
 
 // receive reads an answer. Its errors that are no *Failure are the connection's, or one of those above.
-func (a *attempt) receive(resp *http.Response, limit int64) (jsonrpc.Reply, error) {
+func (a *attempt) receive(resp *http.Response) (jsonrpc.Reply, error) {
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 		return jsonrpc.Reply{}, refusal(resp)
 	}
-	if a.take != nil && resp.StatusCode == http.StatusOK && resp.Header.Get("Content-Encoding") == "" && !short(resp.ContentLength) {
+	plain := resp.StatusCode == http.StatusOK && resp.Header.Get("Content-Encoding") == ""
+	if a.Take != nil && plain && !short(resp.ContentLength) {
 		return a.stream(resp)
 	}
-	answer, err := a.readAnswer(resp, limit)
+	answer, err := a.readAnswer(resp)
 	if err != nil {
 		return jsonrpc.Reply{}, err
 	}
@@ -55,30 +57,26 @@ func (a *attempt) receive(resp *http.Response, limit int64) (jsonrpc.Reply, erro
 
 // parse reads a whole answer. With an HTTP error no result comes: a JSON-RPC error may, some clients send it so.
 func (a *attempt) parse(answer []byte, status int) (jsonrpc.Reply, error) {
-	reply, err := jsonrpc.ParseReply(answer, a.fields...)
+	reply, err := jsonrpc.ParseReply(answer, a.Fields...)
 	switch {
 	case err != nil && status == http.StatusOK:
 		return jsonrpc.Reply{}, malformed(err)
 	case err != nil, status >= http.StatusMultipleChoices && reply.Err == nil:
 		return jsonrpc.Reply{}, &Failure{Kind: Malformed, Reason: fmt.Sprintf("HTTP %d instead of an answer", status)}
-	case !reply.Answers(a.id):
+	case !reply.Answers(a.ID):
 		return jsonrpc.Reply{}, a.toAnother()
 	}
 	return reply, nil
 }
 
-// toAnother is what comes of an answer to another call. Who gives one may give the next call this one's: no connection is
-// used again.
+// toAnother is what comes of an answer to another call. Who gives one may give the next call this one's: no connection
+// is used again.
 func (a *attempt) toAnother() *Failure {
-	a.node.Disconnect()
+	a.client.Disconnect()
 	return malformed(errOtherCall)
 }
 
 var errOtherCall = errors.New("it has another call's id")
-
-func malformed(err error) *Failure {
-	return &Failure{Kind: Malformed, Reason: "malformed answer: " + err.Error()}
-}
 
 // streamFrom is how large an answer must be to be streamed, in bytes. So much is read before that is decided: the
 // failures of most nodes, and all that comes before the result, fit into it.
@@ -92,34 +90,38 @@ var pieces = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 // stream lets the taker read the result while it comes in, if the answer is long and begins as it should. Else it reads
 // the whole.
 func (a *attempt) stream(resp *http.Response) (jsonrpc.Reply, error) {
-	body := &share{Reader: resp.Body, of: a.node.answers}
+	body := &share{Reader: resp.Body, of: a.client.answers}
 	defer body.release()
 	buffer := pieces.Get().(*[256 << 10]byte)
 	defer pieces.Put(buffer)
 	n := 0
 	for n < streamFrom {
 		m, err := body.Read(buffer[n:])
-		if n += m; err == io.EOF {
+		n += m
+		switch {
+		case int64(n) > a.Limit:
+			return jsonrpc.Reply{}, errTooLarge
+		case err == io.EOF:
 			return a.parse(bytes.Clone(buffer[:n]), resp.StatusCode)
-		} else if err != nil {
+		case err != nil:
 			return jsonrpc.Reply{}, err
 		}
 	}
 	opening, ok := jsonrpc.OpenReply(buffer[:n])
 	if !ok {
-		answer, err := readBounded(io.MultiReader(bytes.NewReader(buffer[:n]), body), nil, resp.ContentLength, maxAnswer)
+		answer, err := readBounded(io.MultiReader(bytes.NewReader(buffer[:n]), body), nil, resp.ContentLength, a.Limit)
 		if err != nil {
 			return jsonrpc.Reply{}, err
 		}
 		return a.parse(answer, resp.StatusCode)
 	}
-	if opening.ID != nil && !(&jsonrpc.Reply{ID: opening.ID}).Answers(a.id) {
+	if opening.ID != nil && !(&jsonrpc.Reply{ID: opening.ID}).Answers(a.ID) {
 		return jsonrpc.Reply{}, a.toAnother()
 	}
 	a.opened = true
-	rest := io.LimitReader(body, maxAnswer+1-int64(n))
+	rest := io.LimitReader(body, a.Limit+1-int64(n))
 	r := &result{of: a, opening: opening, buffer: buffer[:], piece: buffer[opening.At:n], from: rest, came: int64(n)}
-	switch err := a.take(r); {
+	switch err := a.Take(r); {
 	case r.err != nil && r.err != io.EOF:
 		return jsonrpc.Reply{}, r.err
 	case err != nil, r.err == nil:
@@ -154,7 +156,7 @@ func (r *result) Read(p []byte) (int, error) {
 		switch {
 		case err != nil:
 			r.err = err
-		case r.err == io.EOF && r.came > maxAnswer:
+		case r.err == io.EOF && r.came > r.of.Limit:
 			r.err = errTooLarge
 		case r.err == io.EOF:
 			r.err = r.end()
@@ -206,23 +208,23 @@ func (r *result) end() error {
 	if err := r.opening.Close(r.tail); err != nil {
 		return malformed(err)
 	}
-	if !(&jsonrpc.Reply{ID: r.opening.ID}).Answers(r.of.id) {
+	if !(&jsonrpc.Reply{ID: r.opening.ID}).Answers(r.of.ID) {
 		return r.of.toAnother()
 	}
 	return io.EOF
 }
 
 // readAnswer reads the whole answer.
-func (a *attempt) readAnswer(resp *http.Response, limit int64) ([]byte, error) {
-	body := &share{Reader: resp.Body, of: a.node.answers}
+func (a *attempt) readAnswer(resp *http.Response) ([]byte, error) {
+	body := &share{Reader: resp.Body, of: a.client.answers}
 	defer body.release()
 	var memory []byte
-	if a.into != nil {
-		memory = *a.into
+	if a.Into != nil {
+		memory = *a.Into
 	}
-	answer, err := readBounded(body, memory, resp.ContentLength, limit)
-	if a.into != nil && cap(answer) > cap(memory) {
-		*a.into = answer
+	answer, err := readBounded(body, memory, resp.ContentLength, a.Limit)
+	if a.Into != nil && cap(answer) > cap(memory) {
+		*a.Into = answer
 	}
 	if err != nil || resp.Header.Get("Content-Encoding") != "gzip" {
 		return answer, err
@@ -232,14 +234,15 @@ func (a *attempt) readAnswer(resp *http.Response, limit int64) ([]byte, error) {
 		return nil, errNotGzip
 	}
 	body.Reader = unzipped
-	answer, err = readBounded(body, nil, -1, limit)
+	answer, err = readBounded(body, nil, -1, a.Limit)
 	if err != nil && err != errTooLarge && err != errTooMuch {
 		return nil, errNotGzip
 	}
 	return answer, err
 }
 
-// readBounded reads to the end, or to the limit, into memory as long as that has room. size is what the node says of it, or -1.
+// readBounded reads to the end, or to the limit, into memory as long as that has room. size is what the node says of
+// it, or -1.
 func readBounded(r io.Reader, memory []byte, size, limit int64) ([]byte, error) {
 	var full [][]byte // what has come before b, if the node doesn't say how much will come
 	came := int64(0)
@@ -282,8 +285,8 @@ func grow(full [][]byte, b []byte, size int64) ([][]byte, []byte) {
 // maxBelieved is how much memory is made ready for an answer because a node says so, in bytes.
 const maxBelieved = 8 << 20
 
-// room is how much memory, in bytes, an answer should have of which so much has come, where the node says that it will be
-// of some size, or -1. The node is believed as far as what comes bears it out; if it is right, little is copied.
+// room is how much memory, in bytes, an answer should have of which so much has come, where the node says that it will
+// be of some size, or -1. The node is believed as far as what comes bears it out; if it is right, little is copied.
 func room(came int, size int64) int {
 	if int64(came) >= size {
 		return 4 << 10

@@ -1,4 +1,4 @@
-package node
+package wire
 
 import (
 	"context"
@@ -9,8 +9,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"executionbackup/internal/config"
 )
 
 const (
@@ -18,7 +16,8 @@ const (
 	dialTimeout = 3 * time.Second
 	// maxIdle is how many connections a node has kept for it: a batch or a burst of eth_ calls must not end in fresh ones.
 	maxIdle = 64
-	// idleTime is how long a connection is kept without a call. geth hangs up after two minutes; where a client does so sooner, that is seen.
+	// idleTime is how long a connection is kept without a call. geth hangs up after two minutes; where a client does so
+	// sooner, that is seen.
 	idleTime = 90 * time.Second
 	// keptTime is how long after a call no client hangs up by habit. One that does so sooner, and has not said that it
 	// would, has gone.
@@ -26,14 +25,14 @@ const (
 )
 
 // transport makes calls to one node over connections that it keeps: HTTP/1.1, one call at a time on each. How requests
-// and responses are written is net/http's business. Its own Transport has two goroutines for every connection, and a call
-// has to wait until both of them have been woken; here it is made by the goroutine that wants it. No redirect is
+// and responses are written is net/http's business. Its own Transport has two goroutines for every connection, and a
+// call has to wait until both of them have been woken; here it is made by the goroutine that wants it. No redirect is
 // followed: it would carry the node's token to whom we don't know. Safe for concurrent use.
 type transport struct {
 	tls   *tls.Config // for https; nil means that of the system
 	broke func()      // told of an idle connection that ended sooner than keptTime after its last call; nil: nobody is
 
-	mu     sync.Mutex
+	mu     sync.Mutex    // guards what follows
 	idle   []*connection // the one that was used last comes last
 	epoch  int           // closeIdle begins another: what is older isn't kept
 	closed bool          // none is kept any more
@@ -116,12 +115,25 @@ func (t *transport) close() {
 	t.closeIdle()
 }
 
+// address is where the server of a URL listens.
+func address(u *url.URL) string {
+	port := u.Port()
+	switch {
+	case port != "":
+	case u.Scheme == "https":
+		port = "443"
+	default:
+		port = "80"
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
 var dialer = net.Dialer{KeepAlive: 15 * time.Second}
 
 func (t *transport) dial(ctx context.Context, to *url.URL, epoch int) (*connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := dialer.DialContext(ctx, "tcp", config.HostPort(to))
+	conn, err := dialer.DialContext(ctx, "tcp", address(to))
 	if err != nil {
 		return nil, err
 	}

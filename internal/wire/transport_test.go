@@ -1,4 +1,4 @@
-package node
+package wire
 
 import (
 	"bufio"
@@ -265,7 +265,8 @@ func TestOldConnections(t *testing.T) {
 	idle(0, maxIdle+8)
 }
 
-// The end of a context ends a call wherever it is: while the request is written, before the answer and in the midst of it.
+// The end of a context ends a call wherever it is: while the request is written, before the answer and in the midst of
+// it.
 func TestCancelledCalls(t *testing.T) {
 	t.Parallel()
 	huge := strings.Repeat("x", 16<<20) // more than the system takes for a node that doesn't read
