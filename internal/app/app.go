@@ -21,6 +21,7 @@ import (
 	"executionbackup/internal/config"
 	"executionbackup/internal/dashboard"
 	"executionbackup/internal/evidence"
+	"executionbackup/internal/front"
 	"executionbackup/internal/node"
 	"executionbackup/internal/proxy"
 	"executionbackup/internal/quorum"
@@ -52,7 +53,10 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 	}
 	registry := prometheus.NewRegistry()
 	memory := quorum.NewMemory(quorum.DefaultBlocks)
-	a := &App{log: log, listener: newConnections(listener, c.MaxConnections, registry), metrics: newMetrics(registry, c.Version)}
+	limits := front.New(front.Options{
+		MaxConnections: c.MaxConnections, MaxBody: c.MaxBody, MaxInFlight: c.MaxInFlight, Metrics: registry, Log: log,
+	})
+	a := &App{log: log, listener: limits.Listener(listener), metrics: newMetrics(registry, c.Version)}
 	a.config.Store(c)
 	a.pool = node.NewPool(c.Nodes, node.Options{Memory: memory, Metrics: node.NewMetrics(registry), Log: log,
 		Timings: func() bool { return a.config.Load().NodeTimings }})
@@ -72,34 +76,15 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 	mux := http.NewServeMux()
 	api.Register(mux)
 	refusals := refusals{log: log}
-	limits := newLimits(c.MaxBody, c.MaxInFlight, registry, log)
 	mux.Handle("POST /{$}", auth.Handler(func() auth.Secret { return a.config.Load().JWTSecret }, time.Now, func(reason error) {
 		a.metrics.refused.Inc()
 		refusals.add(reason)
-	}, limits.handler(a.proxy)))
+	}, limits.Handler(a.proxy)))
 	page := dashboard.New(api)
 	page.Register(mux)
-	a.server = newServer(mux, log)
+	a.server = limits.Server(mux)
 	a.server.RegisterOnShutdown(page.Close)
 	return a, nil
-}
-
-func newServer(handler http.Handler, log *slog.Logger) *http.Server {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{
-		Handler:           handler,
-		Protocols:         protocols,
-		ConnContext:       withConnection,
-		HTTP2:             &http.HTTP2Config{WriteByteTimeout: stallTime},
-		ReadHeaderTimeout: headerTime,
-		ReadTimeout:       bodyTime,
-		WriteTimeout:      restTime, // limits has that of calls
-		IdleTimeout:       idleTime,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
 }
 
 func settings(c *config.Config) proxy.Settings {

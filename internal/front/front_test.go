@@ -1,4 +1,4 @@
-package app
+package front
 
 import (
 	"bufio"
@@ -48,10 +48,13 @@ func (p pipes) dial(context.Context, string, string) (net.Conn, error) {
 func inBubble(t *testing.T, maxConnections int, next http.HandlerFunc, test func(t *testing.T, p pipes)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := pipes{make(chan net.Conn), make(chan struct{})}
-		registry, log := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
-		server := newServer(newLimits(1<<20, 4<<20, registry, log).handler(next), log)
+		f := New(Options{
+			MaxConnections: maxConnections, MaxBody: 1 << 20, MaxInFlight: 4 << 20,
+			Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
+		})
+		server := f.Server(f.Handler(next))
 		served := make(chan error, 1)
-		go func() { served <- server.Serve(newConnections(p, maxConnections, registry)) }()
+		go func() { served <- server.Serve(f.Listener(p)) }()
 		test(t, p)
 		server.Close()
 		<-served
@@ -110,7 +113,8 @@ func TestSlowRequests(t *testing.T) {
 				})
 				answer, _ := io.ReadAll(conn)
 				// An answer gets half a second to arrive before the connection ends.
-				if got := time.Since(begun); got < c.want || got > c.want+time.Second || c.want == bodyTime && !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") {
+				unsaid := c.want == bodyTime && !strings.HasPrefix(string(answer), "HTTP/1.1 408 ")
+				if got := time.Since(begun); got < c.want || got > c.want+time.Second || unsaid {
 					t.Errorf("cut off after %v, want %v: %s", got, c.want, answer)
 				}
 				conn.Close()

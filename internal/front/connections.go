@@ -1,4 +1,4 @@
-package app
+package front
 
 import (
 	"context"
@@ -16,7 +16,7 @@ type connections struct {
 	max     int
 	evicted prometheus.Counter
 
-	mu   sync.Mutex
+	mu   sync.Mutex // guards what follows, and what the connections say it guards
 	open map[*connection]struct{}
 	uses uint64 // counts what happens on connections: a clock
 }
@@ -33,19 +33,23 @@ type connection struct {
 }
 
 func newConnections(l net.Listener, max int, r prometheus.Registerer) *connections {
-	c := &connections{Listener: l, max: max, open: make(map[*connection]struct{}), evicted: prometheus.NewCounter(prometheus.CounterOpts{
+	c := &connections{Listener: l, max: max, open: make(map[*connection]struct{})}
+	c.evicted = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "executionbackup_connections_evicted_total",
 		Help: "Connections that were closed to make room for new ones.",
-	})}
+	})
 	r.MustRegister(c.evicted, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "executionbackup_connections",
 		Help: "Connections that are open.",
-	}, func() float64 {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return float64(len(c.open))
-	}))
+	}, func() float64 { return float64(c.count()) }))
 	return c
+}
+
+// count returns how many connections are open.
+func (l *connections) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.open)
 }
 
 // Accept returns the next connection that there is room for.
@@ -111,8 +115,8 @@ func (c *connection) CloseWrite() error {
 	return nil
 }
 
-// verify notes that a verified call comes over the connection.
-func (c *connection) verify() {
+// noteVerified notes that a verified call comes over the connection.
+func (c *connection) noteVerified() {
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
 	c.verified = true
@@ -120,8 +124,9 @@ func (c *connection) verify() {
 	c.used = c.of.uses
 }
 
-// answering notes that a call has been read, or answered: meanwhile its connection stays open.
-func (c *connection) answering(calls int) {
+// addCalls adds to the calls that have been read and are being answered, or takes from them: meanwhile the connection
+// stays open.
+func (c *connection) addCalls(calls int) {
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
 	c.calls += calls

@@ -1,0 +1,135 @@
+// Package front stands before all that is served: how many connections may be open, how large headers and bodies may
+// be, how many bytes of requests may be in memory, and how long HTTP may take.
+package front
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"executionbackup/internal/budget"
+)
+
+// The times that HTTP takes. None of them bounds how long a call is worked on: the nodes' timeouts do.
+const (
+	headerTime = 10 * time.Second // for a request's header
+	bodyTime   = time.Minute      // for all of a request: 128 MiB at 18 Mbit/s, and CLs give up after 8 s
+	idleTime   = 2 * time.Minute  // without a call, as go-ethereum's
+	stallTime  = 30 * time.Second // for the next writeStep of an answer: its reader hangs, or has gone
+	writeStep  = 1 << 20          // bytes
+	restTime   = time.Minute      // for an answer of the REST API: a profile takes 30 s by default
+
+	maxHeader = 32 << 10 // bytes; a CL's has 500
+
+	// maxOthers is how many requests that call no engine_ methods are worked on at a time, as many as a node's connections
+	// are kept; the others wait. With more of them a node's processors, and ours, would turn to verdicts less often.
+	maxOthers = 64
+)
+
+// Front bounds what callers can take of us. All requests share one budget of bytes, of which calls that are no engine_
+// calls may use half: whoever asks us for much keeps no CL from its verdict. Safe for concurrent use.
+type Front struct {
+	Options
+	all     *budget.Budget
+	others  *budget.Budget
+	slots   chan struct{} // for requests of others
+	refused *prometheus.CounterVec
+}
+
+// Options are what a Front needs.
+type Options struct {
+	MaxConnections int   // open at a time
+	MaxBody        int64 // bytes of one request
+	MaxInFlight    int64 // bytes of all requests that are being answered
+	Metrics        prometheus.Registerer
+	Log            *slog.Logger
+}
+
+// New returns a Front, whose metrics are registered.
+func New(o Options) *Front {
+	f := &Front{Options: o, all: budget.New(o.MaxInFlight), others: budget.New(o.MaxInFlight / 2)}
+	f.slots = make(chan struct{}, maxOthers)
+	f.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "executionbackup_requests_refused_total",
+		Help: "Requests refused because --max-in-flight was reached, by what they called: engine or other.",
+	}, []string{"calls"})
+	for _, calls := range []string{"engine", "other"} {
+		f.refused.WithLabelValues(calls)
+	}
+	o.Metrics.MustRegister(f.refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "executionbackup_request_bytes_in_flight",
+		Help: "Bytes of requests that are being answered.",
+	}, func() float64 { return float64(f.all.Used()) }))
+	return f
+}
+
+// Listener bounds the connections of l. To be called once; what it returns is for a Server of this package.
+func (f *Front) Listener(l net.Listener) net.Listener {
+	return newConnections(l, f.MaxConnections, f.Metrics)
+}
+
+// Server returns a server of handler that bounds headers and times. It has to serve a Listener of this package.
+func (f *Front) Server(handler http.Handler) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           handler,
+		Protocols:         protocols,
+		ConnContext:       withConnection,
+		HTTP2:             &http.HTTP2Config{WriteByteTimeout: stallTime},
+		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       bodyTime,
+		WriteTimeout:      restTime, // Handler has that of calls
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(f.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// Handler lets requests through to next while there is room for them, and gives up on readers who hang. Only verified
+// calls are to come to it, and from a Server of this package.
+func (f *Front) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connection := connectionOf(r.Context())
+		connection.noteVerified()
+		answer := &answer{ResponseWriter: w, control: http.NewResponseController(w)}
+		answer.control.SetWriteDeadline(time.Time{}) // Write sets it
+		if r.ContentLength == 0 || r.ContentLength > f.MaxBody {
+			next.ServeHTTP(answer, r) // refuses it without reading it
+			return
+		}
+		body := f.meter(r.Body)
+		body.size, body.connection, body.gone = r.ContentLength, connection, r.Context().Done()
+		defer body.release()
+		r.Body = body
+		body.refused = !body.failed && !body.take(max(r.ContentLength, 0))
+		if !body.failed && !body.refused {
+			next.ServeHTTP(answer, r)
+		}
+		switch {
+		case answer.begun:
+		case body.refused:
+			f.refuse(answer, body)
+		case body.failed:
+			http.Error(answer, "the request's body didn't come in time", http.StatusRequestTimeout)
+		}
+	})
+}
+
+// refuse answers a request that there is no room for.
+func (f *Front) refuse(w http.ResponseWriter, b *meteredBody) {
+	calls := "other"
+	if b.engine {
+		calls = "engine"
+	}
+	f.refused.WithLabelValues(calls).Inc()
+	f.Log.Debug("request refused", "calls", calls, "bytes_in_flight", f.all.Used())
+	w.Header().Set("Retry-After", "1")
+	const text = "too many bytes of requests are being answered (%d, and --max-in-flight is %d): try again later"
+	http.Error(w, fmt.Sprintf(text, f.all.Used(), f.all.Max()), http.StatusServiceUnavailable)
+}
