@@ -50,7 +50,7 @@ func (n *Node) Deliver(ctx context.Context, t *lane.Turn) (jsonrpc.Reply, error)
 	defer t.Done()
 	if err := t.Start(ctx); err != nil {
 		if err == lane.ErrOverflow {
-			n.Behind() // it lacks a payload
+			n.FellBehind() // it lacks a payload
 		}
 		return jsonrpc.Reply{}, err
 	}

@@ -24,10 +24,11 @@ import (
 type Node struct {
 	ID quorum.NodeID
 
-	setup  atomic.Pointer[setup]
+	setup  atomic.Pointer[setup] // changed under counting, read by anyone
 	client *wire.Client
 	lane   *lane.Lane
 
+	// Set when the node is made.
 	memory   *quorum.Memory
 	metrics  *Metrics
 	changed  func()      // tells the pool
@@ -35,7 +36,7 @@ type Node struct {
 	proved   func()      // tells the pool which chain is ours
 	timings  func() bool
 
-	counting sync.RWMutex // held while something of it is counted; guards removed, and the change of setup
+	counting sync.RWMutex // read-held while something of it is counted; guards removed
 	removed  bool
 
 	mu        sync.Mutex // guards what follows
@@ -286,22 +287,22 @@ func (n *Node) FollowedSince(t time.Time) bool {
 	return n.followed.After(t)
 }
 
-// Behind notes that the node said SYNCING where it should have known the head.
-func (n *Node) Behind() { n.update((*health.Health).Behind) }
+// FellBehind notes that the node said SYNCING where it should have known the head.
+func (n *Node) FellBehind() { n.update((*health.Health).Behind) }
 
 // Objected notes that the node said INVALID, and may.
 func (n *Node) Objected() { n.update((*health.Health).Objected) }
 
-// Lacked notes a call whose method the node lacks though others have it, Able a status.
+// Lacked notes a call whose method the node lacks though others have it, ShowedAble that it said a status.
 func (n *Node) Lacked(method string) { n.update(func(h *health.Health) { h.Lacked(method) }) }
-func (n *Node) Able()                { n.update((*health.Health).Able) }
+func (n *Node) ShowedAble()          { n.update((*health.Health).Able) }
 
-// Late notes that a block's newPayload is unanswered a grace after the first answer of another node, UsedUp that it
-// stays unanswered, Timely that it was answered in time, and Came that it was too late.
-func (n *Node) Late(block common.Hash)   { n.update(func(h *health.Health) { h.Late(block) }) }
-func (n *Node) UsedUp(block common.Hash) { n.update(func(h *health.Health) { h.UsedUp(block) }) }
-func (n *Node) Timely()                  { n.update((*health.Health).Timely) }
-func (n *Node) Came()                    { n.update((*health.Health).Came) }
+// RanLate notes that a block's newPayload is unanswered a grace after the first answer of another node, UsedUp that it
+// stays unanswered, CameInTime that it was answered in time, and CameLate that it was answered too late.
+func (n *Node) RanLate(block common.Hash) { n.update(func(h *health.Health) { h.Late(block) }) }
+func (n *Node) UsedUp(block common.Hash)  { n.update(func(h *health.Health) { h.UsedUp(block) }) }
+func (n *Node) CameInTime()               { n.update((*health.Health).Timely) }
+func (n *Node) CameLate()                 { n.update((*health.Health).Came) }
 
 // close lets go of the node's connections. Calls that are still on their way, or wait in its lane, may end.
 func (n *Node) close() { n.client.Close() }

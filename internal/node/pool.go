@@ -24,17 +24,16 @@ type Pool struct {
 	onRemove atomic.Pointer[func(*Node)]
 	onRename atomic.Pointer[func(old string)]
 
-	order   sync.Mutex // held while a call joins the lanes
-	members atomic.Pointer[[]*Node]
-	primary atomic.Pointer[Node]
-	head    atomic.Pointer[common.Hash] // that the CL follows; nil until it is known
-
-	electing sync.Mutex // held while the primary is found
+	order    sync.Mutex                  // held while a call joins the lanes; guards no field
+	members  atomic.Pointer[[]*Node]     // changed under mu, read by anyone
+	primary  atomic.Pointer[Node]        // changed under electing, read by anyone
+	head     atomic.Pointer[common.Hash] // that the CL follows; nil until it is known
+	electing sync.Mutex                  // held while the primary is found
 
 	judging sync.Mutex // held while chains are judged; guards tie
 	tie     string     // between chains, in words; "" where there is none
 
-	mu       sync.Mutex // guards what follows, and changes of members
+	mu       sync.Mutex // guards what follows
 	ctx      context.Context
 	watchers sync.WaitGroup
 	stops    map[*Node]context.CancelFunc
@@ -87,7 +86,7 @@ func NewPool(specs []config.Node, o Options) *Pool {
 // Run watches the nodes until ctx ends, and returns when all probes have stopped.
 func (p *Pool) Run(ctx context.Context) { p.Start(ctx)() }
 
-// Start is Run in two parts: the nodes are watched when it returns; wait returns when nothing of the pool runs any
+// Start is Run in two parts: the nodes are watched when it returns, and wait returns when nothing of the pool runs any
 // more.
 func (p *Pool) Start(ctx context.Context) (wait func()) {
 	p.mu.Lock()

@@ -29,7 +29,7 @@ func (pl *poll) compareToHead(i int) {
 	}
 	if behind {
 		s.compared = true
-		s.node.Behind()
+		s.node.FellBehind()
 	}
 	if behind || lacks {
 		pl.proxy.catchUp.try(s.node)

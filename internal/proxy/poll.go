@@ -226,13 +226,13 @@ func (pl *poll) arrived(a arrival) {
 	}
 	if v.Said != engine.None {
 		s.node.Said(pl.method.Family, v.Said)
-		s.node.Able()
+		s.node.ShowedAble()
 		if v.Said == engine.Valid {
 			s.node.Followed()
 		}
 		if s.status.Unknown != "" {
 			pl.proxy.metrics.unknownStatus(s.status.Unknown)
-			s.node.Behind()
+			s.node.FellBehind()
 		}
 	}
 	if pl.remembers() {
@@ -268,9 +268,9 @@ func (pl *poll) time(s *seat, v *quorum.Seat) {
 	case failed && failure.Kind == wire.TimedOut && v.Voter:
 		s.node.UsedUp(pl.block)
 	case v.Said != engine.None && !pl.counted:
-		s.node.Timely()
+		s.node.CameInTime()
 	case v.Said != engine.None:
-		s.node.Came()
+		s.node.CameLate()
 	}
 	// A syncing node's quick SYNCING says nothing about how long a block takes, and neither does a quick INVALID.
 	if pl.first.IsZero() && (v.Voter && v.Said == engine.Valid || pl.quorum.NoneAlive && v.Said != engine.None) {
@@ -347,7 +347,7 @@ func (pl *poll) countLate() {
 	pl.counted = true
 	for i := range pl.seats {
 		if v := &pl.votes[i]; v.Voter && !v.Ended && !v.Dead { // a node that catches up is late, and no laggard
-			pl.seats[i].node.Late(pl.block)
+			pl.seats[i].node.RanLate(pl.block)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"executionbackup/internal/jsonrpc"
 )
 
-// Client makes calls to one node. Safe for concurrent use.
+// Client makes calls to one node. Safe for concurrent use: what isn't atomic is set by New, and locks itself.
 type Client struct {
 	target     atomic.Pointer[target]
 	lastHeader atomic.Pointer[http.Header] // that of the last call

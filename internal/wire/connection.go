@@ -121,9 +121,9 @@ func (c *connection) response(req *http.Request) (*http.Response, error) {
 // endTime bounds how long it takes to look what has come on an idle connection.
 const endTime = 10 * time.Millisecond
 
-// ended reports whether what has come on an idle connection that isn't quiet is its end: of itself, or of its TLS. The
-// connection is of no use after that.
-func (c *connection) ended() bool {
+// readEnd reads what has come on an idle connection that isn't quiet, and reports whether that is its end: of itself, or
+// of its TLS. The connection is of no use after that.
+func (c *connection) readEnd() bool {
 	c.SetReadDeadline(time.Now().Add(endTime))
 	_, err := c.Conn.Read(make([]byte, 1))
 	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)

@@ -52,14 +52,14 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // connection returns one that is free: kept, or new.
 func (t *transport) connection(ctx context.Context, to *url.URL) (*connection, error) {
 	for {
-		c, epoch := t.kept()
+		c, epoch := t.takeKept()
 		switch {
 		case c == nil:
 			return t.dial(ctx, to, epoch)
 		case time.Since(c.used) < idleTime && c.quiet():
 			return c, nil
 		}
-		if t.broke != nil && time.Since(c.used) < keptTime && c.ended() {
+		if t.broke != nil && time.Since(c.used) < keptTime && c.readEnd() {
 			t.broke()
 			t.closeIdle() // they lead to what is gone as well
 		}
@@ -67,8 +67,8 @@ func (t *transport) connection(ctx context.Context, to *url.URL) (*connection, e
 	}
 }
 
-// kept takes the connection that was used last out of those that are kept; nil where there is none.
-func (t *transport) kept() (c *connection, epoch int) {
+// takeKept takes the connection that was used last out of those that are kept; nil where there is none.
+func (t *transport) takeKept() (c *connection, epoch int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if last := len(t.idle) - 1; last >= 0 {
