@@ -89,15 +89,12 @@ type ClientVersion struct {
 	Commit  string `json:"commit"`
 }
 
-// lastID is the last NodeID given out.
-var lastID atomic.Uint64
-
 // laneLimits are those of each node's lane.
 var laneLimits = lane.Limits{Calls: 512, Bytes: 128 << 20}
 
 func (p *Pool) newNode(spec config.Node) *Node {
 	n := &Node{
-		ID:       quorum.NodeID(lastID.Add(1)),
+		ID:       quorum.NodeID(spec.Display()),
 		memory:   p.Memory,
 		metrics:  p.Metrics,
 		changed:  p.nodeChanged,
@@ -108,6 +105,7 @@ func (p *Pool) newNode(spec config.Node) *Node {
 		timings:  p.Timings,
 		lane:     lane.New(laneLimits),
 	}
+	p.Memory.Admit(n.ID)
 	n.setup.Store(p.newSetup(spec))
 	n.client = wire.New(wire.Options{URL: spec.URL, Secret: spec.Secret, Transport: p.Transport(spec), Broke: n.Broke})
 	return n

@@ -21,8 +21,8 @@ type build struct {
 	id         string // what the CL was told
 	head       common.Hash
 	attributes *engine.Attributes
-	ids        map[quorum.NodeID]string
-	winner     quorum.NodeID // whose payload was proposed; 0 where none was
+	ids        map[quorum.NodeID]string // also of nodes that have been removed: one added again may still build them
+	winner     quorum.NodeID            // whose payload was proposed; "" where none was
 }
 
 // maxBuilds is how many builds are kept: a validator needs one or two, a CL that asks for one in each slot some more.

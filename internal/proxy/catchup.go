@@ -262,7 +262,8 @@ func (c *catchUp) replay(n *node.Node, from node.Head, path []kept) error {
 
 // replayOne makes the node process one payload, and makes that its head where the CL did.
 func (c *catchUp) replayOne(n *node.Node, k kept) (engine.Status, error) {
-	c.proxy.memory.Sent(n.ID, k.Hash)
+	_, breaks := c.proxy.memory.Standing(n.ID)
+	c.proxy.memory.Sent(n.ID, k.Hash, breaks)
 	reply, err := c.proxy.call(c.ctx, n, k.method, k.body)
 	var status engine.Status
 	if err == nil {

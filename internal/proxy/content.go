@@ -219,7 +219,7 @@ func (c *content) digest() quorum.Digest { return sha256.Sum256(c.params) }
 func (pl *poll) markSent() {
 	for i := range pl.seats {
 		if pl.seats[i].fresh && !pl.votes[i].Ended {
-			pl.proxy.memory.Sent(pl.votes[i].Node, pl.block)
+			pl.proxy.memory.Sent(pl.votes[i].Node, pl.block, pl.seats[i].breaks)
 		}
 	}
 }

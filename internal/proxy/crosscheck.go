@@ -51,7 +51,8 @@ func (pr *proposal) stands(ctx context.Context, c *candidate) bool {
 		return false // an objection to a wrong hash is no dispute
 	}
 	for _, n := range h.judges { // a restarted client calls VALID what it has on disk
-		pr.proxy.memory.Sent(n.ID, c.payload.Hash)
+		_, breaks := pr.proxy.memory.Standing(n.ID)
+		pr.proxy.memory.Sent(n.ID, c.payload.Hash, breaks)
 	}
 	if h.objector != nil {
 		c.out, c.objection = h.objector.Name()+" calls it INVALID: "+h.objection.ValidationError, h.objection.Raw

@@ -318,16 +318,16 @@ func (pl *poll) remember(i int) {
 	memory := pl.proxy.memory
 	failure, failed := s.failure.(*wire.Failure)
 	if s.died() {
-		memory.Died(v.Node, pl.block)
+		memory.Died(v.Node, pl.block, s.breaks)
 		if pl.method.Family == engine.NewPayload {
 			pl.proxy.catchUp.died(v.Node, pl.block)
 		}
 	}
 	if pl.method.Family == engine.NewPayload && s.fresh {
 		if s.failure == nil || failed && failure.Reached {
-			memory.Sent(v.Node, pl.block)
+			memory.Sent(v.Node, pl.block, s.breaks)
 		} else {
-			memory.NotSent(v.Node, pl.block)
+			memory.NotSent(v.Node, pl.block, s.breaks)
 		}
 	}
 	changed := memory.Keep(quorum.Note{

@@ -9,8 +9,9 @@ import (
 	"executionbackup/internal/engine"
 )
 
-// NodeID names a node for as long as it is configured. It is never used again.
-type NodeID uint64
+// NodeID names a node: its URL as shown, without userinfo, options and a slash at the end. It outlives our process, and the
+// node's removal: whoever is added again under the same URL is the same node.
+type NodeID string
 
 // Memory holds each node's last definite word (VALID or INVALID) on each block, so that a client which forgets its
 // objection, says SYNCING to children of the block, or dies doesn't end a dispute after one block. It also knows who has
@@ -74,7 +75,12 @@ type standing struct {
 	doubtful   bool         // it may have said INVALID unheard or provisionally
 	objections []*objection // that aren't over
 	gone       bool         // it is no longer configured
+	admitted   uint64       // how many breaks it had had when it was added again: what is older is of its former life
 }
+
+// stale reports whether what came of a call is nobody's word: the node has been removed since the call was sent, when it
+// had had so many breaks, whether or not it has been added again.
+func (s *standing) stale(breaks uint64) bool { return s.gone || breaks < s.admitted }
 
 // DefaultBlocks is how many blocks a Memory holds by default: a day's.
 const DefaultBlocks = 8192
@@ -172,12 +178,12 @@ func (m *Memory) reset(b *block) {
 	}
 }
 
-// Sent notes that a node has been sent the payload of a block.
-func (m *Memory) Sent(node NodeID, hash common.Hash) {
+// Sent notes that a node has been sent the payload of a block, in a call before which it had had so many breaks.
+func (m *Memory) Sent(node NodeID, hash common.Hash, breaks uint64) {
 	m.mu.Lock()
 	defer m.release()
 	s := m.standing(node)
-	if s.gone {
+	if s.stale(breaks) {
 		return
 	}
 	b := m.block(hash)
@@ -188,10 +194,10 @@ func (m *Memory) Sent(node NodeID, hash common.Hash) {
 }
 
 // NotSent takes Sent back: the node was not reached.
-func (m *Memory) NotSent(node NodeID, hash common.Hash) {
+func (m *Memory) NotSent(node NodeID, hash common.Hash, breaks uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if b := m.blocks[hash]; b != nil {
+	if b := m.blocks[hash]; b != nil && !m.standing(node).stale(breaks) {
 		delete(b.sent, node)
 	}
 }
@@ -220,11 +226,12 @@ func (m *Memory) SentSince(node NodeID, hash common.Hash) bool {
 	return sent && breaks == m.standing(node).breaks
 }
 
-// Died notes that a node's connection broke while it had a call on the block before it.
-func (m *Memory) Died(node NodeID, hash common.Hash) {
+// Died notes that a node's connection broke while it had a call on the block before it. Before the call it had had so many
+// breaks.
+func (m *Memory) Died(node NodeID, hash common.Hash, breaks uint64) {
 	m.mu.Lock()
 	defer m.release()
-	if m.standing(node).gone {
+	if m.standing(node).stale(breaks) {
 		return
 	}
 	b := m.block(hash)
@@ -256,7 +263,7 @@ func (m *Memory) Standing(node NodeID) (proved bool, breaks uint64) {
 func (m *Memory) Prove(node NodeID, breaks uint64) {
 	m.mu.Lock()
 	defer m.release()
-	if s := m.standing(node); s.breaks == breaks {
+	if s := m.standing(node); s.breaks == breaks && !s.gone {
 		m.qualify(node, s)
 	}
 }
@@ -305,7 +312,8 @@ type Note struct {
 	Voter, MayObject, Proved bool
 	// Fresh says that the call was a newPayload that the node had never been sent before.
 	Fresh bool
-	// Breaks is the count of the node's breaks when the call was sent: a break since then leaves it unproved.
+	// Breaks is the count of the node's breaks when the call was sent: a break since then leaves it unproved, and a removal
+	// makes its answer nobody's word.
 	Breaks uint64
 }
 
@@ -314,7 +322,7 @@ func (m *Memory) Keep(n Note) (changed bool) {
 	m.mu.Lock()
 	defer m.release()
 	switch {
-	case m.standing(n.Node).gone:
+	case m.standing(n.Node).stale(n.Breaks):
 		return false
 	case n.Status == engine.Valid:
 		return m.keepValid(&n)
@@ -505,7 +513,7 @@ func (m *Memory) Clear(node NodeID) {
 }
 
 // Forget drops all that is known of a node that is no longer configured. What it still says to calls under way is no
-// word: nobody could take that back.
+// word: nobody could take that back. That stays so when it is added again: see Admit.
 func (m *Memory) Forget(node NodeID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -514,7 +522,22 @@ func (m *Memory) Forget(node NodeID) {
 		delete(b.words, node)
 		delete(b.sent, node)
 	}
-	m.nodes[node] = &standing{gone: true}
+	for _, s := range m.nodes {
+		for _, o := range s.objections {
+			o.forget(node)
+		}
+	}
+	m.nodes[node] = &standing{breaks: m.standing(node).breaks, gone: true}
+}
+
+// Admit lets a node that has been forgotten say words again; nothing is known of it. It is for every node that is added. To
+// be in the set anew is a break: so a call that was sent before has fewer of them to name.
+func (m *Memory) Admit(node NodeID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.standing(node); s.gone {
+		*s = standing{breaks: s.breaks + 1, admitted: s.breaks + 1}
+	}
 }
 
 func (m *Memory) standing(node NodeID) *standing {

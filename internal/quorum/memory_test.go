@@ -14,7 +14,7 @@ import (
 
 func hash(n int) common.Hash { return common.BytesToHash([]byte{byte(n >> 16), byte(n >> 8), byte(n)}) }
 
-const alice, bob, carol = NodeID(1), NodeID(2), NodeID(3)
+const alice, bob, carol, dave, eve = NodeID("alice"), NodeID("bob"), NodeID("carol"), NodeID("dave"), NodeID("eve")
 
 // told is a memory that is told what nodes say, in calls that are sent one after the other.
 type told struct {
@@ -49,9 +49,13 @@ func (m *told) say(node NodeID, n int, status engine.Status) bool {
 func (m *told) payload(node NodeID, n int, status engine.Status) bool {
 	c := m.call(node, n, status)
 	c.Fresh = !m.WasSent(node, hash(n))
-	m.Sent(node, hash(n))
+	m.Sent(node, hash(n), c.Breaks)
 	return m.Keep(c)
 }
+
+func (m *told) sent(node NodeID, n int) { m.Sent(node, hash(n), m.call(node, n, none).Breaks) }
+
+func (m *told) died(node NodeID, n int) { m.Died(node, hash(n), m.call(node, n, none).Breaks) }
 
 // mute lets a node say INVALID though it may not object.
 func (m *told) mute(node NodeID, n int) bool {
@@ -77,7 +81,7 @@ func (m *told) expect(t *testing.T, name string, node NodeID, on map[int]bool) {
 	t.Helper()
 	for n, want := range on {
 		if got := m.objects(node, n); got != want {
-			t.Errorf("%s: node %d objects to block %d: %v", name, node, n, got)
+			t.Errorf("%s: node %s objects to block %d: %v", name, node, n, got)
 		}
 	}
 }
@@ -100,7 +104,7 @@ func TestObjectionCoversDescendants(t *testing.T) {
 		t.Error("a child is covered already")
 	}
 	for _, status := range []engine.Status{syncing, accepted, none, valid, invalid} {
-		m.Sent(alice, hash(4))
+		m.sent(alice, 4)
 		m.say(alice, 4, status)
 		if !m.objects(alice, 4) {
 			t.Errorf("it says %v to a grandchild: the objection has gone", status)
@@ -128,14 +132,14 @@ func TestObjectionEnds(t *testing.T) {
 	}{
 		{"VALID on the block, in a forkchoiceUpdated", func(m *told) { m.say(alice, 2, valid) }, true},
 		{"VALID on the block, sent again", func(m *told) { m.payload(alice, 2, valid) }, true},
-		{"VALID on a child that it knew", func(m *told) { m.Sent(alice, hash(3)); m.payload(alice, 3, valid) }, false},
+		{"VALID on a child that it knew", func(m *told) { m.sent(alice, 3); m.payload(alice, 3, valid) }, false},
 		{"forkchoiceUpdated on a child", func(m *told) { m.say(alice, 3, valid) }, false},
 		{"VALID on a child that is new to it", func(m *told) { m.payload(alice, 3, valid) }, true},
 		{"VALID on a grandchild that is new to it", func(m *told) { m.payload(alice, 4, valid) }, true},
 		{"the same after a break", func(m *told) { m.Broke(alice); m.payload(alice, 4, valid) }, true},
 		{"VALID on a child, which it wasn't sent for a dead line", func(m *told) {
-			m.Sent(alice, hash(3))
-			m.NotSent(alice, hash(3))
+			m.sent(alice, 3)
+			m.NotSent(alice, hash(3), 0)
 			m.payload(alice, 3, valid)
 		}, true},
 		{"VALID on the parent", func(m *told) { m.payload(alice, 1, valid) }, false},
@@ -581,7 +585,7 @@ func TestRecall(t *testing.T) {
 	m.say(bob, 2, valid)
 	m.payload(alice, 2, invalid)
 	m.payload(alice, 4, invalid)
-	m.Died(carol, hash(3))
+	m.died(carol, 3)
 	for n, want := range map[int][3]Word{
 		1: {},
 		2: {{Objects: true, Reason: "reason 2", Own: true, Direct: true}, {Valid: true, Accepts: true}, {Died: true}},
@@ -625,12 +629,12 @@ func TestRecall(t *testing.T) {
 		}
 	}
 	// What it said to a block that is joined later.
-	m.say(4, 20, valid)
-	m.Died(5, hash(20))
+	m.say(dave, 20, valid)
+	m.died(eve, 20)
 	m.learn(20, 6)
 	m.learn(21, 20)
 	for _, n := range []int{20, 21} {
-		if s := m.recall(n, alice, 4, 5); !s[0].Objects || !s[1].Accepts || !s[2].Died {
+		if s := m.recall(n, alice, dave, eve); !s[0].Objects || !s[1].Accepts || !s[2].Died {
 			t.Errorf("%d: %+v", n, s)
 		}
 	}
@@ -645,19 +649,19 @@ func TestRecall(t *testing.T) {
 func TestRecallAfterEviction(t *testing.T) {
 	m := chain(8, 2)
 	m.say(bob, 2, valid)
-	m.Died(carol, hash(2))
+	m.died(carol, 2)
 	m.payload(alice, 2, invalid)
-	m.mute(4, 2)
+	m.mute(dave, 2)
 	for n := 3; n < 50; n++ {
 		m.learn(n, n-1)
-		for i, s := range m.recall(n, alice, bob, carol, 4) {
+		for i, s := range m.recall(n, alice, bob, carol, dave) {
 			if got := [3]bool{s.Objects, s.Accepts, s.Died}; got != [3]bool{i == 0 || i == 3, i == 1, i == 2} {
 				t.Fatalf("block %d, seat %d: %+v", n, i, s.Word)
 			}
 		}
 	}
 	m.Clear(alice)
-	if m.objects(alice, 49) || m.objects(4, 49) {
+	if m.objects(alice, 49) || m.objects(dave, 49) {
 		t.Error("it stands after its end")
 	}
 }
@@ -673,7 +677,7 @@ func TestEviction(t *testing.T) {
 		if reason, stands := m.Objection(alice, hash(i)); !stands || reason != "reason 1" {
 			t.Fatalf("block %d: objection %v, %q", i, stands, reason)
 		}
-		m.Sent(alice, hash(i))
+		m.sent(alice, i)
 		if len(m.blocks) > max {
 			t.Fatalf("%d blocks", len(m.blocks))
 		}
@@ -797,7 +801,7 @@ func TestProof(t *testing.T) {
 		}
 	}
 	m := NewMemory(8)
-	m.Sent(alice, hash(3))
+	m.Sent(alice, hash(3), 0)
 	if m.Known(hash(3)) {
 		t.Error("known because it was sent")
 	}
@@ -875,8 +879,8 @@ func TestForget(t *testing.T) {
 	// What it still says to calls under way is no word.
 	m.payload(alice, 1, valid)
 	m.payload(alice, 2, invalid)
-	m.Died(alice, hash(3))
-	m.Sent(alice, hash(3))
+	m.died(alice, 3)
+	m.sent(alice, 3)
 	if m.Word(alice, hash(1)) != none || m.Word(alice, hash(2)) != none || m.Objections(alice) != 0 || m.WasSent(alice, hash(3)) || m.Matter(hash(4), hash(3)) {
 		t.Error("alice is back")
 	}
@@ -890,6 +894,54 @@ func TestForget(t *testing.T) {
 	m.say(bob, 2, valid)
 	if m.objects(bob, 3) {
 		t.Error("what was cleared comes back")
+	}
+}
+
+// A node that is added again is the same node: it starts empty, and can say words. What it says to calls from before its
+// removal stays nobody's word.
+func TestAdmit(t *testing.T) {
+	m := chain(100, 4)
+	m.payload(bob, 2, invalid)
+	m.payload(alice, 1, valid)
+	m.payload(alice, 2, valid)
+	m.died(alice, 3)
+	said, objected := m.call(alice, 3, valid), m.call(alice, 4, invalid)
+	said.Fresh = true
+	m.Forget(alice)
+	m.Admit(alice)
+	for name, stale := range map[string]func(){
+		"nothing": func() {},
+		"Keep":    func() { m.Keep(said); m.Keep(objected) },
+		"Sent":    func() { m.Sent(alice, hash(4), said.Breaks) },
+		"Died":    func() { m.Died(alice, hash(4), said.Breaks) },
+		"Prove":   func() { m.Prove(alice, said.Breaks) },
+	} {
+		stale()
+		if m.Qualified(alice) || m.Objections(alice) != 0 || m.WasSent(alice, hash(4)) {
+			t.Errorf("%s: it has a word, or has proved itself, or been sent something", name)
+		}
+		for n := 1; n <= 4; n++ {
+			if s := m.recall(n, bob, alice)[1]; s.Word != (Word{}) {
+				t.Errorf("%s: on block %d: %+v", name, n, s.Word)
+			}
+		}
+	}
+	m.payload(alice, 4, valid)
+	if !m.Qualified(alice) || m.Word(alice, hash(4)) != valid {
+		t.Error("added again, it says no words")
+	}
+	m.NotSent(alice, hash(4), said.Breaks)
+	if !m.WasSent(alice, hash(4)) {
+		t.Error("a call from before its removal takes back what it was sent since")
+	}
+	_, breaks := m.Standing(alice)
+	m.Admit(alice) // it is there
+	if proved, same := m.Standing(alice); !proved || same != breaks {
+		t.Error("admitted though it is there, it loses something")
+	}
+	m.Forget(alice)
+	if m.Prove(alice, breaks); m.Qualified(alice) {
+		t.Error("it proves itself while it is removed")
 	}
 }
 
@@ -911,12 +963,16 @@ type model struct {
 	words     map[int]map[NodeID]word
 	qualified map[NodeID]bool
 	breaks    map[NodeID]uint64
+	admitted  map[NodeID]uint64 // how many breaks it had had when it was added again
 	sent      map[int]map[NodeID]bool
 	mixed     bool // a node has objected in doubt that stands by another INVALID
 }
 
 func newModel() *model {
-	return &model{parent: map[int]int{}, words: map[int]map[NodeID]word{}, qualified: map[NodeID]bool{}, breaks: map[NodeID]uint64{}, sent: map[int]map[NodeID]bool{}}
+	return &model{
+		parent: map[int]int{}, words: map[int]map[NodeID]word{}, sent: map[int]map[NodeID]bool{},
+		qualified: map[NodeID]bool{}, breaks: map[NodeID]uint64{}, admitted: map[NodeID]uint64{},
+	}
 }
 
 func (m *model) line(n int) (line []int) {
@@ -975,6 +1031,9 @@ func (m *model) lapse() {
 }
 
 func (m *model) keep(n int, c Note) {
+	if c.Breaks < m.admitted[c.Node] {
+		return
+	}
 	w := m.words[n][c.Node]
 	switch c.Status {
 	case valid:
@@ -1044,8 +1103,7 @@ func TestMemoryAgainstModel(t *testing.T) {
 	seen := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		m, walk := NewMemory(1000), newModel()
-		nodes := []NodeID{alice, bob, carol} // another comes for one that is forgotten
-		last := NodeID(100)
+		nodes := []NodeID{alice, bob, carol}
 		parents := make([]int, blocks)
 		for n := 1; n < blocks; n++ {
 			parents[n] = rapid.IntRange(max(0, n-3), n-1).Draw(t, "parent")
@@ -1087,11 +1145,11 @@ func TestMemoryAgainstModel(t *testing.T) {
 					walk.elsewhere(n, c.Node, func(w word) bool { return w.status == invalid && !w.weak() })
 				if rapid.IntRange(0, 1).Draw(t, "payload") == 0 {
 					c.Fresh = !walk.sent[n][c.Node]
-					m.Sent(c.Node, c.Block)
+					m.Sent(c.Node, c.Block, c.Breaks)
 					if walk.sent[n] == nil {
 						walk.sent[n] = map[NodeID]bool{}
 					}
-					walk.sent[n][c.Node] = true
+					walk.sent[n][c.Node] = walk.sent[n][c.Node] || c.Breaks >= walk.admitted[c.Node]
 				}
 				m.Keep(c)
 				walk.keep(n, c)
@@ -1141,9 +1199,9 @@ func TestMemoryAgainstModel(t *testing.T) {
 					delete(sent, node)
 				}
 				delete(walk.qualified, node)
-				delete(walk.breaks, node)
-				last++
-				nodes[slices.Index(nodes, node)] = last
+				m.Admit(node)
+				walk.breaks[node]++
+				walk.admitted[node] = walk.breaks[node]
 			},
 			"": func(t *rapid.T) {
 				for n := range blocks {
@@ -1155,16 +1213,16 @@ func TestMemoryAgainstModel(t *testing.T) {
 					for i, node := range nodes {
 						w, objects := walk.words[n][node], walk.objects(n, node)
 						if _, got := m.Objection(node, hash(n)); got != objects || seats[i].Objects != objects {
-							t.Fatalf("node %d on block %d of %v: objects %v, and %+v; want %v\n%+v", node, n, walk.parent, got, seats[i].Word, objects, walk.words)
+							t.Fatalf("node %s on block %d of %v: objects %v, and %+v; want %v\n%+v", node, n, walk.parent, got, seats[i].Word, objects, walk.words)
 						}
 						if got := m.Word(node, hash(n)); got != w.status {
-							t.Fatalf("node %d on block %d: word %v, want %v", node, n, got, w.status)
+							t.Fatalf("node %s on block %d: word %v, want %v", node, n, got, w.status)
 						}
 						if direct := objects && w.status == invalid; seats[i].Direct != direct || seats[i].Valid != (w.status == valid) {
-							t.Fatalf("node %d on block %d: %+v, want %v, %+v", node, n, seats[i].Word, direct, w)
+							t.Fatalf("node %s on block %d: %+v, want %v, %+v", node, n, seats[i].Word, direct, w)
 						}
 						if m.Qualified(node) != walk.qualified[node] {
-							t.Fatalf("node %d: qualified %v", node, !walk.qualified[node])
+							t.Fatalf("node %s: qualified %v", node, !walk.qualified[node])
 						}
 						// Who has called a block VALID, from this up to where an objection begins, is heard. (One that began in
 						// doubt, above another of the same node, doesn't show.)
@@ -1174,7 +1232,7 @@ func TestMemoryAgainstModel(t *testing.T) {
 							accepts = accepts || objected && !objects && walk.words[up][node].status == valid
 						}
 						if accepts && !seats[i].Accepts && !walk.mixed {
-							t.Fatalf("node %d on block %d: doesn't accept %+v", node, n, seats[i].Word)
+							t.Fatalf("node %s on block %d: doesn't accept %+v", node, n, seats[i].Word)
 						}
 						switch {
 						case objects:
@@ -1194,7 +1252,7 @@ func TestMemoryAgainstModel(t *testing.T) {
 							}
 						}
 						if o.over() || o.node != node || o.covers != covers || covers == 0 {
-							t.Fatalf("node %d: %+v covers %d", node, o, covers)
+							t.Fatalf("node %s: %+v covers %d", node, o, covers)
 						}
 					}
 				}
@@ -1228,7 +1286,7 @@ func TestSmallMemory(t *testing.T) {
 			"mute":  func(t *rapid.T) { m.mute(node.Draw(t, "node"), block.Draw(t, "block")) },
 			"doubt": func(t *rapid.T) { m.doubt(node.Draw(t, "node"), block.Draw(t, "block")) },
 			"lapse": func(*rapid.T) { m.Lapse() },
-			"died":  func(t *rapid.T) { m.Died(node.Draw(t, "node"), hash(block.Draw(t, "block"))) },
+			"died":  func(t *rapid.T) { m.died(node.Draw(t, "node"), block.Draw(t, "block")) },
 			"broke": func(t *rapid.T) { m.Broke(node.Draw(t, "node")) },
 			"": func(t *rapid.T) {
 				if len(m.blocks) > m.max || len(m.order)-m.head != len(m.blocks) {
@@ -1255,7 +1313,7 @@ func TestSmallMemory(t *testing.T) {
 							t.Fatalf("block %v is gone, and holds others", at.hash)
 						}
 						if slices.ContainsFunc(b.marks[:i], func(p *objection) bool { return p.node == o.node && !p.over() && !o.over() }) {
-							t.Fatalf("two marks of node %d", o.node)
+							t.Fatalf("two marks of node %s", o.node)
 						}
 					}
 				}

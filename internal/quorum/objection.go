@@ -137,6 +137,12 @@ func (o *objection) heed(node NodeID, w word) {
 	}
 }
 
+// forget takes a node out of those that are heard.
+func (o *objection) forget(node NodeID) {
+	is := func(n NodeID) bool { return n == node }
+	o.accepted, o.died = slices.DeleteFunc(o.accepted, is), slices.DeleteFunc(o.died, is)
+}
+
 // second makes the INVALIDs stand that nodes said to the block unheard, if one that may object says so too.
 func (m *Memory) second(b *block) (changed bool) {
 	for node, w := range b.words {
