@@ -213,7 +213,7 @@ func (p *program) printVerdicts(c *evidence.Case, recorded bool, rules quorum.Ru
 		}
 	}
 	poll := quorum.NewPoll(rules, 0, len(seats))
-	poll.Count(seats)
+	poll.Cast(seats)
 	v := rules.Decide(poll.Ballots)
 	if recorded && c.Verdict != "" {
 		fmt.Fprintf(p.stdout, "verdict then: %s\n", printable(verdictText(c.Verdict, c.Dispute)))

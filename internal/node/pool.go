@@ -263,6 +263,6 @@ func (p *Pool) objects(n *Node) bool {
 	if head == nil {
 		return false
 	}
-	_, objects := p.Memory.Objection(n.ID, *head)
+	_, objects := p.Memory.Objects(n.ID, *head)
 	return objects
 }

@@ -203,7 +203,7 @@ func (pl *poll) refresh() {
 // count brings the ballots up to date.
 func (pl *poll) count() {
 	pl.refresh()
-	pl.quorum.Count(pl.votes)
+	pl.quorum.Cast(pl.votes)
 }
 
 // arrived takes in what came of the call on one node.

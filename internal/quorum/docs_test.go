@@ -10,7 +10,8 @@ import (
 )
 
 // documented is a row of a truth table: what up to three nodes say, and what the consensus client hears.
-var documented = regexp.MustCompile(`(?m)^\| (VALID|INVALID) \| (\w+) \| (\w+|–) \| \**([A-Z]+)\**(?:: a dispute)? \|$`)
+var documented = regexp.MustCompile(
+	`(?m)^\| (VALID|INVALID) \| (\w+) \| (\w+|–) \| \**([A-Z]+)\**(?:: a dispute)? \|$`)
 
 // Every row of the documented truth tables is what Decide decides.
 func TestDocumentedTruthTables(t *testing.T) {
@@ -40,7 +41,8 @@ func TestDocumentedTruthTables(t *testing.T) {
 			if got.Status.String() != row[4] {
 				t.Errorf("%s: %s: got %s", path, row[0], got.Status)
 			}
-			if halted := strings.Contains(row[0], "**"); halted != (got.Status == syncing && got.Dispute && votes[0].Vote == valid) {
+			if halted := strings.Contains(row[0], "**"); halted != (got.Status == syncing && got.Dispute &&
+				votes[0].Vote == valid) {
 				t.Errorf("%s: %s: dispute is %t", path, row[0], got.Dispute)
 			}
 		}

@@ -72,7 +72,7 @@ func (m *told) doubt(node NodeID, n int) bool {
 }
 
 func (m *told) objects(node NodeID, n int) bool {
-	_, stands := m.Objection(node, hash(n))
+	_, stands := m.Objects(node, hash(n))
 	return stands
 }
 
@@ -113,7 +113,7 @@ func TestObjectionCoversDescendants(t *testing.T) {
 	m.learn(5, 4)
 	m.learn(12, 1) // a side branch
 	m.expect(t, "chain", alice, map[int]bool{1: false, 2: true, 3: true, 4: true, 5: true, 9: false, 12: false})
-	if reason, _ := m.Objection(alice, hash(3)); reason != "reason 2" {
+	if reason, _ := m.Objects(alice, hash(3)); reason != "reason 2" {
 		t.Errorf("reason %q", reason)
 	}
 	if m.objects(bob, 3) {
@@ -149,7 +149,8 @@ func TestObjectionEnds(t *testing.T) {
 		{"silence", func(m *told) { m.say(alice, 2, none) }, false},
 		{"another node's VALID", func(m *told) { m.payload(bob, 2, valid); m.payload(bob, 3, valid) }, false},
 		{"a VALID that was sent earlier", func(m *told) { c := m.call(alice, 2, valid); c.Seq = 0; m.Keep(c) }, false},
-		{"one to a child that was sent earlier", func(m *told) { c := m.call(alice, 3, valid); c.Seq, c.Fresh = 0, true; m.Keep(c) }, false},
+		{"one to a child that was sent earlier",
+			func(m *told) { c := m.call(alice, 3, valid); c.Seq, c.Fresh = 0, true; m.Keep(c) }, false},
 		{"a break", func(m *told) { m.Broke(alice) }, false},
 		{"others prove themselves", func(m *told) { m.payload(bob, 1, valid); m.Lapse() }, false},
 		{"clearing", func(m *told) { m.Clear(alice) }, true},
@@ -279,19 +280,19 @@ func TestStandingValid(t *testing.T) {
 	m.say(alice, 1, valid)
 	m.say(alice, 1, syncing)
 	m.say(alice, 1, none)
-	if s := m.recall(1, alice)[0]; s.Word != (Word{Valid: true, Accepts: true}) {
-		t.Errorf("got %+v", s.Word)
+	if s := m.recall(1, alice)[0]; s.Past != (Past{Valid: true, Accepts: true}) {
+		t.Errorf("got %+v", s.Past)
 	}
-	if s := m.recall(2, alice)[0]; s.Word != (Word{}) {
-		t.Errorf("it covers the child: %+v", s.Word)
+	if s := m.recall(2, alice)[0]; s.Past != (Past{}) {
+		t.Errorf("it covers the child: %+v", s.Past)
 	}
-	if s := m.recall(77, alice)[0]; s.Word != (Word{}) {
-		t.Errorf("unknown block: %+v", s.Word)
+	if s := m.recall(77, alice)[0]; s.Past != (Past{}) {
+		t.Errorf("unknown block: %+v", s.Past)
 	}
 }
 
-// After our start and after a break, a node has proved itself once it has said VALID to a payload it was never sent, in a
-// call that was sent after that.
+// After our start and after a break, a node has proved itself once it has said VALID to a payload it was never sent, in
+// a call that was sent after that.
 func TestQualified(t *testing.T) {
 	m := chain(100, 9)
 	expect := func(why string, want bool) {
@@ -398,10 +399,12 @@ func TestSecond(t *testing.T) {
 		{"with children between", func(m *told) { m.mute(alice, 2); m.learn(22, 2); m.say(bob, 2, invalid) }, true},
 		{"on the parent", func(m *told) { m.mute(alice, 2); m.say(bob, 1, invalid) }, false},
 		{"on the child", func(m *told) { m.mute(alice, 2); m.say(bob, 3, invalid) }, false},
-		{"on the parent, and the block", func(m *told) { m.say(bob, 1, invalid); m.say(bob, 2, invalid); m.mute(alice, 2) }, true},
+		{"on the parent, and the block", func(m *told) { m.say(bob, 1, invalid); m.say(bob, 2, invalid); m.mute(alice, 2) },
+			true},
 		{"by one that may not either", func(m *told) { m.mute(alice, 2); m.mute(bob, 2) }, false},
 		{"by one in doubt", func(m *told) { m.mute(alice, 2); m.doubt(bob, 2) }, false},
-		{"a break since the call was sent", func(m *told) { c := m.call(alice, 2, invalid); m.Broke(alice); m.Keep(c) }, false},
+		{"a break since the call was sent", func(m *told) { c := m.call(alice, 2, invalid); m.Broke(alice); m.Keep(c) },
+			false},
 		{"a break, while nobody has proved itself", func(m *told) {
 			c := m.call(alice, 2, invalid)
 			c.Proved = false
@@ -415,8 +418,10 @@ func TestSecond(t *testing.T) {
 			m.Keep(c)
 		}, true},
 		{"by its own later one", func(m *told) { m.mute(alice, 2); m.mute(alice, 2) }, false},
-		{"by one that takes it back", func(m *told) { m.say(bob, 2, invalid); m.mute(alice, 2); m.say(bob, 2, valid) }, false},
-		{"by one that follows again", func(m *told) { m.say(bob, 2, invalid); m.mute(alice, 2); m.payload(bob, 3, valid) }, false},
+		{"by one that takes it back", func(m *told) { m.say(bob, 2, invalid); m.mute(alice, 2); m.say(bob, 2, valid) },
+			false},
+		{"by one that follows again", func(m *told) { m.say(bob, 2, invalid); m.mute(alice, 2); m.payload(bob, 3, valid) },
+			false},
 		{"by two, of which one takes it back", func(m *told) {
 			m.say(bob, 2, invalid)
 			m.mute(alice, 2)
@@ -428,7 +433,8 @@ func TestSecond(t *testing.T) {
 		{"it takes it back", func(m *told) { m.mute(alice, 2); m.say(alice, 2, valid); m.say(bob, 2, invalid) }, false},
 		{"it takes it back after", func(m *told) { m.mute(alice, 2); m.say(bob, 2, invalid); m.say(alice, 2, valid) }, false},
 		{"it follows again", func(m *told) { m.mute(alice, 2); m.say(bob, 2, invalid); m.payload(alice, 3, valid) }, false},
-		{"it has followed again", func(m *told) { m.mute(alice, 2); m.payload(alice, 3, valid); m.say(bob, 2, invalid) }, false},
+		{"it has followed again", func(m *told) { m.mute(alice, 2); m.payload(alice, 3, valid); m.say(bob, 2, invalid) },
+			false},
 		{"it has followed, while the other had taken it back", func(m *told) {
 			m.mute(alice, 2)
 			m.say(bob, 2, invalid)
@@ -510,7 +516,8 @@ func TestRecanting(t *testing.T) {
 		t.Fatalf("%d objections", got)
 	}
 	m.payload(alice, 7, valid)
-	m.expect(t, "followed to 7", alice, map[int]bool{2: false, 3: false, 4: false, 5: false, 6: false, 7: false, 14: false, 15: true})
+	m.expect(t, "followed to 7", alice, map[int]bool{2: false, 3: false, 4: false, 5: false, 6: false, 7: false, 14: false,
+		15: true})
 	if got := m.Objections(alice); got != 1 {
 		t.Errorf("%d objections", got)
 	}
@@ -536,7 +543,7 @@ func TestRecanting(t *testing.T) {
 	if got := m.Objections(alice); got != 2 {
 		t.Errorf("%d objections", got)
 	}
-	if reason, _ := m.Objection(alice, hash(6)); reason != "reason 4" {
+	if reason, _ := m.Objects(alice, hash(6)); reason != "reason 4" {
 		t.Errorf("reason %q", reason)
 	}
 	// A VALID that only repeats what it was sent doesn't end what stands above; what it said to the block itself ends.
@@ -586,7 +593,7 @@ func TestRecall(t *testing.T) {
 	m.payload(alice, 2, invalid)
 	m.payload(alice, 4, invalid)
 	m.died(carol, 3)
-	for n, want := range map[int][3]Word{
+	for n, want := range map[int][3]Past{
 		1: {},
 		2: {{Objects: true, Reason: "reason 2", Own: true, Direct: true}, {Valid: true, Accepts: true}, {Died: true}},
 		3: {{Objects: true, Reason: "reason 2"}, {Accepts: true}, {Died: true}},
@@ -594,15 +601,15 @@ func TestRecall(t *testing.T) {
 		5: {{Objects: true, Reason: "reason 2"}, {Accepts: true}, {Died: true}},
 	} {
 		for i, s := range m.recall(n, alice, bob, carol) {
-			if s.Word != want[i] {
-				t.Errorf("block %d, node %d: got %+v, want %+v", n, i+1, s.Word, want[i])
+			if s.Past != want[i] {
+				t.Errorf("block %d, node %d: got %+v, want %+v", n, i+1, s.Past, want[i])
 			}
 		}
 	}
 	// What was known of the seats goes.
-	old := []Seat{{Node: alice, Word: Word{Objects: true, Accepts: true}}}
-	if m.Recall(hash(77), old); old[0].Word != (Word{}) {
-		t.Errorf("got %+v", old[0].Word)
+	old := []Seat{{Node: alice, Past: Past{Objects: true, Accepts: true}}}
+	if m.Recall(hash(77), old); old[0].Past != (Past{}) {
+		t.Errorf("got %+v", old[0].Past)
 	}
 	// Of a node that doesn't vote nobody need know better.
 	seats := []Seat{{Node: alice}, {Node: bob, MayVote: true}}
@@ -613,10 +620,10 @@ func TestRecall(t *testing.T) {
 	// One that objects itself doesn't accept, whatever it said above.
 	m.say(bob, 4, invalid)
 	if s := m.recall(5, alice, bob)[1]; !s.Objects || s.Accepts {
-		t.Errorf("got %+v", s.Word)
+		t.Errorf("got %+v", s.Past)
 	}
 	if s := m.recall(3, alice, bob)[1]; s.Objects || !s.Accepts {
-		t.Errorf("got %+v", s.Word)
+		t.Errorf("got %+v", s.Past)
 	}
 	// Who said VALID to a block between the two accepts the rest, and so does who said so later, or had before.
 	m = chain(100, 6)
@@ -625,7 +632,7 @@ func TestRecall(t *testing.T) {
 	m.say(carol, 4, valid)
 	for i, s := range m.recall(6, alice, bob, carol)[1:] {
 		if !s.Accepts {
-			t.Errorf("%d: %+v", i, s.Word)
+			t.Errorf("%d: %+v", i, s.Past)
 		}
 	}
 	// What it said to a block that is joined later.
@@ -640,7 +647,7 @@ func TestRecall(t *testing.T) {
 	}
 	// An objection that ends leaves no traces.
 	m.say(alice, 2, valid)
-	if s := m.recall(6, alice, bob, carol); s[0].Word != (Word{}) || s[1].Word != (Word{}) {
+	if s := m.recall(6, alice, bob, carol); s[0].Past != (Past{}) || s[1].Past != (Past{}) {
 		t.Errorf("%+v", s)
 	}
 }
@@ -656,7 +663,7 @@ func TestRecallAfterEviction(t *testing.T) {
 		m.learn(n, n-1)
 		for i, s := range m.recall(n, alice, bob, carol, dave) {
 			if got := [3]bool{s.Objects, s.Accepts, s.Died}; got != [3]bool{i == 0 || i == 3, i == 1, i == 2} {
-				t.Fatalf("block %d, seat %d: %+v", n, i, s.Word)
+				t.Fatalf("block %d, seat %d: %+v", n, i, s.Past)
 			}
 		}
 	}
@@ -674,7 +681,7 @@ func TestEviction(t *testing.T) {
 	m.payload(alice, 1, invalid)
 	for i := 2; i < 10*max; i++ {
 		m.learn(i, i-1)
-		if reason, stands := m.Objection(alice, hash(i)); !stands || reason != "reason 1" {
+		if reason, stands := m.Objects(alice, hash(i)); !stands || reason != "reason 1" {
 			t.Fatalf("block %d: objection %v, %q", i, stands, reason)
 		}
 		m.sent(alice, i)
@@ -762,14 +769,15 @@ func TestLongReason(t *testing.T) {
 	c := m.call(alice, 3, invalid)
 	c.Reason = strings.Repeat("x", 1<<20)
 	m.Keep(c)
-	if reason, _ := m.Objection(alice, hash(3)); len(reason) != maxReason {
+	if reason, _ := m.Objects(alice, hash(3)); len(reason) != maxReason {
 		t.Errorf("reason of %d bytes kept", len(reason))
 	}
 }
 
 func digestOf(n byte) func() Digest { return func() Digest { return Digest{n} } }
 
-// Which content stands for a hash: the one that is proven; else the one that a voter called VALID first; else the first.
+// Which content stands for a hash: the one that is proven; else the one that a voter called VALID first; else the
+// first.
 func TestProof(t *testing.T) {
 	type claim struct {
 		proof  Proof
@@ -781,9 +789,13 @@ func TestProof(t *testing.T) {
 		claims []claim
 	}{
 		{"the first stays", []claim{{First, 1, true}, {First, 2, false}, {First, 1, true}}},
-		{"one that was called VALID displaces it", []claim{{First, 1, true}, {Voted, 2, true}, {First, 1, false}, {First, 2, true}, {Voted, 1, false}, {Voted, 2, true}}},
-		{"a VALID later to the first makes it sure", []claim{{First, 1, true}, {Voted, 1, true}, {Voted, 2, false}, {First, 1, true}}},
-		{"the proven displaces what was voted", []claim{{Voted, 1, true}, {Proven, 2, true}, {Voted, 1, false}, {First, 1, false}, {Proven, 2, true}}},
+		{"one that was called VALID displaces it",
+			[]claim{{First, 1, true}, {Voted, 2, true}, {First, 1, false}, {First, 2, true}, {Voted, 1, false},
+				{Voted, 2, true}}},
+		{"a VALID later to the first makes it sure",
+			[]claim{{First, 1, true}, {Voted, 1, true}, {Voted, 2, false}, {First, 1, true}}},
+		{"the proven displaces what was voted",
+			[]claim{{Voted, 1, true}, {Proven, 2, true}, {Voted, 1, false}, {First, 1, false}, {Proven, 2, true}}},
 		{"what was voted is proven", []claim{{Voted, 1, true}, {Proven, 1, true}, {Voted, 2, false}}},
 		{"the proven stays", []claim{{Proven, 1, true}, {First, 2, false}, {Voted, 2, false}}},
 	} {
@@ -828,7 +840,8 @@ func TestDisplaced(t *testing.T) {
 	m.expect(t, "after", alice, map[int]bool{1: false, 12: true, 3: false, 4: false, 5: true})
 	m.expect(t, "after", bob, map[int]bool{3: false, 4: false, 5: true})
 	m.expect(t, "after", carol, map[int]bool{1: true, 3: true, 4: true, 5: true})
-	if m.Word(carol, hash(3)) != none || m.WasSent(carol, hash(3)) || !m.Descends(hash(5), hash(1)) || m.Descends(hash(5), hash(12)) {
+	if m.Word(carol, hash(3)) != none || m.WasSent(carol, hash(3)) || !m.Descends(hash(5), hash(1)) ||
+		m.Descends(hash(5), hash(12)) {
 		t.Error("something of the forgery is left")
 	}
 	// The proven one keeps its parent, whoever claims its hash with another.
@@ -864,11 +877,12 @@ func TestForget(t *testing.T) {
 	m.payload(alice, 2, invalid)
 	m.payload(bob, 1, valid)
 	m.Forget(alice)
-	if m.Word(alice, hash(1)) != none || m.Word(alice, hash(2)) != none || m.WasSent(alice, hash(1)) || m.Qualified(alice) || m.objects(alice, 3) {
+	if m.Word(alice, hash(1)) != none || m.Word(alice, hash(2)) != none || m.WasSent(alice, hash(1)) ||
+		m.Qualified(alice) || m.objects(alice, 3) {
 		t.Error("something of alice is left")
 	}
-	if s := m.recall(1, alice)[0]; s.Word != (Word{}) {
-		t.Errorf("got %+v", s.Word)
+	if s := m.recall(1, alice)[0]; s.Past != (Past{}) {
+		t.Errorf("got %+v", s.Past)
 	}
 	if m.Word(bob, hash(1)) != valid || !m.Qualified(bob) || !m.WasSent(bob, hash(1)) {
 		t.Error("bob is forgotten, too")
@@ -881,14 +895,16 @@ func TestForget(t *testing.T) {
 	m.payload(alice, 2, invalid)
 	m.died(alice, 3)
 	m.sent(alice, 3)
-	if m.Word(alice, hash(1)) != none || m.Word(alice, hash(2)) != none || m.Objections(alice) != 0 || m.WasSent(alice, hash(3)) || m.Matter(hash(4), hash(3)) {
+	if m.Word(alice, hash(1)) != none || m.Word(alice, hash(2)) != none || m.Objections(alice) != 0 ||
+		m.WasSent(alice, hash(3)) || m.Matter(hash(4), hash(3)) {
 		t.Error("alice is back")
 	}
 	// Clearing takes back INVALIDs, and nothing else.
 	m.payload(bob, 2, invalid)
 	m.say(bob, 3, invalid)
 	m.Clear(bob)
-	if m.Word(bob, hash(2)) != none || m.Word(bob, hash(3)) != none || m.Word(bob, hash(1)) != valid || !m.Qualified(bob) || !m.WasSent(bob, hash(2)) {
+	if m.Word(bob, hash(2)) != none || m.Word(bob, hash(3)) != none || m.Word(bob, hash(1)) != valid ||
+		!m.Qualified(bob) || !m.WasSent(bob, hash(2)) {
 		t.Error("clearing")
 	}
 	m.say(bob, 2, valid)
@@ -897,8 +913,8 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// A node that is added again is the same node: it starts empty, and can say words. What it says to calls from before its
-// removal stays nobody's word.
+// A node that is added again is the same node: it starts empty, and can say words. What it says to calls from before
+// its removal stays nobody's word.
 func TestAdmit(t *testing.T) {
 	m := chain(100, 4)
 	m.payload(bob, 2, invalid)
@@ -921,8 +937,8 @@ func TestAdmit(t *testing.T) {
 			t.Errorf("%s: it has a word, or has proved itself, or been sent something", name)
 		}
 		for n := 1; n <= 4; n++ {
-			if s := m.recall(n, bob, alice)[1]; s.Word != (Word{}) {
-				t.Errorf("%s: on block %d: %+v", name, n, s.Word)
+			if s := m.recall(n, bob, alice)[1]; s.Past != (Past{}) {
+				t.Errorf("%s: on block %d: %+v", name, n, s.Past)
 			}
 		}
 	}
@@ -1212,14 +1228,15 @@ func TestMemoryAgainstModel(t *testing.T) {
 					m.Recall(hash(n), seats)
 					for i, node := range nodes {
 						w, objects := walk.words[n][node], walk.objects(n, node)
-						if _, got := m.Objection(node, hash(n)); got != objects || seats[i].Objects != objects {
-							t.Fatalf("node %s on block %d of %v: objects %v, and %+v; want %v\n%+v", node, n, walk.parent, got, seats[i].Word, objects, walk.words)
+						if _, got := m.Objects(node, hash(n)); got != objects || seats[i].Objects != objects {
+							t.Fatalf("node %s on block %d of %v: objects %v, and %+v; want %v\n%+v", node, n, walk.parent, got,
+								seats[i].Past, objects, walk.words)
 						}
 						if got := m.Word(node, hash(n)); got != w.status {
 							t.Fatalf("node %s on block %d: word %v, want %v", node, n, got, w.status)
 						}
 						if direct := objects && w.status == invalid; seats[i].Direct != direct || seats[i].Valid != (w.status == valid) {
-							t.Fatalf("node %s on block %d: %+v, want %v, %+v", node, n, seats[i].Word, direct, w)
+							t.Fatalf("node %s on block %d: %+v, want %v, %+v", node, n, seats[i].Past, direct, w)
 						}
 						if m.Qualified(node) != walk.qualified[node] {
 							t.Fatalf("node %s: qualified %v", node, !walk.qualified[node])
@@ -1232,7 +1249,7 @@ func TestMemoryAgainstModel(t *testing.T) {
 							accepts = accepts || objected && !objects && walk.words[up][node].status == valid
 						}
 						if accepts && !seats[i].Accepts && !walk.mixed {
-							t.Fatalf("node %s on block %d: doesn't accept %+v", node, n, seats[i].Word)
+							t.Fatalf("node %s on block %d: doesn't accept %+v", node, n, seats[i].Past)
 						}
 						switch {
 						case objects:
@@ -1312,7 +1329,8 @@ func TestSmallMemory(t *testing.T) {
 						if at := o.at; m.blocks[at.hash] != at && (at.parent != nil || at.child != nil) {
 							t.Fatalf("block %v is gone, and holds others", at.hash)
 						}
-						if slices.ContainsFunc(b.marks[:i], func(p *objection) bool { return p.node == o.node && !p.over() && !o.over() }) {
+						if slices.ContainsFunc(b.marks[:i],
+							func(p *objection) bool { return p.node == o.node && !p.over() && !o.over() }) {
 							t.Fatalf("two marks of node %s", o.node)
 						}
 					}
@@ -1346,14 +1364,15 @@ func BenchmarkRecall(b *testing.B) {
 	}
 }
 
-// A payload on the head, learnt and called VALID, where so many blocks are known; and where there is an objection on a side branch,
-// or on the chain.
+// A payload on the head, learnt and called VALID, where so many blocks are known; and where there is an objection on a
+// side branch, or on the chain.
 func BenchmarkPayload(b *testing.B) {
 	for _, c := range []struct {
 		name   string
 		length int
 		object int
-	}{{"none/1", 1, 0}, {"none/8000", 8000, 0}, {"side/8000", 8000, 9000}, {"chain/100", 100, 1}, {"chain/8000", 8000, 1}} {
+	}{{"none/1", 1, 0}, {"none/8000", 8000, 0}, {"side/8000", 8000, 9000}, {"chain/100", 100, 1},
+		{"chain/8000", 8000, 1}} {
 		b.Run(c.name, func(b *testing.B) {
 			m := chain(DefaultBlocks, c.length)
 			if c.object > c.length {

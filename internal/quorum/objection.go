@@ -6,9 +6,10 @@ import (
 	"executionbackup/internal/engine"
 )
 
-// objection is a node's INVALID on a block, which binds the block's descendants too. Every block that it covers has a mark
-// of it, so that nobody has to walk over ancestors, and all of these end with it. On one line of descent a node has one: an
-// INVALID on what is covered already is a word, and becomes an objection only when the other ends alone.
+// objection is a node's INVALID on a block, which binds the block's descendants too. Every block that it covers has a
+// mark of it, so that nobody has to walk over ancestors, and all of these end with it. On one line of descent a node
+// has one: an INVALID on what is covered already is a word, and becomes an objection only when the other ends alone.
+// Memory's lock guards it.
 type objection struct {
 	node   NodeID
 	at     *block // where it begins; that stays here though the memory forgets it
@@ -56,8 +57,8 @@ func (b *block) objection(node NodeID) *objection {
 	return nil
 }
 
-// bears returns a node's objection that would cover the block, also where it lacks the other's beside which it stands; or
-// nil.
+// bears returns a node's objection that would cover the block, also where it lacks the other's beside which it stands;
+// or nil.
 func (b *block) bears(node NodeID) *objection {
 	for _, o := range b.marks {
 		if o.node == node && !o.ended {
@@ -75,7 +76,8 @@ func (b *block) lead(node NodeID) bool {
 	})
 }
 
-// object makes a node's INVALID on a block an objection, unless one as good covers the block. It reports whether it did.
+// object makes a node's INVALID on a block an objection, unless one as good covers the block. It reports whether it
+// did.
 func (m *Memory) object(b *block, node NodeID) bool {
 	w := b.words[node]
 	if known := b.objection(node); known != nil && (w.weak() || !known.weak()) {
@@ -170,26 +172,8 @@ func (m *Memory) endAll(node NodeID) {
 	}
 }
 
-// qualify notes that a node has proved itself: what it objected to in doubt stands, and what it said unheard before is void.
-func (m *Memory) qualify(node NodeID, s *standing) {
-	s.qualified = true
-	if !s.doubtful {
-		return
-	}
-	s.doubtful = false
-	for _, o := range s.objections {
-		o.provisional = false
-	}
-	for _, b := range m.blocks {
-		if w, ok := b.words[node]; ok {
-			w.provisional, w.unheard = false, 0
-			b.words[node] = w
-		}
-	}
-}
-
-// recant ends what a node objected to on the line to a block, on top of which it has now executed one: all INVALIDs that it
-// said there before that call.
+// recant ends what a node objected to on the line to a block, on top of which it has now executed one: all INVALIDs
+// that it said there before that call.
 func (m *Memory) recant(b *block, node NodeID, seq uint64) (changed bool) {
 	for range m.max {
 		o := b.bears(node)
@@ -221,8 +205,8 @@ func (m *Memory) recant(b *block, node NodeID, seq uint64) (changed bool) {
 	return changed
 }
 
-// renew puts a block and its descendants under what is left of a node's INVALIDs where an objection of it has ended alone:
-// a weak one to an ancestor, and those that it said to the block or descendants, which become objections.
+// renew puts a block and its descendants under what is left of a node's INVALIDs where an objection of it has ended
+// alone: a weak one to an ancestor, and those that it said to the block or descendants, which become objections.
 func (m *Memory) renew(b *block, node NodeID) {
 	if b.parent != nil {
 		if o := b.parent.bears(node); o != nil {
@@ -244,10 +228,4 @@ func (m *Memory) renew(b *block, node NodeID) {
 			todo = append(todo, c)
 		}
 	}
-}
-
-// takeBack takes back an INVALID. That the node has spoken since then stays known.
-func (b *block) takeBack(node NodeID) {
-	w := b.words[node]
-	b.words[node] = word{seq: w.seq, died: w.died}
 }

@@ -19,8 +19,9 @@ type Poll struct {
 	Builds bool
 	// NoneAlive says that no node was alive when the call began: then any status shows that there is no more to hope for.
 	NoneAlive bool
-	// Headless says that there is no head yet, after a power cut, say: then whoever says SYNCING may be short, and one VALID
-	// shows it. So a SYNCING, though it is settled, gives the others a grace to say so: the next call is asked of them alone.
+	// Headless says that there is no head yet, after a power cut, say: then whoever says SYNCING may be short, and one
+	// VALID shows it. So a SYNCING, though it is settled, gives the others a grace to say so: the next call is asked of
+	// them alone.
 	Headless bool
 
 	Ballots []Ballot // of the last look, one for each seat
@@ -51,8 +52,8 @@ func (s *since) note(holds bool, now time.Duration) {
 	s.holds = holds
 }
 
-// soleGraces is how many graces a VALID without a quorum waits for the others, and an objection for whoever could end it:
-// a hung node must not cost more.
+// soleGraces is how many graces a VALID without a quorum waits for the others, and an objection for whoever could end
+// it: a hung node must not cost more.
 const soleGraces = 3
 
 // NewPoll returns a poll of so many seats.
@@ -60,8 +61,8 @@ func NewPoll(r Rules, grace time.Duration, seats int) Poll {
 	return Poll{Rules: r, Grace: grace, Ballots: make([]Ballot, seats)}
 }
 
-// Look decides whether the votes in hand are to be answered. superseded says that another forkchoiceUpdated waits behind
-// this one.
+// Look decides whether the votes in hand are to be answered. superseded says that another forkchoiceUpdated waits
+// behind this one.
 //
 //   - At once, when no vote is missing that could change the result.
 //   - VALID with a quorum: after the grace.
@@ -69,7 +70,7 @@ func NewPoll(r Rules, grace time.Duration, seats int) Poll {
 //   - INVALIDs that only stand from an ancestor: three graces after the call came.
 //   - Otherwise voters have their timeout.
 func (p *Poll) Look(now time.Duration, seats []Seat, superseded bool) (l Look) {
-	p.Count(seats)
+	p.Cast(seats)
 	valids, invalids, fresh := 0, 0, false
 	for i := range p.Ballots {
 		switch p.Ballots[i].Vote {
@@ -124,8 +125,8 @@ func (p *Poll) Look(now time.Duration, seats []Seat, superseded bool) (l Look) {
 	return l
 }
 
-// Count makes the ballots of the seats, as they are now.
-func (p *Poll) Count(seats []Seat) { fill(p.Ballots, seats) }
+// Cast makes the ballots of the seats, as they are now.
+func (p *Poll) Cast(seats []Seat) { fill(p.Ballots, seats) }
 
 // wait finds whose answers are waited for, and when the first of these is due.
 func (p *Poll) wait(now time.Duration, seats []Seat) (waiting bool, due time.Duration) {
@@ -151,8 +152,8 @@ func (p *Poll) wait(now time.Duration, seats []Seat) (waiting bool, due time.Dur
 	return waiting, due
 }
 
-// waited reports whether the node's answer could be a vote that it hasn't given yet: that of a voter, or one with which a
-// standing objector that can be reached would end its objection.
+// waited reports whether the node's answer could be a vote that it hasn't given yet: that of a voter, or one with which
+// a standing objector that can be reached would end its objection.
 func (s *Seat) waited() bool {
 	switch {
 	case s.Ended || s.Dead:
@@ -204,8 +205,8 @@ func (p *Poll) mayFail(seats []Seat) bool {
 	return p.Rules.Threshold.Reached(same, asked)
 }
 
-// completions are the ways for the missing answers to turn out that reach two statuses wherever any two ways do: whether
-// those that stand by an INVALID end it, and what the others say.
+// completions are the ways for the missing answers to turn out that reach two statuses wherever any two ways do:
+// whether those that stand by an INVALID end it, and what the others say.
 var completions = []struct {
 	recant bool
 	said   engine.Status
@@ -216,8 +217,8 @@ var completions = []struct {
 	{false, engine.Syncing},
 }
 
-// settled reports whether the answers that are waited for can no longer change the verdict's status. The seats are left as
-// they were.
+// settled reports whether the answers that are waited for can no longer change the verdict's status. The seats are left
+// as they were.
 func (p *Poll) settled(seats []Seat) bool {
 	var status engine.Status
 	settled := true
@@ -234,7 +235,7 @@ func (p *Poll) settled(seats []Seat) bool {
 			}
 		}
 		fill(p.Ballots, seats)
-		now := p.Rules.status(p.Rules.count(p.Ballots))
+		now := p.Rules.status(p.Rules.tally(p.Ballots))
 		if n == 0 {
 			status = now
 		} else if settled = now == status; !settled {
@@ -250,8 +251,8 @@ func (p *Poll) settled(seats []Seat) bool {
 	return settled
 }
 
-// preventable reports whether a voter or a laggard whose answer is missing could prevent INVALID by saying VALID. The seats
-// are left as they were.
+// preventable reports whether a voter or a laggard whose answer is missing could prevent INVALID by saying VALID. The
+// seats are left as they were.
 func (p *Poll) preventable(seats []Seat) bool {
 	missing := func(s *Seat) bool { return !s.Ended && !s.Dead && (s.Voter || s.Recants && s.Follows) }
 	for i := range seats {
@@ -260,7 +261,7 @@ func (p *Poll) preventable(seats []Seat) bool {
 		}
 	}
 	fill(p.Ballots, seats)
-	prevented := !p.Rules.condemned(p.Rules.count(p.Ballots))
+	prevented := !p.Rules.condemned(p.Rules.tally(p.Ballots))
 	for i := range seats {
 		if missing(&seats[i]) {
 			seats[i].Said = engine.None

@@ -8,7 +8,8 @@ import (
 	"executionbackup/internal/engine"
 )
 
-// Seat is one node's part in a call that is put to a vote: what is known of it now.
+// Seat is one node's part in a call that is put to a vote: what is known of it now. It belongs to whoever puts the
+// call.
 type Seat struct {
 	Node       NodeID
 	Client     string // its implementation, under Rules.ByClient
@@ -26,7 +27,7 @@ type Seat struct {
 	Ended bool          // nothing more will come of it
 	Dead  bool          // found dead in this call, without a status
 	Due   time.Duration // how long it has for its answer, from the call's arrival
-	Word                // what it said before; empty where that was about another content
+	Past                // what it said before; empty where that was about another content
 	// Recants says that a VALID to this call ends what it objected to before.
 	Recants bool
 	// Follows says that it is alive, or has just come back: then a standing objector is waited for, too.
@@ -45,16 +46,16 @@ func (s *Seat) objects() bool {
 // condemns reports whether the node says INVALID now, and may by itself.
 func (s *Seat) condemns() bool { return s.MayObject && s.Said == engine.Invalid }
 
-// muted reports whether the node has answered with an INVALID that is no vote. leads says that another, which may object,
-// says so too.
+// muted reports whether the node has answered with an INVALID that is no vote. leads says that another, which may
+// object, says so too.
 func (s *Seat) muted(leads bool) bool {
 	return s.Voter && s.Said == engine.Invalid && !s.MayObject && !leads && !s.objects()
 }
 
 // fill makes the seats' ballots.
 //
-// A new INVALID of a node that may not object is no vote, unless one that may says INVALID to the same block; and having
-// answered, it is asked no more.
+// A new INVALID of a node that may not object is no vote, unless one that may says INVALID to the same block; and
+// having answered, it is asked no more.
 func fill(ballots []Ballot, seats []Seat) {
 	leads, prompt := false, false
 	for i := range seats {

@@ -3,8 +3,8 @@
 //
 //	reply → vote → verdict
 //
-// A reply is what a node sent, a vote is what of it counts (see Memory and Seat), the verdict is what we answer. The same
-// votes give the same verdict in whatever order they came.
+// A reply is what a node sent, a vote is what of it counts (see Memory and Seat), the verdict is what we answer. The
+// same votes give the same verdict in whatever order they came.
 package quorum
 
 import "executionbackup/internal/engine"
@@ -41,7 +41,7 @@ type Verdict struct {
 type tally struct {
 	asked, heard                    int
 	votes, valid, invalid, accepted int
-	condemn                         int // those whose INVALID counts towards INVALID; less than invalid only under ByClient
+	condemn                         int // those whose INVALID counts towards INVALID
 	proved                          int // nodes among these that have proved themselves
 	provedClients                   int
 	voters, clients                 int // configured
@@ -55,10 +55,10 @@ type tally struct {
 //	VALID < MinValid                    SYNCING
 //	otherwise                           VALID
 //
-// INVALID can't be taken back by a consensus client. So it is measured against all that can be hoped to know better, and
-// never the word of one node of several.
+// INVALID can't be taken back by a consensus client. So it is measured against all that can be hoped to know better,
+// and never the word of one node of several.
 func (r Rules) Decide(ballots []Ballot) Verdict {
-	t := r.count(ballots)
+	t := r.tally(ballots)
 	v := Verdict{Status: r.status(t)}
 	v.Dispute = t.invalid > 0 && (t.valid > 0 || v.Status != engine.Invalid)
 	return v
@@ -91,7 +91,7 @@ func (r Rules) condemned(t tally) bool {
 	return t.proved >= min(witnesses, t.voters) && r.Threshold.Reached(t.condemn, t.heard)
 }
 
-func (r Rules) count(ballots []Ballot) (t tally) {
+func (r Rules) tally(ballots []Ballot) (t tally) {
 	for i := range ballots {
 		if ballots[i].Configured {
 			t.voters++
@@ -115,8 +115,8 @@ func firstOfClient(ballots []Ballot, i int) bool {
 }
 
 // add counts the ballots of one implementation, or one ballot, as one vote: INVALID if any of its nodes says so, else
-// VALID, else SYNCING, else ACCEPTED. Its INVALID counts towards INVALID if it is that of the threshold of its nodes that
-// are heard, and no VALID of theirs stands.
+// VALID, else SYNCING, else ACCEPTED. Its INVALID counts towards INVALID if it is that of the threshold of its nodes
+// that are heard, and no VALID of theirs stands.
 func (r Rules) add(t *tally, ballots []Ballot, client string) {
 	var all Ballot
 	var invalid, heard, proved int
@@ -182,9 +182,9 @@ func rank(s engine.Status) int {
 	return 0
 }
 
-// hasQuorum reports whether the votes give VALID and VALID has reached the threshold of the asked: then the others get no
-// more than the grace to object.
+// hasQuorum reports whether the votes give VALID and VALID has reached the threshold of the asked: then the others get
+// no more than the grace to object.
 func (r Rules) hasQuorum(ballots []Ballot) bool {
-	t := r.count(ballots)
+	t := r.tally(ballots)
 	return r.status(t) == engine.Valid && r.Threshold.Reached(t.valid, t.asked)
 }

@@ -286,20 +286,28 @@ func TestVoteByClient(t *testing.T) {
 		ballots []Ballot
 		want    engine.Status
 	}{
-		{"three geths can't outvote a Nethermind", []Ballot{node("GE", invalid), node("GE", invalid), node("GE", invalid), node("NM", valid)}, syncing},
-		{"one geth of five condemns nothing", []Ballot{node("GE", invalid), silent("GE"), silent("GE"), silent("GE"), silent("GE"), node("NM", invalid)}, syncing},
-		{"three of five are enough", []Ballot{node("GE", invalid), node("GE", invalid), node("GE", invalid), silent("GE"), silent("GE"), node("NM", invalid)}, invalid},
-		{"a geth says VALID", []Ballot{node("GE", invalid), node("GE", invalid), node("GE", valid), node("NM", invalid)}, syncing},
-		{"a VALID of a geth that is gone stands", []Ballot{node("GE", invalid), node("GE", invalid), node("GE", invalid), stands("GE"), node("NM", invalid)}, syncing},
-		{"the two INVALIDs are of one implementation", []Ballot{node("GE", invalid), node("GE", invalid), unproved("NM")}, syncing},
+		{"three geths can't outvote a Nethermind",
+			[]Ballot{node("GE", invalid), node("GE", invalid), node("GE", invalid), node("NM", valid)}, syncing},
+		{"one geth of five condemns nothing", []Ballot{node("GE", invalid), silent("GE"), silent("GE"), silent("GE"),
+			silent("GE"), node("NM", invalid)}, syncing},
+		{"three of five are enough", []Ballot{node("GE", invalid), node("GE", invalid), node("GE", invalid), silent("GE"),
+			silent("GE"), node("NM", invalid)}, invalid},
+		{"a geth says VALID", []Ballot{node("GE", invalid), node("GE", invalid), node("GE", valid), node("NM", invalid)},
+			syncing},
+		{"a VALID of a geth that is gone stands",
+			[]Ballot{node("GE", invalid), node("GE", invalid), node("GE", invalid), stands("GE"), node("NM", invalid)}, syncing},
+		{"the two INVALIDs are of one implementation", []Ballot{node("GE", invalid), node("GE", invalid), unproved("NM")},
+			syncing},
 		{"they are, and no other is configured", []Ballot{node("GE", invalid), node("GE", invalid)}, invalid},
 		{"one implementation, one that proved itself", []Ballot{node("GE", invalid), unproved("GE")}, syncing},
 		{"two nodes of two", []Ballot{node("GE", invalid), node("NM", invalid)}, invalid},
-		{"another implementation is configured, and dead", []Ballot{node("GE", invalid), node("GE", invalid), {Configured: true, Client: "NM"}}, syncing},
+		{"another implementation is configured, and dead",
+			[]Ballot{node("GE", invalid), node("GE", invalid), {Configured: true, Client: "NM"}}, syncing},
 		{"unknown ones are their own", []Ballot{node("", invalid), node("", invalid)}, invalid},
 		{"unknown ones are their own: VALID", []Ballot{node("", valid), node("", valid), node("GE", syncing)}, valid},
 		{"min-valid counts implementations", []Ballot{node("GE", valid), node("GE", valid), node("NM", valid)}, valid},
-		{"one node in the denominator brings in its implementation", []Ballot{node("GE", valid), {Configured: true, Client: "GE"}, silent("NM")}, valid},
+		{"one node in the denominator brings in its implementation",
+			[]Ballot{node("GE", valid), {Configured: true, Client: "GE"}, silent("NM")}, valid},
 	} {
 		if got := r.Decide(c.ballots).Status; got != c.want {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
@@ -321,7 +329,8 @@ func TestOrderChangesNothing(t *testing.T) {
 		b := make([]Ballot, random.IntN(8))
 		for i := range b {
 			b[i] = Ballot{
-				Vote: engine.Status(random.IntN(5)), Asked: random.IntN(4) > 0, Heard: random.IntN(4) > 0, Proved: random.IntN(4) > 0,
+				Vote: engine.Status(random.IntN(5)), Asked: random.IntN(4) > 0, Heard: random.IntN(4) > 0,
+				Proved: random.IntN(4) > 0,
 				Stands: random.IntN(8) == 0, Configured: random.IntN(4) > 0, Client: clients[random.IntN(4)],
 			}
 		}
