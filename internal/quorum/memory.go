@@ -27,6 +27,7 @@ type Memory struct {
 	head   int
 	nodes  map[NodeID]*standing
 	doubts bool // somebody may have objected provisionally
+	kept   bool // it was kept by another process who had proved itself
 }
 
 // block is what is known of one block. Its marks are never changed in place: children share those of their parent.

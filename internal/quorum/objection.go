@@ -19,6 +19,8 @@ type objection struct {
 	provisional bool
 	// seconded: it stands only beside that of another node which may object, on the very block.
 	seconded bool
+	// read: it comes from records.
+	read bool
 	// covers counts the marks of it. With the last one it ends.
 	covers int
 	// The nodes that called a block VALID which it covers, and those that died under one.
@@ -29,8 +31,10 @@ func (o *objection) over() bool { return o.ended }
 
 func (o *objection) stands() bool { return !o.ended && (!o.seconded || o.at.lead(o.node)) }
 
-// weak reports whether another objection of the node would say more.
+// weak reports whether it stands only for now, or beside another's.
 func (o *objection) weak() bool { return o.provisional || o.seconded }
+
+func (o *objection) weight() weight { return weigh(o.weak(), o.read) }
 
 // left returns the marks that aren't over: the same slice where none is.
 func left(marks []*objection) []*objection {
@@ -80,14 +84,20 @@ func (b *block) lead(node NodeID) bool {
 // did.
 func (m *Memory) object(b *block, node NodeID) bool {
 	w := b.words[node]
-	if known := b.objection(node); known != nil && (w.weak() || !known.weak()) {
+	if known := b.objection(node); known != nil && w.weight() <= known.weight() {
 		return false
 	}
-	o := &objection{node: node, at: b, reason: w.reason, provisional: w.provisional, seconded: w.seconded}
+	o := objectionOf(node, b)
 	s := m.standing(node)
 	s.objections = append(s.objections, o)
 	m.cover(b, o)
 	return true
+}
+
+// objectionOf is what a node's INVALID on a block is as an objection.
+func objectionOf(node NodeID, at *block) *objection {
+	w := at.words[node]
+	return &objection{node: node, at: at, reason: w.reason, provisional: w.provisional, seconded: w.seconded, read: w.read}
 }
 
 // cover marks a block and the descendants of it that are known.
@@ -97,7 +107,7 @@ func (m *Memory) cover(b *block, o *objection) {
 		b := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		known := b.objection(o.node)
-		if known == o || known != nil && o.weak() && !known.weak() {
+		if slices.Contains(b.marks, o) || known != nil && o.weight() < known.weight() {
 			continue
 		}
 		m.mark(b, append(without(b.marks, func(p *objection) bool { return p.node == o.node || p.ended }), o))
@@ -220,7 +230,7 @@ func (m *Memory) renew(b *block, node NodeID) {
 		seen++
 		if w := b.words[node]; w.status == engine.Invalid {
 			m.object(b, node)
-			if !w.weak() {
+			if w.weight() == full {
 				continue // it covers what is under it
 			}
 		}

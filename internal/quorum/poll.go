@@ -226,12 +226,10 @@ func (p *Poll) settled(seats []Seat) bool {
 		for i := range seats {
 			switch s := &seats[i]; {
 			case !s.open:
-			case !s.Objects:
-				s.Said = c.said
-			case c.recant:
+			case s.Objects && c.recant:
 				s.Said = engine.Valid
 			default:
-				s.Said = engine.None
+				s.Said = c.said
 			}
 		}
 		fill(p.Ballots, seats)

@@ -303,6 +303,7 @@ func TestWaitingBesideInvalid(t *testing.T) {
 	v := voter
 	own := func() Seat { s := objector(); s.Own, s.Direct = true, true; return s }
 	brief := func(s Seat) Seat { s.Due = 3 * time.Second; return s }
+	known := func(s Seat) Seat { s.Read = true; return s }
 	for _, c := range []scenario{
 		{name: "voters have their timeout", seats: seats(v(), v(), v()), events: script(10, 0, says(invalid)), at: timeout,
 			want: syncing},
@@ -333,6 +334,10 @@ func TestWaitingBesideInvalid(t *testing.T) {
 			seats: seats(func() Seat { s := objector(); s.Direct = true; return s }(), v(), v())},
 		{name: "a standing one and a new one", seats: seats(objector(), v(), v(), v()), events: script(10, 1, says(invalid)),
 			at: timeout, want: syncing},
+		{name: "two that were read, and can't be said again: no INVALID, whatever the third says",
+			seats: seats(known(objector()), known(objector()), v()), at: 0, want: syncing},
+		{name: "two that were read are said again", seats: seats(known(fresh()), known(fresh()), v()),
+			events: script(10, 0, says(invalid), 20, 1, says(invalid)), at: 20 * ms, want: invalid},
 		{name: "two that stand, and nobody could prevent it: a grace for its latestValidHash",
 			seats: seats(objector(), objector(), v()), at: grace, want: invalid},
 		{name: "the same, where all have answered", seats: seats(objector(), objector(), v()),
@@ -571,6 +576,7 @@ func randomSeat(random *rand.Rand) Seat {
 		s.Objects, s.Recants = true, random.IntN(2) == 0
 		s.Own = random.IntN(2) == 0
 		s.Direct = s.Own || random.IntN(2) == 0
+		s.Read = random.IntN(3) == 0
 	case 4:
 		s.Valid, s.Accepts = true, true
 	case 5:
@@ -578,6 +584,7 @@ func randomSeat(random *rand.Rand) Seat {
 	case 6:
 		s.Voter, s.MayObject = false, false
 		s.Objects, s.Own, s.Direct, s.Recants = true, true, true, random.IntN(2) == 0
+		s.Read = random.IntN(3) == 0
 	}
 	s.Laggard = s.Laggard || random.IntN(4) == 0
 	if random.IntN(2) == 0 {
@@ -701,15 +708,22 @@ func TestEveryCompletionIsNeeded(t *testing.T) {
 // Who is asked, who is heard, and whose status is a vote.
 func TestFill(t *testing.T) {
 	type seat = Seat
-	with := func(s Seat, f func(*Seat)) Seat { f(&s); return s }
+	with := func(s Seat, fs ...func(*Seat)) Seat {
+		for _, f := range fs {
+			f(&s)
+		}
+		return s
+	}
 	said := func(s Seat, status engine.Status) Seat { s.Said, s.Ended = status, true; return s }
 	ballot := func(vote engine.Status, asked, heard bool) Ballot {
 		return Ballot{Configured: true, Vote: vote, Asked: asked, Heard: heard, Proved: true}
 	}
 	un := func(b Ballot) Ballot { b.Proved = false; return b }
 	stands := func(b Ballot) Ballot { b.Stands = true; return b }
+	unsaid := func(b Ballot) Ballot { b.Read, b.Proved = true, false; return b }
 	beside := said(voter(), valid) // a prompt voter
 	objects := func(s *Seat) { s.Objects = true }
+	wasRead := func(s *Seat) { s.Read = true }
 	for _, c := range []struct {
 		name string
 		seat seat
@@ -787,6 +801,12 @@ func TestFill(t *testing.T) {
 		{"an objection, VALID now", said(objector(), valid), nil, ballot(invalid, true, true)},
 		{"an objection, VALID now to what is new to it", said(fresh(), valid), nil, ballot(valid, true, true)},
 		{"an objection, SYNCING now to what is new to it", said(fresh(), syncing), nil, ballot(invalid, true, true)},
+		{"an objection that was read, and nothing now", with(objector(), wasRead), nil, unsaid(ballot(invalid, true, true))},
+		{"SYNCING now", said(with(objector(), wasRead), syncing), nil, unsaid(ballot(invalid, true, true))},
+		{"INVALID now", said(with(objector(), wasRead), invalid), nil, ballot(invalid, true, true)},
+		{"INVALID now, and it may not object", said(with(muted(), objects, wasRead), invalid), nil,
+			unsaid(ballot(invalid, true, true))},
+		{"VALID now to what is new to it", said(with(fresh(), wasRead), valid), nil, ballot(valid, true, true)},
 		{"drained", with(said(voter(), invalid),
 			func(s *Seat) { s.MayVote, s.Voter, s.Objects, s.Accepts, s.Died = false, false, true, true, true }), nil,
 			Ballot{Configured: true}},

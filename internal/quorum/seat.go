@@ -80,7 +80,8 @@ func fill(ballots []Ballot, seats []Seat) {
 		default:
 			b.Vote = s.Said
 		}
-		b.Proved = s.Proved
+		b.Read = s.objects() && s.Read && !s.condemns()
+		b.Proved = s.Proved && !b.Read
 		b.Stands = b.Stands || s.Accepts
 		waits := s.Voter && !s.Dead && !muted
 		b.Asked = b.Vote == engine.Invalid || waits && (!s.Laggard || b.Vote != engine.None)

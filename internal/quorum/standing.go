@@ -10,6 +10,7 @@ import (
 type standing struct {
 	breaks     uint64
 	qualified  bool
+	trusted    bool         // it had proved itself in another run, and had no break since
 	doubtful   bool         // it may have said INVALID unheard or provisionally
 	objections []*objection // that aren't over
 	gone       bool         // it is no longer configured
@@ -90,7 +91,7 @@ func (m *Memory) Broke(node NodeID) {
 	defer m.mu.Unlock()
 	s := m.standing(node)
 	s.breaks++
-	s.qualified = false
+	s.qualified, s.trusted = false, false
 }
 
 // Standing reports whether a node has proved itself, and counts its breaks: since our start and its last break it has
@@ -116,6 +117,15 @@ func (m *Memory) Prove(node NodeID, breaks uint64) {
 func (m *Memory) Qualified(node NodeID) bool {
 	proved, _ := m.Standing(node)
 	return proved
+}
+
+// MayObject reports whether a voter's new INVALIDs are votes by themselves, where some voter has proved itself, or
+// none.
+func (m *Memory) MayObject(node NodeID, proved bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.standing(node)
+	return s.qualified || s.trusted || !proved && !m.kept
 }
 
 // qualify notes that a node has proved itself: what it objected to in doubt stands, and what it said unheard before is

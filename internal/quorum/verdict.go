@@ -21,6 +21,8 @@ type Ballot struct {
 	Heard bool
 	// Proved says that its INVALID is one of the two that a block can't be called INVALID without.
 	Proved bool
+	// Read says that its INVALID was read from records: it makes a dispute, and is not counted for INVALID.
+	Read bool
 	// Stands says that a VALID of it stands on the block or on what is objected to below it.
 	Stands bool
 	// Configured says that the operator lets the node vote, whether or not it can now.
@@ -134,7 +136,7 @@ func (r Rules) add(t *tally, ballots []Ballot, client string) {
 		if b.Heard {
 			heard++
 		}
-		if b.Vote == engine.Invalid {
+		if b.Vote == engine.Invalid && !b.Read {
 			invalid++
 			if b.Proved {
 				proved++
@@ -157,7 +159,7 @@ func (r Rules) add(t *tally, ballots []Ballot, client string) {
 		t.valid++
 	case engine.Invalid:
 		t.invalid++
-		if !r.ByClient || r.Threshold.Reached(invalid, heard) && !all.Stands {
+		if invalid > 0 && (!r.ByClient || r.Threshold.Reached(invalid, heard) && !all.Stands) {
 			t.condemn++
 			t.proved += proved
 			t.provedClients += min(1, proved)

@@ -17,9 +17,31 @@ type word struct {
 	unheard uint64        // of a call to which it said INVALID when it might not object
 	// Its INVALID stands as long as nobody has proved itself (see Lapse), or beside that of another.
 	provisional, seconded bool
+	read                  bool // it is an INVALID from records, which has not been said in this run
 }
 
 func (w word) weak() bool { return w.provisional || w.seconded }
+
+func (w word) weight() weight { return weigh(w.weak(), w.read) }
+
+// weight orders a node's INVALIDs: one that says more begins an objection of its own under one that says less.
+type weight int
+
+const (
+	weak weight = iota // it stands only for now, or beside another's
+	read               // it makes a dispute, and no INVALID
+	full
+)
+
+func weigh(isWeak, isRead bool) weight {
+	switch {
+	case isWeak:
+		return weak
+	case isRead:
+		return read
+	}
+	return full
+}
 
 // Note is what a node said to a call on a block.
 type Note struct {
@@ -78,7 +100,7 @@ func (m *Memory) keepInvalid(n *Note) (changed bool) {
 	b, s := m.block(n.Block), m.standing(n.Node)
 	w := b.words[n.Node]
 	reason := n.Reason[:min(len(n.Reason), maxReason)]
-	if n.Proved && n.Breaks != s.breaks { // a break counts at once
+	if (n.Proved || m.kept) && n.Breaks != s.breaks { // a break counts at once
 		n.MayObject, n.Proved = false, false
 	}
 	switch {
@@ -90,11 +112,11 @@ func (m *Memory) keepInvalid(n *Note) (changed bool) {
 		return false
 	}
 	said := word{status: engine.Invalid, reason: reason, seq: n.Seq, died: w.died, seconded: !n.MayObject}
-	if n.MayObject && !n.Proved && !s.qualified {
+	if n.MayObject && !n.Proved && !s.qualified && !s.trusted {
 		said.provisional, s.doubtful, m.doubts = true, true, true
 	}
 	if w.status == engine.Invalid && said.weak() { // it stands by that already, and by no less
-		said.provisional, said.seconded = w.provisional, w.seconded
+		said.provisional, said.seconded, said.read = w.provisional, w.seconded, w.read
 	}
 	m.say(b, n.Node, said)
 	changed = m.object(b, n.Node)
@@ -125,6 +147,7 @@ type Past struct {
 	Reason  string // that it gave then
 	Own     bool   // that began with the block itself, and ends with a VALID on it
 	Direct  bool   // it has said INVALID to the block itself, and stands by that
+	Read    bool   // that is known from records: what it says in this run only is counted for INVALID
 	// Valid says that a VALID of it stands on the block itself.
 	Valid bool
 	// Accepts says that a VALID of it stands on the block, or on one to which an objection stands that covers the
@@ -151,6 +174,7 @@ func (m *Memory) Recall(hash common.Hash, seats []Seat) {
 		s.Accepts, s.Died = s.Valid, w.died
 		if o := b.objection(s.Node); o != nil {
 			s.Objects, s.Reason, s.Own, s.Direct = true, o.reason, o.at == b, w.status == engine.Invalid
+			s.Read = o.read
 		}
 	}
 	for i := range seats {
