@@ -9,6 +9,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 )
 
@@ -53,7 +54,7 @@ func TestAnswerIsAVotersOwn(t *testing.T) {
 			t.Run(test.words+" "+method, func(t *testing.T) {
 				t.Parallel()
 				nodes := speakers(t, test.words, extra)
-				m := startLed(t, fakes(nodes...), nil)
+				m := startLed(t, apptest.Fakes(nodes...), nil)
 				m.prove(t, nodes...)
 				block := enginetest.Chain(4, 1, nil)[0]
 				latest := "null"
@@ -81,10 +82,10 @@ func TestAnswerIsAVotersOwn(t *testing.T) {
 func TestPrimaryIsPreferred(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 2)
-	m := startLed(t, fakes(nodes...), nil)
+	m := startLed(t, apptest.Fakes(nodes...), nil)
 	m.must(t, "/drain_nodes", "n1")
 	m.must(t, "/undrain_nodes", "n1")
-	if !m.node(t, "n2").Primary {
+	if !m.Node(t, "n2").Primary {
 		t.Fatal("n2 is not the primary")
 	}
 	m.prove(t, nodes...)
@@ -114,7 +115,7 @@ func TestPrimaryIsPreferred(t *testing.T) {
 func TestLatestValidHash(t *testing.T) {
 	t.Parallel()
 	nodes := append(three(t), enginetest.New(t, enginetest.Client{}), enginetest.New(t, enginetest.Client{}))
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	chain := enginetest.Chain(4, 3, nil)
 	for _, p := range chain {
 		m.hears(t, "VALID", "engine_newPayload", p)
@@ -156,7 +157,7 @@ func TestLatestValidHash(t *testing.T) {
 func TestLatestValidHashAfterOurRestart(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	chain := enginetest.Chain(4, 2, nil)
 	m.prove(t, nodes...)
 	m.hears(t, "VALID", "engine_forkchoiceUpdated", chain[0])
@@ -186,7 +187,7 @@ func TestInclusionListSatisfied(t *testing.T) {
 			for i, satisfied := range strings.Fields(test.satisfied) {
 				nodes[i].Script(enginetest.Rule{Method: "engine_newPayload", Status: "VALID", Extra: `"inclusionListSatisfied":` + satisfied + `,"x":0`})
 			}
-			m := start(t, fakes(nodes...), nil)
+			m := start(t, apptest.Fakes(nodes...), nil)
 			want := fmt.Sprintf(`{"status":"VALID","latestValidHash":"%s","validationError":null,"inclusionListSatisfied":%s,"x":0}`, block.Hash(), test.want)
 			if got := m.call(t, "engine_newPayloadV6", params...); got != want {
 				t.Errorf("got %s, want %s", got, want)
@@ -246,7 +247,7 @@ func TestSyncingIsChecked(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			m := start(t, fakes(speakers(t, test.words, "")...), nil)
+			m := start(t, apptest.Fakes(speakers(t, test.words, "")...), nil)
 			params := test.payload.Params()
 			if test.params != nil {
 				params = test.params(params)
@@ -265,10 +266,10 @@ func TestSyncingIsChecked(t *testing.T) {
 				}
 			}
 			checks := func(outcome string) float64 {
-				return m.metric(t, `executionbackup_hash_checks_total{outcome="`+outcome+`"}`)
+				return m.Metric(t, `executionbackup_hash_checks_total{outcome="`+outcome+`"}`)
 			}
 			if test.outcome != "" { // the only node's answer, and a VALID, don't wait for it
-				until(t, "the check is counted", func() bool { return checks(test.outcome) == 1 })
+				apptest.Until(t, "the check is counted", func() bool { return checks(test.outcome) == 1 })
 			}
 			for _, outcome := range []string{"match", "invalid", "skipped"} {
 				if got := checks(outcome); outcome != test.outcome && got != 0 {

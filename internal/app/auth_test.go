@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 )
 
@@ -36,7 +37,7 @@ func hs256(secret []byte) func(string) []byte {
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	ours := hs256(m.Secret)
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -82,11 +83,11 @@ func TestTokens(t *testing.T) {
 	} {
 		for _, body := range []string{`{"jsonrpc":"2.0","id":1,"method":"eth_test"}`, `[{"jsonrpc":"2.0","id":1,"method":"eth_test"}]`, ``, `garbage`} {
 			before := called(nodes)
-			got := m.rest(t, "POST", "/", body, "Authorization", test.authorization)
-			if want := map[bool]int{true: 200, false: 401}[test.ok]; got.status != want {
+			got := m.REST(t, "POST", "/", body, "Authorization", test.authorization)
+			if want := map[bool]int{true: 200, false: 401}[test.ok]; got.Status != want {
 				t.Errorf("%s: got %+v, want HTTP %d", test.name, got, want)
 			}
-			if !test.ok && (called(nodes) != before || strings.Contains(got.body, "jsonrpc") || got.header.Get("WWW-Authenticate") == "") {
+			if !test.ok && (called(nodes) != before || strings.Contains(got.Body, "jsonrpc") || got.Header.Get("WWW-Authenticate") == "") {
 				t.Errorf("%s: it reached a node, or got an odd answer: %+v", test.name, got)
 			}
 		}
@@ -94,7 +95,7 @@ func TestTokens(t *testing.T) {
 	// The clock may tick a few times on the way.
 	for seconds, ok := range map[int]bool{-3600: false, -61: false, -50: true, 60: true, 70: false, 3600: false} {
 		authorization := "Bearer " + token(header, iat(seconds), ours)
-		if got := m.rest(t, "POST", "/", `{"jsonrpc":"2.0","id":1,"method":"eth_test"}`, "Authorization", authorization); (got.status == 200) != ok {
+		if got := m.REST(t, "POST", "/", `{"jsonrpc":"2.0","id":1,"method":"eth_test"}`, "Authorization", authorization); (got.Status == 200) != ok {
 			t.Errorf("issued %d s from now: got %+v", seconds, got)
 		}
 	}
@@ -114,11 +115,11 @@ func TestTokens(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/metrics", "/recheck", "/nodes", "/blocks", "/healthz", "/readyz"} {
-		if got := m.rest(t, "GET", path, ""); got.status != http.StatusOK {
+		if got := m.REST(t, "GET", path, ""); got.Status != http.StatusOK {
 			t.Errorf("GET %s without a token: %+v", path, got)
 		}
 	}
-	for _, line := range m.log.lines("") {
+	for _, line := range m.Log.Lines("") {
 		if strings.Contains(line, clSecret) || strings.Contains(line, "Bearer ey") || strings.Contains(line, good) {
 			t.Errorf("a secret is logged: %s", line)
 		}
@@ -137,11 +138,11 @@ func called(nodes []*enginetest.Node) (calls int) {
 func TestWrongNodeSecret(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	configured := fakes(nodes...)
-	configured[1].secret = nodes[0].Secret
-	configured[1].fake = nil
+	configured := apptest.Fakes(nodes...)
+	configured[1].Secret = nodes[0].Secret
+	configured[1].Fake = nil
 	m := start(t, configured, nil)
-	if got := m.node(t, "n2"); got.State != "dead" || !strings.Contains(got.Reason, "HTTP 401") {
+	if got := m.Node(t, "n2"); got.State != "dead" || !strings.Contains(got.Reason, "HTTP 401") {
 		t.Errorf("got %+v", got)
 	}
 	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])

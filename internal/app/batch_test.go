@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestBatch(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := startLed(t, fakes(nodes...), nil)
+	m := startLed(t, apptest.Fakes(nodes...), nil)
 	block := enginetest.Genesis(4).Hash()
 	for _, test := range []struct{ name, batch, want string }{
 		{"mixed", `[ {"jsonrpc":"2.0","id":"b","method":"eth_chainId","params":[]},
@@ -69,7 +70,7 @@ func withoutMessages(answer string) string {
 func TestBatchIsConcurrent(t *testing.T) {
 	t.Parallel()
 	n := enginetest.New(t, enginetest.Client{})
-	m := start(t, fakes(n), nil)
+	m := start(t, apptest.Fakes(n), nil)
 	release := n.Script(enginetest.Rule{Method: "eth_slow", Hang: true, Result: `"slow"`})
 	answered := later(func() string {
 		return m.say(t, `[{"jsonrpc":"2.0","id":1,"method":"eth_slow"},{"jsonrpc":"2.0","id":2,"method":"net_version"}]`)
@@ -86,7 +87,7 @@ func TestBatchIsConcurrent(t *testing.T) {
 func TestIDs(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	for _, id := range []string{
 		`1`, `0`, `-7`, `1.50`, `1E+2`, `18446744073709551616`, strings.Repeat("9", 300), `null`, `true`, `""`, `"1"`,
 		`"a\"b\\"`, `"\u00e9\ud83d\ude00\/"`, `"é😀"`, `[1, {"a":[]}]`, `{"id": 1, "ID":2}`,
@@ -104,7 +105,7 @@ func TestIDs(t *testing.T) {
 func TestCallWithoutID(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	payload, err := enginetest.Chain(4, 1, nil)[0].MarshalJSON()
 	if err != nil {
 		t.Fatal(err)

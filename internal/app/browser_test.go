@@ -17,6 +17,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"executionbackup/internal/apptest"
 )
 
 // Tests in a browser don't run beside others: they take the machine that those measure time on.
@@ -151,10 +153,10 @@ func (b *browser) sees(what, condition string) time.Duration {
 			await new Promise((next) => setTimeout(next, 20));
 		}
 		return performance.now() - begun;
-	})()`, condition, patience.Milliseconds()))
+	})()`, condition, apptest.Patience.Milliseconds()))
 	if ms < 0 {
 		b.shoot("failed")
-		b.t.Fatalf("not seen within %v: %s (%s); the page has:\n%s", patience, what, condition, b.text("body"))
+		b.t.Fatalf("not seen within %v: %s (%s); the page has:\n%s", apptest.Patience, what, condition, b.text("body"))
 	}
 	return time.Duration(ms * float64(time.Millisecond))
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
@@ -93,7 +94,7 @@ func TestPayloadID(t *testing.T) {
 				}
 				nodes[i].Script(rule)
 			}
-			m := startLed(t, fakes(nodes...), nil)
+			m := startLed(t, apptest.Fakes(nodes...), nil)
 			m.prove(t, nodes...)
 			if s := m.build(t, enginetest.Chain(4, 1, nil)[0]); s.Status+" "+s.PayloadID != test.want {
 				t.Errorf("got %+v, want %s", s, test.want)
@@ -127,7 +128,7 @@ func TestMostValuablePayload(t *testing.T) {
 		t.Run(fmt.Sprintf("V%d %s", test.version, test.offers), func(t *testing.T) {
 			t.Parallel()
 			nodes := builders(t, 3)
-			m := startLed(t, fakes(nodes...), untilAll)
+			m := startLed(t, apptest.Fakes(nodes...), untilAll)
 			head := enginetest.Chain(test.version, 1, nil)[0]
 			id := m.build(t, head).PayloadID
 			want := ""
@@ -168,7 +169,7 @@ func TestMostValuablePayload(t *testing.T) {
 func TestSameWinner(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	head := enginetest.Chain(4, 1, nil)[0]
 	id := m.build(t, head).PayloadID
 	offer(nodes[0], head, "0x1", nil)
@@ -205,7 +206,7 @@ func TestPayloadsOfTheFuture(t *testing.T) {
 			t.Run(fmt.Sprint(method, " ", bare), func(t *testing.T) {
 				t.Parallel()
 				nodes := builders(t, 3)
-				m := startLed(t, fakes(nodes...), untilAll)
+				m := startLed(t, apptest.Fakes(nodes...), untilAll)
 				id := m.build(t, head).PayloadID
 				answer := func(i int, value string, change func(*enginetest.Payload)) string {
 					result := offer(nodes[i], head, value, change)
@@ -237,7 +238,7 @@ func TestPayloadsOfTheFuture(t *testing.T) {
 func TestNoPayload(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	id := m.build(t, enginetest.Chain(4, 1, nil)[0]).PayloadID
 	for i, n := range nodes {
 		n.Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001 - i, Message: "Unknown payload"}})
@@ -259,7 +260,7 @@ func TestBuildersDie(t *testing.T) {
 		t.Run(fmt.Sprintf("%03b", dead), func(t *testing.T) {
 			t.Parallel()
 			nodes := builders(t, 3)
-			m := startLed(t, fakes(nodes...), untilAll)
+			m := startLed(t, apptest.Fakes(nodes...), untilAll)
 			head := enginetest.Chain(4, 1, nil)[0]
 			id := m.build(t, head).PayloadID
 			want := ""
@@ -285,7 +286,7 @@ func TestBuildersDie(t *testing.T) {
 func TestUnequalBuilders(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	head := enginetest.Chain(4, 1, nil)[0]
 	unknown := &enginetest.RPCError{Code: -32601, Message: "the method does not exist/is not available"}
 	nodes[0].Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Error: unknown})
@@ -307,7 +308,7 @@ func TestUnequalBuilders(t *testing.T) {
 func TestBuildGrace(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 2)
-	m := startLed(t, fakes(nodes...), nil)
+	m := startLed(t, apptest.Fakes(nodes...), nil)
 	chain := enginetest.Chain(4, 2, nil)
 	hang := func(head enginetest.Payload) (id, first, better string, release func()) {
 		id = m.build(t, head).PayloadID
@@ -319,7 +320,7 @@ func TestBuildGrace(t *testing.T) {
 	if got := m.call(t, "engine_getPayloadV4", id); got != first {
 		t.Errorf("n2 is too late: got %s", got)
 	}
-	m.log.wait(t, "payload for a proposal", "node=n1", `n2="no answer in time"`)
+	m.Log.Wait(t, "payload for a proposal", "node=n1", `n2="no answer in time"`)
 	id, _, better, release := hang(chain[1])
 	defer release()
 	answered := later(func() string { return m.call(t, "engine_getPayloadV4", id) })
@@ -335,7 +336,7 @@ func TestBuildGrace(t *testing.T) {
 func TestLatePayloadID(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)
-	m := startLed(t, fakes(nodes...), func(c *config.Config) { c.Grace = 50 * time.Millisecond })
+	m := startLed(t, apptest.Fakes(nodes...), func(c *config.Config) { c.Grace = 50 * time.Millisecond })
 	head := enginetest.Chain(4, 1, nil)[0]
 	release := nodes[2].Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Hang: true})
 	defer release()
@@ -345,7 +346,7 @@ func TestLatePayloadID(t *testing.T) {
 		t.Errorf("n3 was asked for %s", got)
 	}
 	release()
-	until(t, "n3 is asked for its build", func() bool { m.call(t, "engine_getPayloadV4", id); return asked(nodes[2]) != "" })
+	apptest.Until(t, "n3 is asked for its build", func() bool { m.call(t, "engine_getPayloadV4", id); return asked(nodes[2]) != "" })
 }
 
 // Nor does one that is set aside, be it before the forkchoiceUpdated or while it answers that: its id comes late, and isn't kept
@@ -355,7 +356,7 @@ func TestLatePayloadIDOfASetAsideNode(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			nodes := builders(t, 3)
-			m := startLed(t, fakes(nodes...), func(c *config.Config) { c.Grace = 50 * time.Millisecond })
+			m := startLed(t, apptest.Fakes(nodes...), func(c *config.Config) { c.Grace = 50 * time.Millisecond })
 			if how == "drained before" {
 				m.must(t, "/drain_nodes", "n3")
 			}
@@ -366,8 +367,8 @@ func TestLatePayloadIDOfASetAsideNode(t *testing.T) {
 				m.must(t, "/drain_nodes", "n3")
 			}
 			release()
-			until(t, "n3's answer has been read", func() bool {
-				return m.metric(t, `executionbackup_slowest_reply_duration_seconds_count{method="ForkchoiceUpdated"}`) == 1
+			apptest.Until(t, "n3's answer has been read", func() bool {
+				return m.Metric(t, `executionbackup_slowest_reply_duration_seconds_count{method="ForkchoiceUpdated"}`) == 1
 			})
 			m.call(t, "engine_getPayloadV4", id)
 			if how == "drained before" {
@@ -389,7 +390,7 @@ func TestLatePayloadIDOfASetAsideNode(t *testing.T) {
 func TestNoBuilderIsLeft(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	for _, n := range nodes[1:] {
 		n.Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Result: noPayloadID})
 	}
@@ -401,7 +402,7 @@ func TestNoBuilderIsLeft(t *testing.T) {
 	want := offer(nodes[1], head, "0x1", nil)
 	offer(nodes[2], head, "0x9", func(p *enginetest.Payload) { p.Timestamp += 12 })
 	nodes[0].Close()
-	m.recheck(t)
+	m.Recheck(t)
 	if got := m.call(t, "engine_getPayloadV4", id); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -420,8 +421,8 @@ func TestSetAsideNodesNeverBuild(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			nodes := builders(t, 3)
-			configured := fakes(nodes...)
-			configured[2].doNotUse = how == "do-not-use"
+			configured := apptest.Fakes(nodes...)
+			configured[2].DoNotUse = how == "do-not-use"
 			m := startLed(t, configured, untilAll)
 			head := enginetest.Chain(4, 1, nil)[0]
 			for _, n := range nodes[:2] { // so that there is no id but n3's, and no payload

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 )
 
@@ -31,13 +32,13 @@ func TestCapabilities(t *testing.T) {
 	can(nodes[0], "engine_newPayload", "engine_newPayloadV1", "engine_newPayloadV4", "engine_exchangeCapabilities", "eth_chainId")
 	can(nodes[1], "engine_newPayloadV4", "engine_getBlobs", "engine_getBlobsV2", "engine_hasBlobs")
 	can(nodes[2], "engine_newPayloadV5")
-	m := startLed(t, fakes(nodes...), nil)
+	m := startLed(t, apptest.Fakes(nodes...), nil)
 
 	const union = "newPayloadV1 newPayloadV4 getBlobsV2 hasBlobs newPayloadV5"
 	if got := m.exchange(t); got != union {
 		t.Errorf("got %s, want %s", got, union)
 	}
-	m.log.wait(t, "level=WARN", "lacks methods", "node=n3", "engine_newPayloadV1 engine_newPayloadV4 engine_getBlobsV2 engine_hasBlobs")
+	m.Log.Wait(t, "level=WARN", "lacks methods", "node=n3", "engine_newPayloadV1 engine_newPayloadV4 engine_getBlobsV2 engine_hasBlobs")
 
 	nodes[1].Close()
 	if got := m.exchange(t); got != union {
@@ -45,7 +46,7 @@ func TestCapabilities(t *testing.T) {
 	}
 	nodes[0].Close()
 	nodes[2].Close()
-	m.recheck(t)
+	m.Recheck(t)
 	if got := m.exchange(t); got != union {
 		t.Errorf("all are dead: got %s, want %s", got, union)
 	}
@@ -60,7 +61,7 @@ func TestCapabilitiesOfASlowNode(t *testing.T) {
 	can(nodes[2], "engine_newPayloadV3")
 	nodes[1].Script(enginetest.Rule{Method: "engine_exchangeCapabilities", Error: &enginetest.RPCError{Code: -32601, Message: "what?"}})
 	release := nodes[2].Script(enginetest.Rule{Method: "engine_exchangeCapabilities", Hang: true})
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	if got := m.exchange(t); got != "newPayloadV1" {
 		t.Errorf("n3 hangs: got %s", got)
 	}
@@ -90,8 +91,8 @@ func TestClientVersions(t *testing.T) {
 	nodes[2].Script(enginetest.Rule{Method: "engine_getClientVersion", Error: &enginetest.RPCError{Code: -32601, Message: "what?"}})
 	// A multiplexer behind us.
 	nodes[4].Script(enginetest.Rule{Method: "engine_getClientVersion", Result: `[{"code":"EG"}, {"code":"TE","x":1}]`})
-	configured := fakes(nodes...)
-	configured[1].doNotUse = true
+	configured := apptest.Fakes(nodes...)
+	configured[1].DoNotUse = true
 	m := start(t, configured, nil)
 	nodes[3].Close()
 
@@ -117,7 +118,7 @@ func TestCapabilitiesAreSaidAgain(t *testing.T) {
 	t.Parallel()
 	const method, last = "engine_exchangeCapabilities", `[ ["engine_newPayloadV4","x"], 1 ]`
 	nodes := three(t)
-	m := start(t, fakes(nodes[:2]...), nil)
+	m := start(t, apptest.Fakes(nodes[:2]...), nil)
 	restart(t, m, nodes[1])
 	for _, list := range []string{`[["engine_newPayloadV1"]]`, last} {
 		m.say(t, `{"jsonrpc":"2.0","id":1,"method":"`+method+`","params":`+list+`}`)
@@ -131,7 +132,7 @@ func TestCapabilitiesAreSaidAgain(t *testing.T) {
 			t.Errorf("n%d was told %d times, last %s", i+1, len(calls), got)
 		}
 	}
-	until(t, "n2's new list is known", func() bool {
-		return m.metric(t, `executionbackup_node_lacking_methods{node="n1"}`) == 1
+	apptest.Until(t, "n2's new list is known", func() bool {
+		return m.Metric(t, `executionbackup_node_lacking_methods{node="n1"}`) == 1
 	})
 }

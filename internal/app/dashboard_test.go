@@ -13,6 +13,7 @@ import (
 	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
@@ -38,12 +39,12 @@ func clients(t testing.TB, n int) []*enginetest.Node {
 }
 
 // named gives nodes names as operators choose them.
-func named(nodes []*enginetest.Node) []node {
-	list := fakes(nodes...)
+func named(nodes []*enginetest.Node) []apptest.Node {
+	list := apptest.Fakes(nodes...)
 	for i := range list {
-		list[i].name = []string{"geth-a", "nethermind-a", "besu-a", "reth-a", "erigon-a"}[i%5]
+		list[i].Name = []string{"geth-a", "nethermind-a", "besu-a", "reth-a", "erigon-a"}[i%5]
 		if i >= 5 {
-			list[i].name = fmt.Sprintf("%s%c", list[i].name[:len(list[i].name)-1], 'a'+rune(i/5))
+			list[i].Name = fmt.Sprintf("%s%c", list[i].Name[:len(list[i].Name)-1], 'a'+rune(i/5))
 		}
 	}
 	return list
@@ -76,7 +77,7 @@ func TestDashboard(t *testing.T) {
 // acknowledged.
 func dashboardFollows(t *testing.T, chromium context.Context) {
 	nodes := clients(t, 3)
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	b := browse(t, chromium, m)
 	b.sees("three nodes", `document.querySelectorAll(".card[data-condition=alive]").length === 3`)
 	eval[bool](b, "window.sameVisit = true")
@@ -129,7 +130,7 @@ func containsAll(text string, words []string) bool {
 // An objection that comes after the consensus client has its answer is shown like a dispute.
 func dashboardLateObjection(t *testing.T, chromium context.Context) {
 	nodes := clients(t, 3)
-	m := start(t, fakes(nodes...), func(c *config.Config) { c.Grace = 10 * time.Millisecond })
+	m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { c.Grace = 10 * time.Millisecond })
 	b := browse(t, chromium, m)
 	chain := enginetest.Chain(4, 2, nil)
 	m.follow(t, chain[:1])
@@ -143,7 +144,7 @@ func dashboardLateObjection(t *testing.T, chromium context.Context) {
 		Dispute bool
 		Late    bool `json:"late_objection"`
 	}
-	m.get(t, "/blocks", &blocks)
+	m.Get(t, "/blocks", &blocks)
 	if last := blocks[len(blocks)-1]; last.Dispute || !last.Late {
 		t.Errorf("/blocks has %+v", last)
 	}
@@ -154,7 +155,7 @@ func dashboardEscapes(t *testing.T, chromium context.Context) {
 	const script, image = `<script>window.pwned = 1</script>`, `<img src=x onerror="window.pwned = 1">`
 	nodes := three(t)
 	nodes[0].Update(func(c *enginetest.Client) { c.Name, c.Version = script, image })
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	b := browse(t, chromium, m)
 	chain := enginetest.Chain(4, 3, nil)
 	m.follow(t, chain[:1])
@@ -187,7 +188,7 @@ func dashboardEvidence(t *testing.T, chromium context.Context) {
 	const token = "correct-horse-battery"
 	nodes := clients(t, 3)
 	_, record := recording(t)
-	m := start(t, fakes(nodes...), func(c *config.Config) {
+	m := start(t, apptest.Fakes(nodes...), func(c *config.Config) {
 		record(c)
 		c.OpenAdmin = false
 		c.AdminToken, _ = auth.ParseAdminToken(token)
@@ -209,9 +210,9 @@ func dashboardEvidence(t *testing.T, chromium context.Context) {
 		t.Errorf("the console has %v", said)
 	}
 	b.do(chromedp.SendKeys(chromedp.CSS("#token"), token), chromedp.Click(chromedp.CSS("#files button")))
-	until(t, "the file is there", func() bool {
+	apptest.Until(t, "the file is there", func() bool {
 		found, err := filepath.Glob(filepath.Join(downloads, "*.json.gz"))
-		m.rest(t, "GET", "/healthz", "") // a pause
+		m.REST(t, "GET", "/healthz", "") // a pause
 		return err == nil && len(found) == 1
 	})
 	if got := b.text("#evidence-error"); got != "" {
@@ -224,15 +225,15 @@ func dashboardEvidence(t *testing.T, chromium context.Context) {
 
 // The page says that the connection is lost, and goes on by itself when it is there again.
 func dashboardReconnects(t *testing.T, chromium context.Context) {
-	nodes := fakes(clients(t, 2)...)
+	nodes := apptest.Fakes(clients(t, 2)...)
 	m := start(t, nodes, nil)
 	b := browse(t, chromium, m)
 	b.sees("the nodes", `document.querySelectorAll(".card").length === 2 && document.getElementById("connection").textContent === "live"`)
 	eval[bool](b, "window.sameVisit = true")
-	m.stop()
+	m.Stop()
 	b.sees("it is lost", `document.getElementById("connection").textContent.startsWith("ExecutionBackup stopped") && document.title.startsWith("? connection lost")`)
 	b.shoot("lost")
-	start(t, nodes[:1], func(c *config.Config) { c.Port = m.app.Addr().(*net.TCPAddr).Port })
+	start(t, nodes[:1], func(c *config.Config) { c.Port = m.App.Addr().(*net.TCPAddr).Port })
 	b.sees("it is back", `document.getElementById("connection").textContent === "live" && document.querySelectorAll(".card").length === 1`)
 	if !eval[bool](b, "window.sameVisit === true") {
 		t.Error("the page was loaded anew")
@@ -242,7 +243,7 @@ func dashboardReconnects(t *testing.T, chromium context.Context) {
 
 // The theme follows the system until one is chosen, and the choice lasts.
 func dashboardTheme(t *testing.T, chromium context.Context) {
-	m := start(t, fakes(clients(t, 1)...), nil)
+	m := start(t, apptest.Fakes(clients(t, 1)...), nil)
 	b := browse(t, chromium, m)
 	background := func() string { return eval[string](b, "getComputedStyle(document.body).backgroundColor") }
 	const light, dark = "rgb(245, 246, 248)", "rgb(14, 17, 22)"
@@ -267,7 +268,7 @@ func dashboardTheme(t *testing.T, chromium context.Context) {
 
 // Everything can be reached and used with the keyboard.
 func dashboardKeyboard(t *testing.T, chromium context.Context) {
-	m := start(t, fakes(clients(t, 3)...), nil)
+	m := start(t, apptest.Fakes(clients(t, 3)...), nil)
 	b := browse(t, chromium, m)
 	chain := enginetest.Chain(4, 3, nil)
 	m.follow(t, chain)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
@@ -30,7 +31,7 @@ func TestErrorRule(t *testing.T) {
 	} {
 		t.Run(test.words, func(t *testing.T) {
 			t.Parallel()
-			m := startLed(t, fakes(speakers(t, test.words, "")...), nil)
+			m := startLed(t, apptest.Fakes(speakers(t, test.words, "")...), nil)
 			block := enginetest.Chain(4, 1, nil)[0]
 			got := m.call(t, "engine_newPayloadV4", block.Params()...)
 			if want := test.want; got != want && !strings.HasPrefix(got, `{"status":"`+want+`"`) {
@@ -52,7 +53,7 @@ func TestErrorIsANodesOwn(t *testing.T) {
 	for _, n := range nodes {
 		n.Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Reply: &enginetest.Reply{Body: `{"jsonrpc":"2.0","id":$ID,"error":` + failure + `}`}})
 	}
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	got := m.say(t, `{"jsonrpc":"2.0","id":7,"method":"engine_forkchoiceUpdatedV3","params":[{"headBlockHash":"`+enginetest.GenesisHash+`"},null]}`)
 	if want := `{"jsonrpc":"2.0","id":7,"error":` + failure + `}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -63,13 +64,13 @@ func TestErrorIsANodesOwn(t *testing.T) {
 func TestNothingReachable(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	for _, n := range nodes {
 		n.Close()
 	}
 	for _, noticed := range []bool{false, true} {
 		if noticed {
-			m.recheck(t)
+			m.Recheck(t)
 		}
 		if got, want := m.newPayload(t, enginetest.Chain(4, 1, nil)[0]), (enginetest.Status{Status: "SYNCING"}); got != want {
 			t.Errorf("newPayload: got %+v", got)
@@ -145,12 +146,12 @@ func TestRules(t *testing.T) {
 					nodes[i].Script(enginetest.Rule{Method: "engine_getClientVersion", Error: &enginetest.RPCError{Code: -32601, Message: "what?"}})
 				}
 			}
-			m := start(t, fakes(nodes...), test.rules)
+			m := start(t, apptest.Fakes(nodes...), test.rules)
 			m.prove(t, nodes...)
 			block := enginetest.Chain(4, 1, nil)[0]
 			m.hears(t, test.want, "engine_newPayload", block)
 			if strings.Contains(test.words, "INVALID") && test.want != "INVALID" {
-				m.log.wait(t, "level=ERROR", "INVALID", block.Hash()) // a dispute, or a late objection
+				m.Log.Wait(t, "level=ERROR", "INVALID", block.Hash()) // a dispute, or a late objection
 			}
 		})
 	}

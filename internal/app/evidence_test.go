@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
@@ -27,7 +28,7 @@ func recording(t testing.TB) (dir string, change func(*config.Config)) {
 // files stops the multiplexer and reads the evidence, oldest first.
 func (m *multiplexer) files(t testing.TB, dir string) (files []*evidence.File) {
 	t.Helper()
-	m.stop()
+	m.Stop()
 	entries, err := evidence.List(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +59,7 @@ func TestEvidenceOfADispute(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
 	dir, change := recording(t)
-	m := start(t, fakes(nodes...), change)
+	m := start(t, apptest.Fakes(nodes...), change)
 	chain := enginetest.Chain(4, 5, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
 	undo := nodes[2].Script(enginetest.Rule{Method: "engine_", BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "bad state root"})
@@ -122,7 +123,7 @@ func TestEvidenceOfALateObjection(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
 	dir, change := recording(t)
-	m := start(t, fakes(nodes...), func(c *config.Config) { change(c); c.Grace = 100 * time.Millisecond })
+	m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { change(c); c.Grace = 100 * time.Millisecond })
 	chain := enginetest.Chain(4, 3, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
 	release := nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Hang: true, Status: "INVALID", ValidationError: "bad"})
@@ -130,7 +131,7 @@ func TestEvidenceOfALateObjection(t *testing.T) {
 	m.hears(t, "VALID", "engine_newPayload", chain[1])
 	release()
 	nodes[2].Script(enginetest.Rule{Method: "engine_", Status: "SYNCING"})
-	m.log.wait(t, "evidence written", chain[1].Hash())
+	m.Log.Wait(t, "evidence written", chain[1].Hash())
 	m.hears(t, "SYNCING", "engine_newPayload", chain[2])
 	files := m.files(t, dir)
 	if len(files) != 1 || files[0].Case.Kind != evidence.LateObjection || files[0].Case.Verdict != "VALID" {
@@ -150,8 +151,8 @@ func TestEvidenceHasAllReplies(t *testing.T) {
 	t.Parallel()
 	nodes := append(three(t), three(t)...)
 	dir, change := recording(t)
-	configured := fakes(nodes...)
-	configured[3].timeout = 300 * time.Millisecond
+	configured := apptest.Fakes(nodes...)
+	configured[3].Timeout = 300 * time.Millisecond
 	m := start(t, configured, change)
 	chain := enginetest.Chain(4, 2, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
@@ -189,7 +190,7 @@ func TestEvidenceOfAForkchoice(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
 	dir, change := recording(t)
-	m := start(t, fakes(nodes...), func(c *config.Config) { change(c); c.ReplayBytes = 1 << 20 })
+	m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { change(c); c.ReplayBytes = 1 << 20 })
 	chain := enginetest.Chain(4, 2, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
 	m.hears(t, "VALID", "engine_newPayload", chain[1])
@@ -207,7 +208,7 @@ func TestEvidenceOfAWrongBlockHash(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
 	dir, change := recording(t)
-	m := start(t, fakes(nodes...), change)
+	m := start(t, apptest.Fakes(nodes...), change)
 	for _, n := range nodes {
 		n.Script(enginetest.Rule{Method: "engine_newPayload", Status: "SYNCING"})
 	}
@@ -225,7 +226,7 @@ func TestEvidenceOfACrossCheck(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 5)
 	dir, change := recording(t)
-	m := startLed(t, fakes(nodes...), func(c *config.Config) { change(c); c.CrossCheck = 600 * time.Millisecond })
+	m := startLed(t, apptest.Fakes(nodes...), func(c *config.Config) { change(c); c.CrossCheck = 600 * time.Millisecond })
 	head := enginetest.Chain(4, 1, nil)[0]
 	m.newPayload(t, head)
 	id := m.build(t, head).PayloadID
@@ -285,7 +286,7 @@ func TestEvidenceOfALateCrossCheck(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)
 	dir, change := recording(t)
-	m := startLed(t, fakes(nodes...), change)
+	m := startLed(t, apptest.Fakes(nodes...), change)
 	head := enginetest.Chain(4, 1, nil)[0]
 	m.newPayload(t, head)
 	id := m.build(t, head).PayloadID
@@ -298,8 +299,8 @@ func TestEvidenceOfALateCrossCheck(t *testing.T) {
 		t.Errorf("got %s, want %s", got, best)
 	}
 	release()
-	m.log.wait(t, "late objection", "node=n2", "reason=gas")
-	if got := m.metric(t, "executionbackup_late_objections_total"); got != 1 {
+	m.Log.Wait(t, "late objection", "node=n2", "reason=gas")
+	if got := m.Metric(t, "executionbackup_late_objections_total"); got != 1 {
 		t.Errorf("%v late objections are counted", got)
 	}
 	c := m.files(t, dir)[0].Case
@@ -312,9 +313,9 @@ func TestEvidenceOfALateCrossCheck(t *testing.T) {
 func TestEvidenceHasNoSecrets(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	configured := fakes(nodes...)
+	configured := apptest.Fakes(nodes...)
 	for i := range configured {
-		configured[i].url = strings.Replace(nodes[i].URL, "http://", "http://user:passw0rd@", 1) + "?apikey=hidden"
+		configured[i].URL = strings.Replace(nodes[i].URL, "http://", "http://user:passw0rd@", 1) + "?apikey=hidden"
 	}
 	dir, change := recording(t)
 	const token = "correct-horse-battery"
@@ -328,10 +329,10 @@ func TestEvidenceHasNoSecrets(t *testing.T) {
 	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID"})
 	nodes[1].Script(enginetest.Rule{Method: "engine_newPayload", Fault: enginetest.Hangup})
 	m.hears(t, "SYNCING", "engine_newPayload", chain[1])
-	m.log.wait(t, "evidence written")
-	list := m.rest(t, "GET", "/evidence", "")
-	texts := []string{list.body}
-	m.stop()
+	m.Log.Wait(t, "evidence written")
+	list := m.REST(t, "GET", "/evidence", "")
+	texts := []string{list.Body}
+	m.Stop()
 	found, err := os.ReadDir(dir)
 	if err != nil || len(found) != 1 {
 		t.Fatalf("got %v, %v", found, err)
@@ -372,19 +373,19 @@ func TestEvidenceOverREST(t *testing.T) {
 	nodes := three(t)
 	dir, change := recording(t)
 	const token = "correct-horse-battery"
-	m := start(t, fakes(nodes...), func(c *config.Config) {
+	m := start(t, apptest.Fakes(nodes...), func(c *config.Config) {
 		change(c)
 		c.OpenAdmin = false
 		c.AdminToken, _ = auth.ParseAdminToken(token)
 	})
-	if got := m.rest(t, "GET", "/evidence", ""); got.status != http.StatusOK || strings.TrimSpace(got.body) != "[]" {
+	if got := m.REST(t, "GET", "/evidence", ""); got.Status != http.StatusOK || strings.TrimSpace(got.Body) != "[]" {
 		t.Errorf("before: got %+v", got)
 	}
 	chain := enginetest.Chain(4, 2, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
 	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID", ValidationError: "bad"})
 	m.hears(t, "SYNCING", "engine_newPayload", chain[1])
-	m.log.wait(t, "evidence written")
+	m.Log.Wait(t, "evidence written")
 
 	var list []struct {
 		File, Kind, Method, Verdict string
@@ -392,7 +393,7 @@ func TestEvidenceOverREST(t *testing.T) {
 		Number, Size                uint64
 		Replies                     []struct{ Node, Status, Vote, Reason string }
 	}
-	until(t, "it is listed", func() bool { m.get(t, "/evidence", &list); return len(list) == 1 })
+	apptest.Until(t, "it is listed", func() bool { m.Get(t, "/evidence", &list); return len(list) == 1 })
 	if e := list[0]; e.Kind != "dispute" || e.Block != chain[1].Hash() || e.Number != 2 || e.Verdict != "SYNCING" || e.Size == 0 || len(e.Replies) != 3 ||
 		e.Replies[2].Status != "INVALID" || e.Replies[2].Reason != "bad" {
 		t.Errorf("got %+v", e)
@@ -409,33 +410,33 @@ func TestEvidenceOverREST(t *testing.T) {
 		{"/evidence/" + "..%2f..%2fetc%2fpasswd", "Bearer " + token, http.StatusNotFound},
 		{"/evidence/x.json.gz", "Bearer " + token, http.StatusNotFound},
 	} {
-		got := m.rest(t, "GET", test.path, "", "Authorization", test.authorization)
-		if got.status != test.want {
+		got := m.REST(t, "GET", test.path, "", "Authorization", test.authorization)
+		if got.Status != test.want {
 			t.Errorf("GET %s with %q: got %+v, want %d", test.path, test.authorization, got, test.want)
 			continue
 		}
 		if test.want != http.StatusOK {
 			continue
 		}
-		if kind := got.header.Get("Content-Type"); kind != "application/gzip" || !strings.Contains(got.header.Get("Content-Disposition"), list[0].File) {
-			t.Errorf("got headers %v", got.header)
+		if kind := got.Header.Get("Content-Type"); kind != "application/gzip" || !strings.Contains(got.Header.Get("Content-Disposition"), list[0].File) {
+			t.Errorf("got headers %v", got.Header)
 		}
-		if f, err := evidence.Read(strings.NewReader(got.body)); err != nil || f.Case.Block != chain[1].BlockHash {
+		if f, err := evidence.Read(strings.NewReader(got.Body)); err != nil || f.Case.Block != chain[1].BlockHash {
 			t.Errorf("got %v, %v", f, err)
 		}
 	}
-	if got := m.metric(t, "executionbackup_evidence_files"); got != 1 {
+	if got := m.Metric(t, "executionbackup_evidence_files"); got != 1 {
 		t.Errorf("%v files are counted", got)
 	}
 
 	// After a restart it is still there.
-	m.stop()
-	again := start(t, fakes(three(t)...), func(c *config.Config) { c.EvidenceDir, c.OpenAdmin = dir, false })
-	again.get(t, "/evidence", &list)
+	m.Stop()
+	again := start(t, apptest.Fakes(three(t)...), func(c *config.Config) { c.EvidenceDir, c.OpenAdmin = dir, false })
+	again.Get(t, "/evidence", &list)
 	if len(list) != 1 || "/evidence/"+list[0].File != path {
 		t.Errorf("got %+v", list)
 	}
-	if got := again.rest(t, "GET", path, ""); got.status != http.StatusForbidden || !strings.Contains(got.body, "--admin-token-file") {
+	if got := again.REST(t, "GET", path, ""); got.Status != http.StatusForbidden || !strings.Contains(got.Body, "--admin-token-file") {
 		t.Errorf("without a token set: got %+v", got)
 	}
 }
@@ -448,15 +449,15 @@ func TestEvidenceDirectory(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m := start(t, fakes(nodes...), func(c *config.Config) { c.EvidenceDir = file })
-	m.log.wait(t, "level=WARN", "disputes are not recorded")
+	m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { c.EvidenceDir = file })
+	m.Log.Wait(t, "level=WARN", "disputes are not recorded")
 	chain := enginetest.Chain(4, 2, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
 	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID"})
 	m.hears(t, "SYNCING", "engine_newPayload", chain[1])
-	m.log.wait(t, "level=WARN", "evidence not written")
-	c := *m.config
+	m.Log.Wait(t, "level=WARN", "evidence not written")
+	c := *m.Config
 	c.EvidenceDir = t.TempDir()
-	m.app.Reload(&c)
-	m.log.wait(t, "level=WARN", "evidence-dir", "at the next start only")
+	m.App.Reload(&c)
+	m.Log.Wait(t, "level=WARN", "evidence-dir", "at the next start only")
 }

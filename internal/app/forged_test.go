@@ -12,6 +12,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 	"executionbackup/internal/evidence"
@@ -94,7 +95,7 @@ func (m *multiplexer) is(t testing.TB, want string, params []any) {
 // unburdened fails the test if anything is held against a node now.
 func (m *multiplexer) unburdened(t testing.TB) {
 	t.Helper()
-	for _, n := range m.states(t) {
+	for _, n := range m.Nodes(t) {
 		if n.Objections != 0 || n.State != "alive" {
 			t.Errorf("%s is %s with %d objections", n.Name, n.State, n.Objections)
 		}
@@ -105,7 +106,7 @@ func (m *multiplexer) unburdened(t testing.TB) {
 func (m *multiplexer) clean(t testing.TB) {
 	t.Helper()
 	m.unburdened(t)
-	if got := strings.TrimSpace(m.rest(t, "GET", "/disputes", "").body); got != "[]" {
+	if got := strings.TrimSpace(m.REST(t, "GET", "/disputes", "").Body); got != "[]" {
 		t.Errorf("disputes: %s", got)
 	}
 }
@@ -130,7 +131,7 @@ func TestForgedPayload(t *testing.T) {
 			t.Run(f.name+", "+rules, func(t *testing.T) {
 				t.Parallel()
 				nodes, _ := honest(t, 3)
-				m := start(t, fakes(nodes...), func(c *config.Config) {
+				m := start(t, apptest.Fakes(nodes...), func(c *config.Config) {
 					c.Rules.Majority, c.Rules.ByClient = rules == "majority", rules == "client"
 					c.ReplayBytes = 1 << 20
 				})
@@ -156,11 +157,11 @@ func TestForgedPayload(t *testing.T) {
 				for _, n := range nodes {
 					n.Close()
 				}
-				m.recheck(t)
+				m.Recheck(t)
 				for _, n := range nodes {
 					n.Reopen()
 				}
-				m.recheck(t)
+				m.Recheck(t)
 				m.follows(t, chain[2:]...)
 				m.follows(t, chain[5].Child(nil))
 				m.clean(t)
@@ -178,7 +179,7 @@ func TestForgedPayloadFirst(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			nodes, _ := honest(t, 3)
-			m := start(t, fakes(nodes...), nil)
+			m := start(t, apptest.Fakes(nodes...), nil)
 			chain := enginetest.Chain(4, 3, nil)
 			m.is(t, "INVALID", f.params(chain[0], chain[2]))
 			m.follows(t, chain...)
@@ -194,7 +195,7 @@ func TestForgedPayloadBeside(t *testing.T) {
 			t.Run(f.name+", "+first+" first", func(t *testing.T) {
 				t.Parallel()
 				nodes, _ := honest(t, 3)
-				m := start(t, fakes(nodes...), nil)
+				m := start(t, apptest.Fakes(nodes...), nil)
 				chain := enginetest.Chain(4, 3, nil)
 				m.follows(t, chain[0])
 				var release []func()
@@ -236,7 +237,7 @@ func TestForgedParent(t *testing.T) {
 		t.Run(fmt.Sprintf("before the block: %t", before), func(t *testing.T) {
 			t.Parallel()
 			nodes, _ := honest(t, 3)
-			m := start(t, fakes(nodes...), nil)
+			m := start(t, apptest.Fakes(nodes...), nil)
 			chain := enginetest.Chain(4, 4, nil)
 			branch := chain[0].Child(func(p *enginetest.Payload) { p.ExtraData = []byte("branch") })
 			m.follows(t, chain[0])
@@ -267,7 +268,7 @@ func TestForgedParent(t *testing.T) {
 				m.hears(t, "SYNCING", "engine_forkchoiceUpdated", p)
 			}
 			m.follows(t, good, good.Child(nil))
-			if got := m.node(t, "n3").Objections; got != 1 {
+			if got := m.Node(t, "n3").Objections; got != 1 {
 				t.Errorf("n3 has %d objections, want the one", got)
 			}
 		})
@@ -280,7 +281,7 @@ func TestForgedPayloadBesideStandingValids(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			nodes, _ := honest(t, 3)
-			m := start(t, fakes(nodes...), nil)
+			m := start(t, apptest.Fakes(nodes...), nil)
 			chain := enginetest.Chain(4, 3, nil)
 			m.follows(t, chain[0])
 			m.hears(t, "VALID", "engine_newPayload", chain[1])
@@ -297,7 +298,7 @@ func TestForgedPayloadBesideStandingValids(t *testing.T) {
 func TestForgedPayloadHasTwoWitnesses(t *testing.T) {
 	t.Parallel()
 	nodes, _ := honest(t, 3)
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	chain := enginetest.Chain(4, 2, nil)
 	m.follows(t, chain[0])
 	for _, n := range nodes[1:] {
@@ -309,7 +310,7 @@ func TestForgedPayloadHasTwoWitnesses(t *testing.T) {
 			t.Errorf("%d calls hang, want the one", got)
 		}
 	}
-	if got := m.metric(t, `executionbackup_hash_checks_total{outcome="invalid"}`); got != 1 {
+	if got := m.Metric(t, `executionbackup_hash_checks_total{outcome="invalid"}`); got != 1 {
 		t.Errorf("%v are counted", got)
 	}
 }
@@ -320,24 +321,24 @@ func TestWrongHashBesideAValid(t *testing.T) {
 		t.Run(second, func(t *testing.T) {
 			t.Parallel()
 			nodes := three(t)[:2]
-			m := start(t, fakes(nodes...), nil)
+			m := start(t, apptest.Fakes(nodes...), nil)
 			m.prove(t, nodes...)
 			payload := wrong(4, wrongHash)
 			release := nodes[1].Script(enginetest.Rule{Method: "engine_newPayload", Hang: true, Status: second})
 			defer release()
 			answered := later(func() enginetest.Status { return m.newPayload(t, payload) })
 			nodes[1].Wait("engine_newPayload", 2)
-			until(t, "n1's VALID is in hand", func() bool {
-				return strings.Contains(m.rest(t, "GET", "/blocks", "").body, payload.Hash()) && m.said(t, payload, "n1").Status == "VALID"
+			apptest.Until(t, "n1's VALID is in hand", func() bool {
+				return strings.Contains(m.REST(t, "GET", "/blocks", "").Body, payload.Hash()) && m.said(t, payload, "n1").Status == "VALID"
 			})
 			release()
 			if got := <-answered; second == "INVALID" && got.Status != "SYNCING" {
 				t.Errorf("got %+v", got)
 			}
-			until(t, "the check is counted", func() bool {
-				return m.metric(t, `executionbackup_hash_checks_total{outcome="invalid"}`) == 1
+			apptest.Until(t, "the check is counted", func() bool {
+				return m.Metric(t, `executionbackup_hash_checks_total{outcome="invalid"}`) == 1
 			})
-			m.log.wait(t, "level=ERROR", "payload is invalid by itself", payload.Hash())
+			m.Log.Wait(t, "level=ERROR", "payload is invalid by itself", payload.Hash())
 			m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0]) // nothing is left of it
 		})
 	}
@@ -348,7 +349,7 @@ func TestWrongHashBesideAValid(t *testing.T) {
 func TestForgedPayloadIsNoLatestValid(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	m.prove(t, nodes...)
 	chain := enginetest.Chain(4, 3, nil)
 	m.follows(t, chain[0])
@@ -361,7 +362,7 @@ func TestForgedPayloadIsNoLatestValid(t *testing.T) {
 		clear()
 	}
 	m.is(t, "VALID", forged(chain[1], anotherState).Params())
-	until(t, "it has been checked", func() bool { return m.metric(t, `executionbackup_hash_checks_total{outcome="invalid"}`) == 1 })
+	apptest.Until(t, "it has been checked", func() bool { return m.Metric(t, `executionbackup_hash_checks_total{outcome="invalid"}`) == 1 })
 	for _, n := range nodes {
 		n.Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[2].Hash(), Status: "INVALID", LatestValidHash: chain[1].Hash()})
 	}
@@ -376,21 +377,21 @@ func TestForgedPayloadIsNotFed(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			nodes, clients := honest(t, 3)
-			m := start(t, fakes(nodes...), func(c *config.Config) { c.ReplayBytes = 1 << 20 })
+			m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { c.ReplayBytes = 1 << 20 })
 			chain := enginetest.Chain(4, 5, nil)
 			m.follows(t, chain[:2]...)
 			nodes[2].Close()
-			m.recheck(t)
+			m.Recheck(t)
 			for _, p := range chain[2:4] {
 				m.is(t, "INVALID", f.params(p, chain[0]))
 				m.follows(t, p)
 				m.is(t, "INVALID", f.params(p, chain[0]))
 			}
 			nodes[2].Reopen()
-			m.recheck(t)
-			until(t, "n3 says SYNCING to a child of the head, and is fed", func() bool {
+			m.Recheck(t)
+			apptest.Until(t, "n3 says SYNCING to a child of the head, and is fed", func() bool {
 				m.hears(t, "VALID", "engine_newPayload", chain[4])
-				return len(m.log.lines("caught up", "node=n3")) > 0
+				return len(m.Log.Lines("caught up", "node=n3")) > 0
 			})
 			if got := clients[2].Head(); got != chain[3].BlockHash {
 				t.Errorf("n3's head is %s, want %s", got, chain[3].Hash())
@@ -406,7 +407,7 @@ func TestForgedPayloadInHistory(t *testing.T) {
 	t.Parallel()
 	nodes, _ := honest(t, 3)
 	dir, change := recording(t)
-	m := start(t, fakes(nodes...), change)
+	m := start(t, apptest.Fakes(nodes...), change)
 	chain := enginetest.Chain(4, 3, nil)
 	m.follows(t, chain[0])
 	m.hears(t, "VALID", "engine_newPayload", chain[1])
@@ -420,7 +421,7 @@ func TestForgedPayloadInHistory(t *testing.T) {
 		Number        uint64
 		Votes         []vote
 	}
-	m.get(t, "/blocks", &blocks)
+	m.Get(t, "/blocks", &blocks)
 	heard := ""
 	for _, b := range blocks {
 		if b.Hash == chain[1].Hash() {
@@ -438,7 +439,7 @@ func TestForgedPayloadInHistory(t *testing.T) {
 		Number uint64
 		Calls  int
 	}
-	m.get(t, "/disputes", &disputes)
+	m.Get(t, "/disputes", &disputes)
 	if len(disputes) != 1 || disputes[0].Number != 2 || disputes[0].Hash != chain[1].Hash() || disputes[0].Calls != 1 {
 		t.Errorf("/disputes has %+v", disputes)
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
@@ -51,20 +52,20 @@ func TestHostileNodes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			n1, n2 := enginetest.New(t, enginetest.Client{}), enginetest.New(t, enginetest.Client{})
-			m := start(t, fakes(n1, n2), func(c *config.Config) { c.Grace = patience }) // ten megabytes take time
+			m := start(t, apptest.Fakes(n1, n2), func(c *config.Config) { c.Grace = apptest.Patience }) // ten megabytes take time
 			chain := enginetest.Chain(4, 2, nil)
 			m.hears(t, "VALID", "engine_newPayload", chain[0]) // n2 may object
 			test.rule.Method = "engine_newPayload"
 			n2.Script(test.rule)
 			m.hears(t, test.heard, "engine_newPayload", chain[1])
-			until(t, "n2 has answered", func() bool { return m.said(t, chain[1], "n2").Status != "" })
+			apptest.Until(t, "n2 has answered", func() bool { return m.said(t, chain[1], "n2").Status != "" })
 			if got := m.said(t, chain[1], "n2").Status; !strings.Contains(got, test.reason) {
 				t.Errorf("n2 said %.200s, want %s", got, test.reason)
 			}
-			if got := len(m.rest(t, "GET", "/blocks", "").body) + len(m.rest(t, "GET", "/nodes", "").body); got > 32<<10 {
+			if got := len(m.REST(t, "GET", "/blocks", "").Body) + len(m.REST(t, "GET", "/nodes", "").Body); got > 32<<10 {
 				t.Errorf("/blocks and /nodes have %d bytes", got)
 			}
-			for _, line := range m.log.lines() {
+			for _, line := range m.Log.Lines() {
 				if len(line) > 8<<10 {
 					t.Errorf("a line of %d bytes is logged: %.200s", len(line), line)
 				}
@@ -81,21 +82,21 @@ func TestHostileProbes(t *testing.T) {
 	n2.Script(enginetest.Rule{Method: "web3_clientVersion", Result: `"` + text + `"`})
 	n2.Script(enginetest.Rule{Method: "engine_getClientVersionV1", Result: "[" + strings.Repeat("{},", 1000) + "{}]"})
 	n2.Script(enginetest.Rule{Method: "engine_exchangeCapabilities", Result: `["engine_` + strings.Repeat(`xV1","engine_`, 2_000) + `V1"]`})
-	m := start(t, fakes(n1, n2), nil)
+	m := start(t, apptest.Fakes(n1, n2), nil)
 	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0]) // this chain is ours
 	if got := m.call(t, "engine_exchangeCapabilities", []string{}); len(got) > 4<<10 || strings.Contains(got, "engine_x") {
 		t.Errorf("capabilities: %.200s", got)
 	}
-	if got := len(m.rest(t, "GET", "/nodes", "").body); got > 16<<10 {
+	if got := len(m.REST(t, "GET", "/nodes", "").Body); got > 16<<10 {
 		t.Errorf("/nodes has %d bytes", got)
 	}
 	clear := n2.Script(enginetest.Rule{Method: "eth_syncing", Reply: &enginetest.Reply{
 		Header: http.Header{"Content-Encoding": {"gzip"}}, Body: zipped(strings.Repeat(" ", 2<<20))}})
 	becomes := func(reason string) {
 		t.Helper()
-		until(t, reason, func() bool {
-			m.recheck(t)
-			n := m.node(t, "n2")
+		apptest.Until(t, reason, func() bool {
+			m.Recheck(t)
+			n := m.Node(t, "n2")
 			return n.State == "dead" && strings.HasPrefix(n.Reason, reason) && len(n.Reason) < 4<<10
 		})
 	}
@@ -108,7 +109,7 @@ func TestHostileProbes(t *testing.T) {
 // A length is believed only as far as bytes bear it out.
 func TestClaimedLengths(t *testing.T) {
 	n := enginetest.New(t, enginetest.Client{})
-	m := start(t, fakes(n), nil)
+	m := start(t, apptest.Fakes(n), nil)
 	n.Script(enginetest.Rule{Method: "eth_x", Reply: &enginetest.Reply{Header: http.Header{"Content-Length": {"250000000"}}, Body: "{"}})
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -127,7 +128,7 @@ func TestClaimedLengths(t *testing.T) {
 // doesn't grow with it unless it has to.
 func TestHostileRequests(t *testing.T) {
 	n := enginetest.New(t, enginetest.Client{})
-	m := start(t, fakes(n), nil)
+	m := start(t, apptest.Fakes(n), nil)
 	const many = 100_000
 	ours := func() []enginetest.Call { // not the probes'
 		return slices.DeleteFunc(n.Calls(), func(c enginetest.Call) bool {
@@ -175,12 +176,12 @@ func TestHostileRequests(t *testing.T) {
 // raw sends bytes over a connection of its own and returns the first of what comes back.
 func (m *multiplexer) raw(t *testing.T, text string) string {
 	t.Helper()
-	conn, err := net.Dial("tcp", m.app.Addr().String())
+	conn, err := net.Dial("tcp", m.App.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(apptest.Patience))
 	go io.WriteString(conn, text) // it may be refused before all is sent
 	got := make([]byte, 200)
 	size, _ := conn.Read(got)
@@ -190,7 +191,7 @@ func (m *multiplexer) raw(t *testing.T, text string) string {
 // Whoever has no token gets no byte of a body read, and what isn't HTTP gets short shrift.
 func TestHostileHTTP(t *testing.T) {
 	n := enginetest.New(t, enginetest.Client{})
-	m := start(t, fakes(n), func(c *config.Config) { c.MaxBody = 1 << 20 })
+	m := start(t, apptest.Fakes(n), func(c *config.Config) { c.MaxBody = 1 << 20 })
 	head := "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 	token := "Authorization: Bearer " + enginetest.Token(m.Secret, time.Now()) + "\r\n"
 	for _, test := range []struct{ name, text, want string }{
@@ -217,7 +218,7 @@ func TestHostileHTTP(t *testing.T) {
 			t.Errorf("%s: got %.100q, want %s", test.name, got, test.want)
 		}
 	}
-	if got := m.metric(t, "executionbackup_request_bytes_in_flight"); got != 0 {
+	if got := m.Metric(t, "executionbackup_request_bytes_in_flight"); got != 0 {
 		t.Errorf("%v bytes are in flight", got)
 	}
 	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
@@ -226,7 +227,7 @@ func TestHostileHTTP(t *testing.T) {
 // Two hundred wrong tokens are counted, and don't fill the log.
 func TestWrongTokensAreNotAllLogged(t *testing.T) {
 	t.Parallel()
-	m := start(t, fakes(enginetest.New(t, enginetest.Client{})), nil)
+	m := start(t, apptest.Fakes(enginetest.New(t, enginetest.Client{})), nil)
 	begun := time.Now()
 	const wrong = 200
 	m.Token = func() string { return "x" }
@@ -235,10 +236,10 @@ func TestWrongTokensAreNotAllLogged(t *testing.T) {
 			t.Fatalf("HTTP %d, %v", status, err)
 		}
 	}
-	if got, most := len(m.log.lines("token refused")), 2+int(time.Since(begun)/time.Second); got < 1 || got > most {
+	if got, most := len(m.Log.Lines("token refused")), 2+int(time.Since(begun)/time.Second); got < 1 || got > most {
 		t.Errorf("%d lines, want 1 to %d", got, most)
 	}
-	if got := m.metric(t, "executionbackup_jwt_refused_total"); got != wrong {
+	if got := m.Metric(t, "executionbackup_jwt_refused_total"); got != wrong {
 		t.Errorf("%v are counted", got)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"executionbackup/internal/app"
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
@@ -27,11 +28,11 @@ func TestMain(m *testing.M) {
 
 func TestTakenPort(t *testing.T) {
 	t.Parallel()
-	m := start(t, fakes(enginetest.New(t, enginetest.Client{})), nil)
-	c := *m.config
-	c.Port = m.app.Addr().(*net.TCPAddr).Port
+	m := start(t, apptest.Fakes(enginetest.New(t, enginetest.Client{})), nil)
+	c := *m.Config
+	c.Port = m.App.Addr().(*net.TCPAddr).Port
 	_, err := app.New(&c, slog.New(slog.NewTextHandler(io.Discard, nil)))
-	if !errors.Is(err, syscall.EADDRINUSE) || !strings.HasPrefix(err.Error(), "listen on ") || !strings.Contains(err.Error(), m.app.Addr().String()) {
+	if !errors.Is(err, syscall.EADDRINUSE) || !strings.HasPrefix(err.Error(), "listen on ") || !strings.Contains(err.Error(), m.App.Addr().String()) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -42,7 +43,7 @@ func TestDrainAnswers(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
 			nodes := three(t)
-			m := start(t, fakes(nodes...), nil)
+			m := start(t, apptest.Fakes(nodes...), nil)
 			if protocol == "HTTP/2" {
 				transport := &http.Transport{Protocols: new(http.Protocols)}
 				transport.Protocols.SetUnencryptedHTTP2(true)
@@ -57,9 +58,9 @@ func TestDrainAnswers(t *testing.T) {
 			for _, n := range nodes {
 				n.Wait("engine_newPayload", 1)
 			}
-			stopped := later(func() error { m.stop(); return nil })
-			until(t, "new connections are refused", func() bool {
-				conn, err := net.Dial("tcp", m.app.Addr().String())
+			stopped := later(func() error { m.Stop(); return nil })
+			apptest.Until(t, "new connections are refused", func() bool {
+				conn, err := net.Dial("tcp", m.App.Addr().String())
 				if err == nil {
 					conn.Close()
 				}
@@ -72,8 +73,8 @@ func TestDrainAnswers(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 			<-stopped
-			m.log.wait(t, "msg=stopped")
-			if lines := m.log.lines("cut off"); len(lines) > 0 {
+			m.Log.Wait(t, "msg=stopped")
+			if lines := m.Log.Lines("cut off"); len(lines) > 0 {
 				t.Errorf("logged: %s", lines)
 			}
 		})
@@ -84,13 +85,13 @@ func TestDrainAnswers(t *testing.T) {
 func TestDrainWaitsForStragglers(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := start(t, fakes(nodes...), func(c *config.Config) { c.Grace = 50 * time.Millisecond })
+	m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { c.Grace = 50 * time.Millisecond })
 	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Delay: 500 * time.Millisecond})
 	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
 	if calls := nodes[2].CallsOf("engine_newPayload"); len(calls) != 1 || calls[0].Ended > 0 {
 		t.Fatalf("n3 is no straggler: %+v", calls)
 	}
-	m.stop()
+	m.Stop()
 	if c := nodes[2].WaitEnded("engine_newPayload", 1)[0]; c.Gone {
 		t.Error("n3's call was given up")
 	}
@@ -100,51 +101,51 @@ func TestDrainWaitsForStragglers(t *testing.T) {
 func TestReloadOfNodes(t *testing.T) {
 	t.Parallel()
 	nodes := append(three(t), three(t)...)
-	configured := fakes(nodes...)
+	configured := apptest.Fakes(nodes...)
 	m := start(t, configured[:4], nil)
 	chain := enginetest.Chain(4, 5, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
 	nodes[1].Script(enginetest.Rule{Method: "engine_", Status: "INVALID"})
 	m.hears(t, "SYNCING", "engine_newPayload", chain[1])
 	m.must(t, "/drain_nodes", "n3")
-	before := m.node(t, "n2")
+	before := m.Node(t, "n2")
 
 	// n1 is gone, n2 and n3 stay, n4 gets another timeout, n5 and n6 are new.
-	configured[3].timeout = time.Second
-	c := *m.config
-	c.Nodes = configuration(t, configured[1:]).Nodes
-	m.app.Reload(&c)
+	configured[3].Timeout = time.Second
+	c := *m.Config
+	c.Nodes = parsed(t, configured[1:])
+	m.App.Reload(&c)
 	if got := m.names(t); got != "n2 n3 n4 n5 n6" {
 		t.Errorf("there are %s", got)
 	}
-	after := m.node(t, "n2")
+	after := m.Node(t, "n2")
 	before.Primary, after.Primary = false, false
 	if after != before || !after.Qualified || after.Objections != 1 || after.State != "alive" {
 		t.Errorf("n2 was %+v, is %+v", before, after)
 	}
-	if !m.node(t, "n3").Drained {
+	if !m.Node(t, "n3").Drained {
 		t.Error("n3 isn't drained any more")
 	}
-	if !m.node(t, "n4").Qualified {
+	if !m.Node(t, "n4").Qualified {
 		t.Error("n4 is no longer qualified")
 	}
-	m.recheck(t)
+	m.Recheck(t)
 	m.hears(t, "SYNCING", "engine_newPayload", chain[2])
 	for i, want := range []int{2, 3, 3, 3, 1, 1} {
 		if got := len(nodes[i].Wait("engine_newPayload", want)); got != want {
 			t.Errorf("n%d got %d newPayloads, want %d", i+1, got, want)
 		}
 	}
-	m.log.wait(t, "node removed", "node=n1")
-	m.log.wait(t, "node added", "node=n5")
+	m.Log.Wait(t, "node removed", "node=n1")
+	m.Log.Wait(t, "node added", "node=n5")
 }
 
 // A node is its URL. What else is new about it changes in place, amid a build and a dispute.
 func TestReloadInPlace(t *testing.T) {
 	t.Parallel()
 	nodes := append(three(t), three(t)[:2]...)
-	configured := fakes(nodes...)
-	configured[4].fake, configured[4].secret = nil, nodes[0].Secret // a wrong one, to begin with
+	configured := apptest.Fakes(nodes...)
+	configured[4].Fake, configured[4].Secret = nil, nodes[0].Secret // a wrong one, to begin with
 	syncing := func(is bool) {
 		for _, n := range nodes[1:4] {
 			n.Update(func(c *enginetest.Client) { c.Syncing = is })
@@ -153,7 +154,7 @@ func TestReloadInPlace(t *testing.T) {
 	syncing(true) // so that n1 is the primary
 	m := start(t, configured, untilAll)
 	syncing(false)
-	m.recheck(t)
+	m.Recheck(t)
 	chain := enginetest.Chain(4, 3, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
 	id := m.build(t, chain[0]).PayloadID
@@ -162,15 +163,15 @@ func TestReloadInPlace(t *testing.T) {
 	m.hears(t, "SYNCING", "engine_newPayload", chain[1])
 	m.must(t, "/drain_nodes", "n4")
 
-	configured[1].name = "two"
+	configured[1].Name = "two"
 	for i := range configured[:4] {
-		configured[i].timeout = 5 * time.Second
-		configured[i].url += "/"
+		configured[i].Timeout = 5 * time.Second
+		configured[i].URL += "/"
 	}
-	configured[4].secret = nodes[4].Secret
-	c := *m.config
-	c.Nodes = configuration(t, configured).Nodes
-	m.app.Reload(&c)
+	configured[4].Secret = nodes[4].Secret
+	c := *m.Config
+	c.Nodes = parsed(t, configured)
+	m.App.Reload(&c)
 
 	if got := m.names(t); got != "n1 two n3 n4 n5" {
 		t.Errorf("there are %s", got)
@@ -183,22 +184,22 @@ func TestReloadInPlace(t *testing.T) {
 			t.Errorf("n%d was asked for %q, not for its own build", i+2, got)
 		}
 	}
-	if n := m.node(t, "n3"); n.Objections != 1 || !n.Qualified || n.State != "alive" {
+	if n := m.Node(t, "n3"); n.Objections != 1 || !n.Qualified || n.State != "alive" {
 		t.Errorf("n3 is %+v", n)
 	}
 	m.hears(t, "SYNCING", "engine_newPayload", chain[2])
-	if !m.node(t, "n4").Drained {
+	if !m.Node(t, "n4").Drained {
 		t.Error("n4 isn't drained any more")
 	}
-	m.recheck(t)
-	if n := m.node(t, "n5"); n.State != "alive" {
+	m.Recheck(t)
+	if n := m.Node(t, "n5"); n.State != "alive" {
 		t.Errorf("n5, whose secret is right now, is %+v", n)
 	}
-	metrics := m.rest(t, "GET", "/metrics?format=prometheus", "").body
+	metrics := m.REST(t, "GET", "/metrics?format=prometheus", "").Body
 	if strings.Contains(metrics, `node="n2"`) || !strings.Contains(metrics, `executionbackup_node_call_duration_seconds_count{method="NewPayload",node="two"`) {
 		t.Errorf("n2 has metrics, or two has none")
 	}
-	if lines := append(m.log.lines("node removed"), m.log.lines("node added")...); len(lines) > 0 {
+	if lines := append(m.Log.Lines("node removed"), m.Log.Lines("node added")...); len(lines) > 0 {
 		t.Errorf("logged: %s", lines)
 	}
 }
@@ -207,7 +208,7 @@ func TestReloadInPlace(t *testing.T) {
 func TestReloadOfSettings(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	chain := enginetest.Chain(4, 4, nil)
 	var release []func()
 	for _, n := range nodes {
@@ -218,13 +219,13 @@ func TestReloadOfSettings(t *testing.T) {
 		n.Wait("engine_newPayload", 1)
 	}
 
-	c := *m.config
+	c := *m.Config
 	c.Nodes = c.Nodes[1:]
 	c.Rules.MinValid = 3
 	c.JWTSecret = secret(t, strings.Repeat("ab", 32))
 	c.AllowNamespaces = []string{"debug"}
 	c.OpenAdmin = false
-	m.app.Reload(&c)
+	m.App.Reload(&c)
 	for _, done := range release {
 		done()
 	}
@@ -239,20 +240,20 @@ func TestReloadOfSettings(t *testing.T) {
 	if got := m.call(t, "debug_x"); !strings.HasPrefix(got, "error -32601: the method debug_x does not exist") || len(nodes[1].CallsOf("debug_x"))+len(nodes[2].CallsOf("debug_x")) != 1 {
 		t.Errorf("debug_x: got %s", got)
 	}
-	if got := m.change(t, "/drain_nodes", "n2"); got.status != http.StatusForbidden {
+	if got := m.ChangeNodes(t, "/drain_nodes", "n2"); got.Status != http.StatusForbidden {
 		t.Errorf("got %+v", got)
 	}
 
 	next := c
 	next.Port, next.Rules.MinValid = 1, 1
-	m.app.Reload(&next)
-	m.log.wait(t, "level=WARN", "port", "at the next start only")
+	m.App.Reload(&next)
+	m.Log.Wait(t, "level=WARN", "port", "at the next start only")
 	m.hears(t, "VALID", "engine_newPayload", chain[2])
-	m.app.ReloadFailed(errors.New("nodes: no node"))
-	m.log.wait(t, "level=ERROR", "the old one stays in force", "nodes: no node")
+	m.App.ReloadFailed(errors.New("nodes: no node"))
+	m.Log.Wait(t, "level=ERROR", "the old one stays in force", "nodes: no node")
 	m.hears(t, "VALID", "engine_newPayload", chain[3])
 	for outcome, want := range map[string]float64{"success": 2, "failure": 1} {
-		if got := m.metric(t, `executionbackup_config_reloads_total{outcome="`+outcome+`"}`); got != want {
+		if got := m.Metric(t, `executionbackup_config_reloads_total{outcome="`+outcome+`"}`); got != want {
 			t.Errorf("%v reloads are counted as %s, want %v", got, outcome, want)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
@@ -15,7 +16,7 @@ import (
 func TestListsAreMerged(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := startLed(t, fakes(nodes...), nil)
+	m := startLed(t, apptest.Fakes(nodes...), nil)
 	const h = `"` + enginetest.GenesisHash + `"`
 	const a, b = `{"blob":"0x0a","proof":"0x0a","x":1}`, `{"blob":"0x0b","proof":"0x0b"}`
 	const c, d = `{"transactions":["0x0c"],"withdrawals":null}`, `{"transactions":[],"withdrawals":[]}`
@@ -53,7 +54,7 @@ func TestListsAreMerged(t *testing.T) {
 func TestBodiesOfKeptPayloads(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := startLed(t, fakes(nodes...), func(c *config.Config) { c.ReplayBytes = 1 << 20 })
+	m := startLed(t, apptest.Fakes(nodes...), func(c *config.Config) { c.ReplayBytes = 1 << 20 })
 	chain := enginetest.Chain(4, 3, enginetest.Pad(10))
 	empty := chain[2].Child(nil)
 	head := empty.Child(enginetest.Pad(20))
@@ -115,7 +116,7 @@ func TestBodiesOfKeptPayloads(t *testing.T) {
 func TestListErrors(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := startLed(t, fakes(nodes...), nil)
+	m := startLed(t, apptest.Fakes(nodes...), nil)
 	const tooLarge, fork, lacks = "-38004", "-38005", "-32601"
 	for _, test := range []struct{ n1, n2, n3, want string }{
 		{tooLarge, tooLarge, tooLarge, "error -38004: sorry"},

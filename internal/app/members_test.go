@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
@@ -20,8 +21,8 @@ func startGuarded(t *testing.T, n *enginetest.Node) (closed, guarded *multiplexe
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed = start(t, fakes(n), func(c *config.Config) { c.OpenAdmin = false })
-	guarded = start(t, fakes(n), func(c *config.Config) { c.OpenAdmin, c.AdminToken = false, token })
+	closed = start(t, apptest.Fakes(n), func(c *config.Config) { c.OpenAdmin = false })
+	guarded = start(t, apptest.Fakes(n), func(c *config.Config) { c.OpenAdmin, c.AdminToken = false, token })
 	return closed, guarded
 }
 
@@ -30,9 +31,9 @@ func TestWhoMayChange(t *testing.T) {
 	t.Parallel()
 	n := enginetest.New(t, enginetest.Client{})
 	closed, guarded := startGuarded(t, n)
-	open := start(t, fakes(n), nil)
-	open.log.wait(t, "level=WARN", "--open-admin")
-	if lines := append(closed.log.lines("--open-admin"), guarded.log.lines("--open-admin")...); len(lines) > 0 {
+	open := start(t, apptest.Fakes(n), nil)
+	open.Log.Wait(t, "level=WARN", "--open-admin")
+	if lines := append(closed.Log.Lines("--open-admin"), guarded.Log.Lines("--open-admin")...); len(lines) > 0 {
 		t.Errorf("logged: %s", lines)
 	}
 
@@ -65,9 +66,9 @@ func TestWhoMayChange(t *testing.T) {
 			{open, "", "application/json", `{"nodes":[]}`, "no node is listed", 400},
 			{open, "", "application/json", `{"nodes":["x"],"force":true}`, "force", 400},
 		} {
-			got := test.m.rest(t, "POST", path, test.body, "Authorization", test.authorization, "Content-Type", test.kind)
-			why := object(t, got.body, "error")["error"].(string)
-			if got.status != test.want || !strings.Contains(why, test.why) || got.header.Get("Content-Type") != "application/json" {
+			got := test.m.REST(t, "POST", path, test.body, "Authorization", test.authorization, "Content-Type", test.kind)
+			why := object(t, got.Body, "error")["error"].(string)
+			if got.Status != test.want || !strings.Contains(why, test.why) || got.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("POST %s %s %q %q: got %+v, want %d, %q", path, test.body, test.authorization, test.kind, got, test.want, test.why)
 			}
 		}
@@ -96,8 +97,8 @@ func TestWhoMayProfile(t *testing.T) {
 		{guarded, "goroutine?debug=1", good, 200},
 		{guarded, "cmdline", good, 404},
 	} {
-		if got := test.m.rest(t, "GET", "/debug/pprof/"+test.path, "", "Authorization", test.authorization); got.status != test.want {
-			t.Errorf("%s with %q: HTTP %d, want %d", test.path, test.authorization, got.status, test.want)
+		if got := test.m.REST(t, "GET", "/debug/pprof/"+test.path, "", "Authorization", test.authorization); got.Status != test.want {
+			t.Errorf("%s with %q: HTTP %d, want %d", test.path, test.authorization, got.Status, test.want)
 		}
 	}
 }
@@ -105,8 +106,8 @@ func TestWhoMayProfile(t *testing.T) {
 // names returns the names of the nodes in their order.
 func (m *multiplexer) names(t testing.TB) string {
 	t.Helper()
-	var all []nodeState
-	m.get(t, "/nodes", &all)
+	var all []apptest.NodeState
+	m.Get(t, "/nodes", &all)
 	var names []string
 	for _, n := range all {
 		names = append(names, n.Name)
@@ -118,7 +119,7 @@ func (m *multiplexer) names(t testing.TB) string {
 func (m *multiplexer) refused(t testing.TB, path, why string, nodes ...string) {
 	t.Helper()
 	before := m.names(t)
-	if got := m.change(t, path, nodes...); got.status != 400 || !strings.Contains(object(t, got.body, "error")["error"].(string), why) {
+	if got := m.ChangeNodes(t, path, nodes...); got.Status != 400 || !strings.Contains(object(t, got.Body, "error")["error"].(string), why) {
 		t.Errorf("POST %s %v: got %+v, want %q", path, nodes, got, why)
 	}
 	if after := m.names(t); after != before {
@@ -129,7 +130,7 @@ func (m *multiplexer) refused(t testing.TB, path, why string, nodes ...string) {
 func TestAddNodes(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := start(t, fakes(nodes[0]), nil)
+	m := start(t, apptest.Fakes(nodes[0]), nil)
 	spec := func(n *enginetest.Node, options string) string {
 		return n.URL + "#jwt-secret=" + n.SecretFile + options
 	}
@@ -144,11 +145,11 @@ func TestAddNodes(t *testing.T) {
 	m.refused(t, "/add_nodes", nodes[1].URL+" is there already", spec(nodes[1], "#name=n1"))
 
 	nodes[2].Close()
-	got := m.change(t, "/add_nodes", second, third)
-	if got.status != 200 {
+	got := m.ChangeNodes(t, "/add_nodes", second, third)
+	if got.Status != 200 {
 		t.Fatalf("got %+v", got)
 	}
-	report := object(t, got.body, reportKeys+" recheck_time")
+	report := object(t, got.Body, reportKeys+" recheck_time")
 	alive, _ := json.Marshal([]string{nodes[0].URL, nodes[1].URL})
 	want(t, report, map[string]string{"alive_nodes": string(alive), "dead_nodes": `["` + nodes[2].URL + `"]`})
 	if got, want := m.names(t), "n1 second "+strings.TrimPrefix(nodes[2].URL, "http://"); got != want {
@@ -157,7 +158,7 @@ func TestAddNodes(t *testing.T) {
 	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
 	nodes[1].Wait("engine_newPayload", 1)
 	nodes[2].Reopen()
-	m.recheck(t)
+	m.Recheck(t)
 	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
 	nodes[2].Wait("engine_newPayload", 1)
 }
@@ -168,8 +169,8 @@ func TestRemoveNodes(t *testing.T) {
 	for range 6 {
 		nodes = append(nodes, enginetest.New(t, enginetest.Client{}))
 	}
-	configured := fakes(nodes...)
-	configured[5].doNotUse = true
+	configured := apptest.Fakes(nodes...)
+	configured[5].DoNotUse = true
 	m := start(t, configured, nil)
 	url := func(i int) string { return nodes[i].URL }
 
@@ -201,14 +202,14 @@ func TestRemoveNodes(t *testing.T) {
 func TestDrainNodes(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := startLed(t, fakes(nodes...), nil)
+	m := startLed(t, apptest.Fakes(nodes...), nil)
 	chain := enginetest.Chain(4, 3, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
 	undo := nodes[0].Script(enginetest.Rule{Method: "engine_", BlockHash: chain[1].Hash(), Status: "INVALID"})
 	defer undo()
 
 	m.must(t, "/drain_nodes", "n1")
-	if got := m.node(t, "n1"); !got.Drained || got.Primary || got.State != "alive" {
+	if got := m.Node(t, "n1"); !got.Drained || got.Primary || got.State != "alive" {
 		t.Errorf("got %+v", got)
 	}
 	m.hears(t, "VALID", "engine_newPayload", chain[1])
@@ -225,15 +226,15 @@ func TestDrainNodes(t *testing.T) {
 	m.refused(t, "/drain_nodes", "last voter", "n3")
 	m.refused(t, "/drain_nodes", "last voter", "n1", "n2", "n3")
 	m.refused(t, "/drain_nodes", `"n4" is not known`, "n3", "n4")
-	if got := m.node(t, "n3"); !got.Primary || got.Drained {
+	if got := m.Node(t, "n3"); !got.Primary || got.Drained {
 		t.Errorf("got %+v", got)
 	}
 
 	m.must(t, "/undrain_nodes", "n1", nodes[1].URL+"/")
-	if slices.ContainsFunc([]string{"n1", "n2"}, func(name string) bool { return m.node(t, name).Drained }) {
+	if slices.ContainsFunc([]string{"n1", "n2"}, func(name string) bool { return m.Node(t, name).Drained }) {
 		t.Error("n1 or n2 is still drained")
 	}
-	if got := m.node(t, "n3"); !got.Primary {
+	if got := m.Node(t, "n3"); !got.Primary {
 		t.Errorf("the primary is sticky: got %+v", got)
 	}
 	m.hears(t, "SYNCING", "engine_newPayload", chain[1]) // n1's INVALID counts again

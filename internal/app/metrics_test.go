@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
@@ -20,7 +21,7 @@ import (
 func (m *multiplexer) exposed(t testing.TB) map[string]string {
 	t.Helper()
 	types := make(map[string]string)
-	for line := range strings.Lines(m.rest(t, "GET", "/metrics?format=prometheus", "").body) {
+	for line := range strings.Lines(m.REST(t, "GET", "/metrics?format=prometheus", "").Body) {
 		if words := strings.Fields(line); len(words) == 4 && words[0] == "#" && words[1] == "TYPE" {
 			types[words[2]] = words[3]
 		}
@@ -33,7 +34,7 @@ func busy(t testing.TB) (*multiplexer, []*enginetest.Node) {
 	t.Helper()
 	nodes := builders(t, 3)
 	_, change := recording(t)
-	m := startLed(t, fakes(nodes...), func(c *config.Config) { change(c); untilAll(c); c.Grace = 5 * time.Second })
+	m := startLed(t, apptest.Fakes(nodes...), func(c *config.Config) { change(c); untilAll(c); c.Grace = 5 * time.Second })
 	chain := enginetest.Chain(4, 3, nil)
 	m.call(t, "engine_exchangeCapabilities", []string{})
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
@@ -111,7 +112,7 @@ func TestShippedMetrics(t *testing.T) {
 // series are the samples of a node.
 func (m *multiplexer) series(t testing.TB, node string) (list []string) {
 	t.Helper()
-	for line := range strings.Lines(m.rest(t, "GET", "/metrics?format=prometheus", "").body) {
+	for line := range strings.Lines(m.REST(t, "GET", "/metrics?format=prometheus", "").Body) {
 		if name, _, _ := strings.Cut(line, "{"); strings.Contains(line, `node="`+node+`"`) && !slices.Contains(list, name) {
 			list = append(list, name)
 		}
@@ -145,7 +146,7 @@ func TestNodeGauges(t *testing.T) {
 	t.Parallel()
 	m, nodes := busy(t)
 	nodes[0].Close()
-	m.recheck(t)
+	m.Recheck(t)
 	m.must(t, "/drain_nodes", "n2")
 	for name, want := range map[string]float64{
 		`executionbackup_node_state{node="n1",state="dead"}`:                                               1,
@@ -168,15 +169,15 @@ func TestNodeGauges(t *testing.T) {
 		`executionbackup_evidence_records_total{outcome="dropped"}`:                                        0,
 		`executionbackup_node_info{client="geth",node="n3",url="` + nodes[2].URL + `",version="v1.17.10"}`: 1,
 	} {
-		if got := m.metric(t, name); got != want {
+		if got := m.Metric(t, name); got != want {
 			t.Errorf("%s: got %v, want %v", name, got, want)
 		}
 	}
-	until(t, "the slowest of two payloads is counted", func() bool {
-		return m.metric(t, `executionbackup_slowest_reply_duration_seconds_count{method="NewPayload"}`) == 2
+	apptest.Until(t, "the slowest of two payloads is counted", func() bool {
+		return m.Metric(t, `executionbackup_slowest_reply_duration_seconds_count{method="NewPayload"}`) == 2
 	})
-	m.app.ReloadFailed(errors.New("no good"))
-	if got := m.metric(t, "executionbackup_config_last_reload_successful"); got != 0 {
+	m.App.ReloadFailed(errors.New("no good"))
+	if got := m.Metric(t, "executionbackup_config_last_reload_successful"); got != 0 {
 		t.Errorf("after a bad reload: got %v", got)
 	}
 	if got := slices.Collect(maps.Keys(m.exposed(t))); !slices.Contains(got, "executionbackup_build_info") {
@@ -191,22 +192,22 @@ func TestOddNodes(t *testing.T) {
 		enginetest.New(t, enginetest.Client{Name: "\xff\"\\\n{" + strings.Repeat("x", 500)}),
 		enginetest.New(t, enginetest.Client{Capabilities: []string{"engine_newPayloadV4"}}),
 	}
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	m.call(t, "engine_exchangeCapabilities", []string{})
-	if got := m.metric(t, `executionbackup_node_lacking_methods{node="n2"}`); got == 0 {
+	if got := m.Metric(t, `executionbackup_node_lacking_methods{node="n2"}`); got == 0 {
 		t.Error("n2 lacks nothing")
 	}
-	got := m.rest(t, "GET", "/metrics", "", "Accept", "application/openmetrics-text")
-	if got.status != http.StatusOK || !strings.HasSuffix(got.body, "# EOF\n") {
-		t.Errorf("got HTTP %d, %.200s", got.status, got.body)
+	got := m.REST(t, "GET", "/metrics", "", "Accept", "application/openmetrics-text")
+	if got.Status != http.StatusOK || !strings.HasSuffix(got.Body, "# EOF\n") {
+		t.Errorf("got HTTP %d, %.200s", got.Status, got.Body)
 	}
-	for line := range strings.Lines(got.body) {
+	for line := range strings.Lines(got.Body) {
 		if len(line) > 400 {
 			t.Errorf("got %s", line)
 		}
 	}
-	proto := m.rest(t, "GET", "/metrics", "", "Accept", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,text/plain;q=0.5")
-	if kind := proto.header.Get("Content-Type"); !strings.HasPrefix(kind, "application/vnd.google.protobuf") {
+	proto := m.REST(t, "GET", "/metrics", "", "Accept", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,text/plain;q=0.5")
+	if kind := proto.Header.Get("Content-Type"); !strings.HasPrefix(kind, "application/vnd.google.protobuf") {
 		t.Errorf("native histograms can't be had: got %s", kind)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
@@ -86,9 +87,9 @@ func TestTwoAnswersToOneCall(t *testing.T) {
 		t.Run(fmt.Sprintf("%+v", test), func(t *testing.T) {
 			t.Parallel()
 			nodes := three(t)
-			configured := fakes(nodes...)
+			configured := apptest.Fakes(nodes...)
 			for i := range configured {
-				configured[i].url = doubling(t, nodes[i], test.late)
+				configured[i].URL = doubling(t, nodes[i], test.late)
 			}
 			m := start(t, configured, func(c *config.Config) { c.Grace = 2 * time.Second })
 			chain := enginetest.Chain(4, 8, nil)
@@ -115,7 +116,7 @@ func TestTwoAnswersToOneCall(t *testing.T) {
 			}
 			for i, p := range chain {
 				for _, name := range []string{"n1", "n2", "n3"} {
-					until(t, name+" has answered", func() bool { return m.said(t, p, name).Status != "" })
+					apptest.Until(t, name+" has answered", func() bool { return m.said(t, p, name).Status != "" })
 					if said := m.said(t, p, name); i%2 == 1 && said.Vote == "VALID" {
 						t.Errorf("payload %d: /blocks shows %+v", p.Number, said)
 					}
@@ -148,7 +149,7 @@ func TestValidToAnotherBlock(t *testing.T) {
 			t.Parallel()
 			latest := strings.Fields(test.latest)
 			nodes := three(t)[:len(latest)]
-			m := start(t, fakes(nodes...), nil)
+			m := start(t, apptest.Fakes(nodes...), nil)
 			m.hears(t, "VALID", "engine_newPayload", chain[0])
 			for i, n := range nodes {
 				n.Script(valid(latest[i]))
@@ -159,7 +160,7 @@ func TestValidToAnotherBlock(t *testing.T) {
 			}
 			for i, vote := range strings.Fields(test.votes) {
 				name := fmt.Sprintf("n%d", i+1)
-				until(t, name+" has answered", func() bool { return m.said(t, chain[1], name).Status != "" })
+				apptest.Until(t, name+" has answered", func() bool { return m.said(t, chain[1], name).Status != "" })
 				said := m.said(t, chain[1], name)
 				if vote == "VALID" && said.Vote != "VALID" || vote == "malformed" && (said.Vote != "" || !strings.HasPrefix(said.Status, "malformed answer")) {
 					t.Errorf("/blocks shows %+v, want %s", said, vote)
@@ -169,7 +170,7 @@ func TestValidToAnotherBlock(t *testing.T) {
 			for _, n := range nodes {
 				before = append(before, n.Connections())
 			}
-			m.recheck(t)
+			m.Recheck(t)
 			for i, vote := range strings.Fields(test.votes) {
 				if ended := nodes[i].Connections() > before[i]; ended != (vote == "malformed") {
 					t.Errorf("n%d: the connection was ended: %t", i+1, ended)
@@ -186,7 +187,7 @@ func TestHTTPErrorsAreNoVotes(t *testing.T) {
 			t.Run(fmt.Sprintf("%d %s", status, vote), func(t *testing.T) {
 				t.Parallel()
 				nodes := three(t)
-				m := start(t, fakes(nodes...), nil)
+				m := start(t, apptest.Fakes(nodes...), nil)
 				m.prove(t, nodes...)
 				result := `{"status":"` + vote + `","latestValidHash":null,"validationError":null}`
 				rules := []enginetest.Rule{
@@ -206,7 +207,7 @@ func TestHTTPErrorsAreNoVotes(t *testing.T) {
 				m.hears(t, other, "engine_newPayload", block)
 				m.hears(t, other, "engine_forkchoiceUpdated", block)
 				for _, name := range []string{"n2", "n3"} {
-					until(t, name+" has answered", func() bool { return m.said(t, block, name).Status != "" })
+					apptest.Until(t, name+" has answered", func() bool { return m.said(t, block, name).Status != "" })
 					if said := m.said(t, block, name); said.Vote != "" || said.Status != fmt.Sprintf("HTTP %d instead of an answer", status) {
 						t.Errorf("/blocks shows %+v", said)
 					}
@@ -229,7 +230,7 @@ func TestLatestValidHashInAnyOrder(t *testing.T) {
 			t.Run(fmt.Sprint(test.named, order), func(t *testing.T) {
 				t.Parallel()
 				nodes := three(t)
-				m := start(t, fakes(nodes...), func(c *config.Config) { c.Grace = 2 * time.Second })
+				m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { c.Grace = 2 * time.Second })
 				chain := enginetest.Chain(4, 2, nil)
 				m.prove(t, nodes...)
 				m.follows(t, chain[0])
@@ -246,7 +247,7 @@ func TestLatestValidHashInAnyOrder(t *testing.T) {
 				for _, i := range order {
 					release[i]()
 					name := fmt.Sprintf("n%d", i+1)
-					until(t, name+" has answered", func() bool { return m.said(t, chain[1], name).Status == "INVALID" })
+					apptest.Until(t, name+" has answered", func() bool { return m.said(t, chain[1], name).Status == "INVALID" })
 				}
 				want := ""
 				if test.want == "parent" {
@@ -293,7 +294,7 @@ func TestBatchInOrder(t *testing.T) {
 			for _, n := range nodes {
 				n.Script(enginetest.Rule{Method: "engine_newPayload", Delay: 50 * time.Millisecond})
 			}
-			m := start(t, fakes(nodes...), nil)
+			m := start(t, apptest.Fakes(nodes...), nil)
 			alone := &enginetest.Honest{Fork: 4}
 			for _, b := range batches {
 				got, want := m.say(t, b), strings.TrimSpace(string(alone.Answer([]byte(b))))
@@ -323,7 +324,7 @@ func TestUnknownStatus(t *testing.T) {
 			t.Run(test.words+" "+method, func(t *testing.T) {
 				t.Parallel()
 				nodes := speakers(t, test.words, "")
-				m := start(t, fakes(nodes...), nil)
+				m := start(t, apptest.Fakes(nodes...), nil)
 				if len(nodes) > 1 {
 					m.prove(t, nodes...)
 				}
@@ -337,7 +338,7 @@ func TestUnknownStatus(t *testing.T) {
 					switch name := fmt.Sprintf("n%d", i+1); word {
 					case "MISSING_STATE", "VALIDATED":
 						words[word]++
-						until(t, name+" counts as syncing", func() bool { return m.node(t, name).State == "syncing" })
+						apptest.Until(t, name+" counts as syncing", func() bool { return m.Node(t, name).State == "syncing" })
 						if method == "engine_newPayload" {
 							if said := m.said(t, block, name); said.Status != word || said.Vote != "SYNCING" {
 								t.Errorf("/blocks shows %+v", said)
@@ -346,7 +347,7 @@ func TestUnknownStatus(t *testing.T) {
 					}
 				}
 				for word, label := range map[string]string{"MISSING_STATE": "MISSING_STATE", "VALIDATED": "other"} {
-					if got := m.metric(t, `executionbackup_unknown_statuses_total{word="`+label+`"}`); got != words[word] {
+					if got := m.Metric(t, `executionbackup_unknown_statuses_total{word="`+label+`"}`); got != words[word] {
 						t.Errorf("%v are counted as %s, want %v", got, label, words[word])
 					}
 				}

@@ -2,9 +2,11 @@ package app_test
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
@@ -14,7 +16,7 @@ import (
 func dispute(t testing.TB, method string) (m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload, undo func()) {
 	t.Helper()
 	nodes = three(t)
-	m = start(t, fakes(nodes...), nil)
+	m = start(t, apptest.Fakes(nodes...), nil)
 	chain = enginetest.Chain(4, 4, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
 	undo = nodes[2].Script(enginetest.Rule{Method: method, BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "bad"})
@@ -73,7 +75,7 @@ func TestDisputeBinds(t *testing.T) {
 				case "drops out of sync":
 					objector.Script(enginetest.Rule{Method: "engine_", Status: "SYNCING"})
 					objector.Update(func(c *enginetest.Client) { c.Syncing = true })
-					m.recheck(t)
+					m.Recheck(t)
 				default:
 					for _, p := range chain[1:] {
 						objector.Script(enginetest.Rule{Method: "engine_", BlockHash: p.Hash(), Status: next})
@@ -84,8 +86,8 @@ func TestDisputeBinds(t *testing.T) {
 					m.hears(t, "SYNCING", "engine_forkchoiceUpdated", p)
 				}
 				m.hears(t, "VALID", "engine_newPayload", chain[0])
-				m.log.wait(t, "level=ERROR", "dispute", chain[3].Hash(), "n3")
-				if got := m.node(t, "n3").Objections; got != 1 {
+				m.Log.Wait(t, "level=ERROR", "dispute", chain[3].Hash(), "n3")
+				if got := m.Node(t, "n3").Objections; got != 1 {
 					t.Errorf("n3 has %d objections, want the one", got)
 				}
 			})
@@ -97,9 +99,9 @@ func TestDisputeBinds(t *testing.T) {
 func restart(t testing.TB, m *multiplexer, n *enginetest.Node) {
 	t.Helper()
 	n.Close()
-	m.recheck(t)
+	m.Recheck(t)
 	n.Reopen()
-	m.recheck(t)
+	m.Recheck(t)
 }
 
 // A dispute ends with the objector's VALID on that very block, or to the newPayload of a descendant that it had never been
@@ -107,31 +109,31 @@ func restart(t testing.TB, m *multiplexer, n *enginetest.Node) {
 func TestDisputeEnds(t *testing.T) {
 	for _, end := range []struct {
 		name string
-		by   func(t *testing.T, m *multiplexer, objector node, block enginetest.Payload)
+		by   func(t *testing.T, m *multiplexer, objector apptest.Node, block enginetest.Payload)
 	}{
-		{"VALID to newPayload", func(t *testing.T, m *multiplexer, _ node, block enginetest.Payload) {
+		{"VALID to newPayload", func(t *testing.T, m *multiplexer, _ apptest.Node, block enginetest.Payload) {
 			m.hears(t, "VALID", "engine_newPayload", block)
 		}},
-		{"VALID to forkchoiceUpdated", func(t *testing.T, m *multiplexer, _ node, block enginetest.Payload) {
+		{"VALID to forkchoiceUpdated", func(t *testing.T, m *multiplexer, _ apptest.Node, block enginetest.Payload) {
 			m.hears(t, "VALID", "engine_forkchoiceUpdated", block)
 		}},
-		{"VALID to a new child", func(t *testing.T, m *multiplexer, _ node, block enginetest.Payload) {
+		{"VALID to a new child", func(t *testing.T, m *multiplexer, _ apptest.Node, block enginetest.Payload) {
 			m.hears(t, "VALID", "engine_newPayload", block.Child(func(p *enginetest.Payload) { p.GasUsed = 1 }))
 		}},
-		{"VALID to a new grandchild", func(t *testing.T, m *multiplexer, _ node, block enginetest.Payload) {
+		{"VALID to a new grandchild", func(t *testing.T, m *multiplexer, _ apptest.Node, block enginetest.Payload) {
 			m.hears(t, "VALID", "engine_newPayload", block.Child(nil).Child(nil))
 		}},
-		{"cleared", func(t *testing.T, m *multiplexer, _ node, _ enginetest.Payload) {
+		{"cleared", func(t *testing.T, m *multiplexer, _ apptest.Node, _ enginetest.Payload) {
 			m.must(t, "/clear_objections", "n3")
 		}},
-		{"removed", func(t *testing.T, m *multiplexer, objector node, _ enginetest.Payload) {
-			m.must(t, "/remove_nodes", objector.url)
+		{"removed", func(t *testing.T, m *multiplexer, objector apptest.Node, _ enginetest.Payload) {
+			m.must(t, "/remove_nodes", objector.URL)
 		}},
-		{"set aside", func(t *testing.T, m *multiplexer, objector node, _ enginetest.Payload) {
-			objector.doNotUse = true
-			c := *m.config
-			c.Nodes = append(c.Nodes[:2:2], configured(t, []node{objector})...)
-			m.app.Reload(&c)
+		{"set aside", func(t *testing.T, m *multiplexer, _ apptest.Node, _ enginetest.Payload) {
+			c := *m.Config
+			c.Nodes = slices.Clone(c.Nodes)
+			c.Nodes[2].DoNotUse = true
+			m.App.Reload(&c)
 		}},
 	} {
 		for _, method := range bothMethods {
@@ -146,7 +148,7 @@ func TestDisputeEnds(t *testing.T) {
 					m.hears(t, "SYNCING", "engine_forkchoiceUpdated", chain[2])
 					m.hears(t, "SYNCING", "engine_newPayload", chain[2])
 				}
-				end.by(t, m, fakes(nodes...)[2], chain[1])
+				end.by(t, m, apptest.Fakes(nodes...)[2], chain[1])
 				if end.name == "removed" || end.name == "set aside" {
 					nodes[2].Script(enginetest.Rule{Method: "engine_", Status: "INVALID"})
 				}
@@ -163,7 +165,7 @@ func TestDisputeEnds(t *testing.T) {
 func TestObjectionAfterStart(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	chain := enginetest.Chain(4, 4, nil)
 
 	// Nobody has followed yet: all may object.
@@ -172,7 +174,7 @@ func TestObjectionAfterStart(t *testing.T) {
 	undo()
 
 	// n1 and n2 have by now, n3 has not, and what it said before that has lapsed.
-	until(t, "n1 and n2 have proved themselves", func() bool { return m.node(t, "n1").Qualified && m.node(t, "n2").Qualified })
+	apptest.Until(t, "n1 and n2 have proved themselves", func() bool { return m.Node(t, "n1").Qualified && m.Node(t, "n2").Qualified })
 	m.mayNotObject(t, nodes[2], chain[1])
 	m.hears(t, "VALID", "engine_newPayload", chain[2])
 	m.mayObject(t, nodes[2], chain[3])
@@ -181,17 +183,17 @@ func TestObjectionAfterStart(t *testing.T) {
 // mayNotObject lets n3 call a block INVALID in both methods and expects that it doesn't count.
 func (m *multiplexer) mayNotObject(t testing.TB, n3 *enginetest.Node, block enginetest.Payload) {
 	t.Helper()
-	if m.node(t, "n3").Qualified {
+	if m.Node(t, "n3").Qualified {
 		t.Fatal("n3 is qualified")
 	}
 	defer n3.Script(enginetest.Rule{Method: "engine_", BlockHash: block.Hash(), Status: "INVALID"})()
 	m.hears(t, "VALID", "engine_newPayload", block)
 	m.hears(t, "VALID", "engine_forkchoiceUpdated", block)
-	until(t, "/blocks shows n3's INVALID", func() bool { return m.said(t, block, "n3").Status == "INVALID" }) // nobody waits for it
+	apptest.Until(t, "/blocks shows n3's INVALID", func() bool { return m.said(t, block, "n3").Status == "INVALID" }) // nobody waits for it
 	if said := m.said(t, block, "n3"); said.Vote != "" {
 		t.Errorf("/blocks shows %+v", said)
 	}
-	if got := m.node(t, "n3").Objections; got != 0 {
+	if got := m.Node(t, "n3").Objections; got != 0 {
 		t.Errorf("n3 has %d objections", got)
 	}
 }
@@ -199,7 +201,7 @@ func (m *multiplexer) mayNotObject(t testing.TB, n3 *enginetest.Node, block engi
 // mayObject is the opposite of mayNotObject.
 func (m *multiplexer) mayObject(t testing.TB, n3 *enginetest.Node, block enginetest.Payload) {
 	t.Helper()
-	until(t, "n3 is qualified", func() bool { return m.node(t, "n3").Qualified }) // nobody waits for the VALID that does it
+	apptest.Until(t, "n3 is qualified", func() bool { return m.Node(t, "n3").Qualified }) // nobody waits for the VALID that does it
 	defer n3.Script(enginetest.Rule{Method: "engine_", BlockHash: block.Hash(), Status: "INVALID"})()
 	m.hears(t, "SYNCING", "engine_newPayload", block)
 	m.hears(t, "SYNCING", "engine_forkchoiceUpdated", block)
@@ -227,15 +229,15 @@ var breaks = []doing{
 	{"a connection that ended though it was to be kept", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
 		n3.Script(enginetest.Rule{Method: "eth_syncing", Times: 1, Reply: &enginetest.Reply{
 			Header: http.Header{"Connection": {"keep-alive"}}, Body: `{"jsonrpc":"2.0","id":$ID,"result":false}`}})
-		m.recheck(t)
-		m.recheck(t)
+		m.Recheck(t)
+		m.Recheck(t)
 	}},
 	{"another version", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
 		heal := n3.Script(enginetest.Rule{Method: "eth_syncing", Reply: &enginetest.Reply{Status: 500}})
-		m.recheck(t)
+		m.Recheck(t)
 		n3.Update(func(c *enginetest.Client) { c.Version = "v9.9.9" })
 		heal()
-		m.recheck(t)
+		m.Recheck(t)
 	}},
 }
 
@@ -243,13 +245,13 @@ var breaks = []doing{
 var noBreaks = []doing{
 	{"a probe that took too long", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
 		n3.Script(enginetest.Rule{Method: "eth_syncing", Delay: 1200 * time.Millisecond, Times: 1})
-		m.recheck(t)
+		m.Recheck(t)
 	}},
 	{"a probe that got HTTP 500", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
 		heal := n3.Script(enginetest.Rule{Method: "eth_syncing", Reply: &enginetest.Reply{Status: 500}})
-		m.recheck(t)
+		m.Recheck(t)
 		heal()
-		m.recheck(t)
+		m.Recheck(t)
 	}},
 	{"a malformed answer", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, next enginetest.Payload) {
 		n3.Script(enginetest.Rule{Method: "engine_newPayload", Reply: &enginetest.Reply{Body: "{"}, Times: 1})
@@ -258,19 +260,19 @@ var noBreaks = []doing{
 	{"a call that took too long", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, next enginetest.Payload) {
 		n3.Script(enginetest.Rule{Method: "engine_newPayload", Hang: true, Times: 1})
 		m.hears(t, "VALID", "engine_newPayload", next)
-		until(t, "n3's call has failed", func() bool { return m.node(t, "n3").LastError == "no answer in time" })
+		apptest.Until(t, "n3's call has failed", func() bool { return m.Node(t, "n3").LastError == "no answer in time" })
 	}},
 	{"a refused token", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
 		heal := n3.Script(enginetest.Rule{Method: "eth_syncing", Reply: &enginetest.Reply{Status: 401}})
-		m.recheck(t)
+		m.Recheck(t)
 		heal()
-		m.recheck(t)
+		m.Recheck(t)
 	}},
 	{"a goodbye", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
 		n3.Script(enginetest.Rule{Method: "eth_syncing", Times: 1, Reply: &enginetest.Reply{
 			Header: http.Header{"Connection": {"close"}}, Body: `{"jsonrpc":"2.0","id":$ID,"result":false}`}})
-		m.recheck(t)
-		m.recheck(t)
+		m.Recheck(t)
+		m.Recheck(t)
 	}},
 }
 
@@ -280,8 +282,8 @@ func TestObjectionWithoutABreak(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			nodes := three(t)
-			configured := fakes(nodes...)
-			configured[2].timeout = time.Second
+			configured := apptest.Fakes(nodes...)
+			configured[2].Timeout = time.Second
 			m := start(t, configured, func(c *config.Config) { c.Grace = 1200 * time.Millisecond })
 			chain := enginetest.Chain(4, 3, nil)
 			m.hears(t, "VALID", "engine_newPayload", chain[0])
@@ -300,8 +302,8 @@ func TestObjectionAfterABreak(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			nodes := three(t)
-			configured := fakes(nodes...)
-			configured[2].timeout = time.Second
+			configured := apptest.Fakes(nodes...)
+			configured[2].Timeout = time.Second
 			m := start(t, configured, func(c *config.Config) { c.Grace = 1200 * time.Millisecond })
 			chain := enginetest.Chain(4, 6, nil)
 			m.hears(t, "VALID", "engine_newPayload", chain[0])
@@ -326,11 +328,11 @@ func TestBreakOfAllNodes(t *testing.T) {
 	for _, n := range nodes {
 		n.Close()
 	}
-	m.recheck(t)
+	m.Recheck(t)
 	for _, n := range nodes {
 		n.Reopen()
 	}
-	m.recheck(t)
+	m.Recheck(t)
 	m.hears(t, "SYNCING", "engine_forkchoiceUpdated", chain[1])
 	sibling := chain[0].Child(func(p *enginetest.Payload) { p.GasUsed = 1 })
 	nodes[0].Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: sibling.Hash(), Status: "INVALID"})
@@ -344,7 +346,7 @@ func TestStandingValid(t *testing.T) {
 			t.Run(method+" "+now, func(t *testing.T) {
 				t.Parallel()
 				nodes := three(t)
-				m := start(t, fakes(nodes...), nil)
+				m := start(t, apptest.Fakes(nodes...), nil)
 				chain := enginetest.Chain(4, 2, nil)
 				m.hears(t, "VALID", "engine_newPayload", chain[0])
 				for _, n := range nodes {
@@ -369,7 +371,7 @@ func TestStandingValid(t *testing.T) {
 func TestLateObjection(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := start(t, fakes(nodes...), func(c *config.Config) { c.Grace = 100 * time.Millisecond })
+	m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { c.Grace = 100 * time.Millisecond })
 	chain := enginetest.Chain(4, 3, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
 	release := nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Hang: true, Status: "INVALID", ValidationError: "bad state root"})
@@ -377,10 +379,10 @@ func TestLateObjection(t *testing.T) {
 	m.hears(t, "VALID", "engine_newPayload", chain[1])
 	release()
 	nodes[2].Script(enginetest.Rule{Method: "engine_", Status: "SYNCING"})
-	m.log.wait(t, "level=ERROR", "late objection", "node=n3", chain[1].Hash(), "bad state root")
+	m.Log.Wait(t, "level=ERROR", "late objection", "node=n3", chain[1].Hash(), "bad state root")
 	m.hears(t, "SYNCING", "engine_forkchoiceUpdated", chain[1])
 	m.hears(t, "SYNCING", "engine_newPayload", chain[2])
-	if got := m.metric(t, "executionbackup_late_objections_total"); got != 1 {
+	if got := m.Metric(t, "executionbackup_late_objections_total"); got != 1 {
 		t.Errorf("%v late objections are counted", got)
 	}
 }

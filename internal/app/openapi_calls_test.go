@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
@@ -28,9 +29,9 @@ func (c *conversation) try(m *multiplexer, status int, operation, path, body str
 	c.t.Helper()
 	var method, documented string
 	fmt.Sscan(operation, &method, &documented)
-	got := m.rest(c.t, method, path, body, header...)
-	if got.status != status {
-		c.t.Errorf("%s %s: got HTTP %d %s, want %d", method, path, got.status, got.body, status)
+	got := m.REST(c.t, method, path, body, header...)
+	if got.Status != status {
+		c.t.Errorf("%s %s: got HTTP %d %s, want %d", method, path, got.Status, got.Body, status)
 	} else if err := c.doc.check(method, documented, got); err != nil {
 		c.t.Errorf("%s %s: %v", method, path, err)
 	}
@@ -49,14 +50,14 @@ func TestOpenAPI(t *testing.T) {
 	dead := enginetest.New(t, enginetest.Client{})
 	dead.Close()
 	dir, record := recording(t)
-	guarded := start(t, fakes(append(nodes, dead)...), func(c *config.Config) {
+	guarded := start(t, apptest.Fakes(append(nodes, dead)...), func(c *config.Config) {
 		record(c)
 		c.OpenAdmin, c.AdminToken, c.MaxBody = false, token, 8<<10
 	})
-	closed := start(t, fakes(three(t)...), func(c *config.Config) { c.OpenAdmin = false })
+	closed := start(t, apptest.Fakes(three(t)...), func(c *config.Config) { c.OpenAdmin = false })
 	mute := enginetest.New(t, enginetest.Client{})
 	mute.Script(enginetest.Rule{Method: "eth_", Hang: true})
-	unready := run(t, fakes(mute), nil)
+	unready := run(t, apptest.Fakes(mute), nil)
 
 	c := &conversation{t, readOpenAPI(t), make(map[string]bool)}
 	c.try(unready, 503, "GET /readyz", "/readyz", "")
@@ -98,7 +99,7 @@ func (c *conversation) disagree(m *multiplexer, liar *enginetest.Node, dir strin
 	m.call(c.t, "engine_getPayloadV4", m.build(c.t, chain[0]).PayloadID)
 	liar.Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "no"})
 	m.hears(c.t, "SYNCING", "engine_newPayload", chain[1])
-	until(c.t, "evidence is written", func() bool {
+	apptest.Until(c.t, "evidence is written", func() bool {
 		files, err := filepath.Glob(filepath.Join(dir, "*.gz"))
 		if err != nil || len(files) == 0 {
 			return false

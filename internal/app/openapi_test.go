@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"executionbackup/internal/apptest"
 )
 
 // openAPI is docs/openapi.yaml.
@@ -64,12 +66,12 @@ func (d openAPI) operations() (all []string) {
 }
 
 // check compares an answer with its documentation.
-func (d openAPI) check(method, path string, got answer) error {
-	response := d.at(d.root["paths"], path, strings.ToLower(method), "responses", fmt.Sprint(got.status))
+func (d openAPI) check(method, path string, got apptest.Answer) error {
+	response := d.at(d.root["paths"], path, strings.ToLower(method), "responses", fmt.Sprint(got.Status))
 	if response == nil {
-		return fmt.Errorf("HTTP %d is not documented: %s", got.status, got.body)
+		return fmt.Errorf("HTTP %d is not documented: %s", got.Status, got.Body)
 	}
-	kind, _, _ := mime.ParseMediaType(got.header.Get("Content-Type"))
+	kind, _, _ := mime.ParseMediaType(got.Header.Get("Content-Type"))
 	schema := d.at(response, "content", kind, "schema")
 	switch {
 	case schema == nil:
@@ -78,7 +80,7 @@ func (d openAPI) check(method, path string, got answer) error {
 		return nil
 	}
 	var v any
-	if err := json.Unmarshal([]byte(got.body), &v); err != nil {
+	if err := json.Unmarshal([]byte(got.Body), &v); err != nil {
 		return err
 	}
 	return d.matches(schema, v, "answer")

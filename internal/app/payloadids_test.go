@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 )
 
@@ -14,7 +15,7 @@ import (
 func TestBuildsAreKept(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	head := enginetest.Chain(4, 1, nil)[0]
 	var ids []string
 	for i := range 129 {
@@ -46,7 +47,7 @@ func TestRepeatedPayloadID(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
 	nodes[1].Update(func(c *enginetest.Client) { c.PayloadID = ownID(1) })
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	chain := enginetest.Chain(4, 2, nil)
 	older := m.build(t, chain[0]).PayloadID
 	newer := m.build(t, chain[1]).PayloadID
@@ -64,7 +65,7 @@ func TestRepeatedPayloadID(t *testing.T) {
 func TestRepeatedPayloadIDOfThePrimary(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 2)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	chain := enginetest.Chain(4, 2, nil)
 	older := m.build(t, chain[0]).PayloadID
 	nodes[1].Update(func(c *enginetest.Client) { c.PayloadID = ownID(7) })
@@ -82,7 +83,7 @@ func TestRepeatedPayloadIDOfThePrimary(t *testing.T) {
 func TestRepeatedRequest(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 2)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	head := enginetest.Chain(4, 1, nil)[0]
 	m.build(t, head)
 	nodes[1].Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Error: &enginetest.RPCError{Code: -32000, Message: "busy"}})
@@ -97,7 +98,7 @@ func TestRepeatedRequest(t *testing.T) {
 func TestLargeAttributes(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 2)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	head := enginetest.Chain(4, 1, nil)[0]
 	attributes, err := json.Marshal(head.Attributes())
 	if err != nil {
@@ -129,11 +130,11 @@ func TestLargeAttributes(t *testing.T) {
 func TestPayloadFromBeforeOurRestart(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 4)
-	configured := fakes(nodes...)
+	configured := apptest.Fakes(nodes...)
 	chain := enginetest.Chain(4, 2, nil)
 	before := startLed(t, configured, nil)
 	id := before.build(t, chain[1]).PayloadID
-	before.stop()
+	before.Stop()
 
 	m := startLed(t, configured, untilAll)
 	after := func(seconds uint64) func(*enginetest.Payload) {
@@ -171,7 +172,7 @@ func TestPayloadFromBeforeOurRestart(t *testing.T) {
 func TestPayloadBeforeTheFirstForkchoice(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	chain := enginetest.Chain(4, 2, nil)
 	for _, n := range nodes[:2] {
 		n.Script(enginetest.Rule{Method: "eth_getBlockByNumber", Result: fmt.Sprintf(`{"number":"0x2","hash":"%s"}`, chain[1].Hash())})

@@ -8,6 +8,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
@@ -73,7 +74,7 @@ func TestDisqualifiedPayloads(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			nodes := builders(t, 3)
-			m := startLed(t, fakes(nodes...), untilAll)
+			m := startLed(t, apptest.Fakes(nodes...), untilAll)
 			head := enginetest.Chain(4, 1, nil)[0]
 			id := m.build(t, head).PayloadID
 			c.bad(nodes[0], head)
@@ -82,8 +83,8 @@ func TestDisqualifiedPayloads(t *testing.T) {
 			if got := m.call(t, "engine_getPayloadV4", id); got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
-			if len(m.log.lines("payload for a proposal", "n3=", "taken", c.why)) == 0 {
-				t.Errorf("the log doesn't say %q: %v", c.why, m.log.lines("payload for a proposal"))
+			if len(m.Log.Lines("payload for a proposal", "n3=", "taken", c.why)) == 0 {
+				t.Errorf("the log doesn't say %q: %v", c.why, m.Log.Lines("payload for a proposal"))
 			}
 		})
 	}
@@ -107,7 +108,7 @@ func bundled(n *enginetest.Node, head enginetest.Payload, commitments, proofs, b
 func TestWrongHashIsNoDispute(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 2)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	head := enginetest.Chain(4, 1, nil)[0]
 	id := m.build(t, head).PayloadID
 	wrong := strings.Replace(offer(nodes[0], head, "0xffff", nil), `"gasUsed":"0x0"`, `"gasUsed":"0x1"`, 1)
@@ -118,7 +119,7 @@ func TestWrongHashIsNoDispute(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	nodes[1].WaitEnded("engine_newPayload", 1) // it has seen it
-	if lines := m.log.lines("dispute"); len(lines) > 0 {
+	if lines := m.Log.Lines("dispute"); len(lines) > 0 {
 		t.Errorf("logged: %s", lines)
 	}
 }
@@ -127,7 +128,7 @@ func TestWrongHashIsNoDispute(t *testing.T) {
 func TestWrongFeeRecipient(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 2)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	head := enginetest.Chain(4, 1, nil)[0]
 	id := m.build(t, head).PayloadID
 	thief := offer(nodes[0], head, "0xffff", func(p *enginetest.Payload) { p.FeeRecipient = common.Address{1} })
@@ -136,12 +137,12 @@ func TestWrongFeeRecipient(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	nodes[1].Close()
-	m.recheck(t)
+	m.Recheck(t)
 	if got := m.call(t, "engine_getPayloadV4", id); got != thief {
 		t.Errorf("the last resort: got %s, want %s", got, thief)
 	}
-	if len(m.log.lines("level=ERROR", "wrong_fee_recipient")) != 1 {
-		t.Errorf("log: %v", m.log.lines("payload for a proposal"))
+	if len(m.Log.Lines("level=ERROR", "wrong_fee_recipient")) != 1 {
+		t.Errorf("log: %v", m.Log.Lines("payload for a proposal"))
 	}
 }
 
@@ -149,7 +150,7 @@ func TestWrongFeeRecipient(t *testing.T) {
 func TestAllDisqualified(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 2)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	head := enginetest.Chain(4, 1, nil)[0]
 	id := m.build(t, head).PayloadID
 	late := func(p *enginetest.Payload) { p.Timestamp++ }
@@ -192,7 +193,7 @@ func TestCrossCheck(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			nodes := builders(t, 3)
-			m := startLed(t, fakes(nodes...), c.change)
+			m := startLed(t, apptest.Fakes(nodes...), c.change)
 			head := enginetest.Chain(4, 1, nil)[0]
 			m.newPayload(t, head)
 			id := m.build(t, head).PayloadID
@@ -212,7 +213,7 @@ func TestCrossCheck(t *testing.T) {
 			if shown > c.shown || shown == 0 && c.shown > 0 {
 				t.Errorf("the candidates were shown %d times, want %d", shown, c.shown)
 			}
-			if disputes := m.log.lines("level=ERROR", "dispute"); (len(disputes) > 0) != (c.shown > 2) {
+			if disputes := m.Log.Lines("level=ERROR", "dispute"); (len(disputes) > 0) != (c.shown > 2) {
 				t.Errorf("disputes: %v", disputes)
 			}
 		})
@@ -223,7 +224,7 @@ func TestCrossCheck(t *testing.T) {
 func TestCrossCheckWithoutVoters(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	m.must(t, "/drain_nodes", "n2", "n3")
 	head := enginetest.Chain(4, 1, nil)[0]
 	id := m.build(t, head).PayloadID
@@ -246,7 +247,7 @@ func TestCrossCheckWithoutVoters(t *testing.T) {
 func TestCrossCheckByARestartedNode(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	head := enginetest.Chain(4, 1, nil)[0]
 	m.newPayload(t, head)
 	id := m.build(t, head).PayloadID
@@ -276,7 +277,7 @@ func TestCrossCheckByARestartedNode(t *testing.T) {
 func TestCrossCheckOfAClaimedHash(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	chain := enginetest.Chain(4, 3, nil)
 	m.newPayload(t, chain[0])
 	id := m.build(t, chain[0]).PayloadID
@@ -293,7 +294,7 @@ func TestCrossCheckOfAClaimedHash(t *testing.T) {
 		t.Errorf("n3 was not shown what n2 claims: %s", calls[1].Params)
 	}
 	restart(t, m, nodes[2])
-	if m.node(t, "n3").Qualified {
+	if m.Node(t, "n3").Qualified {
 		t.Fatal("n3 is qualified")
 	}
 	m.hears(t, "VALID", "engine_newPayload", chain[1])
@@ -304,7 +305,7 @@ func TestCrossCheckOfAClaimedHash(t *testing.T) {
 func TestProposalIsTold(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 4)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	head := enginetest.Chain(4, 1, nil)[0]
 	id := m.build(t, head).PayloadID
 	offer(nodes[0], head, "0xde0b6b3a7640000", nil) // 1 ETH
@@ -321,7 +322,7 @@ func TestProposalIsTold(t *testing.T) {
 	if got := m.call(t, "engine_getPayloadV4", id); got != want {
 		t.Fatalf("got %s, want %s", got, want)
 	}
-	m.log.wait(t, `level=INFO msg="payload for a proposal"`, "node=n2", `value="2.000000 ETH"`, `gain="1.000000 ETH"`,
+	m.Log.Wait(t, `level=INFO msg="payload for a proposal"`, "node=n2", `value="2.000000 ETH"`, `gain="1.000000 ETH"`,
 		`n1="1000000000000000000 wei (1.000000 ETH), 0 gas, 0 transactions, 0 blobs, `, `s, not the best"`,
 		`n2="2000000000000000001 wei (2.000000 ETH), 21000 gas, 2 transactions, 0 blobs, `, `s, taken"`,
 		`n3="18446744073709551615 wei`, "out: its timestamp is", `n4="Unknown payload`)
@@ -336,7 +337,7 @@ func TestProposalIsTold(t *testing.T) {
 		`executionbackup_node_payload_value_eth{node="n1"}`:                                                1,
 		`executionbackup_node_call_duration_seconds_count{method="GetPayload",node="n1",outcome="answer"}`: 1,
 	} {
-		if got := m.metric(t, name); got != want {
+		if got := m.Metric(t, name); got != want {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
@@ -345,15 +346,15 @@ func TestProposalIsTold(t *testing.T) {
 // Who is shown a payload before it is proposed, and calls it VALID, has followed: it won't be new to it any more.
 func TestCrossCheckProves(t *testing.T) {
 	nodes := builders(t, 3)
-	m := startLed(t, fakes(nodes...), nil)
+	m := startLed(t, apptest.Fakes(nodes...), nil)
 	head := enginetest.Chain(4, 1, nil)[0]
 	build := m.build(t, head)
 	m.call(t, "engine_getPayloadV4", build.PayloadID)
 	for _, n := range nodes[1:] {
 		n.WaitEnded("engine_newPayload", 1)
 	}
-	until(t, "the judges have proved themselves", func() bool { return m.node(t, "n2").Qualified && m.node(t, "n3").Qualified })
-	if m.node(t, "n1").Qualified {
+	apptest.Until(t, "the judges have proved themselves", func() bool { return m.Node(t, "n2").Qualified && m.Node(t, "n3").Qualified })
+	if m.Node(t, "n1").Qualified {
 		t.Error("so has the builder")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 )
 
@@ -50,7 +51,7 @@ func lone(object, name string) []string {
 func TestAmbiguousCalls(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	const hash = `"` + enginetest.GenesisHash + `"`
 	for _, call := range []struct{ method, params, object, names string }{
 		{"engine_newPayloadV9", `[%s]`, `{"blockHash":` + hash + `,"parentHash":` + hash + `,"blockNumber":"0x1","timestamp":"0x1"}`,
@@ -96,7 +97,7 @@ func TestAmbiguousCalls(t *testing.T) {
 func TestAmbiguousAnswers(t *testing.T) {
 	t.Parallel()
 	n1, n2 := enginetest.New(t, enginetest.Client{}), enginetest.New(t, enginetest.Client{})
-	m := start(t, fakes(n1, n2), nil)
+	m := start(t, apptest.Fakes(n1, n2), nil)
 	n1.Script(enginetest.Rule{Method: "engine_newPayload", Status: "SYNCING"})
 	n1.Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Status: "SYNCING"})
 	head := enginetest.Chain(4, 1, nil)[0]
@@ -152,7 +153,7 @@ func TestAmbiguousAnswers(t *testing.T) {
 func TestAmbiguousPayloads(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 2)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	chain := enginetest.Chain(4, 2, nil)
 	head := chain[0]
 	build := func() string { // anew: nobody has won

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
@@ -32,7 +33,7 @@ func TestRepairedObjector(t *testing.T) {
 				t.Parallel()
 				words := strings.Fields(test.words)
 				nodes, _ := honest(t, len(words))
-				m := start(t, fakes(nodes...), func(c *config.Config) { c.Grace = 3 * time.Second }) // so that slow isn't late
+				m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { c.Grace = 3 * time.Second }) // so that slow isn't late
 				chain := enginetest.Chain(4, 11, nil)
 				m.follows(t, chain[0])
 				var broken []*enginetest.Node
@@ -57,7 +58,7 @@ func TestRepairedObjector(t *testing.T) {
 				m.follows(t, chain[2:]...)
 				m.follows(t, chain[1])
 				m.unburdened(t)
-				for _, n := range m.states(t) {
+				for _, n := range m.Nodes(t) {
 					if n.Laggard || !n.Qualified {
 						t.Errorf("%+v", n)
 					}
@@ -97,11 +98,11 @@ func TestInvalidBesideAStoppedNode(t *testing.T) {
 		t.Run(words, func(t *testing.T) {
 			t.Parallel()
 			nodes := speakers(t, words, "")
-			m := start(t, fakes(nodes...), nil)
+			m := start(t, apptest.Fakes(nodes...), nil)
 			m.prove(t, nodes...)
 			chain := enginetest.Chain(4, 3, nil)
 			m.hears(t, "SYNCING", "engine_newPayload", chain[0])
-			until(t, "all have answered", func() bool { return m.said(t, chain[0], "n1").Status != "" && m.said(t, chain[0], "n2").Status != "" })
+			apptest.Until(t, "all have answered", func() bool { return m.said(t, chain[0], "n1").Status != "" && m.said(t, chain[0], "n2").Status != "" })
 			for i, word := range strings.Fields(words) {
 				if word == "VALID" {
 					nodes[i].Close()
@@ -109,7 +110,7 @@ func TestInvalidBesideAStoppedNode(t *testing.T) {
 			}
 			for _, noticed := range []bool{false, true} {
 				if noticed {
-					m.recheck(t)
+					m.Recheck(t)
 				}
 				for _, p := range chain[:2] {
 					m.hears(t, "SYNCING", "engine_newPayload", p)
@@ -124,17 +125,17 @@ func TestInvalidBesideAStoppedNode(t *testing.T) {
 func TestInvalidBesideALaggard(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)[:2]
-	m := start(t, fakes(nodes...), func(c *config.Config) { c.Grace = 100 * time.Millisecond })
+	m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { c.Grace = 100 * time.Millisecond })
 	m.prove(t, nodes...)
 	chain := enginetest.Chain(4, 4, nil)
 	nodes[0].Script(enginetest.Rule{Method: "engine_newPayload", Delay: 600 * time.Millisecond})
 	for _, p := range chain[:2] {
 		m.hears(t, "VALID", "engine_newPayload", p)
 	}
-	until(t, "n1 is a laggard", func() bool { return m.node(t, "n1").Laggard })
+	apptest.Until(t, "n1 is a laggard", func() bool { return m.Node(t, "n1").Laggard })
 	nodes[1].Script(enginetest.Rule{Method: "engine_", Status: "INVALID"})
 	m.hears(t, "SYNCING", "engine_newPayload", chain[2])
-	until(t, "n1 has answered", func() bool { return m.said(t, chain[2], "n1").Status == "VALID" })
+	apptest.Until(t, "n1 has answered", func() bool { return m.said(t, chain[2], "n1").Status == "VALID" })
 	m.hears(t, "SYNCING", "engine_newPayload", chain[2])
 	m.hears(t, "SYNCING", "engine_forkchoiceUpdated", chain[2])
 	m.hears(t, "SYNCING", "engine_newPayload", chain[3])
@@ -144,7 +145,7 @@ func TestInvalidBesideALaggard(t *testing.T) {
 func TestInvalidBesideHungLaggards(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := start(t, fakes(nodes...), func(c *config.Config) {
+	m := start(t, apptest.Fakes(nodes...), func(c *config.Config) {
 		c.Grace = 100 * time.Millisecond
 		for i := range c.Nodes {
 			c.Nodes[i].Timeout = time.Second
@@ -158,7 +159,7 @@ func TestInvalidBesideHungLaggards(t *testing.T) {
 	for _, p := range chain[:2] {
 		m.hears(t, "VALID", "engine_newPayload", p)
 	}
-	until(t, "n2 and n3 are laggards", func() bool { return m.node(t, "n2").Laggard && m.node(t, "n3").Laggard })
+	apptest.Until(t, "n2 and n3 are laggards", func() bool { return m.Node(t, "n2").Laggard && m.Node(t, "n3").Laggard })
 	nodes[0].Script(enginetest.Rule{Method: "engine_", Status: "INVALID"})
 	for _, p := range chain[2:] {
 		m.hears(t, "SYNCING", "engine_newPayload", p)
@@ -173,20 +174,20 @@ func TestInvalidByRestartedNodes(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
 			nodes := three(t)
-			m := start(t, fakes(nodes...), nil)
+			m := start(t, apptest.Fakes(nodes...), nil)
 			m.prove(t, nodes...)
 			chain := enginetest.Chain(4, 4, nil)
 			m.follows(t, chain[0])
 			for _, n := range nodes {
 				n.Close()
 			}
-			m.recheck(t)
+			m.Recheck(t)
 			var undo []func()
 			for _, n := range nodes {
 				n.Reopen()
 				undo = append(undo, n.Script(enginetest.Rule{Method: "engine_", Status: "INVALID", LatestValidHash: enginetest.GenesisHash}))
 			}
-			m.recheck(t)
+			m.Recheck(t)
 			m.hears(t, "SYNCING", method, chain[0])
 			for range 2 {
 				m.hears(t, "SYNCING", method, chain[1])
@@ -211,12 +212,12 @@ func TestInvalidAfterOurStart(t *testing.T) {
 			t.Run(words+" "+method, func(t *testing.T) {
 				t.Parallel()
 				nodes := speakers(t, words, "")
-				m := start(t, fakes(nodes...), nil)
+				m := start(t, apptest.Fakes(nodes...), nil)
 				chain := enginetest.Chain(4, 3, nil)
 				m.hears(t, "SYNCING", method, chain[0])
 				next := "SYNCING"
 				if strings.HasSuffix(words, " VALID") && method == "engine_newPayload" {
-					until(t, "n3 has proved itself", func() bool { return m.node(t, "n3").Qualified })
+					apptest.Until(t, "n3 has proved itself", func() bool { return m.Node(t, "n3").Qualified })
 					next = "VALID"
 				}
 				for _, p := range chain {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 )
 
@@ -19,8 +20,8 @@ func oneOfEach(t testing.TB) (*multiplexer, []*enginetest.Node) {
 	nodes := three(t)
 	nodes[1].Update(func(c *enginetest.Client) { c.Syncing = true })
 	nodes[2].Close()
-	configured := fakes(nodes...)
-	configured[0].url = strings.Replace(nodes[0].URL, "http://", "http://user:pass@", 1) + "/path/?key=hidden"
+	configured := apptest.Fakes(nodes...)
+	configured[0].URL = strings.Replace(nodes[0].URL, "http://", "http://user:pass@", 1) + "/path/?key=hidden"
 	return start(t, configured, nil), nodes
 }
 
@@ -57,9 +58,9 @@ func TestMetrics(t *testing.T) {
 	report := map[string]string{
 		"alive_nodes": "[" + shown + "]", "syncing_nodes": `["` + nodes[1].URL + `"]`, "dead_nodes": `["` + nodes[2].URL + `"]`, "primary_node": shown,
 	}
-	metrics := object(t, m.rest(t, "GET", "/metrics", "").body, reportKeys)
+	metrics := object(t, m.REST(t, "GET", "/metrics", "").Body, reportKeys)
 	want(t, metrics, report)
-	recheck := object(t, m.rest(t, "GET", "/recheck", "").body, reportKeys+" recheck_time")
+	recheck := object(t, m.REST(t, "GET", "/recheck", "").Body, reportKeys+" recheck_time")
 	want(t, recheck, report)
 	if took, ok := recheck["recheck_time"].(float64); !ok || took <= 0 || took != float64(int(took)) {
 		t.Errorf("recheck_time: got %v", recheck["recheck_time"])
@@ -73,9 +74,9 @@ func TestMetrics(t *testing.T) {
 	if len(times) != 2 {
 		t.Errorf("got response times %v", times)
 	}
-	m.stop()
+	m.Stop()
 	for _, secret := range []string{"user", "pass@", "hidden"} {
-		if lines := m.log.lines(secret); len(lines) > 0 {
+		if lines := m.Log.Lines(secret); len(lines) > 0 {
 			t.Errorf("%s is logged: %s", secret, lines)
 		}
 	}
@@ -84,7 +85,7 @@ func TestMetrics(t *testing.T) {
 // The same path serves Prometheus where the request asks for its format.
 func TestMetricsFormat(t *testing.T) {
 	t.Parallel()
-	m := start(t, fakes(three(t)...), nil)
+	m := start(t, apptest.Fakes(three(t)...), nil)
 	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
 	const exposition, jsonType = "text/plain", "application/json"
 	for _, test := range []struct{ query, accept, want string }{
@@ -98,15 +99,15 @@ func TestMetricsFormat(t *testing.T) {
 		{"", "text/plain", exposition},
 		{"", "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1", "application/openmetrics-text"},
 	} {
-		got := m.rest(t, "GET", "/metrics"+test.query, "", "Accept", test.accept)
-		if got.status != http.StatusOK || !strings.HasPrefix(got.header.Get("Content-Type"), test.want) {
-			t.Errorf("%+v: got HTTP %d, %s", test, got.status, got.header.Get("Content-Type"))
+		got := m.REST(t, "GET", "/metrics"+test.query, "", "Accept", test.accept)
+		if got.Status != http.StatusOK || !strings.HasPrefix(got.Header.Get("Content-Type"), test.want) {
+			t.Errorf("%+v: got HTTP %d, %s", test, got.Status, got.Header.Get("Content-Type"))
 		}
-		if strings.Contains(got.body, "executionbackup_verdict_duration_seconds_count{") != (test.want != jsonType) {
-			t.Errorf("%+v: got %.200s", test, got.body)
+		if strings.Contains(got.Body, "executionbackup_verdict_duration_seconds_count{") != (test.want != jsonType) {
+			t.Errorf("%+v: got %.200s", test, got.Body)
 		}
 	}
-	if got := m.metric(t, `executionbackup_verdict_duration_seconds_count{method="NewPayload",status="VALID"}`); got != 1 {
+	if got := m.Metric(t, `executionbackup_verdict_duration_seconds_count{method="NewPayload",status="VALID"}`); got != 1 {
 		t.Errorf("%v verdicts are counted", got)
 	}
 }
@@ -115,9 +116,9 @@ func TestMetricsFormat(t *testing.T) {
 func TestNodes(t *testing.T) {
 	t.Parallel()
 	m, nodes := oneOfEach(t)
-	until(t, "heads are known", func() bool { return strings.Count(m.rest(t, "GET", "/nodes", "").body, `"head": `) == 2 })
+	apptest.Until(t, "heads are known", func() bool { return strings.Count(m.REST(t, "GET", "/nodes", "").Body, `"head": `) == 2 })
 	var reports []json.RawMessage
-	m.get(t, "/nodes", &reports)
+	m.Get(t, "/nodes", &reports)
 	const always = "name url state since primary laggard do_not_use drained qualified objections response_time new_payload votes_won votes_lost client lane_calls lane_bytes lane_dropped "
 	if len(reports) != 3 {
 		t.Fatalf("got %d nodes", len(reports))
@@ -149,14 +150,14 @@ func TestBlocks(t *testing.T) {
 	nodes := speakers(t, "VALID INVALID -38002", "")
 	dead := enginetest.New(t, enginetest.Client{})
 	dead.Close()
-	m := start(t, fakes(append(nodes, dead)...), nil)
+	m := start(t, apptest.Fakes(append(nodes, dead)...), nil)
 	m.prove(t, nodes...)
 	chain := enginetest.Chain(4, 66, nil)
 	for _, p := range chain {
 		m.newPayload(t, p)
 	}
 	var blocks []json.RawMessage
-	m.get(t, "/blocks", &blocks)
+	m.Get(t, "/blocks", &blocks)
 	if len(blocks) != 64 {
 		t.Fatalf("got %d blocks, want the last 64", len(blocks))
 	}
@@ -169,7 +170,7 @@ func TestBlocks(t *testing.T) {
 	}
 	for i, said := range []vote{{"n1", "VALID", "VALID"}, {"n2", "INVALID", "INVALID"}, {"n3", "from n3 (-38002)", ""}, {"n4", "dead", ""}} {
 		// A block on one that a node called INVALID has its answer before that node has said so again.
-		until(t, fmt.Sprintf("n%d: %+v", i+1, said), func() bool { return m.said(t, chain[65], fmt.Sprintf("n%d", i+1)) == said })
+		apptest.Until(t, fmt.Sprintf("n%d: %+v", i+1, said), func() bool { return m.said(t, chain[65], fmt.Sprintf("n%d", i+1)) == said })
 	}
 }
 
@@ -177,7 +178,7 @@ func TestBlocks(t *testing.T) {
 func TestConcurrentRechecks(t *testing.T) {
 	t.Parallel()
 	n := enginetest.New(t, enginetest.Client{})
-	m := start(t, fakes(n), nil)
+	m := start(t, apptest.Fakes(n), nil)
 	n.Script(enginetest.Rule{Method: "eth_syncing", Delay: 500 * time.Millisecond})
 	var took []<-chan int64
 	for range 4 {
@@ -185,7 +186,7 @@ func TestConcurrentRechecks(t *testing.T) {
 			var report struct {
 				RecheckTime int64 `json:"recheck_time"`
 			}
-			m.get(t, "/recheck", &report)
+			m.Get(t, "/recheck", &report)
 			return report.RecheckTime
 		}))
 	}
@@ -202,15 +203,15 @@ func TestReadiness(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
 	release := nodes[2].Script(enginetest.Rule{Method: "eth_syncing", Hang: true})
-	m := run(t, fakes(nodes...), nil)
+	m := run(t, apptest.Fakes(nodes...), nil)
 	nodes[2].Wait("eth_syncing", 1)
-	if got := m.rest(t, "GET", "/readyz", ""); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "first probe") {
+	if got := m.REST(t, "GET", "/readyz", ""); got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "first probe") {
 		t.Errorf("before the first probe has ended: got %+v", got)
 	}
-	if got := m.rest(t, "GET", "/healthz", ""); got.status != http.StatusOK {
+	if got := m.REST(t, "GET", "/healthz", ""); got.Status != http.StatusOK {
 		t.Errorf("healthz: got %+v", got)
 	}
 	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0]) // all count as reachable
 	release()
-	until(t, "ready", func() bool { return m.rest(t, "GET", "/readyz", "").status == http.StatusOK })
+	apptest.Until(t, "ready", func() bool { return m.REST(t, "GET", "/readyz", "").Status == http.StatusOK })
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/crypto"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
@@ -37,8 +38,8 @@ func TestRouting(t *testing.T) {
 		t.Run(test.method, func(t *testing.T) {
 			t.Parallel()
 			nodes := three(t)
-			configured := fakes(nodes...)
-			configured[2].doNotUse = true
+			configured := apptest.Fakes(nodes...)
+			configured[2].DoNotUse = true
 			m := startLed(t, configured, nil)
 			for _, n := range nodes {
 				n.Script(enginetest.Rule{Method: test.method, Result: test.result})
@@ -68,7 +69,7 @@ func TestRouting(t *testing.T) {
 func TestOneNodePassesThrough(t *testing.T) {
 	t.Parallel()
 	n := enginetest.New(t, enginetest.Client{})
-	m := start(t, fakes(n), nil)
+	m := start(t, apptest.Fakes(n), nil)
 	payload := wrong(4, wrongHash)
 	state := map[string]string{"headBlockHash": payload.Hash()}
 	for _, test := range []struct {
@@ -124,7 +125,7 @@ func TestFailover(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			nodes := three(t)
-			m := startLed(t, fakes(nodes...), nil)
+			m := startLed(t, apptest.Fakes(nodes...), nil)
 			test.rule.Method = "eth_test"
 			nodes[0].Script(test.rule)
 			nodes[1].Script(enginetest.Rule{Method: "eth_test", Result: `"n2"`})
@@ -146,7 +147,7 @@ func TestSendRawTransaction(t *testing.T) {
 	t.Parallel()
 	const method = "eth_sendRawTransaction"
 	nodes := three(t)
-	m := startLed(t, fakes(nodes...), nil)
+	m := startLed(t, apptest.Fakes(nodes...), nil)
 	nodes[0].Script(enginetest.Rule{Method: method, Error: &enginetest.RPCError{Code: -32000, Message: "already known"}})
 	nodes[1].Script(enginetest.Rule{Method: method, Result: `"0xhash"`})
 	release := nodes[2].Script(enginetest.Rule{Method: method, Hang: true, Result: `"0xhash"`})
@@ -171,7 +172,7 @@ func TestTransactionKnownAfterABreak(t *testing.T) {
 	const method, raw = "eth_sendRawTransaction", "0x02c0"
 	hash := `"` + crypto.Keccak256Hash(hexutil.MustDecode(raw)).Hex() + `"`
 	n := enginetest.New(t, enginetest.Client{})
-	m := start(t, fakes(n), nil)
+	m := start(t, apptest.Fakes(n), nil)
 	for _, test := range []struct {
 		message string
 		known   bool
@@ -206,7 +207,7 @@ func TestNamespaces(t *testing.T) {
 	n.Script(enginetest.Rule{Method: "debug_", Result: `"traced"`})
 	methods := []string{"debug_traceBlock", "admin_addPeer", "personal_sign", "testing_x", "txpool_content", "Eth_call", "ENGINE_newPayloadV4", "debug"}
 	for _, open := range []bool{false, true} {
-		m := start(t, fakes(n), func(c *config.Config) {
+		m := start(t, apptest.Fakes(n), func(c *config.Config) {
 			if open {
 				c.AllowNamespaces = []string{"debug", "trace"}
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"executionbackup/internal/admin"
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 )
 
@@ -25,7 +26,7 @@ func TestDisputesShown(t *testing.T) {
 				m.hears(t, "SYNCING", "engine_forkchoiceUpdated", p)
 			}
 			var disputes []admin.Dispute
-			m.get(t, "/disputes", &disputes)
+			m.Get(t, "/disputes", &disputes)
 			if len(disputes) != 1 || disputes[0].Hash != chain[1].Hash() || disputes[0].Calls != 5 || !disputes[0].Last.After(disputes[0].Time) ||
 				disputes[0].Number != chain[1].Number || disputes[0].Verdict != "SYNCING" || !strings.HasPrefix(disputes[0].Method, method) {
 				t.Fatalf("got %+v", disputes)
@@ -43,13 +44,13 @@ func TestDisputesShown(t *testing.T) {
 // Votes are won where the CL heard them, and lost where it heard VALID or INVALID against them.
 func TestVotesCounted(t *testing.T) {
 	t.Parallel()
-	m := start(t, fakes(speakers(t, "VALID VALID ACCEPTED", "")...), nil)
+	m := start(t, apptest.Fakes(speakers(t, "VALID VALID ACCEPTED", "")...), nil)
 	for _, p := range enginetest.Chain(4, 3, nil) {
 		m.newPayload(t, p)
 	}
 	tally := func(name string) (won, lost uint64) {
 		var nodes []admin.Node
-		m.get(t, "/nodes", &nodes)
+		m.Get(t, "/nodes", &nodes)
 		for _, n := range nodes {
 			if n.Name == name {
 				won, lost = n.VotesWon, n.VotesLost
@@ -57,13 +58,13 @@ func TestVotesCounted(t *testing.T) {
 		}
 		return won, lost
 	}
-	until(t, "all are counted", func() bool {
+	apptest.Until(t, "all are counted", func() bool {
 		won, lost := tally("n1")
 		_, lostByAccepted := tally("n3")
 		return won == 3 && lost == 0 && lostByAccepted == 3
 	})
 	var nodes []admin.Node
-	m.get(t, "/nodes", &nodes)
+	m.Get(t, "/nodes", &nodes)
 	if times := nodes[0].NewPayload; len(times.Recent) != 3 || times.Median <= 0 || times.P99 < times.Median {
 		t.Errorf("times of newPayload: got %+v", times)
 	}
@@ -73,7 +74,7 @@ func TestVotesCounted(t *testing.T) {
 func TestProposalsShown(t *testing.T) {
 	t.Parallel()
 	nodes := append(builders(t, 3), enginetest.New(t, enginetest.Client{PayloadID: ownID(3)}))
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	head := enginetest.Chain(4, 1, nil)[0]
 	id := m.build(t, head).PayloadID
 	offer(nodes[0], head, "0x5", nil)
@@ -82,7 +83,7 @@ func TestProposalsShown(t *testing.T) {
 	nodes[3].Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001, Message: "Unknown payload"}})
 	m.call(t, "engine_getPayloadV4", id)
 	var proposals []admin.Proposal
-	m.get(t, "/proposals", &proposals)
+	m.Get(t, "/proposals", &proposals)
 	if len(proposals) != 1 || proposals[0].Node != "n3" || proposals[0].Value != "8" || proposals[0].Gain != "3" || proposals[0].Number != 2 {
 		t.Fatalf("got %+v", proposals)
 	}
@@ -102,13 +103,13 @@ func TestLongNamesAreCut(t *testing.T) {
 	t.Parallel()
 	n := enginetest.New(t, enginetest.Client{Name: strings.Repeat("long", 1000)})
 	n.Script(enginetest.Rule{Method: "engine_newPayload", Error: &enginetest.RPCError{Code: -32000, Message: strings.Repeat("ü", 5000)}})
-	m := start(t, fakes(n), nil)
+	m := start(t, apptest.Fakes(n), nil)
 	if _, err := m.NewPayload(t.Context(), enginetest.Chain(4, 1, nil)[0]); err == nil {
 		t.Fatal("no error")
 	}
 	for _, path := range []string{"/nodes", "/blocks"} {
-		if got := m.rest(t, "GET", path, ""); len(got.body) > 4000 || !json.Valid([]byte(got.body)) {
-			t.Errorf("%s has %d bytes", path, len(got.body))
+		if got := m.REST(t, "GET", path, ""); len(got.Body) > 4000 || !json.Valid([]byte(got.Body)) {
+			t.Errorf("%s has %d bytes", path, len(got.Body))
 		}
 	}
 }
@@ -116,48 +117,48 @@ func TestLongNamesAreCut(t *testing.T) {
 // The page is at GET /, the CL's calls stay at POST /, and its headers let it load nothing from elsewhere.
 func TestPage(t *testing.T) {
 	t.Parallel()
-	m := start(t, fakes(three(t)...), nil)
-	page := m.rest(t, "GET", "/", "")
-	if page.status != http.StatusOK || page.header.Get("Content-Type") != "text/html; charset=utf-8" {
-		t.Fatalf("got HTTP %d, %s", page.status, page.header.Get("Content-Type"))
+	m := start(t, apptest.Fakes(three(t)...), nil)
+	page := m.REST(t, "GET", "/", "")
+	if page.Status != http.StatusOK || page.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Fatalf("got HTTP %d, %s", page.Status, page.Header.Get("Content-Type"))
 	}
 	for path, kind := range map[string]string{"/": "text/html", "/dashboard/style.css": "text/css", "/dashboard/main.js": "text/javascript"} {
-		got := m.rest(t, "GET", path, "")
-		policy := got.header.Get("Content-Security-Policy")
+		got := m.REST(t, "GET", path, "")
+		policy := got.Header.Get("Content-Security-Policy")
 		if !strings.HasPrefix(policy, "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;") || strings.Contains(policy, "unsafe") {
 			t.Errorf("%s: got policy %q", path, policy)
 		}
-		if !strings.HasPrefix(got.header.Get("Content-Type"), kind) || got.header.Get("X-Content-Type-Options") != "nosniff" || got.header.Get("Referrer-Policy") != "no-referrer" {
-			t.Errorf("%s: got %v", path, got.header)
+		if !strings.HasPrefix(got.Header.Get("Content-Type"), kind) || got.Header.Get("X-Content-Type-Options") != "nosniff" || got.Header.Get("Referrer-Policy") != "no-referrer" {
+			t.Errorf("%s: got %v", path, got.Header)
 		}
-		if again := m.rest(t, "GET", path, "", "If-None-Match", got.header.Get("ETag")); again.status != http.StatusNotModified {
-			t.Errorf("%s again: got HTTP %d, want 304", path, again.status)
+		if again := m.REST(t, "GET", path, "", "If-None-Match", got.Header.Get("ETag")); again.Status != http.StatusNotModified {
+			t.Errorf("%s again: got HTTP %d, want 304", path, again.Status)
 		}
-		if strings.Contains(got.body, "https://") || strings.Contains(got.body, " style=") || strings.Contains(got.body, "<script>") {
+		if strings.Contains(got.Body, "https://") || strings.Contains(got.Body, " style=") || strings.Contains(got.Body, "<script>") {
 			t.Errorf("%s has something inline or from elsewhere", path)
 		}
 	}
 	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
-	if got := m.rest(t, "GET", "/dashboard/", ""); got.status != http.StatusNotFound {
-		t.Errorf("/dashboard/: got HTTP %d, want 404", got.status)
+	if got := m.REST(t, "GET", "/dashboard/", ""); got.Status != http.StatusNotFound {
+		t.Errorf("/dashboard/: got HTTP %d, want 404", got.Status)
 	}
 }
 
 // An open dashboard doesn't hold up draining.
 func TestDrainWithDashboard(t *testing.T) {
 	t.Parallel()
-	m := start(t, fakes(three(t)...), nil)
+	m := start(t, apptest.Fakes(three(t)...), nil)
 	response, err := m.HTTP.Get(m.URL + "/events")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
 	begun := time.Now()
-	m.stop()
+	m.Stop()
 	if took := time.Since(begun); took > 3*time.Second {
 		t.Errorf("draining took %v", took)
 	}
-	if lines := m.log.lines("cut off"); len(lines) > 0 {
+	if lines := m.Log.Lines("cut off"); len(lines) > 0 {
 		t.Errorf("logged: %s", lines)
 	}
 }

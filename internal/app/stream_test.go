@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 	"executionbackup/internal/jsonrpc"
 )
@@ -45,8 +46,8 @@ func staged(t testing.TB, n *enginetest.Node, method string, answer func(w http.
 // led is three nodes before which we run; n1 is the primary, and answers one method itself.
 func led(t *testing.T, method string, answer func(w http.ResponseWriter, r *http.Request)) (*multiplexer, []*enginetest.Node) {
 	nodes := three(t)
-	configured := fakes(nodes...)
-	configured[0].url = staged(t, nodes[0], method, answer)
+	configured := apptest.Fakes(nodes...)
+	configured[0].URL = staged(t, nodes[0], method, answer)
 	return startLed(t, configured, nil), nodes
 }
 
@@ -169,7 +170,7 @@ func TestLargeAnswers(t *testing.T) {
 				break
 			}
 		}
-		if n := m.node(t, "n1"); n.State != "alive" {
+		if n := m.Node(t, "n1"); n.State != "alive" {
 			t.Errorf("%s: n1 is %s: %s", test.name, n.State, n.Reason)
 		}
 	}
@@ -328,8 +329,8 @@ func TestCallerGoesInMidAnswer(t *testing.T) {
 	}
 	cancel()
 	<-given // the node's call is given up
-	until(t, "the hang-up is noticed", func() bool { return m.metric(t, "executionbackup_requests_in_flight") == 0 })
-	if n := m.node(t, "n1"); n.State != "alive" || n.LastError != "" {
+	apptest.Until(t, "the hang-up is noticed", func() bool { return m.Metric(t, "executionbackup_requests_in_flight") == 0 })
+	if n := m.Node(t, "n1"); n.State != "alive" || n.LastError != "" {
 		t.Errorf("n1 is %+v", n)
 	}
 }

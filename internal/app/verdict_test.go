@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 )
 
@@ -38,7 +39,7 @@ func TestTruthTable(t *testing.T) {
 					n.Script(enginetest.Rule{Method: method, Status: vote})
 					nodes = append(nodes, n)
 				}
-				m := start(t, fakes(nodes...), nil)
+				m := start(t, apptest.Fakes(nodes...), nil)
 				m.prove(t, nodes...)
 				block := enginetest.Chain(4, 1, nil)[0]
 				ask := m.newPayload
@@ -77,7 +78,7 @@ func TestTruthTable(t *testing.T) {
 func TestOneInvalidAmongHungNodes(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	block := enginetest.Chain(4, 1, nil)[0]
 	nodes[0].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID"})
 	for _, n := range nodes[1:] {

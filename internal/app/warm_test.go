@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestConnectionsAreKept(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 2)
-	m := startLed(t, fakes(nodes...), untilAll)
+	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	chain := enginetest.Chain(4, 60, nil)
 	const atATime = 8
 	burst := func() {
@@ -50,10 +51,10 @@ func TestConnectionsAreKept(t *testing.T) {
 		}
 	}
 	nodes[1].Close()
-	m.recheck(t)
+	m.Recheck(t)
 	before[1] = nodes[1].Connections()
 	nodes[1].Reopen()
-	m.recheck(t)
+	m.Recheck(t)
 	follow(chain[30:])
 	if got := nodes[1].Connections() - before[1]; got > 3 {
 		t.Errorf("n2 came back: %d connections for calls and probes", got)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
@@ -19,7 +20,7 @@ import (
 func TestMalformedCalls(t *testing.T) {
 	t.Parallel()
 	n := enginetest.New(t, enginetest.Client{})
-	m := start(t, fakes(n), nil)
+	m := start(t, apptest.Fakes(n), nil)
 	for _, test := range []struct{ body, want string }{
 		{``, `"id":null,"error":{"code":-32700,`},
 		{`{`, `"id":null,"error":{"code":-32700,`},
@@ -56,7 +57,7 @@ func TestMalformedCalls(t *testing.T) {
 // HTTP's own errors are for what HTTP is asked: too much, elsewhere, in another way.
 func TestHTTPErrors(t *testing.T) {
 	t.Parallel()
-	m := start(t, fakes(enginetest.New(t, enginetest.Client{})), func(c *config.Config) { c.MaxBody = 1 << 10 })
+	m := start(t, apptest.Fakes(enginetest.New(t, enginetest.Client{})), func(c *config.Config) { c.MaxBody = 1 << 10 })
 	call := `{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[%s]}`
 	token := "Bearer " + enginetest.Token(m.Secret, time.Now())
 	for _, test := range []struct {
@@ -98,7 +99,7 @@ func TestHTTPErrors(t *testing.T) {
 // CLs may speak HTTP/2 without TLS.
 func TestCleartextHTTP2(t *testing.T) {
 	t.Parallel()
-	m := start(t, fakes(three(t)...), nil)
+	m := start(t, apptest.Fakes(three(t)...), nil)
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	defer transport.CloseIdleConnections()
@@ -174,9 +175,9 @@ func TestAnswersOnTheWire(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			n1, n2 := enginetest.New(t, enginetest.Client{}), enginetest.New(t, enginetest.Client{})
-			configured := fakes(n1, n2)
+			configured := apptest.Fakes(n1, n2)
 			if f := test.rule.Fault; f == enginetest.Endless || f == enginetest.Flood || test.rule.Hang {
-				configured[1].timeout = 300 * time.Millisecond
+				configured[1].Timeout = 300 * time.Millisecond
 			}
 			m := start(t, configured, nil)
 			n1.Script(enginetest.Rule{Method: "engine_newPayload", Status: "SYNCING"})
@@ -188,8 +189,8 @@ func TestAnswersOnTheWire(t *testing.T) {
 			}
 			m.hears(t, want, "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
 			if test.dead != "" {
-				m.log.wait(t, `msg="node is dead"`, "node=n2", test.dead)
-			} else if lines := m.log.lines("node is dead"); len(lines) > 0 {
+				m.Log.Wait(t, `msg="node is dead"`, "node=n2", test.dead)
+			} else if lines := m.Log.Lines("node is dead"); len(lines) > 0 {
 				t.Errorf("logged: %s", lines)
 			}
 			for _, c := range n2.Calls() {
@@ -205,7 +206,7 @@ func TestAnswersOnTheWire(t *testing.T) {
 func TestCLHangsUp(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
-	m := start(t, fakes(nodes...), nil)
+	m := start(t, apptest.Fakes(nodes...), nil)
 	payload := enginetest.Chain(4, 1, nil)[0]
 	var release []func()
 	for _, n := range nodes {
@@ -223,9 +224,9 @@ func TestCLHangsUp(t *testing.T) {
 	if err := <-gone; err == nil {
 		t.Fatal("the CL has its answer")
 	}
-	until(t, "the hang-up is noticed", func() bool { return m.metric(t, "executionbackup_requests_in_flight") == 0 })
+	apptest.Until(t, "the hang-up is noticed", func() bool { return m.Metric(t, "executionbackup_requests_in_flight") == 0 })
 	answered := later(func() enginetest.Status { return m.forkchoice(t, payload) })
-	until(t, "the forkchoiceUpdated is here", func() bool { return m.metric(t, "executionbackup_requests_in_flight") == 1 })
+	apptest.Until(t, "the forkchoiceUpdated is here", func() bool { return m.Metric(t, "executionbackup_requests_in_flight") == 1 })
 	for _, done := range release {
 		done()
 	}

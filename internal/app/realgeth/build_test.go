@@ -17,6 +17,7 @@ import (
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/params"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 	"executionbackup/internal/geth"
 )
@@ -122,9 +123,12 @@ func (s *sender) send(t *testing.T, node *geth.Node, count int) {
 		s.nonce++
 		s.pending = append(s.pending, tx)
 	}
-	eventually(t, func() (bool, string) {
+	apptest.Try(t, apptest.Patience, func() error {
 		pending, queued := node.Backend().TxPool().Stats()
-		return pending == len(s.pending) && queued == 0, fmt.Sprintf("%d transactions are pending and %d queued, want %d", pending, queued, len(s.pending))
+		if pending != len(s.pending) || queued != 0 {
+			return fmt.Errorf("%d transactions are pending and %d queued, want %d", pending, queued, len(s.pending))
+		}
+		return nil
 	})
 }
 

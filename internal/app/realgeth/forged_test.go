@@ -136,7 +136,7 @@ func TestForgeriesAreNotFed(t *testing.T) {
 				}
 				v.Head = next
 				nodes[2] = startGeth(t, nodes[2].Config())
-				m.recheck(t)
+				m.Recheck(t)
 				wantHead(t, nodes, next.Hash) // it is fed
 				for range 2 {
 					v.produceEmpty(t)

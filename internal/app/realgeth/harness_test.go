@@ -4,26 +4,19 @@ package realgeth_test
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"log/slog"
-	"net/http"
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/ethereum/go-ethereum/beacon/engine"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core"
 
-	"executionbackup/internal/app"
-	"executionbackup/internal/config"
-	"executionbackup/internal/enginetest"
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/geth"
 )
 
@@ -33,7 +26,7 @@ var nodeSecret, clSecret = [32]byte{1}, [32]byte{2}
 // multiplexer is an ExecutionBackup in this process, and two ways to talk to it: as a CL that sends any bytes, and as one
 // that follows or produces a chain.
 type multiplexer struct {
-	*enginetest.CL
+	*apptest.Multiplexer
 	call geth.Call
 }
 
@@ -41,44 +34,15 @@ type multiplexer struct {
 // probed. It waits longer than by default for nodes to object, so that a busy machine changes no verdict.
 func start(t testing.TB, urls []string) *multiplexer {
 	t.Helper()
-	settings := map[string][]string{
-		"jwt-secret": {"cl"}, "port": {"0"}, "grace": {"5s"}, "build-grace": {"900ms"}, "evidence-dir": {t.TempDir()},
+	options := apptest.Options{
+		Secret:   clSecret[:],
+		Settings: map[string]string{"grace": "5s", "build-grace": "900ms", "evidence-dir": t.TempDir()},
 	}
 	for i, url := range urls {
-		settings["nodes"] = append(settings["nodes"], fmt.Sprintf("%s#jwt-secret=node#name=%s", url, name(i)))
+		options.Nodes = append(options.Nodes, apptest.Node{URL: url, Name: name(i), Secret: nodeSecret[:]})
 	}
-	c, err := config.Load(config.Inputs{Flags: settings, ReadFile: func(path string) ([]byte, error) {
-		secrets := map[string][32]byte{"cl": clSecret, "node": nodeSecret}
-		secret := secrets[path]
-		return []byte(hex.EncodeToString(secret[:])), nil
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := app.New(c, slog.New(slog.NewTextHandler(t.Output(), nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("run: %v", err)
-		}
-	})
-	url := "http://" + a.Addr().String()
-	m := &multiplexer{enginetest.NewCL(t, url, clSecret[:]), dial(t, url, clSecret)}
-	eventually(t, func() (bool, string) {
-		resp, err := m.HTTP.Get(m.URL + "/readyz")
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK, "it is not ready: " + resp.Status
-	})
-	return m
+	m := apptest.Start(t, options)
+	return &multiplexer{m, dial(t, m.URL, clSecret)}
 }
 
 func name(i int) string { return fmt.Sprintf("g%d", i+1) }
@@ -92,43 +56,6 @@ func dial(t testing.TB, url string, secret [32]byte) geth.Call {
 	return call
 }
 
-// get decodes a REST answer into v, and fails the test unless it is 200.
-func (m *multiplexer) get(t testing.TB, path string, v any) {
-	t.Helper()
-	resp, err := m.HTTP.Get(m.URL + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s: %d %s %v", path, resp.StatusCode, body, err)
-	}
-	if err := json.Unmarshal(body, v); err != nil {
-		t.Fatalf("GET %s: %v", path, err)
-	}
-}
-
-// recheck probes all nodes now.
-func (m *multiplexer) recheck(t testing.TB) {
-	t.Helper()
-	m.get(t, "/recheck", new(any))
-}
-
-// nodeState is what GET /nodes says of a node, as far as it matters here.
-type nodeState struct {
-	Name, State        string
-	Laggard, Qualified bool
-}
-
-// node returns the present state of the i-th node.
-func (m *multiplexer) node(t testing.TB, i int) nodeState {
-	t.Helper()
-	var all []nodeState
-	m.get(t, "/nodes", &all)
-	return all[i]
-}
-
 // record is what GET /blocks says of a payload, as far as it matters here.
 type record struct {
 	Method, Hash, Verdict string
@@ -140,9 +67,9 @@ type record struct {
 func (m *multiplexer) last(t testing.TB) record {
 	t.Helper()
 	var all []record
-	eventually(t, func() (bool, string) {
-		m.get(t, "/blocks", &all)
-		return len(all) > 0 && all[len(all)-1].Verdict != "", fmt.Sprintf("the last payload has no verdict: %+v", all)
+	apptest.Until(t, "the last payload has a verdict", func() bool {
+		m.Get(t, "/blocks", &all)
+		return len(all) > 0 && all[len(all)-1].Verdict != ""
 	})
 	return all[len(all)-1]
 }
@@ -239,28 +166,12 @@ func wantHead(t testing.TB, nodes []*geth.Node, want common.Hash) {
 	t.Helper()
 	for i, node := range nodes {
 		call := dial(t, node.AuthURL(), nodeSecret)
-		eventually(t, func() (bool, string) {
-			got := head(t, call)
-			return got == want, fmt.Sprintf("the head of %s is %s, want %s", name(i), got, want)
+		apptest.Try(t, apptest.Patience, func() error {
+			if got := head(t, call); got != want {
+				return fmt.Errorf("the head of %s is %s, want %s", name(i), got, want)
+			}
+			return nil
 		})
-	}
-}
-
-// eventually waits until something holds that the CL doesn't wait for, and fails the test with the reason if it doesn't.
-func eventually(t testing.TB, holds func() (ok bool, why string)) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for tick := time.Tick(5 * time.Millisecond); ; {
-		ok, why := holds()
-		if ok {
-			return
-		}
-		select {
-		case <-tick:
-		case <-ctx.Done():
-			t.Fatal(why)
-		}
 	}
 }
 

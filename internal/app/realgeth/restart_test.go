@@ -13,6 +13,7 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/geth"
 )
 
@@ -74,22 +75,24 @@ func (v *validator) produce(t *testing.T) {
 // node that is syncing.
 func (v *validator) wantVotes(t *testing.T, want ...string) {
 	t.Helper()
-	eventually(t, func() (bool, string) {
+	apptest.Try(t, apptest.Patience, func() error {
 		last := v.m.last(t)
 		var votes []string
 		for _, vote := range last.Votes {
 			votes = append(votes, vote.Vote)
 		}
-		ok := last.Hash == v.Head.Hash.Hex() && last.Verdict == "VALID" && !last.Dispute && slices.Equal(votes, want)
-		return ok, fmt.Sprintf("block %d: the record is %+v, want the votes %q", v.Head.Number, last, want)
+		if last.Hash != v.Head.Hash.Hex() || last.Verdict != "VALID" || last.Dispute || !slices.Equal(votes, want) {
+			return fmt.Errorf("block %d: the record is %+v, want the votes %q", v.Head.Number, last, want)
+		}
+		return nil
 	})
 }
 
 // wantVoter fails the test unless a node is alive and its new objections count.
 func wantVoter(t *testing.T, m *multiplexer, i int) {
 	t.Helper()
-	if got, want := m.node(t, i), (nodeState{Name: name(i), State: "alive", Qualified: true}); got != want {
-		t.Errorf("%+v, want %+v", got, want)
+	if got := m.Node(t, name(i)); got.State != "alive" || got.Laggard || !got.Qualified {
+		t.Errorf("%+v, want it alive, qualified and no laggard", got)
 	}
 }
 
@@ -111,7 +114,7 @@ func TestStopInMidProduction(t *testing.T) {
 		v.wantVotes(t, votes...)
 
 		nodes[i] = startGeth(t, nodes[i].Config())
-		m.recheck(t)
+		m.Recheck(t)
 		wantHead(t, nodes, v.Head.Hash) // it is fed
 		v.produce(t)
 		v.wantVotes(t, "VALID", "VALID", "VALID")
@@ -132,7 +135,7 @@ func TestRestartBetweenBlocks(t *testing.T) {
 	for i := range nodes {
 		stop(t, nodes[i])
 		nodes[i] = startGeth(t, nodes[i].Config())
-		m.recheck(t)
+		m.Recheck(t)
 		v.produce(t)
 		v.wantVotes(t, "VALID", "VALID", "VALID")
 		wantVoter(t, m, i)
@@ -172,7 +175,7 @@ func TestKill(t *testing.T) {
 	v.wantVotes(t, "VALID", "VALID", "")
 
 	nodes[2] = startGeth(t, nodes[2].Config())
-	m.recheck(t)
+	m.Recheck(t)
 	for range 2 {
 		v.produce(t)
 	}
