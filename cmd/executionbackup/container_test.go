@@ -16,15 +16,15 @@ func TestContainer(t *testing.T) {
 	for name, secret := range map[string]string{"text": hex.EncodeToString(a.Secret), "text with 0x": "0x" + hex.EncodeToString(a.Secret), "file": a.SecretFile} {
 		t.Run(name, func(t *testing.T) {
 			d := start(t, []string{nodes, "JWT_SECRET=" + secret, "PORT=1", "FCU_MAJORITY=0.7", "SHOW_NODE_TIMINGS=true", "LOG_LEVEL=INFO", "RELEASE_TAG="}, "container")
-			_, port, _ := net.SplitHostPort(strings.TrimPrefix(d.url, "http://"))
+			_, port, _ := net.SplitHostPort(strings.TrimPrefix(d.URL, "http://"))
 			if !strings.HasPrefix(d.log.String(), "time=") || !strings.Contains(d.log.String(), "address=[::]:"+port) {
 				t.Errorf("it doesn't listen on every address: %s", d.log)
 			}
-			d.url = "http://127.0.0.1:" + port
+			d.URL = "http://127.0.0.1:" + port
 			if got := len(d.nodes(t)); got != 2 {
 				t.Errorf("got %d nodes, want 2", got)
 			}
-			d.log.wait(t, `msg="node timing"`)
+			d.log.Match(t, `msg="node timing"`)
 			if status, err := d.cl(t, a.Secret).NewPayload(t.Context(), enginetest.Chain(4, 1, nil)[0]); err != nil || status.Status != "VALID" {
 				t.Errorf("newPayload: %+v, %v", status, err)
 			}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
@@ -75,13 +76,13 @@ func TestFileAndEnvironment(t *testing.T) {
 func TestLogFormatJSON(t *testing.T) {
 	a := enginetest.New(t, enginetest.Client{})
 	ctx, stop := context.WithCancel(t.Context())
-	log := newLogbook()
+	log := new(apptest.Logbook)
 	status := make(chan int, 1)
 	go func() {
 		args := []string{"executionbackup", "-p", "0", "-n", spec(a, ""), "--log-format", "json"}
 		status <- run(ctx, args, nil, io.Discard, log)
 	}()
-	log.wait(t, `"msg":"listening","address":"127.0.0.1:\d+"`)
+	log.Match(t, `"msg":"listening","address":"127.0.0.1:\d+"`)
 	stop()
 	if got := <-status; got != 0 {
 		t.Fatalf("exit status %d", got)

@@ -66,7 +66,7 @@ func TestReplayOfADispute(t *testing.T) {
 	specs := []string{"-j", j, "-n", nodes[0].URL + "#name=g1", "-n", nodes[1].URL + "#name=g2", "-n", nodes[2].URL + "#name=g3"}
 	d := start(t, nil, append(specs, "--evidence-dir", dir, "--grace", "5s")...)
 	d.nodes(t)
-	call, err := geth.Dial(d.url, [32]byte(secret))
+	call, err := geth.Dial(d.URL, [32]byte(secret))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,14 +84,14 @@ func TestReplayOfADispute(t *testing.T) {
 	stop := nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID", ValidationError: "a lie"})
 	hears(payloads[1], "SYNCING")
 	stop()
-	d.log.wait(t, `msg="evidence written" kind=dispute`)
+	d.log.Match(t, `msg="evidence written" kind=dispute`)
 	hears(payloads[1], "VALID") // g3 takes it back
 	stop = nodes[0].Script(enginetest.Rule{Method: "engine_newPayload", Status: "VALID"})
 	stop2 := nodes[1].Script(enginetest.Rule{Method: "engine_newPayload", Status: "VALID"})
 	hears(spoilt(payloads[1]), "SYNCING")
 	stop()
 	stop2()
-	d.log.wait(t, `(?s)msg="evidence written".*msg="evidence written" kind=dispute`)
+	d.log.Match(t, `(?s)msg="evidence written".*msg="evidence written" kind=dispute`)
 
 	status, stdout, stderr := execute(t, nil, "evidence", "list", "--evidence-dir", dir)
 	if status != 0 || stderr != "" {
@@ -224,10 +224,10 @@ func TestEvidencePrintsSafely(t *testing.T) {
 	if _, err := cl.NewPayload(t.Context(), chain[1]); err != nil {
 		t.Fatal(err)
 	}
-	name := d.log.wait(t, `msg="evidence written" .* file=(\S+)`)
+	name := d.log.Match(t, `msg="evidence written" .* file=(\S+)`)
 	for _, args := range [][]string{
 		{"evidence", "list", "--evidence-dir", dir}, {"evidence", "show", name, "--evidence-dir", dir},
-		{"replay", name, "--evidence-dir", dir, "-n", spec(nodes[1], "#name=b")}, {"status", d.url},
+		{"replay", name, "--evidence-dir", dir, "-n", spec(nodes[1], "#name=b")}, {"status", d.URL},
 	} {
 		status, stdout, stderr := execute(t, nil, args...)
 		if status != 0 || strings.ContainsAny(stdout+stderr, "\x1b") || !strings.Contains(stdout, "b") {
@@ -246,7 +246,7 @@ func TestStatus(t *testing.T) {
 	}
 	d := start(t, nil, args...)
 	d.nodes(t)
-	_, stdout, _ := execute(t, nil, "status", "--url", d.url)
+	_, stdout, _ := execute(t, nil, "status", "--url", d.URL)
 	for _, want := range []string{"3 of 3 nodes vote, no payload yet, no dispute on record\n", "NAME URL STATE SINCE PRIMARY LAGGARD OBJECTIONS CLIENT RESPONSE TIME\na " + nodes[0].URL + " alive TIME "} {
 		if !strings.Contains(fields(stdout), want) {
 			t.Errorf("got %s, want %s", fields(stdout), want)
@@ -262,10 +262,10 @@ func TestStatus(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d.log.wait(t, `msg="evidence written"`)
+	d.log.Match(t, `msg="evidence written"`)
 	nodes[1].Close()
 	d.nodes(t)
-	status, stdout, stderr := execute(t, nil, "status", d.url)
+	status, stdout, stderr := execute(t, nil, "status", d.URL)
 	if status != 0 || stderr != "" {
 		t.Fatalf("status %d, %s", status, stderr)
 	}

@@ -26,7 +26,7 @@ func TestNodesConversation(t *testing.T) {
 	token := file(t, adminToken+"\n")
 	d := start(t, nil, "-n", spec(a, "#name=a"), "--admin-token-file", token)
 	d.nodes(t) // until they have been probed
-	environ := []string{"EXECUTIONBACKUP_ADMIN_TOKEN_FILE=" + token, "EXECUTIONBACKUP_PORT=" + d.url[strings.LastIndex(d.url, ":")+1:]}
+	environ := []string{"EXECUTIONBACKUP_ADMIN_TOKEN_FILE=" + token, "EXECUTIONBACKUP_PORT=" + d.URL[strings.LastIndex(d.URL, ":")+1:]}
 	const (
 		listHead   = "NAME URL STATE PRIMARY LAGGARD CLIENT RESPONSE TIME\n"
 		changeHead = "URL STATE PRIMARY RESPONSE TIME\n"
@@ -39,12 +39,12 @@ func TestNodesConversation(t *testing.T) {
 		stdout  string
 		stderr  string
 	}{
-		{"nodes --url " + d.url, nil, 0, listHead + rowA, ""},
+		{"nodes --url " + d.URL, nil, 0, listHead + rowA, ""},
 		{"nodes", environ, 0, listHead + rowA, ""},
-		{"nodes add " + spec(b, "#name=b") + " --url " + d.url, nil, 1, "", "answers HTTP 401: the Authorization header is missing: --admin-token-file must have"},
-		{"nodes add --url " + d.url + " --admin-token-file " + file(t, "another-token-than-that") + " " + spec(b, "#name=b"), nil, 1, "",
+		{"nodes add " + spec(b, "#name=b") + " --url " + d.URL, nil, 1, "", "answers HTTP 401: the Authorization header is missing: --admin-token-file must have"},
+		{"nodes add --url " + d.URL + " --admin-token-file " + file(t, "another-token-than-that") + " " + spec(b, "#name=b"), nil, 1, "",
 			"answers HTTP 401: wrong admin token: --admin-token-file must have"},
-		{"nodes --admin-token-file " + token + " add --url " + d.url + "/ " + spec(b, "#name=b"), nil, 0,
+		{"nodes --admin-token-file " + token + " add --url " + d.URL + "/ " + spec(b, "#name=b"), nil, 0,
 			changeHead + a.URL + " alive yes TIME\n" + b.URL + " alive no TIME", ""},
 		{"nodes add " + spec(b, ""), environ, 1, "", "node " + b.URL + " is there already"},
 		{"nodes add http://c:1#nonsense", environ, 1, "", `answers HTTP 400: node 1: http://c:1: unknown option "nonsense"`},
@@ -71,7 +71,7 @@ func TestNodesReasons(t *testing.T) {
 	b.Close()
 	d := start(t, nil, "-n", spec(a, "#name=a"), "-n", spec(b, "#name=b#do-not-use"))
 	d.nodes(t)
-	_, stdout, _ := execute(t, nil, "nodes", "--url", d.url)
+	_, stdout, _ := execute(t, nil, "nodes", "--url", d.URL)
 	for _, want := range []string{"b " + b.URL + " dead, do-not-use no no - -", "b: no connection: connection refused"} {
 		if !strings.Contains(fields(stdout), "\n"+want) {
 			t.Errorf("got\n%swant %s", stdout, want)
@@ -82,12 +82,12 @@ func TestNodesReasons(t *testing.T) {
 func TestNodesWithoutAdmin(t *testing.T) {
 	a := enginetest.New(t, enginetest.Client{})
 	d := start(t, nil, "-n", spec(a, ""))
-	status, _, stderr := execute(t, nil, "nodes", "remove", a.URL, "--url", d.url)
+	status, _, stderr := execute(t, nil, "nodes", "remove", a.URL, "--url", d.URL)
 	if want := "answers HTTP 403: changes over the REST API are disabled: start with --admin-token-file FILE"; status != 1 || !strings.Contains(stderr, want) {
 		t.Errorf("status %d, %q, want %q", status, stderr, want)
 	}
 	d = start(t, nil, "-n", spec(a, ""), "--open-admin")
-	if status, _, stderr = execute(t, nil, "nodes", "drain", a.URL, "--url", d.url); status != 1 || !strings.Contains(stderr, "last voter") {
+	if status, _, stderr = execute(t, nil, "nodes", "drain", a.URL, "--url", d.URL); status != 1 || !strings.Contains(stderr, "last voter") {
 		t.Errorf("open: status %d, %q", status, stderr)
 	}
 }
@@ -133,11 +133,11 @@ func TestHealthcheck(t *testing.T) {
 	a.Close() // dead nodes don't make us unhealthy
 	d := start(t, nil, "-n", spec(a, ""))
 	d.nodes(t)
-	port := "EXECUTIONBACKUP_PORT=" + d.url[strings.LastIndex(d.url, ":")+1:]
+	port := "EXECUTIONBACKUP_PORT=" + d.URL[strings.LastIndex(d.URL, ":")+1:]
 	if status, stdout, stderr := execute(t, []string{port}, "healthcheck"); status != 0 || stdout != "ready\n" {
 		t.Errorf("status %d, %q, %q", status, stdout, stderr)
 	}
-	if status, stdout, stderr := execute(t, nil, "healthcheck", "--live", "--url", d.url); status != 0 || stdout != "ok\n" {
+	if status, stdout, stderr := execute(t, nil, "healthcheck", "--live", "--url", d.URL); status != 0 || stdout != "ok\n" {
 		t.Errorf("live: status %d, %q, %q", status, stdout, stderr)
 	}
 	if status, _, stderr := execute(t, nil, "healthcheck", "--url", a.URL); status != 1 || !strings.Contains(stderr, "does ExecutionBackup run at") {

@@ -9,45 +9,22 @@ import (
 	"syscall"
 	"testing"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 )
 
 // process is a daemon in a process of its own.
 type process struct {
 	daemon
-	cmd *exec.Cmd
+	*apptest.Process
 }
 
 func startProcess(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{daemon: daemon{log: newLogbook()}, cmd: exec.Command(os.Args[0], args...)}
-	p.cmd.Env = []string{runMain, "EXECUTIONBACKUP_PORT=0"}
-	p.cmd.Stderr = p.log
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		p.cmd.Process.Kill() // where the test has failed
-		p.cmd.Wait()
-	})
-	p.url = "http://" + p.log.address(t)
-	return p
-}
-
-func (p *process) signal(t *testing.T, s os.Signal) {
-	t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// wantExit waits for the process to end.
-func (p *process) wantExit(t *testing.T, want int) {
-	t.Helper()
-	p.cmd.Wait()
-	if got := p.cmd.ProcessState.ExitCode(); got != want {
-		t.Errorf("exit status %d, want %d: %s", got, want, p.log)
-	}
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = []string{runMain, "EXECUTIONBACKUP_PORT=0"}
+	p := apptest.StartProcess(t, cmd)
+	return &process{daemon{apptest.NewClient(t, p.Log.URL(t), secret), p.Log}, p}
 }
 
 // calling sends a newPayload that the node holds, and returns when it has arrived there.
@@ -76,15 +53,15 @@ func TestHangupReloads(t *testing.T) {
 	answer, release := p.calling(t, a)
 
 	rewrite(fmt.Sprintf("nodes: ['%s', '%s']\nlog_level: debug\n", spec(a, "#name=a"), spec(b, "#name=b")))
-	p.signal(t, syscall.SIGHUP)
-	p.log.wait(t, `msg="configuration reloaded" nodes=2`)
+	p.Signal(syscall.SIGHUP)
+	p.log.Match(t, `msg="configuration reloaded" nodes=2`)
 	if got, want := p.names(t), "a b"; got != want {
 		t.Errorf("after the reload: got nodes %s, want %s", got, want)
 	}
 
 	rewrite(fmt.Sprintf("nodes: ['%s']\nprot: 1\n", spec(b, "#name=b")))
-	p.signal(t, syscall.SIGHUP)
-	p.log.wait(t, `level=ERROR msg="configuration not reloaded[^\n]*prot: unknown setting: did you mean port`)
+	p.Signal(syscall.SIGHUP)
+	p.log.Match(t, `level=ERROR msg="configuration not reloaded[^\n]*prot: unknown setting: did you mean port`)
 	if got, want := p.names(t), "a b"; got != want {
 		t.Errorf("after a bad file: got nodes %s, want %s", got, want)
 	}
@@ -93,8 +70,8 @@ func TestHangupReloads(t *testing.T) {
 	if got, want := <-answer, "VALID <nil>"; got != want {
 		t.Errorf("the call in flight: got %s, want %s", got, want)
 	}
-	p.signal(t, syscall.SIGTERM)
-	p.wantExit(t, 0)
+	p.Signal(syscall.SIGTERM)
+	p.WantExit(t, 0)
 }
 
 func TestTerminateDrains(t *testing.T) {
@@ -102,13 +79,13 @@ func TestTerminateDrains(t *testing.T) {
 		n := enginetest.New(t, enginetest.Client{})
 		p := startProcess(t, "-n", spec(n, ""))
 		answer, release := p.calling(t, n)
-		p.signal(t, s)
-		p.log.wait(t, "msg=draining")
+		p.Signal(s)
+		p.log.Match(t, "msg=draining")
 		release()
 		if got, want := <-answer, "VALID <nil>"; got != want {
 			t.Errorf("%v: the call in flight: got %s, want %s", s, got, want)
 		}
-		p.wantExit(t, 0)
+		p.WantExit(t, 0)
 	}
 }
 
@@ -117,8 +94,8 @@ func TestSecondSignalExitsAtOnce(t *testing.T) {
 	p := startProcess(t, "-n", spec(n, ""))
 	_, release := p.calling(t, n)
 	defer release()
-	p.signal(t, syscall.SIGTERM)
-	p.log.wait(t, "msg=draining")
-	p.signal(t, syscall.SIGTERM)
-	p.wantExit(t, 1)
+	p.Signal(syscall.SIGTERM)
+	p.log.Match(t, "msg=draining")
+	p.Signal(syscall.SIGTERM)
+	p.WantExit(t, 1)
 }
