@@ -5,19 +5,17 @@
 package release_test
 
 import (
-	"bytes"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/geth"
 )
 
@@ -88,87 +86,25 @@ func follow(t *testing.T, url string, secret [32]byte, chain *geth.Chain) {
 	}
 }
 
-// process is an ExecutionBackup that a test started.
+// process is what a test started of what is shipped, with a client that has no secret.
 type process struct {
-	url   string
-	cmd   *exec.Cmd
-	log   *lockedBuffer
-	ended chan error
+	*apptest.Process
+	apptest.Client
 }
-
-// lockedBuffer keeps what a process writes.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-// patience is how long a process may take to start or to stop.
-const patience = 30 * time.Second
 
 // startCommand starts a process and waits until it is ready at its address.
 func startCommand(t *testing.T, cmd *exec.Cmd, url string) *process {
 	t.Helper()
-	p := &process{url: url, cmd: cmd, log: new(lockedBuffer), ended: make(chan error, 1)}
-	cmd.Stdout, cmd.Stderr = p.log, p.log
 	begun := time.Now()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { p.ended <- cmd.Wait() }()
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		if t.Failed() {
-			t.Logf("%s: %s", cmd.Path, p.log)
-		}
-	})
-	awaitReady(t, url, p.ended, p.log)
+	p := &process{apptest.StartProcess(t, cmd), apptest.NewClient(t, url, nil)}
+	p.WaitReady(t, p.Client)
 	t.Logf("ready after %v", time.Since(begun).Round(time.Millisecond))
 	return p
-}
-
-// awaitReady returns when /readyz answers 200.
-func awaitReady(t *testing.T, url string, ended <-chan error, log *lockedBuffer) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		if resp, err := http.Get(url + "/readyz"); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return
-			}
-		}
-		select {
-		case err := <-ended:
-			t.Fatalf("it ended: %v: %s", err, log)
-		case <-tick.C:
-		}
-	}
-	t.Fatalf("not ready within %v: %s", patience, log)
 }
 
 // terminate sends SIGTERM; the process must drain and end well.
 func (p *process) terminate(t *testing.T) {
 	t.Helper()
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case err := <-p.ended:
-		if err != nil {
-			t.Errorf("after SIGTERM: %v", err)
-		}
-	case <-time.After(patience):
-		t.Errorf("it doesn't end within %v of SIGTERM", patience)
-	}
+	p.Signal(syscall.SIGTERM)
+	p.WantExit(t, 0)
 }

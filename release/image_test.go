@@ -106,7 +106,7 @@ func TestImage(t *testing.T) {
 	environ = append(environ, "NODES="+strings.Join(nodes, ","))
 
 	c := startCommand(t, i.command(i.config.Entrypoint, environ...), "http://127.0.0.1:"+port)
-	follow(t, c.url, secret, chain)
+	follow(t, c.URL, secret, chain)
 	health := i.config.Healthcheck.Test
 	if len(health) < 2 || health[0] != "CMD" {
 		t.Fatalf("the health check is %q", health)

@@ -187,7 +187,7 @@ func TestDeb(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := startCommand(t, service(t, unit, environment, credentials, t.TempDir()), "http://127.0.0.1:"+port)
-	follow(t, p.url, secret, chain)
+	follow(t, p.URL, secret, chain)
 	p.terminate(t)
 
 	output(t, "dpkg", "--force-confold", "-i", deb)

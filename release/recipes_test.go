@@ -47,13 +47,12 @@ func TestHAProxy(t *testing.T) {
 	proxy := startCommand(t, exec.Command("haproxy", "-f", file), "http://127.0.0.1:"+front)
 
 	half := len(chain.Payloads) / 2
-	follow(t, proxy.url, secret, &geth.Chain{Payloads: chain.Payloads[:half]})
-	instances[0].cmd.Process.Kill()
-	<-instances[0].ended
-	awaitReady(t, proxy.url, proxy.ended, proxy.log)
-	follow(t, proxy.url, secret, &geth.Chain{Payloads: chain.Payloads[half:]})
+	follow(t, proxy.URL, secret, &geth.Chain{Payloads: chain.Payloads[:half]})
+	instances[0].Kill()
+	proxy.WaitReady(t, proxy.Client)
+	follow(t, proxy.URL, secret, &geth.Chain{Payloads: chain.Payloads[half:]})
 
-	call, err := geth.Dial(instances[1].url, secret)
+	call, err := geth.Dial(instances[1].URL, secret)
 	if err != nil {
 		t.Fatal(err)
 	}
