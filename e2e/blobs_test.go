@@ -32,8 +32,7 @@ func TestBlobsOfOneNodeOnly(t *testing.T) {
 	w := newWorld(t, startClient(t, 1, fund), startClient(t, 2, fund), startClient(t, 3, fund))
 	w.produce()
 
-	var nodes []struct{ Primary bool }
-	w.get("/nodes", &nodes)
+	nodes := w.Nodes(t)
 	var blobs []*types.BlobTxSidecar
 	for i, c := range w.clients {
 		if nodes[i].Primary {
@@ -64,8 +63,8 @@ func TestBlobsOfOneNodeOnly(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			whole := !slices.Contains(c.want, nil)
 			var v2, v3 []*blobAndProofs
-			w.clients[0].result(&v2, w.url, "engine_getBlobsV2", c.hashes)
-			w.clients[0].result(&v3, w.url, "engine_getBlobsV3", c.hashes)
+			w.clients[0].result(&v2, w.URL, "engine_getBlobsV2", c.hashes)
+			w.clients[0].result(&v3, w.URL, "engine_getBlobsV3", c.hashes)
 			wantBlobs(t, v3, c.want)
 			if whole {
 				wantBlobs(t, v2, c.want)
@@ -77,9 +76,9 @@ func TestBlobsOfOneNodeOnly(t *testing.T) {
 				Cells  []hexutil.Bytes `json:"blob_cells"`
 				Proofs []hexutil.Bytes
 			}
-			w.clients[0].result(&v4, w.url, "engine_getBlobsV4", c.hashes, "0x21000000000000000000000000000000") // cells 0 and 5
+			w.clients[0].result(&v4, w.URL, "engine_getBlobsV4", c.hashes, "0x21000000000000000000000000000000") // cells 0 and 5
 			var has []bool
-			w.clients[0].result(&has, w.url, "engine_hasBlobs", c.hashes)
+			w.clients[0].result(&has, w.URL, "engine_hasBlobs", c.hashes)
 			for i, want := range c.want {
 				if has[i] != (want != nil) || (v4[i] == nil) != (want == nil) {
 					t.Errorf("blob %d: hasBlobs says %t, getBlobsV4 %+v", i, has[i], v4[i])

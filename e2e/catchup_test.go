@@ -29,14 +29,14 @@ func TestKilledGethCatchesUp(t *testing.T) {
 				w.produce()
 			}
 			// Some state must have been written once: a geth that is killed before that would need peers.
-			victim.signal(syscall.SIGTERM)
+			victim.end(syscall.SIGTERM)
 			victim.start()
 			if !w.produceFor(20*time.Second, period, func() bool { return w.votes()[2] == "VALID" }) {
 				t.Fatal("it doesn't vote after a clean stop")
 			}
 
 			before := w.producer.Head.Number
-			victim.signal(syscall.SIGKILL)
+			victim.end(syscall.SIGKILL)
 			killed := time.Now()
 			w.produceFor(c.away, c.period, func() bool {
 				return c.blocks == 200 && w.producer.Head.Number-before >= 200 || c.blocks == 0 && time.Since(killed) >= c.away
@@ -46,7 +46,7 @@ func TestKilledGethCatchesUp(t *testing.T) {
 			}
 			victim.start()
 			for w.state(2) == "dead" { // until the first probe
-				w.get("/recheck", nil)
+				w.Recheck(t)
 			}
 			back := time.Now()
 			w.slowest = 0

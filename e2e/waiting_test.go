@@ -3,18 +3,10 @@
 package e2e
 
 import (
-	"encoding/hex"
-	"io"
-	"log/slog"
-	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"executionbackup/internal/app"
-	"executionbackup/internal/config"
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 )
 
@@ -63,7 +55,7 @@ func TestNeverHeldUp(t *testing.T) {
 			for range c.nodes {
 				nodes = append(nodes, enginetest.New(t, enginetest.Client{}))
 			}
-			cl := before(t, nodes)
+			cl := apptest.Start(t, apptest.Options{Nodes: apptest.Fakes(nodes...)})
 			chain := enginetest.Chain(4, 30, nil)
 			slow := 0
 			tick := time.NewTicker(2 * time.Second)
@@ -106,36 +98,4 @@ func sameOrder(t *testing.T, good, late *enginetest.Node, chain []enginetest.Pay
 			t.Errorf("payload %d came as number %d", i+1, chain[i].Number)
 		}
 	}
-}
-
-// before starts an ExecutionBackup before scripted nodes and returns the CL that talks to it.
-func before(t *testing.T, nodes []*enginetest.Node) *enginetest.CL {
-	t.Helper()
-	var specs []string
-	for _, n := range nodes {
-		specs = append(specs, n.URL+"#jwt-secret="+n.SecretFile)
-	}
-	secret := make([]byte, 32)
-	file := filepath.Join(t.TempDir(), "cl.hex")
-	if err := os.WriteFile(file, []byte(hex.EncodeToString(secret[:31])+"01"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	secret[31] = 1
-	conf, err := config.Load(config.Inputs{Flags: map[string][]string{"nodes": {strings.Join(specs, ",")}, "jwt-secret": {file}, "port": {"0"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := app.New(conf, slog.New(slog.NewTextHandler(t.Output(), nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	serve(t, a)
-	url := "http://" + a.Addr().String()
-	resp, err := http.Get(url + "/recheck")
-	if err != nil {
-		t.Fatal(err)
-	}
-	io.Copy(io.Discard, resp.Body)
-	resp.Body.Close()
-	return enginetest.NewCL(t, url, secret)
 }

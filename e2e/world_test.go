@@ -3,26 +3,18 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
-	"encoding/hex"
 	"encoding/json"
-	"io"
-	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
-	"executionbackup/internal/app"
-	"executionbackup/internal/config"
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/geth"
 )
 
@@ -30,9 +22,8 @@ import (
 type client struct {
 	t      *testing.T
 	config geth.Config
-	file   string // of its secret
 	url    string
-	cmd    *exec.Cmd
+	*apptest.Process
 }
 
 // startClient starts a geth without peers, with a data directory. The changes are made to its configuration.
@@ -49,11 +40,6 @@ func startClient(t *testing.T, n byte, changes ...func(*geth.Config)) *client {
 	for _, change := range changes {
 		change(&c.config)
 	}
-	c.file = filepath.Join(t.TempDir(), "jwt.hex")
-	if err := os.WriteFile(c.file, []byte(hex.EncodeToString(c.config.Secret[:])), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.signal(syscall.SIGKILL) })
 	c.start()
 	return c
 }
@@ -65,31 +51,20 @@ func (c *client) start() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.cmd = exec.Command(os.Args[0])
-	c.cmd.Env = append(os.Environ(), gethVariable+"="+string(text))
-	c.cmd.Stderr = c.t.Output()
-	out, err := c.cmd.StdoutPipe()
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if err := c.cmd.Start(); err != nil {
-		c.t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		c.t.Fatalf("geth didn't start: %v", err)
-	}
-	c.url = strings.TrimSpace(line)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), gethVariable+"="+string(text))
+	cmd.Stderr = c.t.Output()
+	c.Process = apptest.StartProcess(c.t, cmd)
+	c.url = c.Log.Match(c.t, `(http\S+)\n`)
 }
 
-// signal ends the process and returns when it is gone.
-func (c *client) signal(s syscall.Signal) {
-	if c.cmd == nil {
-		return
+// end ends the process with a signal and returns when it is gone.
+func (c *client) end(s syscall.Signal) {
+	c.t.Helper()
+	c.Signal(s)
+	if err := c.Wait(); err != nil {
+		c.t.Fatal(err)
 	}
-	c.cmd.Process.Signal(s)
-	c.cmd.Wait()
-	c.cmd = nil
 }
 
 // latest asks the client itself for its head.
@@ -117,19 +92,6 @@ func (c *client) result(v any, url, method string, params ...any) {
 	}
 }
 
-// serve runs an ExecutionBackup until the end of the test.
-func serve(t *testing.T, a *app.App) {
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -142,9 +104,9 @@ func freePort(t *testing.T) int {
 
 // world is clients, an ExecutionBackup before them, and a CL that produces blocks through it.
 type world struct {
+	*apptest.Multiplexer
 	t        *testing.T
 	clients  []*client
-	url      string
 	producer *geth.Producer
 	slowest  time.Duration // of the CL's calls
 	calls    int
@@ -152,24 +114,12 @@ type world struct {
 
 func newWorld(t *testing.T, clients ...*client) *world {
 	t.Helper()
-	var specs []string
+	options := apptest.Options{Secret: clients[0].config.Secret[:]}
 	for _, c := range clients {
-		specs = append(specs, c.url+"#jwt-secret="+c.file)
+		options.Nodes = append(options.Nodes, apptest.Node{URL: c.url, Secret: c.config.Secret[:]})
 	}
-	conf, err := config.Load(config.Inputs{Flags: map[string][]string{
-		"nodes": {strings.Join(specs, ",")}, "jwt-secret": {clients[0].file}, "port": {"0"},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := app.New(conf, slog.New(slog.NewTextHandler(t.Output(), nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	serve(t, a)
-	w := &world{t: t, clients: clients, url: "http://" + a.Addr().String()}
-	w.get("/recheck", nil)
-	call, err := geth.Dial(w.url, clients[0].config.Secret)
+	w := &world{Multiplexer: apptest.Start(t, options), t: t, clients: clients}
+	call, err := geth.Dial(w.URL, clients[0].config.Secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,31 +163,13 @@ func (w *world) produceFor(d, period time.Duration, enough func() bool) bool {
 	return false
 }
 
-func (w *world) get(path string, v any) {
-	w.t.Helper()
-	resp, err := http.Get(w.url + path)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		w.t.Fatalf("%s: %d %s %v", path, resp.StatusCode, body, err)
-	}
-	if v != nil {
-		if err := json.Unmarshal(body, v); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-}
-
 // votes returns the votes on the last block, in the order of the nodes.
 func (w *world) votes() (votes []string) {
 	w.t.Helper()
 	var blocks []struct {
 		Votes []struct{ Vote string }
 	}
-	w.get("/blocks", &blocks)
+	w.Get(w.t, "/blocks", &blocks)
 	for _, v := range blocks[len(blocks)-1].Votes {
 		votes = append(votes, v.Vote)
 	}
@@ -247,7 +179,5 @@ func (w *world) votes() (votes []string) {
 // state returns the state of the i-th node.
 func (w *world) state(i int) string {
 	w.t.Helper()
-	var nodes []struct{ State string }
-	w.get("/nodes", &nodes)
-	return nodes[i].State
+	return w.Nodes(w.t)[i].State
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -103,7 +104,7 @@ func TestLargestBodies(t *testing.T) {
 	if many.peak > 1500<<20 {
 		t.Errorf("the process had %d MB", many.peak>>20)
 	}
-	if used := d.metric("executionbackup_request_bytes_in_flight"); used != 0 {
+	if used := d.Metric(t, "executionbackup_request_bytes_in_flight"); used != 0 {
 		t.Errorf("%v bytes are left in flight", used)
 	}
 }
@@ -194,7 +195,10 @@ func TestHostileAnswers(t *testing.T) {
 			if median(times) > time.Second || times[len(times)-1] > 3*time.Second {
 				t.Errorf("verdicts took %v", times)
 			}
-			if shown := len(d.get("/blocks")) + len(d.get("/nodes")); shown > 64<<10 {
+			var blocks, nodes json.RawMessage
+			d.Get(t, "/blocks", &blocks)
+			d.Get(t, "/nodes", &nodes)
+			if shown := len(blocks) + len(nodes); shown > 64<<10 {
 				t.Errorf("/blocks and /nodes have %d bytes", shown)
 			}
 			if now.peak > 3<<30 {

@@ -155,7 +155,7 @@ func TestIdleAndSlowConnections(t *testing.T) {
 	during := d.level()
 	t.Logf("before: %v", before)
 	t.Logf("with 2,200 connections: %v", during)
-	if open := d.metric("executionbackup_connections"); open > 1024 {
+	if open := d.Metric(t, "executionbackup_connections"); open > 1024 {
 		t.Errorf("%v connections are open", open)
 	}
 	if during.resident > before.resident+100<<20 {

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 )
 
@@ -43,11 +44,11 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// daemon is an ExecutionBackup in a process of its own, with the CL that talks to it.
+// daemon is an ExecutionBackup in a process of its own, with the client that talks to it.
 type daemon struct {
-	*enginetest.CL
-	t   *testing.T
-	cmd *exec.Cmd
+	*apptest.Process
+	apptest.Client
+	t *testing.T
 }
 
 var secret = bytes.Repeat([]byte{7}, 32)
@@ -60,99 +61,14 @@ func start(t *testing.T, nodes []string, args ...string) *daemon {
 		t.Fatal(err)
 	}
 	args = append([]string{"--nodes", strings.Join(nodes, ","), "--jwt-secret", file, "--port", "0", "--evidence-dir", ""}, args...)
-	d := &daemon{t: t, cmd: exec.Command(command, args...)}
-	log := &logbook{found: make(chan string, 1)}
-	d.cmd.Stderr = log
-	if err := d.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- d.cmd.Wait() }()
+	p := apptest.StartProcess(t, exec.Command(command, args...))
 	t.Cleanup(func() {
-		d.cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Errorf("the daemon ended with %v: %s", err, log)
-			}
-		case <-time.After(20 * time.Second):
-			d.cmd.Process.Kill()
-			t.Errorf("the daemon doesn't end: %s", log)
-		}
+		p.Signal(syscall.SIGTERM)
+		p.WantExit(t, 0)
 	})
-	select {
-	case address := <-log.found:
-		d.CL = enginetest.NewCL(t, "http://"+address, secret)
-	case <-time.After(10 * time.Second):
-		t.Fatalf("the daemon doesn't listen: %s", log)
-	}
-	for begun := time.Now(); ; { // until the first probe
-		resp, err := http.Get(d.URL + "/readyz")
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode == http.StatusOK {
-			return d
-		}
-		if time.Since(begun) > 10*time.Second {
-			t.Fatalf("the daemon isn't ready: %s", log)
-		}
-	}
-}
-
-// logbook keeps the log and finds the address in it.
-type logbook struct {
-	mu    sync.Mutex
-	text  bytes.Buffer
-	found chan string
-}
-
-var listening = regexp.MustCompile(`msg=listening address=(\S+)`)
-
-func (l *logbook) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if m := listening.FindSubmatch(b); m != nil {
-		l.found <- string(m[1])
-	}
-	return l.text.Write(b)
-}
-
-func (l *logbook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func (d *daemon) get(path string) string {
-	d.t.Helper()
-	resp, err := http.Get(d.URL + path)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		d.t.Fatalf("GET %s: %d %s %v", path, resp.StatusCode, body, err)
-	}
-	return string(body)
-}
-
-// metric returns the sum of a metric's samples.
-func (d *daemon) metric(name string) (sum float64) {
-	d.t.Helper()
-	for line := range strings.Lines(d.get("/metrics?format=prometheus")) {
-		if rest, ok := strings.CutPrefix(line, name); ok && (rest[0] == ' ' || rest[0] == '{') {
-			fields := strings.Fields(line)
-			v, err := strconv.ParseFloat(fields[len(fields)-1], 64)
-			if err != nil {
-				d.t.Fatal(err)
-			}
-			sum += v
-		}
-	}
-	return sum
+	d := &daemon{p, apptest.NewClient(t, p.Log.URL(t), secret), t}
+	p.WaitReady(t, d.Client)
+	return d
 }
 
 // level is what a process has in use.
@@ -168,7 +84,7 @@ func (l level) String() string {
 
 func (d *daemon) level() level {
 	d.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.Cmd.Process.Pid))
 	if err != nil {
 		d.t.Skipf("no /proc: %v", err)
 	}
@@ -180,12 +96,12 @@ func (d *daemon) level() level {
 		}
 		return n << 10
 	}
-	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid))
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.Cmd.Process.Pid))
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	// The next collection is due at twice what was live at the last one.
-	return level{int(d.metric("go_goroutines")), len(files), int(d.metric("go_memstats_next_gc_bytes")) / 2, kilobytes("VmRSS"), kilobytes("VmHWM")}
+	return level{int(d.Metric(d.t, "go_goroutines")), len(files), int(d.Metric(d.t, "go_memstats_next_gc_bytes")) / 2, kilobytes("VmRSS"), kilobytes("VmHWM")}
 }
 
 // node is an execution client that keeps nothing, so that it can be sent gigabytes.

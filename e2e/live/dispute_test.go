@@ -17,6 +17,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/params"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 )
 
@@ -33,7 +34,7 @@ var disputes = []scenario{
 			r.eb.reload(r.specs(), "majority")
 			r.before(2)
 			r.fillOneBlock()
-			waitFor(r.t, 3*r.slot, "ethereumjs objects", func() bool { return r.disputed(2 * r.slot) })
+			apptest.Within(r.t, 3*r.slot, "ethereumjs objects", func() bool { return r.disputed(2 * r.slot) })
 			r.during(4)
 			r.finalVerdict("VALID")
 			r.after(2)
@@ -75,7 +76,7 @@ func (r *run) fillOneBlock() {
 	r.t.Helper()
 	r.sender.blobs.Store(osakaTarget)
 	defer r.sender.blobs.Store(1)
-	waitFor(r.t, 12*r.slot, "a block is full of blobs", func() bool {
+	apptest.Within(r.t, 12*r.slot, "a block is full of blobs", func() bool {
 		b, err := r.cl.block("head")
 		return err == nil && b != nil && b.Blobs >= osakaTarget
 	})

@@ -70,9 +70,9 @@ var faults = []fault{
 		name: "hangs", about: "SIGSTOP of the primary, SIGCONT five slots later: connections stay, and nothing answers.",
 		who: primary, slots: 5,
 		do: func(r *run, v *victim) func() {
-			v.signal(syscall.SIGSTOP)
+			v.Signal(syscall.SIGSTOP)
 			return func() {
-				v.signal(syscall.SIGCONT)
+				v.Signal(syscall.SIGCONT)
 				r.back(v.name)
 			}
 		},
@@ -152,7 +152,7 @@ var faults = []fault{
 }
 
 func kill(r *run, v *victim) func() {
-	v.kill()
+	v.Kill()
 	return func() { r.start(v.node) }
 }
 

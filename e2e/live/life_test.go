@@ -44,7 +44,7 @@ var fork = scenario{
 		v := other(r)
 		r.note("it happens to %s", v.name)
 		r.before(2)
-		v.kill()
+		v.Kill()
 		r.during(5)
 		r.start(v)
 		r.after(4)
@@ -58,9 +58,9 @@ var both = scenario{
 	play: func(r *run) {
 		first, second := primary(r), other(r)
 		r.before(3)
-		first.kill()
+		first.Kill()
 		r.during(2)
-		second.kill()
+		second.Kill()
 		r.during(2)
 		r.start(first)
 		r.start(second)
@@ -78,7 +78,7 @@ var killed = scenario{
 		_, starts := r.eb.current()
 		for range 3 {
 			p, _ := r.eb.current()
-			p.kill()
+			p.Kill()
 			r.during(1)
 		}
 		r.after(3)
@@ -122,9 +122,9 @@ var changes = []scenario{
 			defer quick()
 			v.proxy.Wait("engine_newPayload", len(v.proxy.CallsOf("engine_newPayload"))+1)
 			p, _ := r.eb.current()
-			p.signal(syscall.SIGTERM)
-			<-p.gone
-			if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+			p.Signal(syscall.SIGTERM)
+			<-p.Gone()
+			if code := p.Cmd.ProcessState.ExitCode(); code != 0 {
 				r.fail("the exit status is %d", code)
 			}
 			r.during(2)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/bits"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -52,7 +53,7 @@ func (r *run) readBlocks(from, to int) {
 
 // readLogs counts what the consensus client complained of, and looks for the reason of each miss.
 func (r *run) readLogs(from, to time.Time) {
-	logs := map[string]string{"beacon": r.cl.beacon.log, "validator": r.cl.validator.log}
+	logs := map[string]string{"beacon": filepath.Join(r.dir, "beacon.log"), "validator": filepath.Join(r.dir, "validator.log")}
 	if r.eb != nil {
 		logs[executionBackup] = r.eb.log()
 	}

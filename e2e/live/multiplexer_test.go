@@ -3,10 +3,8 @@
 package live
 
 import (
-	"bufio"
-	"encoding/json"
+	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"executionbackup/internal/apptest"
 )
 
 // executionBackup names it among the programs.
@@ -24,8 +24,8 @@ const executionBackup = "executionbackup"
 // multiplexer is ExecutionBackup as an operator runs it: a process with a configuration file, and a supervisor that starts
 // it again whenever it ends.
 type multiplexer struct {
+	apptest.Client
 	t      testing.TB
-	url    string
 	port   string
 	dir    string
 	binary string
@@ -35,7 +35,7 @@ type multiplexer struct {
 	onDispute string
 
 	mu      sync.Mutex
-	process *process
+	process *apptest.Process
 	starts  int
 	stopped bool
 	done    chan struct{} // closed when the supervisor has ended
@@ -47,14 +47,14 @@ type multiplexer struct {
 func startMultiplexer(t testing.TB, dir, binary, port, secretFile string, nodes []string) *multiplexer {
 	t.Helper()
 	m := &multiplexer{
-		t: t, url: "http://127.0.0.1:" + port, port: port, dir: dir, binary: binary, secret: secretFile,
+		Client: apptest.NewClient(t, "http://127.0.0.1:"+port, nil), t: t, port: port, dir: dir, binary: binary, secret: secretFile,
 		nodes: nodes, onDispute: "halt", done: make(chan struct{}),
 	}
 	m.write()
 	m.start()
 	go m.supervise()
 	t.Cleanup(m.end)
-	waitFor(t, 20*time.Second, "ExecutionBackup is ready", func() bool { return m.get("/readyz", nil) == nil })
+	apptest.Try(t, apptest.Patience, func() error { return m.get("/readyz", nil) })
 	m.seen.records = map[string]record{}
 	m.seen.watch(t, m)
 	return m
@@ -79,7 +79,7 @@ func (m *multiplexer) write() {
 func (m *multiplexer) start() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.process = launch(m.t, m.log(), executionBackup, m.binary, "--config", m.configFile())
+	m.process = launch(m.t, m.log(), m.binary, "--config", m.configFile())
 	m.starts++
 }
 
@@ -91,7 +91,7 @@ func (m *multiplexer) supervise() {
 	defer close(m.done)
 	for {
 		p, _ := m.current()
-		<-p.gone
+		<-p.Gone()
 		time.Sleep(restartPause)
 		m.mu.Lock()
 		stopped := m.stopped
@@ -104,7 +104,7 @@ func (m *multiplexer) supervise() {
 }
 
 // current is the process that runs now, and how many have been started.
-func (m *multiplexer) current() (*process, int) {
+func (m *multiplexer) current() (*apptest.Process, int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.process, m.starts
@@ -116,7 +116,7 @@ func (m *multiplexer) end() {
 	m.stopped = true
 	p := m.process
 	m.mu.Unlock()
-	if err := p.terminate(); err != nil {
+	if err := p.Terminate(); err != nil {
 		m.t.Error(err)
 	}
 	<-m.done
@@ -129,37 +129,20 @@ func (m *multiplexer) reload(nodes []string, onDispute string) {
 	m.write()
 	before := m.reloads()
 	p, _ := m.current()
-	p.signal(syscall.SIGHUP)
-	waitFor(m.t, 5*time.Second, "the configuration is reloaded", func() bool { return m.reloads() > before })
+	p.Signal(syscall.SIGHUP)
+	apptest.Within(m.t, 5*time.Second, "the configuration is reloaded", func() bool { return m.reloads() > before })
 }
 
 // reloads is how many reloads succeeded since its last start.
-func (m *multiplexer) reloads() (n float64) {
-	resp, err := http.Get(m.url + "/metrics?format=prometheus")
-	if err != nil {
-		return 0
-	}
-	defer resp.Body.Close()
-	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		if text, ok := strings.CutPrefix(lines.Text(), `executionbackup_config_reloads_total{outcome="success"} `); ok {
-			fmt.Sscan(text, &n)
-		}
-	}
+func (m *multiplexer) reloads() float64 {
+	ctx, cancel := limited()
+	defer cancel()
+	n, _ := m.ReadMetric(ctx, `executionbackup_config_reloads_total{outcome="success"}`)
 	return n
 }
 
-// nodeState is what GET /nodes says of a node.
-type nodeState struct {
-	Name     string
-	State    string
-	Reason   string
-	Primary  bool
-	Laggard  bool
-	DoNotUse bool `json:"do_not_use"`
-}
-
 // states returns what ExecutionBackup knows of its nodes; nothing while it doesn't answer.
-func (m *multiplexer) states() (states []nodeState) {
+func (m *multiplexer) states() (states []apptest.NodeState) {
 	m.get("/nodes", &states)
 	return states
 }
@@ -178,33 +161,21 @@ func (m *multiplexer) primary() string {
 func (m *multiplexer) yield(primary string) {
 	m.t.Helper()
 	for _, path := range []string{"/drain_nodes", "/undrain_nodes"} {
-		body := strings.NewReader(fmt.Sprintf(`{"nodes":[%q]}`, primary))
-		resp, err := http.Post(m.url+path, "application/json", body)
-		if err != nil {
-			m.t.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			m.t.Fatalf("%s %s: %s", path, primary, resp.Status)
+		if got := m.ChangeNodes(m.t, path, primary); got.Status != http.StatusOK {
+			m.t.Fatalf("%s %s: HTTP %d", path, primary, got.Status)
 		}
 	}
 }
 
+// limited is for what an ExecutionBackup is asked that may end, or hang, at any time; also at the end of the test.
+func limited() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), 2*time.Second)
+}
+
 func (m *multiplexer) get(path string, v any) error {
-	client := http.Client{Timeout: 2 * time.Second}
-	resp, err := client.Get(m.url + path)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s: %s", path, resp.Status, body)
-	}
-	if err != nil || v == nil {
-		return err
-	}
-	return json.Unmarshal(body, v)
+	ctx, cancel := limited()
+	defer cancel()
+	return m.Read(ctx, path, v)
 }
 
 // record is one newPayload, as GET /blocks has it.
@@ -287,16 +258,4 @@ func (r *recorder) between(from, to time.Time) (records []record) {
 	}
 	slices.SortFunc(records, func(a, b record) int { return a.Time.Compare(b.Time) })
 	return records
-}
-
-// waitFor waits until something is so, and fails the test when it isn't in time.
-func waitFor(t testing.TB, limit time.Duration, what string, so func() bool) time.Duration {
-	t.Helper()
-	begun := time.Now()
-	for tick := time.NewTicker(50 * time.Millisecond); !so(); <-tick.C {
-		if time.Since(begun) > limit {
-			t.Fatalf("after %v it isn't so that %s", limit, what)
-		}
-	}
-	return time.Since(begun)
 }

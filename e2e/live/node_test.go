@@ -14,12 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/geth"
 )
 
 // node is one real execution client, in a process of its own or, between faults, in none.
 type node struct {
-	*process
+	*apptest.Process
 	name       string
 	kind       string   // geth, erigon or ethereumjs
 	host       string   // where it listens: 127.0.0.1, or its end of a cable
@@ -42,12 +43,12 @@ type node struct {
 func (n *node) start() {
 	n.t.Helper()
 	if init := n.init(); init != nil && !exists(n.dir) {
-		p := launch(n.t, n.log(), n.name+" init", init...)
-		if <-p.gone; !p.cmd.ProcessState.Success() {
-			n.t.Fatalf("%s init: %v: see %s", n.name, p.cmd.ProcessState, p.log)
+		p := launch(n.t, n.log(), init...)
+		if <-p.Gone(); !p.Cmd.ProcessState.Success() {
+			n.t.Fatalf("%s init: %v: see %s", n.name, p.Cmd.ProcessState, n.log())
 		}
 	}
-	n.process = launch(n.t, n.log(), n.name, append(n.enter, n.command()...)...)
+	n.Process = launch(n.t, n.log(), append(n.enter, n.command()...)...)
 }
 
 // wipe removes the data directory of a client that doesn't run.

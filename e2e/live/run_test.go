@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"executionbackup/internal/apptest"
 )
 
 // run is one telling of a scenario: it lets slots go by, remembers what happened when, and judges it in the end.
@@ -69,7 +71,7 @@ const settleTime = time.Minute
 // settleChain waits until the chain goes on.
 func (r *run) settleChain() {
 	r.t.Helper()
-	waitFor(r.t, settleTime+max(0, time.Until(r.startOf(1))), "the chain goes on", func() bool {
+	apptest.Within(r.t, settleTime+max(0, time.Until(r.startOf(1))), "the chain goes on", func() bool {
 		head, err := r.cl.block("head")
 		return err == nil && head != nil && head.Slot > 0 && head.Slot >= r.slotAt(time.Now())-1
 	})
@@ -82,7 +84,7 @@ func (r *run) settle() {
 	if r.eb == nil {
 		return
 	}
-	took := waitFor(r.t, settleTime, "every node votes VALID", r.allVote)
+	took := apptest.Within(r.t, settleTime, "every node votes VALID", r.allVote)
 	if took > time.Second {
 		r.t.Logf("settled in %v", took.Round(time.Millisecond))
 	}
@@ -99,7 +101,7 @@ func (r *run) allVote() bool {
 		return false
 	}
 	last := records[len(records)-1]
-	return last.Verdict == "VALID" && !slices.ContainsFunc(states, func(s nodeState) bool {
+	return last.Verdict == "VALID" && !slices.ContainsFunc(states, func(s apptest.NodeState) bool {
 		status, _ := last.vote(s.Name)
 		return !s.DoNotUse && (s.State != "alive" || status != "VALID")
 	})
@@ -134,7 +136,7 @@ func (r *run) until(at time.Time) {
 func (r *run) start(n *node) {
 	r.t.Helper()
 	n.start()
-	waitFor(r.t, 60*time.Second, n.name+" listens", n.listens)
+	apptest.Within(r.t, 60*time.Second, n.name+" listens", n.listens)
 	r.back(n.name)
 }
 

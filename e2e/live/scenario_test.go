@@ -3,8 +3,7 @@
 package live
 
 import (
-	"time"
-
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
 )
 
@@ -22,8 +21,8 @@ type scenario struct {
 // terminate ends a node as an operator does.
 func (r *run) terminate(n *node) {
 	r.t.Helper()
-	if err := n.terminate(); err != nil {
-		r.fail("%v", err)
+	if err := n.Terminate(); err != nil {
+		r.fail("%s: %v", n.name, err)
 	}
 }
 
@@ -86,11 +85,11 @@ func (r *run) leave(n *node) {
 // introduce makes another geth the peer of one, if there is another.
 func (r *run) introduce(n *node) {
 	r.t.Helper()
-	waitFor(r.t, 30*time.Second, n.name+" listens", n.listens)
+	apptest.Until(r.t, n.name+" listens", n.listens)
 	r.back(n.name)
 	for _, other := range r.nodes {
 		if other != n && other.kind == "geth" {
-			waitFor(r.t, 30*time.Second, n.name+" has a peer", func() bool { return n.meet(other) == nil })
+			apptest.Until(r.t, n.name+" has a peer", func() bool { return n.meet(other) == nil })
 		}
 	}
 }

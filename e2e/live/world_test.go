@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"executionbackup/internal/apptest"
 )
 
 // world is a network of one consensus client, its execution clients, and ExecutionBackup between them; or without that.
@@ -55,7 +57,7 @@ func newWorld(t testing.TB, slot time.Duration, fuluEpoch int, kinds ...string) 
 func (w *world) through(binary string) *world {
 	w.t.Helper()
 	w.eb = startMultiplexer(w.t, w.dir, binary, w.ports.next(), w.secretFile, w.specs())
-	w.begin(w.eb.url)
+	w.begin(w.eb.URL)
 	return w
 }
 
@@ -75,8 +77,8 @@ func (w *world) begin(endpoint string) {
 	w.t.Helper()
 	w.cl = startPrysm(w.t, w.dir, w.genesis, w.ports, endpoint, w.secretFile)
 	w.t.Cleanup(func() {
-		for _, p := range []*process{w.cl.validator, w.cl.beacon} {
-			if err := p.terminate(); err != nil {
+		for _, p := range []*apptest.Process{w.cl.validator, w.cl.beacon} {
+			if err := p.Terminate(); err != nil {
 				w.t.Error(err)
 			}
 		}
@@ -96,7 +98,7 @@ func (w *world) newNode(name, kind string) *node {
 		t: w.t, name: name, kind: kind, host: "127.0.0.1", auth: auth, http: http, peers: first,
 		dir: filepath.Join(w.dir, name), genesis: w.execution, secretFile: w.secretFile,
 	}
-	w.t.Cleanup(func() { n.kill() })
+	w.t.Cleanup(func() { n.Kill() })
 	return n
 }
 
