@@ -128,8 +128,8 @@ func (n Node) check(t testing.TB) {
 	}
 }
 
-// Configuration has the default of every setting that the options don't name, whatever the environment says, except that
-// it takes a free port.
+// Configuration has the default of every setting that the options don't name, whatever the environment says, except
+// that it takes a free port.
 func Configuration(t testing.TB, o Options) *config.Config {
 	t.Helper()
 	flags := map[string][]string{"jwt-secret": {"cl"}, "port": {"0"}}
