@@ -213,5 +213,5 @@ func TestReadiness(t *testing.T) {
 	}
 	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0]) // all count as reachable
 	release()
-	apptest.Until(t, "ready", func() bool { return m.REST(t, "GET", "/readyz", "").Status == http.StatusOK })
+	m.WaitReady(t)
 }
