@@ -21,7 +21,7 @@ STREAMS ?= 2000
 test: race-note ## the tests that take a few minutes
 	go build $(RACE) ./...
 	go test $(RACE) -p 1 ./...
-	go test -run 'TestIndifference|TestOneOfThree|TestNothingIsLeft' ./internal/proxy -rapid.checks=$(STREAMS)
+	go test -run 'TestIndifference|TestOneOfThree|TestNothingIsLeft' ./internal/calls -rapid.checks=$(STREAMS)
 
 race-note:
 	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector"
@@ -76,7 +76,7 @@ bench: build ## what we cost beside the calls: a table on standard output, and b
 MICRO := ParseRequest|Scanner|Decide|Bearer|Verify|MergeBlobs|Check
 bench-micro: ## the micro-benchmarks, and how they differ from the last kept result
 	@mkdir -p bin
-	go test -run '^$$' -bench '$(MICRO)' -benchmem -benchtime 100ms -count 6 $(addprefix ./internal/,jsonrpc quorum auth proxy blockhash) | grep -E '^(goos|goarch|pkg|cpu|Benchmark)' | tee bin/micro.txt
+	go test -run '^$$' -bench '$(MICRO)' -benchmem -benchtime 100ms -count 6 $(addprefix ./internal/,jsonrpc quorum auth lists blockhash) | grep -E '^(goos|goarch|pkg|cpu|Benchmark)' | tee bin/micro.txt
 	go tool benchstat $(wildcard bench/micro.txt) bin/micro.txt
 
 bench-keep: ## keep the last result of bench-micro

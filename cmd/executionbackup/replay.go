@@ -16,8 +16,10 @@ import (
 
 	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
+	"executionbackup/internal/enginejson"
 	"executionbackup/internal/evidence"
 	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/memory"
 	"executionbackup/internal/node"
 	"executionbackup/internal/quorum"
 )
@@ -64,11 +66,11 @@ func (p *program) replay(ctx context.Context, cmd *cli.Command) error {
 	silent := 0
 	for _, call := range calls {
 		var recorded []evidence.Reply
-		if call.Method == f.Case.Method {
+		if call.Method.Name == f.Case.Method {
 			recorded = f.Replies()
 		}
 		now := ask(ctx, nodes, call)
-		if err := p.printSideBySide(call.Method, recorded, now); err != nil {
+		if err := p.printSideBySide(call.Method.Name, recorded, now); err != nil {
 			return err
 		}
 		p.printVerdicts(&f.Case, recorded != nil, c.Rules, now)
@@ -81,7 +83,7 @@ func (p *program) replay(ctx context.Context, cmd *cli.Command) error {
 }
 
 // replayable returns the calls that are put to nodes. The file may come from anywhere: nothing else is ever sent.
-func replayable(calls []evidence.Call, forkchoice bool) (good []evidence.Call, err error) {
+func replayable(calls []evidence.Call, forkchoice bool) (good []*engine.Call, err error) {
 	for _, c := range calls {
 		var r jsonrpc.Request
 		if err := jsonrpc.ParseRequest(c.Body, &r); err != nil {
@@ -90,7 +92,7 @@ func replayable(calls []evidence.Call, forkchoice bool) (good []evidence.Call, e
 		method := string(r.Method)
 		family := engine.ParseMethod(method).Family
 		if family == engine.NewPayload || family == engine.ForkchoiceUpdated && forkchoice {
-			good = append(good, evidence.Call{Method: method, Body: jsonrpc.NewCall(method, r.Params)})
+			good = append(good, enginejson.NewCall(method, r.Params))
 		}
 	}
 	if len(good) == 0 {
@@ -101,7 +103,7 @@ func replayable(calls []evidence.Call, forkchoice bool) (good []evidence.Call, e
 
 // connect probes the nodes of a configuration once. stop ends that.
 func connect(ctx context.Context, c *config.Config) (nodes []*node.Node, stop func(), err error) {
-	pool := node.NewPool(c.Nodes, node.Options{Memory: quorum.NewMemory(1), Metrics: node.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler)})
+	pool := node.NewPool(c.Nodes, node.Options{Memory: memory.New(1), Metrics: node.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler)})
 	watching, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { pool.Run(watching) })
@@ -124,41 +126,26 @@ type word struct {
 }
 
 // ask puts a call to all nodes side by side.
-func ask(ctx context.Context, nodes []*node.Node, call evidence.Call) []word {
-	m := engine.ParseMethod(call.Method)
+func ask(ctx context.Context, nodes []*node.Node, call *engine.Call) []word {
 	words := make([]word, len(nodes))
 	var asking sync.WaitGroup
 	for i, n := range nodes {
 		asking.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, n.Timeout(m))
+			ctx, cancel := context.WithTimeout(ctx, n.Timeout(call.Method))
 			defer cancel()
 			begun := time.Now()
-			reply, err := n.Call(ctx, m.Family, call.Body)
-			words[i] = word{node: n, took: time.Since(begun)}
-			words[i].read(m, reply, err)
+			answer, err := n.Call(ctx, call)
+			words[i] = word{node: n, took: time.Since(begun), status: answer.Status, reason: answer.ValidationError}
+			if err == nil && answer.Err != nil {
+				err = answer.Err
+			}
+			if err != nil {
+				words[i].reason = err.Error()
+			}
 		})
 	}
 	asking.Wait()
 	return words
-}
-
-func (w *word) read(m engine.Method, reply jsonrpc.Reply, err error) {
-	var status engine.PayloadStatus
-	switch {
-	case err != nil:
-	case reply.Err != nil:
-		err = reply.Err
-	case m.Family == engine.NewPayload:
-		status, err = engine.ParsePayloadStatus(reply.Result)
-	default:
-		var r engine.ForkchoiceResult
-		r, err = engine.ParseForkchoiceResult(reply.Result)
-		status = r.PayloadStatus
-	}
-	w.status, w.reason = status.Status, status.ValidationError
-	if err != nil {
-		w.reason = err.Error()
-	}
 }
 
 // printSideBySide writes what nodes said then and what they say now, matched by their names.

@@ -17,22 +17,14 @@ import (
 
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
-	"executionbackup/internal/evidence"
-	"executionbackup/internal/node"
-	"executionbackup/internal/proxy"
-	"executionbackup/internal/quorum"
+	"executionbackup/internal/fleet"
 )
 
 // API is the REST API's http.Handler. Its fields must be set before it serves; the funcs are asked at each request,
 // because a reload may change what they return.
 type API struct {
-	Pool    *node.Pool
-	Memory  *quorum.Memory
-	History *proxy.History
-	Built   *proxy.Proposals
-	// Evidence may be nil: then there is none.
-	Evidence *evidence.Log
-	Metrics  prometheus.Gatherer
+	Fleet   *fleet.Fleet // what is shown and changed
+	Metrics prometheus.Gatherer
 
 	Ready    func() error // nil when calls can be taken; else why not
 	Defaults func() config.NodeDefaults
@@ -54,10 +46,10 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("POST /add_nodes", a.change(a.add))
-	mux.HandleFunc("POST /remove_nodes", a.change(a.Pool.Remove))
-	mux.HandleFunc("POST /drain_nodes", a.change(func(words []string) error { return a.Pool.Drain(words, true) }))
-	mux.HandleFunc("POST /undrain_nodes", a.change(func(words []string) error { return a.Pool.Drain(words, false) }))
-	mux.HandleFunc("POST /clear_objections", a.change(a.Pool.ClearObjections))
+	mux.HandleFunc("POST /remove_nodes", a.change(a.Fleet.Pool.Remove))
+	mux.HandleFunc("POST /drain_nodes", a.change(func(words []string) error { return a.Fleet.Pool.Drain(words, true) }))
+	mux.HandleFunc("POST /undrain_nodes", a.change(func(words []string) error { return a.Fleet.Pool.Drain(words, false) }))
+	mux.HandleFunc("POST /clear_objections", a.change(a.Fleet.Pool.ClearObjections))
 	a.registerProfiles(mux)
 }
 
@@ -89,7 +81,7 @@ func (a *API) recheck(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) rechecked(r *http.Request) (recheckReport, error) {
-	took, err := a.Pool.Recheck(r.Context())
+	took, err := a.Fleet.Pool.Recheck(r.Context())
 	if err != nil {
 		return recheckReport{}, fmt.Errorf("recheck: %w", err)
 	}
@@ -174,7 +166,7 @@ func (a *API) add(specs []string) error {
 		}
 		nodes[i] = n
 	}
-	return a.Pool.Add(nodes)
+	return a.Fleet.Pool.Add(nodes)
 }
 
 func writeError(w http.ResponseWriter, status int, err error) {

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"executionbackup/internal/proxy"
+	"executionbackup/internal/history"
 )
 
 // Block is one of the last payloads, and who said what about it, as GET /blocks shows it. Times are in microseconds.
@@ -42,7 +42,7 @@ type Dispute struct {
 // Blocks reports the last 64 payloads, oldest first.
 func (a *API) Blocks() []Block {
 	reports := []Block{}
-	for _, r := range a.History.Records() {
+	for _, r := range a.Fleet.History.Records() {
 		reports = append(reports, newBlock(&r))
 	}
 	return reports
@@ -51,13 +51,13 @@ func (a *API) Blocks() []Block {
 // Disputes reports the last 32 disputes, oldest first.
 func (a *API) Disputes() []Dispute {
 	reports := []Dispute{}
-	for _, d := range a.History.Disputes() {
+	for _, d := range a.Fleet.History.Disputes() {
 		reports = append(reports, Dispute{newBlock(d.Record), d.Last, d.Calls})
 	}
 	return reports
 }
 
-func newBlock(r *proxy.Record) Block {
+func newBlock(r *history.Record) Block {
 	b := Block{ID: r.ID, Time: r.Time, Method: r.Method, Number: r.Number, Hash: r.Block.Hex(), Verdict: r.Verdict,
 		Took: microseconds(r.Took), Dispute: r.Dispute, Late: r.Late, Votes: []Vote{}}
 	for _, v := range r.Votes {
@@ -95,7 +95,7 @@ type Offer struct {
 // Proposals reports the last 32 proposals, oldest first.
 func (a *API) Proposals() []Proposal {
 	reports := []Proposal{}
-	for _, p := range a.Built.List() {
+	for _, p := range a.Fleet.Proposals.List() {
 		report := Proposal{ID: p.ID, Time: p.Time, Method: p.Method, Number: p.Number, Hash: p.Block.Hex(), Node: p.Node,
 			Value: wei(p.Value), Gain: wei(p.Gain), Offers: []Offer{}}
 		for _, o := range p.Offers {

@@ -12,13 +12,13 @@ import (
 
 // evidence lists what is kept, oldest first.
 func (a *API) evidence(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, a.Evidence.Entries())
+	writeJSON(w, http.StatusOK, a.Fleet.Evidence.Entries())
 }
 
 // evidenceFile hands out a file as it is. It has whole payloads and all that nodes say, so it takes the token.
 func (a *API) evidenceFile(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("file")
-	f, err := a.Evidence.OpenFile(name)
+	f, err := a.Fleet.Evidence.OpenFile(name)
 	switch {
 	case errors.Is(err, evidence.ErrNotKept), errors.Is(err, fs.ErrNotExist):
 		writeError(w, http.StatusNotFound, evidence.ErrNotKept)

@@ -14,8 +14,9 @@ import (
 
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
+	"executionbackup/internal/fleet"
+	"executionbackup/internal/memory"
 	"executionbackup/internal/node"
-	"executionbackup/internal/quorum"
 )
 
 // FuzzChange tries bodies on what changes the nodes. The answer is the report or a JSON error, and there is always a
@@ -46,7 +47,7 @@ func FuzzChange(f *testing.F) {
 			t.Fatalf("%q: HTTP %d %q", body, w.Code, w.Body)
 		}
 		voters := 0
-		for _, n := range api.Pool.Nodes() {
+		for _, n := range api.Fleet.Pool.Nodes() {
 			if s := n.Status(); s.MayVote() {
 				voters++
 			}
@@ -69,10 +70,12 @@ func newAPI(t *testing.T, defaults config.NodeDefaults) (*API, *http.ServeMux) {
 		}
 		specs = append(specs, spec)
 	}
-	memory := quorum.NewMemory(16)
+	registry, log := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
+	pool := node.NewPool(specs, node.Options{
+		Memory: memory.New(16), Metrics: node.NewMetrics(registry), Log: log,
+	})
 	api := &API{
-		Pool:     node.NewPool(specs, node.Options{Memory: memory, Metrics: node.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler)}),
-		Memory:   memory,
+		Fleet:    fleet.New(fleet.Options{Pool: pool, Metrics: registry, Log: log}),
 		Defaults: func() config.NodeDefaults { return defaults },
 		Token:    func() auth.AdminToken { return auth.AdminToken{} },
 		Open:     func() bool { return true },

@@ -52,15 +52,15 @@ type NewPayloadTimes struct {
 
 // Nodes reports all nodes, in configuration order.
 func (a *API) Nodes() []Node {
-	primary, now := a.Pool.Primary(), time.Now()
+	primary, now := a.Fleet.Pool.Primary(), time.Now()
 	reports := []Node{}
-	for _, n := range a.Pool.Nodes() {
+	for _, n := range a.Fleet.Pool.Nodes() {
 		s, t := n.Status(), n.Track(now)
 		report := Node{
 			Name: n.Name(), URL: n.URL(),
 			State: s.State.String(), Since: s.Since, Reason: s.Reason,
 			Primary: n == primary, Laggard: s.Laggard, DoNotUse: s.DoNotUse, Drained: s.Drained,
-			Qualified: a.Memory.Qualified(n.ID), Objections: a.Memory.Objections(n.ID),
+			Qualified: a.Fleet.Memory.Qualified(n.ID), Objections: a.Fleet.Memory.Objections(n.ID),
 			ResponseTime: microseconds(s.ResponseTime),
 			NewPayload:   NewPayloadTimes{microseconds(t.Median), microseconds(t.P99), []int64{}},
 			VotesWon:     t.Won, VotesLost: t.Lost,

@@ -18,7 +18,7 @@ type recheckReport struct {
 
 func (a *API) report() report {
 	r := report{ResponseTimes: map[string]int64{}, AliveNodes: []string{}, SyncingNodes: []string{}, DeadNodes: []string{}}
-	for _, n := range a.Pool.Nodes() {
+	for _, n := range a.Fleet.Pool.Nodes() {
 		s := n.Status()
 		switch s.State {
 		case health.Alive:
@@ -32,7 +32,7 @@ func (a *API) report() report {
 			r.ResponseTimes[n.URL()] = microseconds(s.ResponseTime)
 		}
 	}
-	if primary := a.Pool.Primary(); primary != nil {
+	if primary := a.Fleet.Pool.Primary(); primary != nil {
 		r.PrimaryNode = primary.URL()
 	}
 	return r

@@ -18,13 +18,15 @@ import (
 
 	"executionbackup/internal/admin"
 	"executionbackup/internal/auth"
+	"executionbackup/internal/calls"
 	"executionbackup/internal/config"
 	"executionbackup/internal/dashboard"
 	"executionbackup/internal/evidence"
+	"executionbackup/internal/fleet"
 	"executionbackup/internal/front"
+	"executionbackup/internal/memory"
 	"executionbackup/internal/node"
 	"executionbackup/internal/proxy"
-	"executionbackup/internal/quorum"
 )
 
 // App is a running ExecutionBackup.
@@ -33,8 +35,8 @@ type App struct {
 	log      *slog.Logger
 	listener net.Listener
 	server   *http.Server
-	pool     *node.Pool
-	proxy    *proxy.Proxy
+	fleet    *fleet.Fleet
+	calls    *calls.Exchange
 	evidence *evidence.Log // nil where none is kept
 	metrics  *metrics
 	draining atomic.Bool
@@ -52,43 +54,56 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
 	registry := prometheus.NewRegistry()
-	memory := quorum.NewMemory(quorum.DefaultBlocks)
 	limits := front.New(front.Options{
 		MaxConnections: c.MaxConnections, MaxBody: c.MaxBody, MaxInFlight: c.MaxInFlight, Metrics: registry, Log: log,
 	})
 	a := &App{log: log, listener: limits.Listener(listener), metrics: newMetrics(registry, c.Version)}
 	a.config.Store(c)
-	a.pool = node.NewPool(c.Nodes, node.Options{Memory: memory, Metrics: node.NewMetrics(registry), Log: log,
-		Timings: func() bool { return a.config.Load().NodeTimings }})
-	a.proxy = proxy.New(a.pool, memory, settings(c), c.MaxBody, c.ReplayBytes, proxy.NewMetrics(registry), log)
 	if c.EvidenceDir != "" {
 		a.evidence = evidence.Open(c.EvidenceDir, c.Version, registry, log)
-		a.proxy.RecordTo(a.evidence)
 	}
-	registry.MustRegister(a.proxy.Collector())
+	a.fleet = fleet.New(fleet.Options{Pool: a.newPool(c, registry), Settings: settings(c), Evidence: a.evidence,
+		Metrics: registry, Log: log})
+	a.calls = calls.New(calls.Options{Fleet: a.fleet, ReplayBytes: c.ReplayBytes, Metrics: registry})
+	a.serve(limits, registry)
+	return a, nil
+}
 
+func (a *App) newPool(c *config.Config, r prometheus.Registerer) *node.Pool {
+	return node.NewPool(c.Nodes, node.Options{
+		Memory: memory.New(memory.DefaultBlocks), Metrics: node.NewMetrics(r), Log: a.log,
+		Timings: func() bool { return a.config.Load().NodeTimings },
+	})
+}
+
+// serve puts together what answers on our port: the consensus client's door, the REST API and the page.
+func (a *App) serve(limits *front.Front, registry *prometheus.Registry) {
+	mux := http.NewServeMux()
+	door := proxy.New(proxy.Options{
+		Calls: a.calls, Session: a.fleet.Controller, MaxBody: a.config.Load().MaxBody, Metrics: registry,
+	})
+	refusals := refusals{log: a.log}
+	refused := func(reason error) {
+		a.metrics.refused.Inc()
+		refusals.add(reason)
+	}
+	secret := func() auth.Secret { return a.config.Load().JWTSecret }
+	mux.Handle("POST /{$}", auth.Handler(secret, time.Now, refused, limits.Handler(door)))
 	api := &admin.API{
-		Pool: a.pool, Memory: memory, History: a.proxy.History(), Built: a.proxy.Proposals(), Evidence: a.evidence, Metrics: registry, Ready: a.ready,
+		Fleet: a.fleet, Metrics: registry, Ready: a.ready,
 		Defaults: func() config.NodeDefaults { return a.config.Load().NodeDefaults() },
 		Token:    func() auth.AdminToken { return a.config.Load().AdminToken },
 		Open:     func() bool { return a.config.Load().OpenAdmin },
 	}
-	mux := http.NewServeMux()
 	api.Register(mux)
-	refusals := refusals{log: log}
-	mux.Handle("POST /{$}", auth.Handler(func() auth.Secret { return a.config.Load().JWTSecret }, time.Now, func(reason error) {
-		a.metrics.refused.Inc()
-		refusals.add(reason)
-	}, limits.Handler(a.proxy)))
 	page := dashboard.New(api)
 	page.Register(mux)
 	a.server = limits.Server(mux)
 	a.server.RegisterOnShutdown(page.Close)
-	return a, nil
 }
 
-func settings(c *config.Config) proxy.Settings {
-	return proxy.Settings{Rules: c.Rules, Grace: c.Grace, BuildGrace: c.BuildGrace, CrossCheck: c.CrossCheck,
+func settings(c *config.Config) fleet.Settings {
+	return fleet.Settings{Rules: c.Rules, Grace: c.Grace, BuildGrace: c.BuildGrace, CrossCheck: c.CrossCheck,
 		ReadTimeout: c.ReadTimeout, AllowNamespaces: c.AllowNamespaces}
 }
 
@@ -101,7 +116,7 @@ func (a *App) ready() error {
 		return errors.New("draining")
 	}
 	select {
-	case <-a.pool.Ready():
+	case <-a.fleet.Pool.Ready():
 		return nil
 	default:
 		return errors.New("the first probe of the nodes has not ended")
@@ -124,7 +139,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	watching, stopWatching := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
-	parts.Go(a.pool.Start(watching)) // before the first request: it may ask for a recheck
+	parts.Go(a.fleet.Pool.Start(watching)) // before the first request: it may ask for a recheck
 	if a.evidence != nil {
 		parts.Go(func() { a.evidence.Run(watching) })
 	}
@@ -156,7 +171,7 @@ func (a *App) drain() {
 		a.log.Warn("calls in flight were cut off", "error", err)
 		a.server.Close()
 	}
-	a.proxy.Drain(ctx)
+	a.calls.Drain(ctx)
 	a.log.Info("stopped")
 }
 
@@ -169,8 +184,8 @@ func (a *App) Reload(c *config.Config) {
 		a.log.Warn("listen-addr, port, max-body, max-in-flight, max-connections, replay-bytes, evidence-dir and log-format change at the next start only")
 	}
 	a.config.Store(c)
-	a.pool.Reload(c.Nodes)
-	a.proxy.Reload(settings(c))
+	a.fleet.Pool.Reload(c.Nodes)
+	a.fleet.Reload(settings(c))
 	a.metrics.reloaded(true)
 	a.log.Info("configuration reloaded", "nodes", len(c.Nodes))
 }

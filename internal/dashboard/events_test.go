@@ -20,9 +20,9 @@ import (
 	"executionbackup/internal/admin"
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
+	"executionbackup/internal/fleet"
+	"executionbackup/internal/memory"
 	"executionbackup/internal/node"
-	"executionbackup/internal/proxy"
-	"executionbackup/internal/quorum"
 )
 
 // These tests run in a bubble with a clock of its own, over connections that hold nothing: what isn't read isn't sent.
@@ -70,9 +70,11 @@ func inBubble(t *testing.T, test func(t *testing.T, s *site)) {
 			u := &url.URL{Scheme: "http", Host: name, User: url.UserPassword("user", "hidden")}
 			specs = append(specs, config.Node{URL: u, Name: name, Secret: secret})
 		}
-		memory := quorum.NewMemory(1)
+		memory := memory.New(1)
 		pool := node.NewPool(specs, node.Options{Memory: memory, Metrics: node.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler)})
-		d := New(&admin.API{Pool: pool, Memory: memory, History: new(proxy.History), Built: new(proxy.Proposals)})
+		d := New(&admin.API{Fleet: fleet.New(fleet.Options{
+			Pool: pool, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
+		})})
 		mux := http.NewServeMux()
 		d.Register(mux)
 		s := &site{d, t, &pipes{conns: make(chan net.Conn), closed: make(chan struct{})},
@@ -149,7 +151,7 @@ func TestEvents(t *testing.T) {
 		if strings.Contains(data, "hidden") || strings.Contains(data, "5e5e") {
 			t.Errorf("a secret is shown: %s", data)
 		}
-		if err := s.API.Pool.Drain([]string{"n2"}, true); err != nil {
+		if err := s.API.Fleet.Pool.Drain([]string{"n2"}, true); err != nil {
 			t.Fatal(err)
 		}
 		event, data = next()
@@ -157,7 +159,7 @@ func TestEvents(t *testing.T) {
 		if err := json.Unmarshal([]byte(data), &m); err != nil || event != "change" || len(m.Nodes) != 1 || !strings.Contains(string(m.Nodes[0]), `"n2"`) || m.Order != nil {
 			t.Errorf("got %s %s, %v", event, data, err)
 		}
-		if err := s.API.Pool.Remove([]string{"n2"}); err != nil {
+		if err := s.API.Fleet.Pool.Remove([]string{"n2"}); err != nil {
 			t.Fatal(err)
 		}
 		if event, data = next(); event != "change" || !strings.Contains(data, `"order":["n1"]`) {

@@ -11,8 +11,8 @@ import (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// fleet makes nodes out of words: a state, and after a plus what else there is to say.
-func fleet(words string) (nodes []admin.Node) {
+// nodesOf makes nodes out of words: a state, and after a plus what else there is to say.
+func nodesOf(words string) (nodes []admin.Node) {
 	for i, word := range strings.Fields(words) {
 		parts := strings.Split(word, "+")
 		n := admin.Node{Name: fmt.Sprintf("n%d", i+1), State: parts[0]}
@@ -104,7 +104,7 @@ func TestSummarize(t *testing.T) {
 		{"alive alive alive", payloads(41), []admin.Dispute{disputed(0, proposed)}, day, bad, "Late objection: n2 calls block 7 INVALID after it was proposed",
 			"it began 1 minute ago, 3 calls so far; 3 of 3 nodes vote, verdicts in 41 ms"},
 	} {
-		got := Summarize(State{Now: noon, Started: noon.Add(-test.up), Nodes: fleet(test.nodes), Blocks: test.blocks, Disputes: test.disputes})
+		got := Summarize(State{Now: noon, Started: noon.Add(-test.up), Nodes: nodesOf(test.nodes), Blocks: test.blocks, Disputes: test.disputes})
 		if got.Level != test.level || got.Text != test.text || strings.Join(got.Notes, "; ") != test.notes {
 			t.Errorf("%s, %d blocks, %d disputes:\ngot  %s %q\n     %q\nwant %s %q\n     %q", test.nodes, len(test.blocks), len(test.disputes),
 				got.Level, got.Text, strings.Join(got.Notes, "; "), test.level, test.text, test.notes)
@@ -114,7 +114,7 @@ func TestSummarize(t *testing.T) {
 
 // No consensus client for a while is told, whatever came before.
 func TestSummaryOfSilence(t *testing.T) {
-	s := State{Now: noon.Add(10 * time.Minute), Started: noon.Add(-time.Hour), Nodes: fleet("alive alive"), Blocks: payloads(41)}
+	s := State{Now: noon.Add(10 * time.Minute), Started: noon.Add(-time.Hour), Nodes: nodesOf("alive alive"), Blocks: payloads(41)}
 	if got, want := Summarize(s).Text, "2 of 2 nodes vote, no payload from the consensus client for 10 minutes, no dispute for 1 hour"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -26,11 +26,41 @@ const (
 	SendRawTransaction                 // eth_sendRawTransaction
 )
 
-var familyNames = [...]string{"Other", "NewPayload", "ForkchoiceUpdated", "GetPayload", "GetPayloadBodies", "GetBlobs", "HasBlobs",
-	"GetInclusionList", "ExchangeCapabilities", "GetClientVersion", "OtherEngine", "SendRawTransaction"}
+// family is a row of the table of families.
+type family struct {
+	name    string // fit for a metric's label
+	prefix  string // of its methods, behind "engine_"; "" where they have none
+	ordered bool   // see Method.Ordered
+	limit   time.Duration
+	pace    time.Duration // 0: the limit
+}
+
+// families is the one table of what is special about a family of methods, in the order of the families.
+var families = [...]family{
+	Other:                {name: "Other"},
+	NewPayload:           {"NewPayload", "newPayload", true, newPayloadLimit, 0},
+	ForkchoiceUpdated:    {"ForkchoiceUpdated", "forkchoiceUpdated", true, 7500 * time.Millisecond, 0},
+	GetPayload:           {"GetPayload", "getPayload", true, 0, 900 * time.Millisecond},
+	GetPayloadBodies:     {"GetPayloadBodies", "getPayloadBodies", false, 9500 * time.Millisecond, 0},
+	GetBlobs:             {"GetBlobs", "getBlobs", false, 0, 850 * time.Millisecond},
+	HasBlobs:             {"HasBlobs", "hasBlobs", false, 0, 850 * time.Millisecond},
+	GetInclusionList:     {"GetInclusionList", "getInclusionList", false, 0, 900 * time.Millisecond},
+	ExchangeCapabilities: {"ExchangeCapabilities", "exchangeCapabilities", false, 0, 900 * time.Millisecond},
+	GetClientVersion:     {"GetClientVersion", "getClientVersion", false, 0, 900 * time.Millisecond},
+	OtherEngine:          {name: "OtherEngine"},
+	SendRawTransaction:   {name: "SendRawTransaction"},
+}
+
+// A CL gives up on newPayload after 8 s, and on those since V5 after 6 s; see Limit.
+const (
+	newPayloadLimit    = 7500 * time.Millisecond
+	newPayloadV5       = 5
+	newPayloadV5Limit  = 5500 * time.Millisecond
+	sendRawTransaction = "eth_sendRawTransaction"
+)
 
 // String returns the family's name, fit for a metric's label.
-func (f Family) String() string { return familyNames[f] }
+func (f Family) String() string { return families[f].name }
 
 // Engine reports whether the family's methods are of the engine namespace.
 func (f Family) Engine() bool { return f != Other && f != SendRawTransaction }
@@ -40,22 +70,6 @@ type Method struct {
 	Name    string
 	Family  Family
 	Version int // 0 where the name has none
-}
-
-// The longer prefix first where one begins with another.
-var families = []struct {
-	prefix string
-	family Family
-}{
-	{"newPayload", NewPayload},
-	{"forkchoiceUpdated", ForkchoiceUpdated},
-	{"getPayloadBodies", GetPayloadBodies},
-	{"getPayload", GetPayload},
-	{"getBlobs", GetBlobs},
-	{"hasBlobs", HasBlobs},
-	{"getInclusionList", GetInclusionList},
-	{"exchangeCapabilities", ExchangeCapabilities},
-	{"getClientVersion", GetClientVersion},
 }
 
 // Methods are those of the specification up to Bogota, as a CL that has all of them lists them in
@@ -78,18 +92,12 @@ func ParseMethod(name string) Method {
 	m := Method{Name: name}
 	word, isEngine := strings.CutPrefix(name, "engine_")
 	if !isEngine {
-		if name == "eth_sendRawTransaction" {
+		if name == sendRawTransaction {
 			m.Family = SendRawTransaction
 		}
 		return m
 	}
-	m.Family = OtherEngine
-	for _, f := range families {
-		if strings.HasPrefix(word, f.prefix) {
-			m.Family = f.family
-			break
-		}
-	}
+	m.Family = familyOf(word)
 	if v := strings.LastIndexByte(word, 'V'); v >= 0 {
 		if n, err := strconv.Atoi(word[v+1:]); err == nil && n > 0 {
 			m.Version = n
@@ -98,10 +106,20 @@ func ParseMethod(name string) Method {
 	return m
 }
 
-// Ordered reports whether the method's place among other calls means something: a client makes these one after another.
-func (m Method) Ordered() bool {
-	return m.Family == NewPayload || m.Family == ForkchoiceUpdated || m.Family == GetPayload
+// familyOf returns the family with the longest prefix that fits: getPayloadBodies is no getPayload.
+func familyOf(word string) Family {
+	found := OtherEngine
+	for f := range families {
+		prefix := families[f].prefix
+		if prefix != "" && strings.HasPrefix(word, prefix) && len(prefix) > len(families[found].prefix) {
+			found = Family(f)
+		}
+	}
+	return found
 }
+
+// Ordered reports whether the method's place among other calls means something: a client makes these one after another.
+func (m Method) Ordered() bool { return families[m.Family].ordered }
 
 // Namespace returns what stands before the underscore: "engine", "eth", "debug".
 func (m Method) Namespace() string {
@@ -113,28 +131,17 @@ func (m Method) Namespace() string {
 // a method for the way back. Zero means that there is none but the node's: CLs wait longer for a payload or for blobs
 // than the specification's second, and a late answer is worth more than none.
 func (m Method) Limit() time.Duration {
-	switch m.Family {
-	case NewPayload:
-		if m.Version >= 5 {
-			return 5500 * time.Millisecond
-		}
-		return 7500 * time.Millisecond
-	case ForkchoiceUpdated:
-		return 7500 * time.Millisecond
-	case GetPayloadBodies:
-		return 9500 * time.Millisecond
+	if m.Family == NewPayload && m.Version >= newPayloadV5 {
+		return newPayloadV5Limit
 	}
-	return 0
+	return families[m.Family].limit
 }
 
 // Pace is how long several nodes may take together over an answer that some of them have: then it goes out with what
 // there is. Some CLs give up on these methods after the specification's second. Zero means that the nodes have their time.
 func (m Method) Pace() time.Duration {
-	switch m.Family {
-	case GetPayload, GetInclusionList, ExchangeCapabilities, GetClientVersion:
-		return 900 * time.Millisecond
-	case GetBlobs, HasBlobs:
-		return 850 * time.Millisecond
+	if pace := families[m.Family].pace; pace > 0 {
+		return pace
 	}
 	return m.Limit()
 }

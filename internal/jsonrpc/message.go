@@ -4,40 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
+
+	"executionbackup/internal/engine"
 )
-
-// Error codes of JSON-RPC 2.0, and of the Engine API's common section for a failed server.
-const (
-	CodeParse          = -32700
-	CodeInvalidRequest = -32600
-	CodeMethodNotFound = -32601
-	CodeInvalidParams  = -32602
-	CodeServer         = -32000
-)
-
-// Error is the error object of a reply.
-type Error struct {
-	Code    int             `json:"code"`
-	Message string          `json:"message"`
-	Data    json.RawMessage `json:"data,omitempty"`
-
-	raw []byte // as the node sent it, with members that we don't know
-}
-
-// bytes returns the error object: a node's own as it came, else an encoding.
-func (e *Error) bytes() []byte {
-	if e.raw != nil {
-		return e.raw
-	}
-	b, err := json.Marshal(e)
-	if err != nil { // data that isn't JSON
-		b, _ = json.Marshal(&Error{Code: e.Code, Message: e.Message})
-	}
-	return b
-}
-
-func (e *Error) Error() string { return fmt.Sprintf("%s (%d)", Excerpt(e.Message), e.Code) }
 
 // Request is one call as it stands in a body. All of it is slices of that body; nothing is decoded but a method's name
 // that has escapes.
@@ -188,7 +157,7 @@ func (r *Request) scanFirst(b []byte, at int) (int, error) {
 // Reply is a node's answer to one call: a result or an error, raw.
 type Reply struct {
 	Result []byte
-	Err    *Error
+	Err    *engine.Error
 	ID     []byte // as the node wrote it; nil where it wrote none
 }
 
@@ -246,11 +215,11 @@ func ParseReply(b []byte, fields ...Field) (Reply, error) {
 	if err := Members(failure, errorMembers, members[:]); err != nil {
 		return Reply{}, err
 	}
-	e := new(Error)
+	e := new(engine.Error)
 	if err := json.Unmarshal(failure, e); err != nil {
 		return Reply{}, errors.New("malformed error object")
 	}
-	e.raw = failure
+	e.Raw = failure
 	return Reply{Err: e, ID: id}, nil
 }
 
@@ -277,10 +246,22 @@ func AppendReply(dst, id []byte, r Reply) []byte {
 	dst = append(dst, id...)
 	if r.Err != nil {
 		dst = append(dst, `,"error":`...)
-		return append(append(dst, r.Err.bytes()...), '}')
+		return append(append(dst, errorObject(r.Err)...), '}')
 	}
 	dst = append(dst, `,"result":`...)
 	return append(append(dst, r.Result...), '}')
+}
+
+// errorObject returns a node's own error object as it came, else an encoding.
+func errorObject(e *engine.Error) []byte {
+	if e.Raw != nil {
+		return e.Raw
+	}
+	b, err := json.Marshal(e)
+	if err != nil { // data that isn't JSON
+		b, _ = json.Marshal(&engine.Error{Code: e.Code, Message: e.Message})
+	}
+	return b
 }
 
 // SetMember returns the object with its member name set to a raw value: replaced where it stands, else appended. The

@@ -12,13 +12,7 @@ import (
 
 // Call is an engine call that changes a node: newPayload or forkchoiceUpdated, on its way to every node.
 type Call struct {
-	Method engine.Method
-	Body   []byte // one JSON-RPC request, as the CL sent it
-	ID     []byte // of the request; where it isn't given, it is looked for in Body
-	// What a forkchoiceUpdated carries beside the forkchoice: a newer one makes it needless only if that is nothing, or
-	// custody columns and the newer one carries some, too.
-	Attributes, Columns bool
-
+	*engine.Call
 	answered atomic.Bool
 }
 
@@ -124,6 +118,9 @@ func mustFollow(c, earlier *Call) bool {
 	return earlier.answered.Load()
 }
 
+// columns reports whether a forkchoiceUpdated carries custody columns.
+func (c *Call) columns() bool { return c.Forkchoice.CustodyColumns != nil }
+
 // supersede drops waiting forkchoiceUpdated calls that the CL already has an answer to, where a newer one waits.
 func (l *Lane) supersede() {
 	newer, newerColumns := false, false
@@ -132,11 +129,11 @@ func (l *Lane) supersede() {
 		if t.state != waiting || t.call == nil || t.call.Method.Family != engine.ForkchoiceUpdated {
 			continue
 		}
-		if newer && !t.call.Attributes && (newerColumns || !t.call.Columns) && t.call.answered.Load() {
+		if newer && t.call.Forkchoice.Attributes == nil && (newerColumns || !t.call.columns()) && t.call.answered.Load() {
 			l.drop(i, superseded)
 			continue // the ones after i have moved down; those before it, still to visit, have not
 		}
-		newer, newerColumns = true, newerColumns || t.call.Columns
+		newer, newerColumns = true, newerColumns || t.call.columns()
 	}
 }
 

@@ -9,11 +9,18 @@ import (
 )
 
 func payload(size int) *Call {
-	return &Call{Method: engine.ParseMethod("engine_newPayloadV4"), Body: make([]byte, size)}
+	return &Call{Call: &engine.Call{Method: engine.ParseMethod("engine_newPayloadV4"), Body: make([]byte, size)}}
 }
 
 func forkchoice(attributes, columns bool) *Call {
-	return &Call{Method: engine.ParseMethod("engine_forkchoiceUpdatedV4"), Attributes: attributes, Columns: columns}
+	c := &engine.Call{Method: engine.ParseMethod("engine_forkchoiceUpdatedV4")}
+	if attributes {
+		c.Forkchoice.Attributes = new(engine.Attributes)
+	}
+	if columns {
+		c.Forkchoice.CustodyColumns = []byte(`"0x01"`)
+	}
+	return &Call{Call: c}
 }
 
 // A script of a lane, one word each: P a newPayload comes, F a forkchoiceUpdated, A one with payload attributes, C one

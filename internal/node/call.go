@@ -6,75 +6,114 @@ import (
 	"time"
 
 	"executionbackup/internal/engine"
+	"executionbackup/internal/enginejson"
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/lane"
 	"executionbackup/internal/wire"
 )
 
-// Call sends one JSON-RPC request under the node's own token and returns its answer, or a *wire.Failure. A connection
-// that breaks in mid-call is retried once on a fresh one: engine calls are idempotent. What the outcome says about the
-// node's health is noted. The family is for the metrics. Safe for concurrent use; body must not change before Call
-// returns.
-func (n *Node) Call(ctx context.Context, f engine.Family, body []byte) (jsonrpc.Reply, error) {
-	reply, _, err := n.do(ctx, f, wire.Request{Body: body})
-	return reply, err
+// Call makes a call under the node's own token and returns its answer, or a *wire.Failure. A connection that breaks in
+// mid-call is retried once on a fresh one: engine calls are idempotent. What the outcome says about the node's health is
+// noted. Any other error says that the result is none which the method has; its bytes are in the answer all the same. Safe
+// for concurrent use.
+func (n *Node) Call(ctx context.Context, c *engine.Call) (engine.Answer, error) {
+	a, _, err := n.CallRetried(ctx, c)
+	return a, err
 }
 
 // CallRetried is Call, and reports whether the connection broke in mid-call: then the node may have had the call twice.
-func (n *Node) CallRetried(ctx context.Context, f engine.Family, body []byte) (
-	reply jsonrpc.Reply, retried bool, err error) {
-	return n.do(ctx, f, wire.Request{Body: body})
+func (n *Node) CallRetried(ctx context.Context, c *engine.Call) (a engine.Answer, retried bool, err error) {
+	reply, retried, err := n.do(ctx, c.Method.Family, request(c))
+	if err != nil {
+		return engine.Answer{}, retried, err
+	}
+	a, err = enginejson.ReadAnswer(c, reply)
+	if a.Methods != nil {
+		n.setMethods(a.Methods)
+	}
+	return a, retried, err
 }
 
-// CallInto is Call for a large answer. The answer is read into the memory of *into; where that is too little, *into is
-// the larger memory that was needed. The reply is good until that memory is used for something else. The fields are
-// looked for in the result.
-func (n *Node) CallInto(ctx context.Context, f engine.Family, body []byte, into *[]byte, fields ...jsonrpc.Field) (
-	jsonrpc.Reply, error) {
-	reply, _, err := n.do(ctx, f, wire.Request{Body: body, Into: into, Fields: fields})
-	return reply, err
+// Build is Call for getPayload, whose answer is large. The answer is read into the memory of *into; where that is too
+// little, *into is the larger memory that was needed. The answer is good until that memory is used for something else.
+func (n *Node) Build(ctx context.Context, c *engine.Call, into *[]byte) (engine.Answer, error) {
+	built := enginejson.NewBuiltReader(c.Method)
+	r := request(c)
+	r.Into, r.Fields = into, built.Fields()
+	reply, _, err := n.do(ctx, c.Method.Family, r)
+	if err != nil {
+		return engine.Answer{}, err
+	}
+	a, err := enginejson.ReadAnswer(c, reply)
+	if err == nil && a.OK() {
+		a.Built, err = built.Read(reply.Result)
+	}
+	return a, err
 }
 
 // Stream is Call, except that a large result is read by take while it comes in, to its end; it can be read with io.Copy
-// without a further buffer. Then the reply is empty, an error means that take has only a part of the result, or failed
+// without a further buffer. Then the answer is empty, an error means that take has only a part of the result, or failed
 // itself, and nothing is tried again.
-func (n *Node) Stream(ctx context.Context, f engine.Family, body []byte, take func(result io.Reader) error) (
-	jsonrpc.Reply, error) {
-	reply, _, err := n.do(ctx, f, wire.Request{Body: body, Take: take})
-	return reply, err
+func (n *Node) Stream(ctx context.Context, c *engine.Call, take func(result io.Reader) error) (engine.Answer, error) {
+	r := request(c)
+	r.Take = take
+	reply, _, err := n.do(ctx, c.Method.Family, r)
+	if err != nil {
+		return engine.Answer{}, err
+	}
+	return enginejson.ReadAnswer(c, reply)
 }
+
+// StreamList is Call for a list, except that the entries of a large one are handed to take while it comes in. Then the
+// answer has the entries alone. follows says that an entry's bytes stand behind those of the one before, in the same memory.
+// release, if not nil, lets the memory of the entries be used for something else.
+func (n *Node) StreamList(ctx context.Context, c *engine.Call, take func(e *engine.Entry, follows bool)) (
+	a engine.Answer, release func(), err error) {
+	list, opened := enginejson.NewListReader(&c.List), false
+	r := request(c)
+	r.Take = func(result io.Reader) error {
+		opened = true
+		return list.Read(result, take)
+	}
+	reply, _, err := n.do(ctx, c.Method.Family, r)
+	switch {
+	case err != nil:
+		return engine.Answer{}, nil, err
+	case !opened:
+		a, err = enginejson.ReadAnswer(c, reply)
+		return a, nil, err
+	}
+	a, err = list.Answer(c)
+	return a, list.Release, err
+}
+
+func request(c *engine.Call) wire.Request { return wire.Request{Body: c.Body, ID: c.ID} }
 
 // Deliver makes a call in its turn and returns what the node answered, or an error where it wasn't called or a
 // *wire.Failure came of it. The turn is over when Deliver returns. ctx ends the wait as well as the call.
-func (n *Node) Deliver(ctx context.Context, t *lane.Turn) (jsonrpc.Reply, error) {
+func (n *Node) Deliver(ctx context.Context, t *lane.Turn) (engine.Answer, error) {
 	defer t.Done()
 	if err := t.Start(ctx); err != nil {
 		if err == lane.ErrOverflow {
 			n.FellBehind() // it lacks a payload
 		}
-		return jsonrpc.Reply{}, err
+		return engine.Answer{}, err
 	}
-	c := t.Call()
+	c := t.Call().Call
 	ctx, cancel := context.WithTimeout(ctx, n.Timeout(c.Method))
 	defer cancel()
-	reply, _, err := n.do(ctx, c.Method.Family, wire.Request{Body: c.Body, ID: c.ID})
-	return reply, err
-}
-
-// Hold does something in a turn of its own (see Pool.Join with a nil call): no live call is made meanwhile.
-func (n *Node) Hold(ctx context.Context, t *lane.Turn, do func() error) error {
-	defer t.Done()
-	if err := t.Start(ctx); err != nil {
-		return err
+	a, err := n.Call(ctx, c)
+	if _, failed := err.(*wire.Failure); err != nil && !failed {
+		err = wire.MalformedAnswer(err)
 	}
-	return do()
+	return a, err
 }
 
 // maxOwnAnswer bounds the answer to a question of our own, in bytes: a probe's, a block's header, a client's name.
 const maxOwnAnswer = 1 << 20
 
-// Ask makes a call of our own within a probe's time. Its answer may have 1 MiB.
-func (n *Node) Ask(ctx context.Context, method, params string) (jsonrpc.Reply, error) {
+// ask asks the node about itself, within a probe's time. The answer may have 1 MiB.
+func (n *Node) ask(ctx context.Context, method, params string) (jsonrpc.Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	r := wire.Request{Body: jsonrpc.NewCall(method, []byte(params)), Limit: maxOwnAnswer}

@@ -15,7 +15,7 @@ import (
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
-	"executionbackup/internal/quorum"
+	"executionbackup/internal/memory"
 )
 
 // newTestPool returns a pool, which nobody watches, of nodes at the addresses. Their names are n1, n2, ….
@@ -31,7 +31,7 @@ func newTestPool(t *testing.T, addresses ...string) *Pool {
 		specs = append(specs, config.Node{URL: u, Name: fmt.Sprintf("n%d", i+1), Secret: secret, Timeout: 5 * time.Second})
 	}
 	p := NewPool(specs, Options{
-		Memory: quorum.NewMemory(100), Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+		Memory: memory.New(100), Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	})
 	t.Cleanup(func() {
 		for _, n := range p.Nodes() {
@@ -46,16 +46,19 @@ func TestWhatMakesANodeDead(t *testing.T) {
 	t.Parallel()
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
-	body := []byte(`{"jsonrpc":"2.0","id":1,"method":"x"}`)
+	of := func(f engine.Family) *engine.Call {
+		body := []byte(`{"jsonrpc":"2.0","id":1,"method":"x"}`)
+		return &engine.Call{Method: engine.Method{Name: "x", Family: f}, Body: body, ID: []byte("1")}
+	}
 	for _, test := range []struct {
 		call func(*Node) error
 		dead bool
 	}{
-		{func(n *Node) error { _, err := n.Call(t.Context(), engine.Other, body); return err }, false},
-		{func(n *Node) error { _, err := n.Call(t.Context(), engine.SendRawTransaction, body); return err }, false},
-		{func(n *Node) error { _, err := n.Call(t.Context(), engine.NewPayload, body); return err }, true},
-		{func(n *Node) error { _, err := n.Call(t.Context(), engine.OtherEngine, body); return err }, true},
-		{func(n *Node) error { _, err := n.Ask(t.Context(), "eth_syncing", "[]"); return err }, true},
+		{func(n *Node) error { _, err := n.Call(t.Context(), of(engine.Other)); return err }, false},
+		{func(n *Node) error { _, err := n.Call(t.Context(), of(engine.SendRawTransaction)); return err }, false},
+		{func(n *Node) error { _, err := n.Call(t.Context(), of(engine.NewPayload)); return err }, true},
+		{func(n *Node) error { _, err := n.Call(t.Context(), of(engine.OtherEngine)); return err }, true},
+		{func(n *Node) error { _, err := n.ask(t.Context(), "eth_syncing", "[]"); return err }, true},
 	} {
 		n := newTestPool(t, closed.Listener.Addr().String()).Nodes()[0]
 		if err := test.call(n); err == nil || err.Error() != "no connection: connection refused" {

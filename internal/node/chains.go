@@ -118,6 +118,6 @@ func (n *Node) proveChain() {
 	}
 	n.mu.Unlock()
 	if proved {
-		n.proved()
+		n.pool.judgeChains()
 	}
 }

@@ -21,7 +21,8 @@ func TestJoinIsOneOrder(t *testing.T) {
 			<-start
 			for range calls / 8 {
 				method := engine.ParseMethod("engine_forkchoiceUpdatedV4")
-				turns <- p.Join(p.Nodes(), &lane.Call{Method: method, Attributes: true})
+				call := &engine.Call{Method: method, Forkchoice: engine.Forkchoice{Attributes: new(engine.Attributes)}}
+				turns <- p.Join(p.Nodes(), &lane.Call{Call: call})
 			}
 		})
 	}

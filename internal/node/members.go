@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"executionbackup/internal/config"
-	"executionbackup/internal/health"
+	"executionbackup/internal/quorum"
 )
 
 // Add adds nodes at the end, all or none.
@@ -34,7 +34,7 @@ func (p *Pool) Remove(words []string) error {
 	if err != nil {
 		return err
 	}
-	if err := p.lastVoter(gone, "removed"); err != nil {
+	if err := p.Roll().lastVoter(gone, "removed"); err != nil {
 		return err
 	}
 	p.replace(slices.DeleteFunc(slices.Clone(p.Nodes()), func(n *Node) bool { return slices.Contains(gone, n) }))
@@ -58,7 +58,7 @@ func (p *Pool) setDrained(words []string, drained bool) error {
 		return err
 	}
 	if drained {
-		if err := p.lastVoter(nodes, "drained"); err != nil {
+		if err := p.Roll().lastVoter(nodes, "drained"); err != nil {
 			return err
 		}
 	}
@@ -68,6 +68,27 @@ func (p *Pool) setDrained(words []string, drained bool) error {
 		n.mu.Unlock()
 	}
 	return nil
+}
+
+// Drained returns the nodes that are set aside.
+func (p *Pool) Drained() (ids []quorum.NodeID) {
+	for _, n := range p.Roll().those(func(_ *Node, s *Status) bool { return s.Drained }) {
+		ids = append(ids, n.ID)
+	}
+	return ids
+}
+
+// RestoreDrained sets nodes aside that were set aside in another process, as far as they are there. It is to be called
+// before Start.
+func (p *Pool) RestoreDrained(ids []quorum.NodeID) {
+	for _, n := range p.Nodes() {
+		if slices.Contains(ids, n.ID) {
+			n.mu.Lock()
+			n.drained = true
+			n.mu.Unlock()
+		}
+	}
+	p.Elect()
 }
 
 // ClearObjections takes back what the nodes object to; all nodes where words is empty.
@@ -83,31 +104,6 @@ func (p *Pool) ClearObjections(words []string) error {
 		p.Memory.Clear(n.ID)
 	}
 	p.Elect()
-	return nil
-}
-
-// lastVoter refuses to leave no node that is alive and may vote, or where none is alive, none that may: the CL would hear
-// nothing but SYNCING.
-func (p *Pool) lastVoter(without []*Node, what string) error {
-	var left []string // who may vote then
-	alive, aliveLeft := false, false
-	for _, n := range p.Nodes() {
-		s := n.Status()
-		if !s.MayVote() {
-			continue
-		}
-		alive = alive || s.State == health.Alive
-		if !slices.Contains(without, n) {
-			left = append(left, n.Name())
-			aliveLeft = aliveLeft || s.State == health.Alive
-		}
-	}
-	switch {
-	case len(left) == 0:
-		return fmt.Errorf("the last voter can't be %s: no other node may vote", what)
-	case alive && !aliveLeft:
-		return fmt.Errorf("the last voter that is alive can't be %s: %s would be left, and not alive", what, strings.Join(left, ", "))
-	}
 	return nil
 }
 
@@ -151,8 +147,8 @@ func (p *Pool) change(n *Node, spec config.Node) {
 	n.counting.Lock()
 	if spec.Name != old.Name {
 		p.Metrics.forget(old.Name)
-		if f := p.onRename.Load(); f != nil {
-			(*f)(old.Name)
+		if p.events.Renamed != nil {
+			p.events.Renamed(old.Name)
 		}
 	}
 	n.setup.Store(p.newSetup(spec))
@@ -183,8 +179,8 @@ func (p *Pool) replace(nodes []*Node) {
 		n.removed = true
 		n.counting.Unlock()
 		p.Metrics.forget(n.Name())
-		if f := p.onRemove.Load(); f != nil {
-			(*f)(n)
+		if p.events.Removed != nil {
+			p.events.Removed(n)
 		}
 		n.close()
 	}

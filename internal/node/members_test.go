@@ -42,11 +42,14 @@ func TestReloadWhileCalling(t *testing.T) {
 	t.Cleanup(server.Close)
 	p := newTestPool(t, server.Listener.Addr().String())
 	n := p.Nodes()[0]
+	call := &engine.Call{
+		Method: engine.ParseMethod("eth_x"), Body: []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_x"}`), ID: []byte("1"),
+	}
 	var calls sync.WaitGroup
 	for range 2 {
 		calls.Go(func() {
 			for range 200 {
-				if _, err := n.Call(t.Context(), engine.Other, []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_x"}`)); err != nil {
+				if _, err := n.Call(t.Context(), call); err != nil {
 					t.Error(err)
 				}
 				_ = n.Name() + n.URL() + n.Timeout(engine.Method{}).String()

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/wire"
@@ -15,25 +16,31 @@ type Metrics struct {
 	statuses *prometheus.CounterVec
 }
 
-// CallBuckets fit what a call may take, in seconds: from 1 ms to a CL's patience.
-var CallBuckets = []float64{.001, .002, .005, .01, .02, .05, .1, .2, .3, .5, .75, 1, 1.5, 2, 3, 4, 6, 8}
+// callBuckets fit what a call may take, in seconds: from 1 ms to a CL's patience.
+var callBuckets = []float64{.001, .002, .005, .01, .02, .05, .1, .2, .3, .5, .75, 1, 1.5, 2, 3, 4, 6, 8}
 
-// NewMetrics registers the metrics of a pool.
-func NewMetrics(r prometheus.Registerer) *Metrics {
-	m := &Metrics{calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:                            "executionbackup_node_call_duration_seconds",
-		Help:                            "Time that nodes took over calls, by node, method family and outcome.",
-		Buckets:                         CallBuckets,
+// Durations registers a histogram from 1 ms to a CL's patience, in seconds.
+func Durations(r prometheus.Registerer, name, help string, labels ...string) *prometheus.HistogramVec {
+	return promauto.With(r).NewHistogramVec(prometheus.HistogramOpts{
+		Name:                            "executionbackup_" + name,
+		Help:                            help,
+		Buckets:                         callBuckets,
 		NativeHistogramBucketFactor:     1.1,
 		NativeHistogramMaxBucketNumber:  100,
 		NativeHistogramMinResetDuration: time.Hour,
-	}, []string{"node", "method", "outcome"})}
-	m.statuses = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "executionbackup_node_statuses_total",
-		Help: "Payload statuses that nodes answered with, by node, method family and status.",
-	}, []string{"node", "method", "status"})
-	r.MustRegister(m.calls, m.statuses)
-	return m
+	}, labels)
+}
+
+// NewMetrics registers the metrics of a pool.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	return &Metrics{
+		calls: Durations(r, "node_call_duration_seconds",
+			"Time that nodes took over calls, by node, method family and outcome.", "node", "method", "outcome"),
+		statuses: promauto.With(r).NewCounterVec(prometheus.CounterOpts{
+			Name: "executionbackup_node_statuses_total",
+			Help: "Payload statuses that nodes answered with, by node, method family and status.",
+		}, []string{"node", "method", "status"}),
+	}
 }
 
 func (m *Metrics) called(n *Node, f engine.Family, failure *wire.Failure, took time.Duration) {
@@ -46,7 +53,7 @@ func (m *Metrics) called(n *Node, f engine.Family, failure *wire.Failure, took t
 
 // Said counts a payload status.
 func (n *Node) Said(f engine.Family, s engine.Status) {
-	n.Count(func() { n.metrics.statuses.WithLabelValues(n.Name(), f.String(), s.String()).Inc() })
+	n.Count(func() { n.pool.Metrics.statuses.WithLabelValues(n.Name(), f.String(), s.String()).Inc() })
 }
 
 // Count does what counts something of the node, unless the node has been removed: then its metrics are gone, and a call

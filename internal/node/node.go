@@ -28,13 +28,7 @@ type Node struct {
 	client *wire.Client
 	lane   *lane.Lane
 
-	// Set when the node is made.
-	memory   *quorum.Memory
-	metrics  *Metrics
-	changed  func()      // tells the pool
-	returned func(*Node) // tells the pool that it can be reached: it was dead, or is new
-	proved   func()      // tells the pool which chain is ours
-	timings  func() bool
+	pool *Pool // its own: what a node shows may change who is primary, or which chain is ours
 
 	counting sync.RWMutex // read-held while something of it is counted; guards removed
 	removed  bool
@@ -72,38 +66,16 @@ func (p *Pool) newSetup(spec config.Node) *setup {
 	return &setup{Node: spec, log: p.Log.With("node", spec.Name)}
 }
 
-// Info is what a node told us about itself.
-type Info struct {
-	ChainID      string          // eth_chainId; "" where it wasn't told
-	Genesis      string          // hash of block 0
-	Clients      []ClientVersion // engine_getClientVersionV1
-	Client       string          // web3_clientVersion
-	Capabilities []string        // engine_exchangeCapabilities
-}
-
-// ClientVersion is one entry of engine_getClientVersionV1 (identification.md#clientversionv1).
-type ClientVersion struct {
-	Code    string `json:"code"`
-	Name    string `json:"name"`
-	Version string `json:"version"`
-	Commit  string `json:"commit"`
-}
-
 // laneLimits are those of each node's lane.
 var laneLimits = lane.Limits{Calls: 512, Bytes: 128 << 20}
 
 func (p *Pool) newNode(spec config.Node) *Node {
 	n := &Node{
-		ID:       quorum.NodeID(spec.Display()),
-		memory:   p.Memory,
-		metrics:  p.Metrics,
-		changed:  p.nodeChanged,
-		returned: p.nodeReturned,
-		proved:   p.judgeChains,
-		since:    time.Now(),
-		away:     true,
-		timings:  p.Timings,
-		lane:     lane.New(laneLimits),
+		ID:    quorum.NodeID(spec.Display()),
+		pool:  p,
+		since: time.Now(),
+		away:  true,
+		lane:  lane.New(laneLimits),
 	}
 	p.Memory.Admit(n.ID)
 	n.setup.Store(p.newSetup(spec))
@@ -152,15 +124,6 @@ func (n *Node) Waited() (state health.State, laggard, spent bool) {
 	return n.health.State(), n.health.Laggard(), n.health.Spent()
 }
 
-// MayVote reports whether the operator lets the node vote, build and be primary.
-func (s *Status) MayVote() bool { return !s.DoNotUse && !s.Drained }
-
-// Reachable reports whether the node can answer.
-func (s *Status) Reachable() bool { return s.State != health.Dead }
-
-// Called reports whether newPayload and forkchoiceUpdated are sent to the node.
-func (s *Status) Called() bool { return s.Reachable() || s.Unable }
-
 // Status returns the node's condition.
 func (n *Node) Status() Status {
 	calls, bytes, dropped := n.lane.Depth()
@@ -192,12 +155,11 @@ func both(a, b string) string {
 	return a + "; " + b
 }
 
-// Client names the node's implementation for --vote-by=client: the code of engine_getClientVersionV1, else the name in
-// web3_clientVersion, else "".
+// Client names the node's implementation for --vote-by=client: see Info.Implementation.
 func (n *Node) Client() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.info.implementation()
+	return n.info.Implementation()
 }
 
 // update changes the node's health, and tells the log and the pool where that changed its condition.
@@ -230,17 +192,17 @@ func (n *Node) update(event func(*health.Health)) {
 		log.Info("node is no longer a laggard")
 	}
 	if after != before || isLaggard != wasLaggard {
-		n.changed()
+		n.pool.nodeChanged()
 	}
 	if back {
-		n.returned(n)
+		n.pool.nodeReturned(n)
 	}
 }
 
 // observe notes what the outcome of a call says about the node. Only an engine call or one of our own (see Ask) can
 // show it dead: an eth_ call may be too much for a client that does its duty.
 func (n *Node) observe(family engine.Family, f *wire.Failure, took time.Duration) {
-	n.metrics.called(n, family, f, took)
+	n.pool.Metrics.called(n, family, f, took)
 	n.timed(family, f, took)
 	if f == nil {
 		n.update((*health.Health).Answered)
@@ -267,7 +229,7 @@ func (n *Node) missed(f *wire.Failure) {
 // Broke notes a break, the sign of a restart: until the node has shown that it follows, its new objections don't count.
 // Breaks are connections that were refused, or ended by the node in mid-call or soon after one, and another client
 // version. A call that took too long or brought nonsense is none: one slow probe must not mute an honest minority.
-func (n *Node) Broke() { n.memory.Broke(n.ID) }
+func (n *Node) Broke() { n.pool.Memory.Broke(n.ID) }
 
 // Followed notes that the node said VALID to a live call.
 func (n *Node) Followed() {
@@ -305,8 +267,8 @@ func (n *Node) CameLate()                 { n.update((*health.Health).Came) }
 // close lets go of the node's connections. Calls that are still on their way, or wait in its lane, may end.
 func (n *Node) close() { n.client.Close() }
 
-// SetCapabilities keeps what the node answered to engine_exchangeCapabilities.
-func (n *Node) SetCapabilities(methods []string) {
+// setMethods keeps what the node answered to engine_exchangeCapabilities.
+func (n *Node) setMethods(methods []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.info.Capabilities = methods

@@ -11,18 +11,15 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"executionbackup/internal/config"
-	"executionbackup/internal/health"
 	"executionbackup/internal/lane"
-	"executionbackup/internal/quorum"
+	"executionbackup/internal/memory"
 )
 
 // Pool is the set of nodes, in configuration order. Safe for concurrent use.
 type Pool struct {
 	Options
 
-	onReturn atomic.Pointer[func(*Node)]
-	onRemove atomic.Pointer[func(*Node)]
-	onRename atomic.Pointer[func(old string)]
+	events Events // set before Start
 
 	order    sync.Mutex                  // held while a call joins the lanes; guards no field
 	members  atomic.Pointer[[]*Node]     // changed under mu, read by anyone
@@ -45,7 +42,7 @@ type Pool struct {
 
 // Options are what a Pool needs beside its nodes.
 type Options struct {
-	Memory  *quorum.Memory
+	Memory  *memory.Memory
 	Metrics *Metrics
 	Log     *slog.Logger
 	// Transport makes the way to a node; nil, or where it returns nil, means TCP.
@@ -134,6 +131,16 @@ func (p *Pool) Join(nodes []*Node, c *lane.Call) []*lane.Turn {
 	return turns
 }
 
+// Hold does something in a turn of its own in a node's lane: no live call is made meanwhile.
+func (p *Pool) Hold(ctx context.Context, n *Node, do func() error) error {
+	turn := p.Join([]*Node{n}, nil)[0]
+	defer turn.Done()
+	if err := turn.Start(ctx); err != nil {
+		return err
+	}
+	return do()
+}
+
 // Answered notes that the CL has its answer to a call, or has hung up. To be called before the answer is written, so
 // that whatever the CL sends next is seen to come after.
 func (p *Pool) Answered(nodes []*Node, c *lane.Call) {
@@ -176,19 +183,23 @@ func (p *Pool) checkReady() {
 	}
 }
 
-// OnReturn sets what is called when a node that was dead can be reached again, or a new one for the first time.
-func (p *Pool) OnReturn(f func(*Node)) { p.onReturn.Store(&f) }
+// Events are what a pool tells those that keep something for its nodes; nil where nobody is told.
+type Events struct {
+	// Returned is called when a node that was dead can be reached again, or a new one for the first time.
+	Returned func(*Node)
+	// Removed is called when a node has been removed. It must not use the pool.
+	Removed func(*Node)
+	// Renamed is called when a node gets another name, with the one that it had, while nothing of it is counted. It must
+	// not use the pool.
+	Renamed func(old string)
+}
 
-// OnRemove sets what is called when a node has been removed. It must not use the pool.
-func (p *Pool) OnRemove(f func(*Node)) { p.onRemove.Store(&f) }
-
-// OnRename sets what is called when a node gets another name, with the one that it had, while nothing of it is counted.
-// It must not use the pool.
-func (p *Pool) OnRename(f func(old string)) { p.onRename.Store(&f) }
+// Tell sets who is told of events. It is to be called before Start, and before the nodes change.
+func (p *Pool) Tell(e Events) { p.events = e }
 
 func (p *Pool) nodeReturned(n *Node) {
-	if f := p.onReturn.Load(); f != nil {
-		(*f)(n)
+	if p.events.Returned != nil {
+		p.events.Returned(n)
 	}
 }
 
@@ -218,7 +229,7 @@ func (p *Pool) Elect() {
 	var speed time.Duration
 	for _, n := range p.Nodes() {
 		s := n.Status()
-		r := p.fitness(n, &s)
+		r := s.fitness(p.objects(n))
 		if n == current {
 			currentRank = r
 		}
@@ -238,23 +249,6 @@ func (p *Pool) Elect() {
 	default:
 		p.Log.Info("primary changed", "node", best.Name(), "was", current.Name())
 	}
-}
-
-// fitness ranks nodes as primary: 0 is unfit. A laggard that has the chain is better than one that lacks it.
-func (p *Pool) fitness(n *Node, s *Status) int {
-	switch {
-	case !s.MayVote() || !s.Reachable():
-		return 0
-	case s.State == health.Alive && !s.Laggard && !p.objects(n):
-		return 5
-	case s.State == health.Alive && !s.Laggard:
-		return 4
-	case s.State == health.Alive:
-		return 3
-	case !s.Laggard:
-		return 2
-	}
-	return 1
 }
 
 // objects reports whether a node objects to the head or to a block under it.

@@ -10,6 +10,7 @@ import (
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/health"
+	"executionbackup/internal/memory"
 	"executionbackup/internal/quorum"
 )
 
@@ -77,8 +78,8 @@ func TestPrimary(t *testing.T) {
 		{states: [3]string{"dead", "slow", "fast"}, objects: [3]bool{true, true, true}, want: "n2"},
 	} {
 		p := pooled(t, 3)
-		p.Memory.Learn(blocks[1], blocks[0], quorum.Proven, nil)
-		p.Memory.Learn(blocks[2], blocks[1], quorum.Proven, nil)
+		p.Memory.Learn(blocks[1], blocks[0], memory.Proven, nil)
+		p.Memory.Learn(blocks[2], blocks[1], memory.Proven, nil)
 		for i, n := range p.Nodes() {
 			n.become(test.states[i])
 			if test.objects[i] {
@@ -148,5 +149,5 @@ func TestElectionsAtATime(t *testing.T) {
 
 // objects makes a node object to a block.
 func objects(p *Pool, node quorum.NodeID, block common.Hash) {
-	p.Memory.Keep(quorum.Note{Node: node, Block: block, Status: engine.Invalid, MayObject: true, Proved: true})
+	p.Memory.Keep(memory.Note{Node: node, Block: block, Status: engine.Invalid, MayObject: true, Proved: true})
 }

@@ -5,11 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
+	"executionbackup/internal/engine"
 	"executionbackup/internal/health"
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/wire"
@@ -48,7 +47,7 @@ func (n *Node) probe(ctx context.Context) {
 		n.askInfo(ctx)
 	}
 	start := time.Now()
-	reply, err := n.Ask(ctx, "eth_syncing", "[]")
+	reply, err := n.ask(ctx, "eth_syncing", "[]")
 	took := time.Since(start)
 	switch f, failed := err.(*wire.Failure); {
 	case failed && f.Kind == wire.Stopped:
@@ -60,7 +59,7 @@ func (n *Node) probe(ctx context.Context) {
 	default:
 		synced := reply.Err == nil && string(reply.Result) == "false"
 		n.update(func(h *health.Health) { h.Probed(synced, took) })
-		if n.timings() {
+		if n.pool.Timings() {
 			n.setup.Load().log.Info("node timing", "duration", took)
 		}
 	}
@@ -78,28 +77,28 @@ func (n *Node) askInfo(ctx context.Context) {
 	info := n.info
 	n.mu.Unlock()
 
-	reply, err := n.Ask(ctx, "eth_chainId", "[]")
+	reply, err := n.ask(ctx, "eth_chainId", "[]")
 	if err != nil {
 		return // no use in asking more
 	}
 	if id, ok := jsonrpc.String(reply.Result); ok {
-		info.ChainID = jsonrpc.Excerpt(id)
+		info.ChainID = engine.Excerpt(id)
 	}
-	if reply, err := n.Ask(ctx, "eth_getBlockByNumber", `["0x0",false]`); err == nil && reply.Err == nil {
+	if reply, err := n.ask(ctx, "eth_getBlockByNumber", `["0x0",false]`); err == nil && reply.Err == nil {
 		var block struct{ Hash string }
 		if json.Unmarshal(reply.Result, &block) == nil && block.Hash != "" {
-			info.Genesis = jsonrpc.Excerpt(block.Hash)
+			info.Genesis = engine.Excerpt(block.Hash)
 		}
 	}
-	if reply, err := n.Ask(ctx, "engine_getClientVersionV1", ourVersion); err == nil && reply.Err == nil {
+	if reply, err := n.ask(ctx, "engine_getClientVersionV1", ourVersion); err == nil && reply.Err == nil {
 		var clients []ClientVersion
 		if json.Unmarshal(reply.Result, &clients) == nil {
 			info.Clients = clipped(clients)
 		}
 	}
-	if reply, err := n.Ask(ctx, "web3_clientVersion", "[]"); err == nil && reply.Err == nil {
+	if reply, err := n.ask(ctx, "web3_clientVersion", "[]"); err == nil && reply.Err == nil {
 		if client, ok := jsonrpc.String(reply.Result); ok {
-			info.Client = jsonrpc.Excerpt(client)
+			info.Client = engine.Excerpt(client)
 		}
 	}
 	n.mu.Lock()
@@ -110,35 +109,6 @@ func (n *Node) askInfo(ctx context.Context) {
 	if another {
 		n.Broke()
 	}
-}
-
-// anotherClient reports whether the client's version is not what it was. What wasn't known can't have changed.
-func (i *Info) anotherClient(was *Info) bool {
-	return was.Client != "" && i.Client != was.Client || len(was.Clients) > 0 && !slices.Equal(i.Clients, was.Clients)
-}
-
-// ourVersion is how we introduce ourselves where a CL's version is asked for.
-const ourVersion = `[{"code":"EB","name":"ExecutionBackup","version":"","commit":"00000000"}]`
-
-// maxClients is how many entries of engine_getClientVersionV1 are kept: a multiplexer behind us has some.
-const maxClients = 16
-
-// clipped bounds what a node says of who it is.
-func clipped(clients []ClientVersion) []ClientVersion {
-	clients = clients[:min(len(clients), maxClients)]
-	for i, c := range clients {
-		clients[i] = ClientVersion{jsonrpc.Excerpt(c.Code), jsonrpc.Excerpt(c.Name), jsonrpc.Excerpt(c.Version), jsonrpc.Excerpt(c.Commit)}
-	}
-	return clients
-}
-
-// implementation names a client for --vote-by=client.
-func (i *Info) implementation() string {
-	if len(i.Clients) > 0 && i.Clients[0].Code != "" {
-		return i.Clients[0].Code
-	}
-	name, _, _ := strings.Cut(i.Client, "/")
-	return strings.ToLower(name)
 }
 
 // recheck is a probe of all nodes that several callers wait for.

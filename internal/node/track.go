@@ -86,7 +86,7 @@ func (n *Node) timed(f engine.Family, failure *wire.Failure, took time.Duration)
 
 // Latest asks the node for its own head, within a probe's time. What the node leaves out is zero.
 func (n *Node) Latest(ctx context.Context) (h Head, err error) {
-	reply, err := n.Ask(ctx, "eth_getBlockByNumber", `["latest",false]`)
+	reply, err := n.ask(ctx, "eth_getBlockByNumber", `["latest",false]`)
 	switch {
 	case err != nil:
 		return h, err

@@ -53,6 +53,8 @@ func says(s engine.Status) func(*Seat) {
 	return func(seat *Seat) { seat.Said, seat.Ended = s, true }
 }
 
+func hash(n int) common.Hash { return common.BytesToHash([]byte{byte(n)}) }
+
 func names(n int) func(*Seat) {
 	return func(seat *Seat) {
 		h := hash(n)

@@ -8,6 +8,26 @@ import (
 	"executionbackup/internal/engine"
 )
 
+// NodeID names a node: its URL as shown, without userinfo, options and a slash at the end. It outlives our process, and
+// the node's removal: whoever is added again under the same URL is the same node.
+type NodeID string
+
+// Past is what a node's past words come to in a call on a block.
+type Past struct {
+	// Objects says that an INVALID of the node stands on the block, or on one of its ancestors.
+	Objects bool
+	Reason  string // that it gave then
+	Own     bool   // that began with the block itself, and ends with a VALID on it
+	Direct  bool   // it has said INVALID to the block itself, and stands by that
+	Read    bool   // that is known from records: what it says in this run only is counted for INVALID
+	// Valid says that a VALID of it stands on the block itself.
+	Valid bool
+	// Accepts says that a VALID of it stands on the block, or on one to which an objection stands that covers the
+	// block, and that it doesn't object itself; Died that it died under one of these. Either way it is heard before the
+	// block is called INVALID.
+	Accepts, Died bool
+}
+
 // Seat is one node's part in a call that is put to a vote: what is known of it now. It belongs to whoever puts the
 // call.
 type Seat struct {

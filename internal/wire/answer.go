@@ -60,7 +60,7 @@ func (a *attempt) parse(answer []byte, status int) (jsonrpc.Reply, error) {
 	reply, err := jsonrpc.ParseReply(answer, a.Fields...)
 	switch {
 	case err != nil && status == http.StatusOK:
-		return jsonrpc.Reply{}, malformed(err)
+		return jsonrpc.Reply{}, MalformedAnswer(err)
 	case err != nil, status >= http.StatusMultipleChoices && reply.Err == nil:
 		return jsonrpc.Reply{}, &Failure{Kind: Malformed, Reason: fmt.Sprintf("HTTP %d instead of an answer", status)}
 	case !reply.Answers(a.ID):
@@ -73,7 +73,7 @@ func (a *attempt) parse(answer []byte, status int) (jsonrpc.Reply, error) {
 // is used again.
 func (a *attempt) toAnother() *Failure {
 	a.client.Disconnect()
-	return malformed(errOtherCall)
+	return MalformedAnswer(errOtherCall)
 }
 
 var errOtherCall = errors.New("it has another call's id")
@@ -192,10 +192,10 @@ const maxTail = streamFrom
 func (r *result) judge(piece []byte) (int, error) {
 	n, err := r.scanner.Scan(piece)
 	if err != nil {
-		return 0, malformed(err)
+		return 0, MalformedAnswer(err)
 	}
 	if r.tail = append(r.tail, piece[n:]...); len(r.tail) > maxTail {
-		return 0, malformed(jsonrpc.ErrSyntax)
+		return 0, MalformedAnswer(jsonrpc.ErrSyntax)
 	}
 	return n, nil
 }
@@ -203,10 +203,10 @@ func (r *result) judge(piece []byte) (int, error) {
 // end judges the answer's end. If it is as it should be it returns io.EOF.
 func (r *result) end() error {
 	if !r.scanner.Done() {
-		return malformed(jsonrpc.ErrSyntax)
+		return MalformedAnswer(jsonrpc.ErrSyntax)
 	}
 	if err := r.opening.Close(r.tail); err != nil {
-		return malformed(err)
+		return MalformedAnswer(err)
 	}
 	if !(&jsonrpc.Reply{ID: r.opening.ID}).Answers(r.of.ID) {
 		return r.of.toAnother()

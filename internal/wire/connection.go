@@ -98,7 +98,7 @@ func (c *connection) exchange(req *http.Request) (*http.Response, error) {
 func (c *connection) reason(err error) error {
 	switch c.failed {
 	case nil:
-		return malformed(err)
+		return MalformedAnswer(err)
 	case io.EOF:
 		return io.ErrUnexpectedEOF
 	}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net"
 
-	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/engine"
 )
 
 // Kind says how a call failed.
@@ -35,7 +35,8 @@ type Failure struct {
 
 func (f *Failure) Error() string { return f.Reason }
 
-func malformed(err error) *Failure {
+// MalformedAnswer is the failure of a call that brought what its method doesn't have.
+func MalformedAnswer(err error) *Failure {
 	return &Failure{Kind: Malformed, Reason: "malformed answer: " + err.Error()}
 }
 
@@ -63,7 +64,7 @@ func rootCause(err error) string {
 	for {
 		inner := errors.Unwrap(err)
 		if inner == nil {
-			return jsonrpc.Excerpt(err.Error()) // some quote what the node wrote
+			return engine.Excerpt(err.Error()) // some quote what the node wrote
 		}
 		err = inner
 	}

@@ -1,0 +1,9 @@
+package calls_test
+
+import (
+	"testing"
+
+	"executionbackup/internal/bubble"
+)
+
+func TestMain(m *testing.M) { bubble.Main(m) }

@@ -1,0 +1,285 @@
+// Package catchup feeds nodes that came back some blocks short. No CL sends a payload again, and a crashed geth has its last
+// blocks on disk without their state: it answers a fake VALID to their newPayload and ignores a forkchoiceUpdated on them,
+// until one on its own present head has made it count itself as synced. Then newPayload and forkchoiceUpdated for every
+// block after that bring it back.
+package catchup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"executionbackup/internal/engine"
+	"executionbackup/internal/fleet"
+	"executionbackup/internal/node"
+	"executionbackup/internal/quorum"
+	"executionbackup/internal/wire"
+)
+
+// CatchUp brings nodes to the head with the payloads that are kept. Safe for concurrent use.
+type CatchUp struct {
+	*Payloads
+	fleet   *fleet.Fleet
+	replays *prometheus.CounterVec
+
+	mu    sync.Mutex // guards what follows
+	nodes map[quorum.NodeID]*patient
+}
+
+// patient is what is known of feeding one node.
+type patient struct {
+	tried    bool
+	last     time.Time // when the last attempt began
+	back     bool      // it has returned since, or nothing was put to it: it needn't wait for long
+	failures int       // in a row
+	stranded bool      // told that it must sync by itself
+	deaths   map[common.Hash]*deaths
+}
+
+// deaths count how often a node died under a payload.
+type deaths struct {
+	n    int
+	last time.Time
+	told bool
+}
+
+const (
+	// attemptInterval is how often a node is tried at most.
+	attemptInterval = 30 * time.Second
+	// returnInterval is how soon one is tried again that has returned from the dead; it doubles with each failure.
+	returnInterval = 2 * time.Second
+	// maxFailures bounds how often it doubles.
+	maxFailures = 8
+	// maxDeaths is under how many deaths a payload isn't fed to the node again for a while: deadlyFor.
+	maxDeaths = 2
+	deadlyFor = 10 * time.Minute
+)
+
+// New returns what feeds the nodes of a fleet with up to so many bytes of payloads; 0 keeps none.
+func New(f *fleet.Fleet, bytes int64, r prometheus.Registerer) *CatchUp {
+	replays := fleet.Outcomes(r, "replays_total",
+		"Times that a node was brought up to the head with kept payloads, by outcome: success or failed.",
+		"outcome", "success", "failed")
+	return &CatchUp{Payloads: newPayloads(bytes), fleet: f, replays: replays, nodes: make(map[quorum.NodeID]*patient)}
+}
+
+// patient returns what is known of a node. c.mu is held.
+func (c *CatchUp) patient(id quorum.NodeID) *patient {
+	n := c.nodes[id]
+	if n == nil {
+		n = &patient{deaths: make(map[common.Hash]*deaths)}
+		c.nodes[id] = n
+	}
+	return n
+}
+
+// interval is how long after an attempt another may begin.
+func (p *patient) interval() time.Duration {
+	if p.back {
+		return min(returnInterval<<p.failures, attemptInterval)
+	}
+	return attemptInterval
+}
+
+// Returned is Try for a node that is back from the dead: what went before doesn't hold it up for long.
+func (c *CatchUp) Returned(n *node.Node) {
+	c.mu.Lock()
+	c.patient(n.ID).back = true
+	c.mu.Unlock()
+	c.Try(n)
+}
+
+// Try starts an attempt to bring a node up to the head, unless there was one just now. It doesn't wait for it.
+func (c *CatchUp) Try(n *node.Node) {
+	if !c.begin(n) {
+		return
+	}
+	c.fleet.Background(func(ctx context.Context) {
+		began, err := c.feed(ctx, n)
+		c.note(n, began, err)
+		switch {
+		case errors.Is(err, errStranded):
+			c.tellStranded(n, err)
+		case err != nil && ctx.Err() == nil:
+			c.replays.WithLabelValues("failed").Inc()
+			c.fleet.Log.Warn("catching up failed", "node", n.Name(), "error", err)
+		}
+	})
+}
+
+// begin notes that an attempt begins, unless it may not.
+func (c *CatchUp) begin(n *node.Node) (begun bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.patient(n.ID)
+	soon := p.tried && time.Since(p.last) < p.interval()
+	if soon || c.max == 0 || c.fleet.Controller.Chain.ToFollow() == (common.Hash{}) {
+		return false
+	}
+	p.tried, p.last, p.back = true, time.Now(), false
+	return true
+}
+
+// note keeps how an attempt ended. Where nothing was put to the node it is looked at again soon.
+func (c *CatchUp) note(n *node.Node, began bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch p := c.patient(n.ID); {
+	case !began:
+		p.back = true
+	case err != nil:
+		p.failures = min(p.failures+1, maxFailures)
+	default:
+		p.failures = 0
+	}
+}
+
+// Died notes that a node died under a payload.
+func (c *CatchUp) Died(id quorum.NodeID, block common.Hash) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.patient(id)
+	for hash, d := range p.deaths {
+		if time.Since(d.last) >= deadlyFor {
+			delete(p.deaths, hash)
+		}
+	}
+	d := p.deaths[block]
+	if d == nil {
+		d = new(deaths)
+		p.deaths[block] = d
+	}
+	d.n++
+	d.last = time.Now()
+}
+
+// deadly returns, as an error, the first payload of a way under which the node has died so often that it isn't fed to it.
+func (c *CatchUp) deadly(n *node.Node, way []step) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range way {
+		d := c.patient(n.ID).deaths[s.Block]
+		if d == nil || d.n < maxDeaths || time.Since(d.last) >= deadlyFor {
+			continue
+		}
+		if !d.told {
+			c.fleet.Log.Error("a node died again and again under a payload: it isn't fed to it for now",
+				"node", n.Name(), "block_hash", s.Block, "number", s.Payload.Number, "deaths", d.n)
+		}
+		d.told = true
+		return fmt.Errorf("%w: it died %d times under block %d, %s", errStranded, d.n, s.Payload.Number, s.Block)
+	}
+	return nil
+}
+
+// Forget drops what is known of a node that has been removed.
+func (c *CatchUp) Forget(n *node.Node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.nodes, n.ID)
+}
+
+func (c *CatchUp) tellStranded(n *node.Node, err error) {
+	c.mu.Lock()
+	p := c.patient(n.ID)
+	told := p.stranded
+	p.stranded = true
+	c.mu.Unlock()
+	if !told {
+		c.fleet.Log.Warn("node must sync by itself", "node", n.Name(), "reason", err)
+	}
+}
+
+var errStranded = errors.New("the kept payloads don't bring it to the head")
+
+// feed replays what a node lacks. began says that the node has been given something.
+func (c *CatchUp) feed(ctx context.Context, n *node.Node) (began bool, err error) {
+	latest, err := n.Latest(ctx)
+	if err != nil {
+		return false, err
+	}
+	if way, err := c.way(n, latest); err != nil || len(way) == 0 {
+		return false, err
+	}
+	// In its lane: live calls wait until the node has what they build on.
+	return true, c.fleet.Pool.Hold(ctx, n, func() error {
+		latest, err := n.Latest(ctx) // it may have moved while the lane emptied
+		if err != nil {
+			return err
+		}
+		way, err := c.way(n, latest)
+		if err != nil || len(way) == 0 {
+			return err
+		}
+		return c.replay(ctx, n, latest, way)
+	})
+}
+
+// way is what a node with this head lacks; nothing, if it has all. It reaches beyond our head: the node may have been away
+// when a payload came, and be back for the forkchoiceUpdated on it.
+func (c *CatchUp) way(n *node.Node, from node.Head) ([]step, error) {
+	if from.Hash == (common.Hash{}) {
+		return nil, fmt.Errorf("%w: it doesn't say where it is", errStranded)
+	}
+	head := c.fleet.Controller.Chain.Head()
+	way, ok := c.bridge(from.Hash, head)
+	if !ok {
+		return nil, fmt.Errorf("%w: it is at block %d, %s", errStranded, from.Number, from.Hash)
+	}
+	if from.Hash == head { // but for what it wasn't there for, or may have lost
+		way = slices.DeleteFunc(way, func(s step) bool { return c.fleet.Memory.SentSince(n.ID, s.Block) })
+	}
+	return way, c.deadly(n, way)
+}
+
+// replay makes the node process the way. Its statuses are neither votes nor words.
+func (c *CatchUp) replay(ctx context.Context, n *node.Node, from node.Head, way []step) error {
+	begun := time.Now()
+	c.fleet.Log.Info("catching up", "node", n.Name(), "from", from.Number, "blocks", len(way))
+	own := followed{method: way[0].forkchoice.method}
+	if _, err := c.update(ctx, n, from.Hash, own); err != nil {
+		return fmt.Errorf("forkchoiceUpdated on its own head: %w", err)
+	}
+	for i := range way {
+		s := &way[i]
+		switch status, err := c.replayOne(ctx, n, s); {
+		case err != nil:
+			return fmt.Errorf("block %d: %w", s.Payload.Number, err)
+		case status != engine.Valid && !s.beyond:
+			return fmt.Errorf("block %d: it says %s", s.Payload.Number, status)
+		}
+	}
+	n.Followed()
+	c.mu.Lock()
+	c.patient(n.ID).stranded = false
+	c.mu.Unlock()
+	c.replays.WithLabelValues("success").Inc()
+	c.fleet.Log.Info("caught up", "node", n.Name(), "blocks", len(way), "duration", time.Since(begun))
+	return nil
+}
+
+// replayOne makes the node process one payload, and makes that its head where the CL did.
+func (c *CatchUp) replayOne(ctx context.Context, n *node.Node, s *step) (engine.Status, error) {
+	_, breaks := c.fleet.Memory.Standing(n.ID)
+	c.fleet.Memory.Sent(n.ID, s.Block, breaks)
+	status, err := c.fleet.Status(ctx, n, s.Call)
+	if err == nil && status != engine.Invalid && !s.beyond {
+		status, err = c.update(ctx, n, s.Block, s.forkchoice)
+	}
+	if failure, failed := err.(*wire.Failure); failed && failure.Died {
+		c.Died(n.ID, s.Block)
+	}
+	return status, err
+}
+
+// update makes a forkchoiceUpdated of our own, without payload attributes.
+func (c *CatchUp) update(ctx context.Context, n *node.Node, head common.Hash, f followed) (engine.Status, error) {
+	call := node.ForkchoiceUpdated(f.method, &engine.Forkchoice{State: f.state, Head: head})
+	return c.fleet.Status(ctx, n, call)
+}

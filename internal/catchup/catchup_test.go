@@ -1,0 +1,176 @@
+package catchup_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"executionbackup/internal/bubble"
+	"executionbackup/internal/config"
+	"executionbackup/internal/health"
+)
+
+// A node returns between a newPayload that it wasn't there for and the forkchoiceUpdated on it. What it is fed must reach
+// beyond the head: there is no second attempt for a while, and without the payload it can only say SYNCING.
+func TestCatchUpReachesBeyondTheHead(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		missed int // blocks of the head's chain, before the payload
+		want   string
+	}{
+		{"behind the head", 1, "[P1 F1 P2 F2 P3 F3 F3 P4 F4 P5 F5 P6 F6]"},
+		{"at the head", 0, "[P1 F1 P2 F2 P3 F3 F3 P4 F4 P5 F5]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var away atomic.Bool
+			short := &bubble.Fake{Refuse: away.Load, Answer: func(method string) (string, bool) {
+				return fmt.Sprintf(`{"hash":%q,"number":"0x3"}`, bubble.Hash(3).Hex()), method == "eth_getBlockByNumber"
+			}}
+			short.Status = func(method string, n int) string {
+				needs := n // to make it the head
+				if strings.HasPrefix(method, "engine_newPayload") {
+					needs = n - 1
+				}
+				if needs > 0 && !slices.Contains(short.Seen(), fmt.Sprint("P", needs)) {
+					return "SYNCING"
+				}
+				return "VALID"
+			}
+			bubble.In(t, []*bubble.Fake{{}, {}, short}, func(t *testing.T, b *bubble.Bubble) {
+				b.Follow(1, 3)
+				away.Store(true)
+				b.Follow(4, c.missed)
+				next := 4 + c.missed
+				b.Send(bubble.PayloadCall(next))
+				away.Store(false)
+				time.Sleep(3 * time.Second) // the next probe finds it
+				b.Send(bubble.ForkchoiceCall(next))
+				b.Follow(next+1, 1)
+
+				if got := fmt.Sprint(short.Seen()); got != c.want {
+					t.Errorf("it got %s, want %s", got, c.want)
+				}
+				if got := b.Fleet.Pool.Nodes()[2].Status().State; got != health.Alive {
+					t.Errorf("it is %s, want alive", got)
+				}
+			})
+		})
+	}
+}
+
+// A node that is added, or comes back after its removal, is fed before the next payload comes: Erigon, asked about a payload
+// whose parent it doesn't have, looks for it among its peers, and answers nothing else for a while.
+func TestAddedNodeIsFed(t *testing.T) {
+	short := &bubble.Fake{Answer: func(method string) (string, bool) {
+		return fmt.Sprintf(`{"hash":%q,"number":"0x3"}`, bubble.Hash(3).Hex()), method == "eth_getBlockByNumber"
+	}}
+	bubble.In(t, []*bubble.Fake{{}, {}, short}, func(t *testing.T, b *bubble.Bubble) {
+		b.Follow(1, 3)
+		if err := b.Fleet.Pool.Remove([]string{"n3"}); err != nil {
+			t.Fatal(err)
+		}
+		b.Follow(4, 2)
+		if err := b.Fleet.Pool.Add([]config.Node{bubble.Spec(t, 3)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		b.Follow(6, 1)
+		if got, want := fmt.Sprint(short.Seen()), "[P1 F1 P2 F2 P3 F3 F3 P4 F4 P5 F5 P6 F6]"; got != want {
+			t.Errorf("it got %s, want %s", got, want)
+		}
+	})
+}
+
+// shortAt is a fake at some block, that says SYNCING to what doesn't build on what it was given.
+func shortAt(at int, number string) *bubble.Fake {
+	f := &bubble.Fake{Answer: func(method string) (string, bool) {
+		return fmt.Sprintf(`{"hash":%q,"number":%q}`, bubble.Hash(at).Hex(), number), method == "eth_getBlockByNumber"
+	}}
+	f.Status = func(method string, n int) string {
+		needs := n // to make it the head
+		if strings.HasPrefix(method, "engine_newPayload") {
+			needs = n - 1
+		}
+		if needs > at && !slices.Contains(f.Seen(), fmt.Sprint("P", needs)) {
+			return "SYNCING"
+		}
+		return "VALID"
+	}
+	return f
+}
+
+// A fresh client at genesis takes every block, where the kept payloads reach back to the first.
+func TestNodeAtGenesisIsFed(t *testing.T) {
+	fresh := shortAt(1, "0x0")
+	var away atomic.Bool
+	fresh.Refuse = away.Load
+	bubble.In(t, []*bubble.Fake{{}, {}, fresh}, func(t *testing.T, b *bubble.Bubble) {
+		away.Store(true)
+		b.Follow(2, 4)
+		away.Store(false)
+		time.Sleep(3 * time.Second) // the next probe finds it
+		b.Follow(6, 1)
+		if got, want := fmt.Sprint(fresh.Seen()), "[F1 P2 F2 P3 F3 P4 F4 P5 F5 P6 F6]"; got != want {
+			t.Errorf("it got %s, want %s", got, want)
+		}
+	})
+}
+
+// A node that restarts at the head may have lost what it had been sent on top of it.
+func TestLostPayloadIsFedAgain(t *testing.T) {
+	restarted := shortAt(3, "0x3")
+	var away atomic.Bool
+	restarted.Refuse = away.Load
+	bubble.In(t, []*bubble.Fake{{}, {}, restarted}, func(t *testing.T, b *bubble.Bubble) {
+		b.Follow(1, 3)
+		b.Send(bubble.PayloadCall(4))
+		for _, want := range []string{"[P1 F1 P2 F2 P3 F3 P4]", "[P1 F1 P2 F2 P3 F3 P4 F3 P4]"} {
+			if got := fmt.Sprint(restarted.Seen()); got != want {
+				t.Errorf("it got %s, want %s", got, want)
+			}
+			away.Store(true)
+			b.Fleet.Pool.Recheck(b.Fleet.Context())
+			away.Store(false)
+			time.Sleep(3 * time.Second) // the next probe finds it
+		}
+	})
+}
+
+// A payload beyond the head may be invalid: whoever says so has caught up all the same.
+func TestInvalidBeyondTheHeadIsNoFailure(t *testing.T) {
+	short := shortAt(3, "0x3")
+	status := short.Status
+	short.Status = func(method string, n int) string {
+		if n == 6 {
+			return "INVALID"
+		}
+		return status(method, n)
+	}
+	var away atomic.Bool
+	short.Refuse = away.Load
+	bad := func() *bubble.Fake {
+		return &bubble.Fake{Status: func(_ string, n int) string {
+			if n < 6 {
+				return "VALID"
+			}
+			return "INVALID"
+		}}
+	}
+	bubble.In(t, []*bubble.Fake{bad(), bad(), short}, func(t *testing.T, b *bubble.Bubble) {
+		b.Follow(1, 3)
+		away.Store(true)
+		b.Follow(4, 2)
+		b.Send(bubble.PayloadCall(6)) // INVALID
+		away.Store(false)
+		time.Sleep(3 * time.Second) // the next probe finds it
+		if s := b.Fleet.Pool.Nodes()[2].Status(); s.State != health.Alive || !slices.Contains(short.Seen(), "F5") {
+			t.Errorf("it is %s, and got %v", s.State, short.Seen())
+		}
+		if got := b.Counted("executionbackup_replays_total", "outcome", "failed"); got != 0 {
+			t.Errorf("%v replays failed", got)
+		}
+	})
+}

@@ -1,0 +1,147 @@
+package catchup
+
+import (
+	"bytes"
+	"slices"
+	"sync"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"executionbackup/internal/engine"
+)
+
+// Payloads are the last payloads of the CL, each with the forkchoice that followed it: CLs never send a payload again, and a
+// client that crashed comes back some blocks short. They are bounded in number and bytes, oldest out. Safe for concurrent
+// use.
+type Payloads struct {
+	max int64 // bytes; 0 keeps nothing
+
+	mu      sync.Mutex // guards what follows
+	bytes   int64
+	byBlock map[common.Hash]*Payload
+	order   []common.Hash // oldest first
+	method  string        // of the last forkchoiceUpdated: for payloads that none followed
+}
+
+// Payload is a newPayload as the CL sent it. It doesn't change, but for the forkchoice, which Payloads sets.
+type Payload struct {
+	*engine.Call
+	// Unchecked says that nobody could check its block hash when it came.
+	Unchecked bool
+
+	forkchoice followed // the zero value where the CL hasn't made it the head
+}
+
+// followed is the forkchoiceUpdated that made a payload the head.
+type followed struct {
+	method string
+	state  []byte // raw; nil: one of our own
+}
+
+// maxPayloads is how many payloads are kept at most: about an hour's.
+const maxPayloads = 256
+
+// maxState bounds a forkchoice state, in bytes: three hashes, and room for what forks add. A larger one isn't kept.
+const maxState = 4 << 10
+
+func newPayloads(max int64) *Payloads {
+	return &Payloads{max: max, byBlock: make(map[common.Hash]*Payload)}
+}
+
+// Keep keeps a newPayload. It must be that of the block whose hash it has, and takes the place of another that was taken
+// for it. unchecked says that nobody could check the hash.
+func (p *Payloads) Keep(c *engine.Call, unchecked bool) {
+	size := int64(len(c.Body))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if k := p.byBlock[c.Block]; k != nil && bytes.Equal(k.Params, c.Params) || size > p.max {
+		return
+	}
+	p.drop(c.Block)
+	p.byBlock[c.Block] = &Payload{Call: c, Unchecked: unchecked}
+	p.order = append(p.order, c.Block)
+	p.bytes += size
+	for len(p.order) > maxPayloads || p.bytes > p.max {
+		p.drop(p.order[0])
+	}
+}
+
+// drop drops a payload, if it is kept. p.mu is held.
+func (p *Payloads) drop(block common.Hash) {
+	k := p.byBlock[block]
+	if k == nil {
+		return
+	}
+	p.bytes -= int64(len(k.Body))
+	delete(p.byBlock, block)
+	i := slices.Index(p.order, block)
+	p.order = slices.Delete(p.order, i, i+1)
+}
+
+// Same returns the kept payload that came with the very method and parameters of a call; nil where there is none.
+func (p *Payloads) Same(c *engine.Call) *Payload {
+	p.mu.Lock()
+	k := p.byBlock[c.Block]
+	p.mu.Unlock() // its call doesn't change
+	if k == nil || k.Method.Name != c.Method.Name || !bytes.Equal(k.Params, c.Params) {
+		return nil
+	}
+	return k
+}
+
+// Of returns the payload of a block; nil where it isn't kept.
+func (p *Payloads) Of(block common.Hash) *Payload {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.byBlock[block]
+}
+
+// Follow notes a forkchoiceUpdated, which follows the payload that it makes the head.
+func (p *Payloads) Follow(c *engine.Call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.method = c.Method.Name
+	if k := p.byBlock[c.Block]; k != nil && len(c.Forkchoice.State) <= maxState {
+		k.forkchoice = followed{c.Method.Name, bytes.Clone(c.Forkchoice.State)}
+	}
+}
+
+// step is one payload of the way to the head, and the forkchoiceUpdated that makes it the head.
+type step struct {
+	*engine.Call
+	forkchoice followed
+	beyond     bool // it builds on the head: the CL hasn't made it that, and it need not be valid
+}
+
+// bridge returns the payloads behind the block from, up to and with the head, oldest first, and after them those that build
+// on the head. It is empty where from is the head and nothing newer came, and not ok where a payload of the way isn't kept.
+func (p *Payloads) bridge(from, head common.Hash) (way []step, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for at := head; at != from; {
+		k := p.byBlock[at]
+		if k == nil || len(way) > maxPayloads {
+			return nil, false
+		}
+		s := step{Call: k.Call, forkchoice: k.forkchoice}
+		if s.forkchoice.method == "" {
+			s.forkchoice = followed{method: p.method}
+		}
+		way = append(way, s)
+		at = k.Payload.Parent
+	}
+	slices.Reverse(way)
+	return append(way, p.onTop(head)...), true
+}
+
+// onTop returns the payloads that build on the head, parents first. p.mu is held.
+func (p *Payloads) onTop(head common.Hash) (way []step) {
+	on := map[common.Hash]bool{head: true}
+	for _, block := range p.order {
+		if k := p.byBlock[block]; on[k.Payload.Parent] {
+			on[block] = true
+			way = append(way, step{k.Call, followed{method: p.method}, true})
+		}
+	}
+	return way
+}

@@ -1,0 +1,72 @@
+package fleet
+
+import (
+	"encoding/json"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"executionbackup/internal/engine"
+	"executionbackup/internal/evidence"
+	"executionbackup/internal/node"
+)
+
+// Objections count disputes and late objections, before a verdict and before a proposal.
+type Objections struct {
+	disputes *prometheus.CounterVec
+	late     prometheus.Counter
+}
+
+func newObjections(r prometheus.Registerer) Objections {
+	return Objections{
+		disputes: Outcomes(r, "disputes_total",
+			"Calls in which the votes of nodes conflicted, by method family; GetPayload: an objection to a payload before it is proposed.",
+			"method", "NewPayload", "ForkchoiceUpdated", "GetPayload"),
+		late: promauto.With(r).NewCounter(prometheus.CounterOpts{
+			Namespace: Namespace, Name: "late_objections_total",
+			Help: "INVALID votes that came after the consensus client had another answer.",
+		}),
+	}
+}
+
+// Dispute counts a dispute.
+func (o *Objections) Dispute(f engine.Family) { o.disputes.WithLabelValues(f.String()).Inc() }
+
+// Late counts a late objection.
+func (o *Objections) Late() { o.late.Inc() }
+
+// About is what is known of a node now, for the evidence.
+func About(n *node.Node) *evidence.Node {
+	s := n.Status()
+	return &evidence.Node{
+		URL: n.URL(), Client: s.Info.Exactly(), State: s.State.String(),
+		DoNotUse: s.DoNotUse, Drained: s.Drained, Laggard: s.Laggard,
+	}
+}
+
+// Told is a result or an error object as it goes to the CL, or came from a node, for the evidence.
+func Told(c *engine.Call, a *engine.Answer) json.RawMessage {
+	switch {
+	case a.Err == nil && a.Raw == nil && a.Status == engine.None:
+		return nil
+	case a.Err == nil:
+		return evidence.Raw(node.Result(c, a))
+	}
+	raw, _ := json.Marshal(a.Err) // what was read can be written
+	return evidence.Raw(raw)
+}
+
+// ForEvidence are the settings as one writes them.
+func (s *Settings) ForEvidence() evidence.Settings {
+	shown := evidence.Settings{
+		Threshold: s.Rules.Threshold.String(), MinValid: s.Rules.MinValid, OnDispute: "halt", VoteBy: "node",
+		Grace: s.Grace.String(), BuildGrace: s.BuildGrace.String(), CrossCheck: s.CrossCheck.String(),
+	}
+	if s.Rules.Majority {
+		shown.OnDispute = "majority"
+	}
+	if s.Rules.ByClient {
+		shown.VoteBy = "client"
+	}
+	return shown
+}

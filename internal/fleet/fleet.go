@@ -1,0 +1,146 @@
+// Package fleet is what all consensus clients share: the nodes and what they said, the record of what was decided, the
+// settings, and the calls that outlive their request.
+package fleet
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"executionbackup/internal/evidence"
+	"executionbackup/internal/history"
+	"executionbackup/internal/lane"
+	"executionbackup/internal/memory"
+	"executionbackup/internal/node"
+	"executionbackup/internal/quorum"
+	"executionbackup/internal/session"
+)
+
+// Settings are what an operator can change while we run.
+type Settings struct {
+	Rules           quorum.Rules
+	Grace           time.Duration // how long a quorum waits for the others to object
+	BuildGrace      time.Duration // how long the first built payload waits for a better one
+	ReadTimeout     time.Duration // bounds the calls that are none of the Engine API; 0: the node's timeout does
+	CrossCheck      time.Duration // how long voters may judge it before it is proposed; 0: they aren't asked
+	AllowNamespaces []string      // besides engine, eth, net and web3
+}
+
+// Fleet is what is shared. Safe for concurrent use.
+type Fleet struct {
+	Pool      *node.Pool
+	Memory    *memory.Memory // the pool's
+	History   history.History
+	Proposals history.Proposals
+	Evidence  *evidence.Log // nil where none is kept
+	Objections
+	Log *slog.Logger
+	// Controller is the consensus client whose head the nodes follow: today the only one.
+	Controller *session.Session
+
+	settings atomic.Pointer[Settings]
+
+	joining    sync.Mutex    // held while a call takes its place among all; guards what follows
+	calls      uint64        // newPayloads and forkchoiceUpdateds so far
+	superseded chan struct{} // closed when a forkchoiceUpdated takes its place behind the last one; nil before the first
+
+	ctx        context.Context // of calls that outlive their request
+	cancel     context.CancelFunc
+	stragglers sync.WaitGroup
+
+	drain      sync.Mutex // guards draining, and that nothing is added to background after it
+	draining   bool
+	serving    context.Context // ends when Drain begins
+	stop       context.CancelFunc
+	background sync.WaitGroup
+}
+
+// Options are what a Fleet is made of.
+type Options struct {
+	Pool     *node.Pool
+	Settings Settings
+	Evidence *evidence.Log         // nil: none is kept
+	Metrics  prometheus.Registerer // of what is counted for all
+	Log      *slog.Logger
+}
+
+// New returns the fleet of the nodes of a pool, followed by one consensus client that hasn't spoken.
+func New(o Options) *Fleet {
+	f := &Fleet{
+		Pool: o.Pool, Memory: o.Pool.Memory, Evidence: o.Evidence, Log: o.Log, Controller: new(session.Session),
+		Objections: newObjections(o.Metrics),
+	}
+	o.Metrics.MustRegister(nodeMetrics{f})
+	f.settings.Store(&o.Settings)
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	f.serving, f.stop = context.WithCancel(context.Background())
+	return f
+}
+
+// Settings returns those in force. They are not to be changed.
+func (f *Fleet) Settings() *Settings { return f.settings.Load() }
+
+// Reload changes the settings. Calls under way keep those that they began with.
+func (f *Fleet) Reload(s Settings) { f.settings.Store(&s) }
+
+// Alone reports whether there is but one node: then nothing is judged, and its answers pass through.
+func (f *Fleet) Alone() bool { return len(f.Pool.Nodes()) == 1 }
+
+// Place is a call's place among all newPayloads and forkchoiceUpdateds.
+type Place struct {
+	Turns []*lane.Turn // one in the lane of each node
+	Seq   uint64       // counts the calls in the order of their sending
+	// Superseded is closed when another forkchoiceUpdated waits behind this one; nil for a newPayload.
+	Superseded <-chan struct{}
+}
+
+// Join takes a call's place in the lanes of the nodes, in the same order as among all calls.
+func (f *Fleet) Join(nodes []*node.Node, c *lane.Call, forkchoice bool) Place {
+	f.joining.Lock()
+	defer f.joining.Unlock()
+	f.calls++
+	p := Place{Seq: f.calls}
+	if forkchoice {
+		if f.superseded != nil {
+			close(f.superseded)
+		}
+		f.superseded = make(chan struct{})
+		p.Superseded = f.superseded
+	}
+	p.Turns = f.Pool.Join(nodes, c)
+	return p
+}
+
+// Context is that of calls which outlive their request: it ends when Drain gives them up.
+func (f *Fleet) Context() context.Context { return f.ctx }
+
+// Go does something that outlives its request, and that Drain waits for. To be called while a request is being answered, or
+// by what Go or Background do: nothing else may begin while Drain waits.
+func (f *Fleet) Go(do func()) { f.stragglers.Go(do) }
+
+// Background does something that no request waits for. Its context ends when Drain begins; after that, nothing begins.
+func (f *Fleet) Background(do func(context.Context)) {
+	f.drain.Lock()
+	defer f.drain.Unlock()
+	if !f.draining {
+		f.background.Go(func() { do(f.serving) })
+	}
+}
+
+// Drain waits until the calls that outlived their request have ended, and gives them up when ctx ends. No request may come
+// in any more.
+func (f *Fleet) Drain(ctx context.Context) {
+	f.drain.Lock()
+	f.draining = true
+	f.drain.Unlock()
+	f.stop()
+	giveUp := context.AfterFunc(ctx, f.cancel)
+	defer giveUp()
+	f.background.Wait()
+	f.stragglers.Wait()
+	f.cancel()
+}

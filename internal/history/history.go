@@ -1,0 +1,174 @@
+// Package history keeps what was decided lately, to be shown: the last newPayloads with who said what, the last disputes,
+// and the last proposals. Nothing is decided by it.
+package history
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// Record is one call that was put to a vote, and what became of it: a newPayload, or a forkchoiceUpdated that ended in
+// a dispute.
+type Record struct {
+	ID      uint64 // counts up
+	Time    time.Time
+	Method  string
+	Block   common.Hash
+	Parent  common.Hash // zero where the call doesn't tell
+	Number  uint64      // 0 where the call doesn't tell
+	Verdict string      // what the CL heard: a status, or "error"
+	Took    time.Duration
+	Dispute bool   // the votes conflicted when the CL was answered
+	Wrong   string // why the payload isn't that of the block whose hash it claims; "" where it is, as far as we know
+	Late    bool   // a node called the block INVALID after that
+	Votes   []Vote
+}
+
+// Vote is what one node said.
+type Vote struct {
+	Node   string
+	Status string // a status, an error in words, or "" where nothing has come yet
+	Vote   string // what of it counts; "" where nothing does
+	Reason string // why it says INVALID, in its own words
+	Took   time.Duration
+}
+
+// Dispute is a block that nodes disagree about: the call in which that showed, and those on its descendants in which
+// it went on.
+type Dispute struct {
+	*Record
+	Last  time.Time // when the last of its calls came
+	Calls int
+
+	blocks []common.Hash // the last ones that it concerns
+}
+
+// History holds the last newPayloads, and the last disputes however old. Nothing is decided by it. Safe for concurrent
+// use. The zero value is empty.
+type History struct {
+	mu       sync.Mutex // guards what follows, and all records
+	lastID   uint64
+	records  []*Record  // oldest first
+	disputes []*Dispute // oldest first
+}
+
+const (
+	maxRecords  = 64 // blocks that are shown
+	maxDisputes = 32
+)
+
+// Add keeps the record of a newPayload that is being judged. From then on it is changed through the history only.
+func (h *History) Add(r *Record) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lastID++
+	r.ID = h.lastID
+	h.records = appendBounded(h.records, r, maxRecords)
+}
+
+// Vote notes what came from the i-th node of a record, early or late.
+func (h *History) Vote(r *Record, i int, v Vote) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r.Votes[i] = v
+}
+
+// Decide notes what the CL heard.
+func (h *History) Decide(r *Record, verdict string, took time.Duration, dispute bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r.Verdict, r.Took, r.Dispute = verdict, took, dispute
+	if dispute {
+		h.dispute(r)
+	}
+}
+
+// Forged notes that a payload isn't that of the block whose hash it claims.
+func (h *History) Forged(r *Record, why string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r.Wrong = why
+}
+
+// Disputed notes a dispute about what wasn't put to a vote.
+func (h *History) Disputed(r *Record) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.dispute(r)
+}
+
+// Objected notes that a node called the block INVALID after the CL had its answer.
+func (h *History) Objected(r *Record) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !r.Late && !r.Dispute {
+		h.dispute(r)
+	}
+	r.Late = true
+}
+
+// dispute keeps a record as a new dispute, or counts it to the one that it goes on with. h.mu is held.
+func (h *History) dispute(r *Record) {
+	if r.ID == 0 { // not a newPayload
+		h.lastID++
+		r.ID = h.lastID
+		h.complete(r)
+	}
+	about := func(d *Dispute) bool { return (r.Wrong == "") == (d.Wrong == "") }
+	for _, d := range slices.Backward(h.disputes) {
+		if about(d) && (slices.Contains(d.blocks, r.Block) || slices.Contains(d.blocks, r.Parent)) {
+			d.Last, d.Calls = r.Time, d.Calls+1
+			d.blocks = appendBounded(d.blocks, r.Block, maxRecords)
+			return
+		}
+	}
+	h.disputes = appendBounded(h.disputes, &Dispute{r, r.Time, 1, []common.Hash{r.Block}}, maxDisputes)
+}
+
+// complete takes what a call doesn't tell of a block from its newPayload. h.mu is held.
+func (h *History) complete(r *Record) {
+	for _, known := range h.records {
+		if known.Block == r.Block && known.Wrong == "" {
+			r.Number, r.Parent = known.Number, known.Parent
+		}
+	}
+}
+
+// Records returns the last newPayloads, oldest first.
+func (h *History) Records() []Record {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]Record, len(h.records))
+	for i, r := range h.records {
+		out[i] = *r.copy()
+	}
+	return out
+}
+
+// Disputes returns the last disputes, oldest first.
+func (h *History) Disputes() []Dispute {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]Dispute, len(h.disputes))
+	for i, d := range h.disputes {
+		out[i] = Dispute{Record: d.copy(), Last: d.Last, Calls: d.Calls}
+	}
+	return out
+}
+
+func (r *Record) copy() *Record {
+	c := *r
+	c.Votes = slices.Clone(r.Votes)
+	return &c
+}
+
+// appendBounded appends to a list of at most max entries, the oldest first and out first.
+func appendBounded[T any](list []T, v T, max int) []T {
+	if len(list) < max {
+		return append(list, v)
+	}
+	return append(slices.Clone(list[len(list)-max+1:]), v)
+}

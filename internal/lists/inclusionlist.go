@@ -1,0 +1,66 @@
+package lists
+
+import (
+	"context"
+
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/rlp"
+
+	"executionbackup/internal/engine"
+	"executionbackup/internal/fleet"
+	"executionbackup/internal/node"
+)
+
+// GetInclusionList asks every node, and answers with the longest list: what one node's pool lacks or leaves out,
+// another's may have. Where no list is valid it is the primary's answer.
+func (d *Desk) GetInclusionList(ctx context.Context, c *engine.Call) engine.Answer {
+	ask := func(ctx context.Context, n *node.Node) (engine.Answer, error) { return d.fleet.Ask(ctx, n, c) }
+	h := &fleet.Hedge{Fleet: d.fleet, Method: c.Method, Nodes: d.fleet.Pool.Serving(), Call: ask}
+	h.Run(ctx, func(int) bool { return false })
+	came := h.Came()
+	longest, size := -1, 0
+	for i := range came {
+		r := &came[i]
+		if !r.OK() {
+			continue
+		}
+		if n, valid := inclusionListSize(r.InclusionList); !valid {
+			d.fleet.Log.Debug("no valid inclusion list", "node", r.Node.Name())
+		} else if n > size {
+			longest, size = i, n
+		}
+	}
+	if longest >= 0 {
+		return came[longest].Answer
+	}
+	for i := range came {
+		if r := &came[i]; r.Failure == nil {
+			return r.Answer
+		}
+	}
+	return fleet.WithoutResult(came)
+}
+
+// maxInclusionList is MAX_BYTES_PER_INCLUSION_LIST (bogota.md#constants).
+const maxInclusionList = 8192
+
+// inclusionListSize returns how many bytes the RLP encoding of a list has, and whether it is valid
+// (bogota.md#engine_getinclusionlistv1).
+func inclusionListSize(transactions [][]byte) (size int, valid bool) {
+	if transactions == nil {
+		return 0, false
+	}
+	var content uint64
+	for _, tx := range transactions {
+		switch {
+		case len(tx) == 0 || tx[0] == types.BlobTxType || tx[0] >= 0x80 && tx[0] < 0xc0:
+			return 0, false // not a transaction that may be in it
+		case tx[0] >= 0xc0: // a legacy transaction is RLP itself (EIP-2718)
+			content += uint64(len(tx))
+		default:
+			content += rlp.BytesSize(tx)
+		}
+	}
+	size = int(rlp.ListSize(content))
+	return size, size <= maxInclusionList
+}

@@ -1,0 +1,51 @@
+package memory
+
+import "github.com/ethereum/go-ethereum/common"
+
+// DefaultBlocks is how many blocks a Memory holds by default: a day's.
+const DefaultBlocks = 8192
+
+// maxReason is how much of a validationError is remembered, in bytes.
+const maxReason = 1024
+
+// release lets the next one in, and what is too much go.
+func (m *Memory) release() {
+	for len(m.blocks) > m.max {
+		m.evict()
+	}
+	m.mu.Unlock()
+}
+
+// evict drops the oldest block. What covers its descendants goes on to, or a dispute would end when its beginning is
+// forgotten.
+func (m *Memory) evict() {
+	hash := m.order[m.head]
+	if m.head++; m.head > m.max {
+		m.order = append([]common.Hash(nil), m.order[m.head:]...)
+		m.head = 0
+	}
+	old := m.blocks[hash]
+	delete(m.blocks, hash)
+	m.unmark(old.marks)
+	for c := old.child; c != nil; {
+		next := c.sibling
+		c.parent, c.sibling = nil, nil
+		c = next
+	}
+	old.child = nil
+	old.unlink()
+}
+
+// unlink takes a block out of its parent's children.
+func (b *block) unlink() {
+	if b.parent == nil {
+		return
+	}
+	for at := &b.parent.child; *at != nil; at = &(*at).sibling {
+		if *at == b {
+			*at = b.sibling
+			break
+		}
+	}
+	b.parent, b.sibling = nil, nil
+}

@@ -1,0 +1,186 @@
+// Package memory remembers what nodes said of blocks, and which of them have proved that they follow the chain. No I/O, no
+// clock.
+//
+//	words.go       what a node said of a block, and what that comes to later
+//	objection.go   an INVALID, which covers the block's descendants
+//	standing.go    who has proved itself, and may object
+//	bounds.go      what is forgotten
+//	records.go     what outlives a process
+package memory
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"executionbackup/internal/quorum"
+)
+
+// Memory holds each node's last definite word (VALID or INVALID) on each block, so that a client which forgets its
+// objection, says SYNCING to children of the block, or dies doesn't end a dispute after one block. It also knows who
+// has proved itself: see Standing.
+//
+// What it is told of a block must be about that block: a hash that a payload merely claims is nobody's word.
+//
+// It is bounded in blocks, oldest out. Safe for concurrent use.
+type Memory struct {
+	max int
+
+	mu     sync.Mutex // guards what follows, and all that hangs on it: blocks, words, objections, standings
+	blocks map[common.Hash]*block
+	order  []common.Hash // by age; the oldest at [head]
+	head   int
+	nodes  map[quorum.NodeID]*standing
+	doubts bool // somebody may have objected provisionally
+	kept   bool // it was kept by another process who had proved itself
+}
+
+// block is what is known of one block. Its marks are never changed in place: children share those of their parent.
+// Memory's lock guards it.
+type block struct {
+	hash           common.Hash
+	parent         *block // nil where it isn't known, or forgotten
+	child, sibling *block // the children that are known are a list
+	words          map[quorum.NodeID]word
+	sent           map[quorum.NodeID]uint64 // who has been sent its payload, and how many breaks it had had then
+	marks          []*objection             // those that cover it, its own and its ancestors'; one of each node
+	proof          Proof                    // how well it is known which content has this hash
+	digest         Digest                   // of that content, where it isn't proven
+}
+
+// Proof says why a content stands for a block hash.
+type Proof uint8
+
+const (
+	Unproven Proof = iota // none stands
+	First                 // nothing could be checked, and it came first
+	Voted                 // nothing could be checked, and it was the first that a voter called VALID
+	Proven                // it hashes to it, or a quorum of nodes, all of which check that, says so
+)
+
+// Digest tells contents apart.
+type Digest [32]byte
+
+// New returns a memory of up to so many blocks, two at least: one and its parent.
+func New(blocks int) *Memory {
+	return &Memory{max: max(2, blocks), blocks: make(map[common.Hash]*block), nodes: make(map[quorum.NodeID]*standing)}
+}
+
+// Learn notes that a block has this parent, if the content that says so may stand for the hash: a better proof
+// displaces another content with all that was said of it. The block inherits the objections that cover its parent.
+func (m *Memory) Learn(hash, parent common.Hash, proof Proof, digest func() Digest) (stands bool) {
+	m.mu.Lock()
+	defer m.release()
+	b := m.block(hash)
+	switch {
+	case b.proof == Proven && proof < Proven:
+		return b.digest != Digest{} && b.digest == digest() // it stood without a proof before
+	case b.proof == First || b.proof == Voted || b.proof == Unproven && proof < Proven:
+		d := digest()
+		if b.proof != Unproven && b.digest != d {
+			if proof <= b.proof {
+				return false
+			}
+			m.reset(b)
+		}
+		b.digest = d
+	}
+	b.proof = max(b.proof, proof)
+	if b.parent == nil && parent != hash {
+		m.adopt(b, m.block(parent))
+	}
+	return true
+}
+
+// adopt makes b a child of p.
+func (m *Memory) adopt(b, p *block) {
+	b.parent = p
+	b.sibling, p.child = p.child, b
+	marks := left(p.marks)
+	if len(b.marks) == 0 && len(b.words) == 0 && b.child == nil {
+		m.mark(b, marks)
+		return
+	}
+	for _, o := range marks {
+		m.cover(b, o)
+	}
+}
+
+// Identify notes what content stands for a hash that a quorum has proven, where that could not be checked: it is to be
+// known again when it comes once more.
+func (m *Memory) Identify(hash common.Hash, digest Digest) {
+	m.mu.Lock()
+	defer m.release()
+	if b := m.blocks[hash]; b != nil && b.proof == Proven {
+		b.digest = digest
+	}
+}
+
+// Known reports whether a content stands for a block hash.
+func (m *Memory) Known(hash common.Hash) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.blocks[hash]
+	return b != nil && b.proof != Unproven
+}
+
+// Descends reports whether a block is another's descendant, or that itself, as far as we have been told of the way
+// between them.
+func (m *Memory) Descends(hash, ancestor common.Hash) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if hash == ancestor {
+		return true
+	}
+	b := m.blocks[hash]
+	for range maxWalk {
+		if b == nil || b.parent == nil {
+			return false
+		}
+		if b = b.parent; b.hash == ancestor {
+			return true
+		}
+	}
+	return false
+}
+
+// maxWalk is how far a block's ancestors are followed.
+const maxWalk = 256
+
+// reset forgets all that was said of a block: it was about another content, with another parent.
+func (m *Memory) reset(b *block) {
+	marks := b.marks
+	for _, o := range marks {
+		if o.at == b {
+			m.end(o)
+		}
+	}
+	b.unlink()
+	b.words, b.sent, b.proof = nil, nil, Unproven
+	for todo := []*block{b}; len(todo) > 0; {
+		b := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		kept := without(b.marks, func(o *objection) bool { return slices.Contains(marks, o) })
+		if len(kept) == len(b.marks) {
+			continue
+		}
+		m.mark(b, kept)
+		for c := b.child; c != nil; c = c.sibling {
+			todo = append(todo, c)
+		}
+	}
+	for _, o := range marks {
+		m.renew(b, o.node)
+	}
+}
+
+func (m *Memory) block(hash common.Hash) *block {
+	b := m.blocks[hash]
+	if b == nil {
+		b = &block{hash: hash}
+		m.blocks[hash] = b
+		m.order = append(m.order, hash)
+	}
+	return b
+}

@@ -1,0 +1,242 @@
+package memory
+
+import (
+	"slices"
+
+	"executionbackup/internal/engine"
+	"executionbackup/internal/quorum"
+)
+
+// objection is a node's INVALID on a block, which binds the block's descendants too. Every block that it covers has a
+// mark of it, so that nobody has to walk over ancestors, and all of these end with it. On one line of descent a node
+// has one: an INVALID on what is covered already is a word, and becomes an objection only when the other ends alone.
+// Memory's lock guards it.
+type objection struct {
+	node   quorum.NodeID
+	at     *block // where it begins; that stays here though the memory forgets it
+	reason string
+	ended  bool
+	// provisional: nobody had proved itself, so that anybody might object. See Memory.Lapse.
+	provisional bool
+	// seconded: it stands only beside that of another node which may object, on the very block.
+	seconded bool
+	// read: it comes from records.
+	read bool
+	// covers counts the marks of it. With the last one it ends.
+	covers int
+	// The nodes that called a block VALID which it covers, and those that died under one.
+	accepted, died []quorum.NodeID
+}
+
+func (o *objection) over() bool { return o.ended }
+
+func (o *objection) stands() bool { return !o.ended && (!o.seconded || o.at.lead(o.node)) }
+
+// weak reports whether it stands only for now, or beside another's.
+func (o *objection) weak() bool { return o.provisional || o.seconded }
+
+func (o *objection) weight() weight { return weigh(o.weak(), o.read) }
+
+// left returns the marks that aren't over: the same slice where none is.
+func left(marks []*objection) []*objection {
+	if !slices.ContainsFunc(marks, (*objection).over) {
+		return marks
+	}
+	return without(marks, (*objection).over)
+}
+
+func without(marks []*objection, drop func(*objection) bool) []*objection {
+	if kept := slices.DeleteFunc(slices.Clone(marks), drop); len(kept) > 0 {
+		return kept
+	}
+	return nil
+}
+
+// objection returns a node's objection that covers the block, or nil.
+func (b *block) objection(node quorum.NodeID) *objection {
+	for _, o := range b.marks {
+		if o.node == node && o.stands() {
+			return o
+		}
+	}
+	return nil
+}
+
+// bears returns a node's objection that would cover the block, also where it lacks the other's beside which it stands;
+// or nil.
+func (b *block) bears(node quorum.NodeID) *objection {
+	for _, o := range b.marks {
+		if o.node == node && !o.ended {
+			return o
+		}
+	}
+	return nil
+}
+
+// lead reports whether another node that may object by itself says INVALID to the very block.
+func (b *block) lead(node quorum.NodeID) bool {
+	return slices.ContainsFunc(b.marks, func(o *objection) bool {
+		w := b.words[o.node]
+		return o.node != node && !o.weak() && o.stands() && w.status == engine.Invalid && !w.weak()
+	})
+}
+
+// object makes a node's INVALID on a block an objection, unless one as good covers the block. It reports whether it
+// did.
+func (m *Memory) object(b *block, node quorum.NodeID) bool {
+	w := b.words[node]
+	if known := b.objection(node); known != nil && w.weight() <= known.weight() {
+		return false
+	}
+	o := objectionOf(node, b)
+	s := m.standing(node)
+	s.objections = append(s.objections, o)
+	m.cover(b, o)
+	return true
+}
+
+// objectionOf is what a node's INVALID on a block is as an objection.
+func objectionOf(node quorum.NodeID, at *block) *objection {
+	w := at.words[node]
+	return &objection{node: node, at: at, reason: w.reason, provisional: w.provisional, seconded: w.seconded, read: w.read}
+}
+
+// cover marks a block and the descendants of it that are known.
+func (m *Memory) cover(b *block, o *objection) {
+	todo := []*block{b}
+	for len(todo) > 0 {
+		b := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		known := b.objection(o.node)
+		if slices.Contains(b.marks, o) || known != nil && o.weight() < known.weight() {
+			continue
+		}
+		m.mark(b, append(without(b.marks, func(p *objection) bool { return p.node == o.node || p.ended }), o))
+		for node, w := range b.words {
+			o.heed(node, w)
+		}
+		for c := b.child; c != nil; c = c.sibling {
+			todo = append(todo, c)
+		}
+	}
+}
+
+// mark gives a block these marks instead of its own.
+func (m *Memory) mark(b *block, marks []*objection) {
+	old := b.marks
+	b.marks = marks
+	for _, o := range marks {
+		o.covers++
+	}
+	m.unmark(old)
+}
+
+// unmark takes marks off a block.
+func (m *Memory) unmark(marks []*objection) {
+	for _, o := range marks {
+		if o.covers--; o.covers == 0 {
+			m.end(o)
+		}
+	}
+}
+
+// heed notes who held a block valid that the objection covers.
+func (o *objection) heed(node quorum.NodeID, w word) {
+	if w.status == engine.Valid && !slices.Contains(o.accepted, node) {
+		o.accepted = append(o.accepted, node)
+	}
+	if w.died && !slices.Contains(o.died, node) {
+		o.died = append(o.died, node)
+	}
+}
+
+// forget takes a node out of those that are heard.
+func (o *objection) forget(node quorum.NodeID) {
+	is := func(n quorum.NodeID) bool { return n == node }
+	o.accepted, o.died = slices.DeleteFunc(o.accepted, is), slices.DeleteFunc(o.died, is)
+}
+
+// second makes the INVALIDs stand that nodes said to the block unheard, if one that may object says so too.
+func (m *Memory) second(b *block) (changed bool) {
+	for node, w := range b.words {
+		if w.unheard > 0 && b.lead(node) {
+			b.words[node] = word{status: engine.Invalid, reason: w.reason, seq: w.unheard, seconded: true, died: w.died}
+			changed = m.object(b, node) || changed
+		}
+	}
+	return changed
+}
+
+// end ends an objection, wherever it has left a mark.
+func (m *Memory) end(o *objection) {
+	if o.ended { // and its node forgotten, perhaps
+		return
+	}
+	o.ended = true
+	s := m.standing(o.node)
+	s.objections = slices.DeleteFunc(s.objections, func(p *objection) bool { return p == o })
+}
+
+func (m *Memory) endAll(node quorum.NodeID) {
+	for _, o := range slices.Clone(m.standing(node).objections) {
+		m.end(o)
+	}
+}
+
+// recant ends what a node objected to on the line to a block, on top of which it has now executed one: all INVALIDs
+// that it said there before that call.
+func (m *Memory) recant(b *block, node quorum.NodeID, seq uint64) (changed bool) {
+	for range m.max {
+		o := b.bears(node)
+		if o == nil {
+			return changed
+		}
+		ends := o.at.words[node].seq <= seq
+		if ends {
+			m.end(o)
+			o.at.takeBack(node)
+		}
+		for range m.max {
+			if w := b.words[node]; w.status == engine.Invalid && w.seq <= seq {
+				b.takeBack(node)
+			}
+			if b == o.at || b.parent == nil {
+				break
+			}
+			b = b.parent
+		}
+		if ends {
+			m.renew(b, node)
+			changed = true
+		}
+		if b = b.parent; b == nil {
+			return changed
+		}
+	}
+	return changed
+}
+
+// renew puts a block and its descendants under what is left of a node's INVALIDs where an objection of it has ended
+// alone: a weak one to an ancestor, and those that it said to the block or descendants, which become objections.
+func (m *Memory) renew(b *block, node quorum.NodeID) {
+	if b.parent != nil {
+		if o := b.parent.bears(node); o != nil {
+			m.cover(b, o)
+		}
+	}
+	todo, seen := []*block{b}, 0
+	for len(todo) > 0 && seen <= m.max {
+		b := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		seen++
+		if w := b.words[node]; w.status == engine.Invalid {
+			m.object(b, node)
+			if w.weight() == full {
+				continue // it covers what is under it
+			}
+		}
+		for c := b.child; c != nil; c = c.sibling {
+			todo = append(todo, c)
+		}
+	}
+}

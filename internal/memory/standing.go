@@ -1,0 +1,213 @@
+package memory
+
+import (
+	"slices"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"executionbackup/internal/quorum"
+)
+
+// standing is what a node's word is worth. Memory's lock guards it.
+type standing struct {
+	breaks     uint64
+	qualified  bool
+	trusted    bool         // it had proved itself in another run, and had no break since
+	doubtful   bool         // it may have said INVALID unheard or provisionally
+	objections []*objection // that aren't over
+	gone       bool         // it is no longer configured
+	admitted   uint64       // how many breaks it had had when it was added again: what is older is of its former life
+}
+
+// stale reports whether what came of a call is nobody's word: the node has been removed since the call was sent, when
+// it had had so many breaks, whether or not it has been added again.
+func (s *standing) stale(breaks uint64) bool { return s.gone || breaks < s.admitted }
+
+// Sent notes that a node has been sent the payload of a block, in a call before which it had had so many breaks.
+func (m *Memory) Sent(node quorum.NodeID, hash common.Hash, breaks uint64) {
+	m.mu.Lock()
+	defer m.release()
+	s := m.standing(node)
+	if s.stale(breaks) {
+		return
+	}
+	b := m.block(hash)
+	if b.sent == nil {
+		b.sent = make(map[quorum.NodeID]uint64)
+	}
+	b.sent[node] = s.breaks
+}
+
+// NotSent takes Sent back: the node was not reached.
+func (m *Memory) NotSent(node quorum.NodeID, hash common.Hash, breaks uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b := m.blocks[hash]; b != nil && !m.standing(node).stale(breaks) {
+		delete(b.sent, node)
+	}
+}
+
+// WasSent reports whether a node has been sent the payload of a block.
+func (m *Memory) WasSent(node quorum.NodeID, hash common.Hash) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.blocks[hash]
+	if b == nil {
+		return false
+	}
+	_, sent := b.sent[node]
+	return sent
+}
+
+// SentSince reports whether a node has been sent the payload of a block since its last break: before that it may have
+// lost it.
+func (m *Memory) SentSince(node quorum.NodeID, hash common.Hash) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.blocks[hash]
+	if b == nil {
+		return false
+	}
+	breaks, sent := b.sent[node]
+	return sent && breaks == m.standing(node).breaks
+}
+
+// Died notes that a node's connection broke while it had a call on the block before it. Before the call it had had so
+// many breaks.
+func (m *Memory) Died(node quorum.NodeID, hash common.Hash, breaks uint64) {
+	m.mu.Lock()
+	defer m.release()
+	if m.standing(node).stale(breaks) {
+		return
+	}
+	b := m.block(hash)
+	w := b.words[node]
+	w.died = true
+	m.say(b, node, w)
+}
+
+// Broke notes a break in what we know of a node: a connection that was refused or broke, another client. Restarted
+// clients call valid heads INVALID, so its new objections don't count until it has proved itself.
+func (m *Memory) Broke(node quorum.NodeID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.standing(node)
+	s.breaks++
+	s.qualified, s.trusted = false, false
+}
+
+// Standing reports whether a node has proved itself, and counts its breaks: since our start and its last break it has
+// answered VALID to a payload that it had never been sent before.
+func (m *Memory) Standing(node quorum.NodeID) (proved bool, breaks uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.standing(node)
+	return s.qualified, s.breaks
+}
+
+// Prove notes that a node answered VALID to a payload that it had never been sent before, when it had had so many
+// breaks.
+func (m *Memory) Prove(node quorum.NodeID, breaks uint64) {
+	m.mu.Lock()
+	defer m.release()
+	if s := m.standing(node); s.breaks == breaks && !s.gone {
+		m.qualify(node, s)
+	}
+}
+
+// Qualified is Standing without the breaks.
+func (m *Memory) Qualified(node quorum.NodeID) bool {
+	proved, _ := m.Standing(node)
+	return proved
+}
+
+// MayObject reports whether a voter's new INVALIDs are votes by themselves, where some voter has proved itself, or
+// none.
+func (m *Memory) MayObject(node quorum.NodeID, proved bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.standing(node)
+	return s.qualified || s.trusted || !proved && !m.kept
+}
+
+// qualify notes that a node has proved itself: what it objected to in doubt stands, and what it said unheard before is
+// void.
+func (m *Memory) qualify(node quorum.NodeID, s *standing) {
+	s.qualified = true
+	if !s.doubtful {
+		return
+	}
+	s.doubtful = false
+	for _, o := range s.objections {
+		o.provisional = false
+	}
+	for _, b := range m.blocks {
+		if w, ok := b.words[node]; ok {
+			w.provisional, w.unheard = false, 0
+			b.words[node] = w
+		}
+	}
+}
+
+// Lapse ends what nodes objected to when nobody had proved itself, and haven't proved themselves since. It is for the
+// moment when another has.
+func (m *Memory) Lapse() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.doubts {
+		return
+	}
+	m.doubts = false
+	for node, s := range m.nodes {
+		if !s.doubtful { // or it has proved itself since: see qualify
+			continue
+		}
+		for _, b := range m.blocks {
+			if b.words[node].provisional {
+				b.takeBack(node)
+			}
+		}
+		for _, o := range slices.Clone(s.objections) {
+			if o.provisional {
+				m.end(o)
+			}
+		}
+	}
+}
+
+// Forget drops all that is known of a node that is no longer configured. What it still says to calls under way is no
+// word: nobody could take that back. That stays so when it is added again: see Admit.
+func (m *Memory) Forget(node quorum.NodeID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.endAll(node)
+	for _, b := range m.blocks {
+		delete(b.words, node)
+		delete(b.sent, node)
+	}
+	for _, s := range m.nodes {
+		for _, o := range s.objections {
+			o.forget(node)
+		}
+	}
+	m.nodes[node] = &standing{breaks: m.standing(node).breaks, gone: true}
+}
+
+// Admit lets a node that has been forgotten say words again; nothing is known of it. It is for every node that is
+// added. To be in the set anew is a break: so a call that was sent before has fewer of them to name.
+func (m *Memory) Admit(node quorum.NodeID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.standing(node); s.gone {
+		*s = standing{breaks: s.breaks + 1, admitted: s.breaks + 1}
+	}
+}
+
+func (m *Memory) standing(node quorum.NodeID) *standing {
+	s := m.nodes[node]
+	if s == nil {
+		s = new(standing)
+		m.nodes[node] = s
+	}
+	return s
+}

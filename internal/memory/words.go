@@ -1,0 +1,237 @@
+package memory
+
+import (
+	"slices"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"executionbackup/internal/engine"
+	"executionbackup/internal/quorum"
+)
+
+// word is what a node said of a block.
+type word struct {
+	status  engine.Status // its last definite one, by the order of sending; None where it has said nothing definite
+	reason  string        // the validationError that came with an INVALID
+	seq     uint64        // of the call that it answered
+	died    bool          // its connection broke while it had the block before it
+	unheard uint64        // of a call to which it said INVALID when it might not object
+	// Its INVALID stands as long as nobody has proved itself (see Lapse), or beside that of another.
+	provisional, seconded bool
+	read                  bool // it is an INVALID from records, which has not been said in this run
+}
+
+func (w word) weak() bool { return w.provisional || w.seconded }
+
+func (w word) weight() weight { return weigh(w.weak(), w.read) }
+
+// weight orders a node's INVALIDs: one that says more begins an objection of its own under one that says less.
+type weight int
+
+const (
+	weak weight = iota // it stands only for now, or beside another's
+	read               // it makes a dispute, and no INVALID
+	full
+)
+
+func weigh(isWeak, isRead bool) weight {
+	switch {
+	case isWeak:
+		return weak
+	case isRead:
+		return read
+	}
+	return full
+}
+
+// Note is what a node said to a call on a block.
+type Note struct {
+	Node   quorum.NodeID
+	Block  common.Hash
+	Status engine.Status
+	Reason string // the validationError of an INVALID
+	Seq    uint64 // counts the calls in the order of their sending
+	// Voter says that its status is a vote, MayObject that its INVALID is one, and Proved that this may well be more than
+	// one of a node that nobody could contradict: see Lapse. All are as they were when the call began.
+	Voter, MayObject, Proved bool
+	// Fresh says that the call was a newPayload that the node had never been sent before.
+	Fresh bool
+	// Breaks is the count of the node's breaks when the call was sent: a break since then leaves it unproved, and a
+	// removal makes its answer nobody's word.
+	Breaks uint64
+}
+
+// Keep remembers what a node said. It reports whether what anybody objects to has changed.
+func (m *Memory) Keep(n Note) (changed bool) {
+	m.mu.Lock()
+	defer m.release()
+	switch {
+	case m.standing(n.Node).stale(n.Breaks):
+		return false
+	case n.Status == engine.Valid:
+		return m.keepValid(&n)
+	case n.Status == engine.Invalid:
+		return m.keepInvalid(&n)
+	}
+	return false
+}
+
+func (m *Memory) keepValid(n *Note) (changed bool) {
+	b, s := m.block(n.Block), m.standing(n.Node)
+	if n.Fresh && n.Breaks == s.breaks {
+		m.qualify(n.Node, s)
+	}
+	if w := b.words[n.Node]; w.seq <= n.Seq {
+		said := word{status: engine.Valid, seq: n.Seq, died: w.died}
+		if w.unheard > n.Seq {
+			said.unheard, said.reason = w.unheard, w.reason
+		}
+		m.say(b, n.Node, said)
+		if o := b.bears(n.Node); o != nil && o.at == b {
+			m.end(o)
+			m.renew(b, n.Node)
+			changed = true
+		}
+	}
+	// To a payload that is new to it, it can only say so after executing that on top of what it objected to.
+	return n.Fresh && m.recant(b, n.Node, n.Seq) || changed
+}
+
+func (m *Memory) keepInvalid(n *Note) (changed bool) {
+	b, s := m.block(n.Block), m.standing(n.Node)
+	w := b.words[n.Node]
+	reason := n.Reason[:min(len(n.Reason), maxReason)]
+	if (n.Proved || m.kept) && n.Breaks != s.breaks { // a break counts at once
+		n.MayObject, n.Proved = false, false
+	}
+	switch {
+	case w.seq > n.Seq || !n.Voter && !n.MayObject:
+		return false
+	case !n.MayObject && w.status != engine.Invalid && !b.lead(n.Node):
+		w.unheard, w.reason, s.doubtful = max(w.unheard, n.Seq), reason, true
+		m.say(b, n.Node, w)
+		return false
+	}
+	said := word{status: engine.Invalid, reason: reason, seq: n.Seq, died: w.died, seconded: !n.MayObject}
+	if n.MayObject && !n.Proved && !s.qualified && !s.trusted {
+		said.provisional, s.doubtful, m.doubts = true, true, true
+	}
+	if w.status == engine.Invalid && said.weak() { // it stands by that already, and by no less
+		said.provisional, said.seconded, said.read = w.provisional, w.seconded, w.read
+	}
+	m.say(b, n.Node, said)
+	changed = m.object(b, n.Node)
+	return m.second(b) || changed
+}
+
+// say notes a node's word on a block.
+func (m *Memory) say(b *block, node quorum.NodeID, w word) {
+	if b.words == nil {
+		b.words = make(map[quorum.NodeID]word)
+	}
+	b.words[node] = w
+	for _, o := range b.marks {
+		o.heed(node, w)
+	}
+}
+
+// takeBack takes back an INVALID. That the node has spoken since then stays known.
+func (b *block) takeBack(node quorum.NodeID) {
+	w := b.words[node]
+	b.words[node] = word{seq: w.seq, died: w.died}
+}
+
+// Recall fills in what the words of the seats' nodes come to on a block.
+func (m *Memory) Recall(hash common.Hash, seats []quorum.Seat) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range seats {
+		seats[i].Past = quorum.Past{}
+	}
+	b := m.blocks[hash]
+	if b == nil || len(b.words) == 0 && len(b.marks) == 0 {
+		return
+	}
+	for i := range seats {
+		s := &seats[i]
+		w := b.words[s.Node]
+		s.Valid = w.status == engine.Valid
+		s.Accepts, s.Died = s.Valid, w.died
+		if o := b.objection(s.Node); o != nil {
+			s.Objects, s.Reason, s.Own, s.Direct = true, o.reason, o.at == b, w.status == engine.Invalid
+			s.Read = o.read
+		}
+	}
+	for i := range seats {
+		if !seats[i].Objects || !seats[i].MayVote {
+			continue
+		}
+		o := b.objection(seats[i].Node)
+		for j := range seats {
+			s := &seats[j]
+			s.Accepts = s.Accepts || !s.Objects && slices.Contains(o.accepted, s.Node)
+			s.Died = s.Died || slices.Contains(o.died, s.Node)
+		}
+	}
+}
+
+// Matter reports whether words of the past could change a vote on a block with this parent.
+func (m *Memory) Matter(hash, parent common.Hash) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b := m.blocks[hash]; b != nil && (len(b.words) > 0 || slices.ContainsFunc(b.marks, (*objection).stands)) {
+		return true
+	}
+	p := m.blocks[parent]
+	return p != nil && slices.ContainsFunc(p.marks, (*objection).stands)
+}
+
+// Objects reports whether a node stands by an INVALID on the block or on one of its ancestors, and the reason that
+// it gave.
+func (m *Memory) Objects(node quorum.NodeID, hash common.Hash) (reason string, stands bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b := m.blocks[hash]; b != nil {
+		if o := b.objection(node); o != nil {
+			return o.reason, true
+		}
+	}
+	return "", false
+}
+
+// Word returns a node's last definite word on a block itself, or engine.None.
+func (m *Memory) Word(node quorum.NodeID, hash common.Hash) engine.Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b := m.blocks[hash]; b != nil {
+		return b.words[node].status
+	}
+	return engine.None
+}
+
+// Objections returns how many blocks a node stands by an INVALID on, without their descendants.
+func (m *Memory) Objections(node quorum.NodeID) (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, o := range m.standing(node).objections {
+		if o.stands() {
+			n++
+		}
+	}
+	return n
+}
+
+// Clear takes back all objections of a node (POST /clear_objections).
+func (m *Memory) Clear(node quorum.NodeID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, b := range m.blocks {
+		if w := b.words[node]; w.status == engine.Invalid {
+			b.takeBack(node)
+		} else if w.unheard > 0 {
+			w.unheard = 0
+			b.words[node] = w
+		}
+	}
+	m.endAll(node)
+}

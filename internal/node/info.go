@@ -1,0 +1,110 @@
+package node
+
+import (
+	"slices"
+	"strings"
+
+	"executionbackup/internal/engine"
+)
+
+// Info is what a node told us about itself.
+type Info struct {
+	ChainID      string          // eth_chainId; "" where it wasn't told
+	Genesis      string          // hash of block 0
+	Clients      []ClientVersion // engine_getClientVersionV1
+	Client       string          // web3_clientVersion
+	Capabilities []string        // engine_exchangeCapabilities
+}
+
+// ClientVersion is one entry of engine_getClientVersionV1 (identification.md#clientversionv1).
+type ClientVersion struct {
+	Code    string `json:"code"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+}
+
+// Identity is the one answer to which client a node runs: the first entry of engine_getClientVersionV1, else what
+// web3_clientVersion says before its platform ("Geth/v1.17.1/linux/go1.26").
+func (i *Info) Identity() ClientVersion {
+	if len(i.Clients) > 0 {
+		return i.Clients[0]
+	}
+	name, rest, _ := strings.Cut(i.Client, "/")
+	version, _, _ := strings.Cut(rest, "/")
+	return ClientVersion{Name: name, Version: version}
+}
+
+// Label names the client and its version for people; "" where they aren't known.
+func (i *Info) Label() string {
+	c := i.Identity()
+	return strings.Trim(c.Name+"/"+c.Version, "/")
+}
+
+// Exactly names the client as exactly as it says: with the commit that it was built from, or with its platform.
+func (i *Info) Exactly() string {
+	if len(i.Clients) == 0 {
+		return i.Client
+	}
+	c := i.Identity()
+	return c.Name + "/" + c.Version + "/" + c.Commit
+}
+
+// Implementation names the client for --vote-by=client: its code, else its name in web3_clientVersion, else "".
+func (i *Info) Implementation() string {
+	if c := i.Identity(); c.Code != "" {
+		return c.Code
+	}
+	name, _, _ := strings.Cut(i.Client, "/")
+	return strings.ToLower(name)
+}
+
+// anotherClient reports whether the client's version is not what it was. What wasn't known can't have changed.
+func (i *Info) anotherClient(was *Info) bool {
+	return was.Client != "" && i.Client != was.Client || len(was.Clients) > 0 && !slices.Equal(i.Clients, was.Clients)
+}
+
+// ourVersion is how we introduce ourselves where a CL's version is asked for.
+const ourVersion = `[{"code":"EB","name":"ExecutionBackup","version":"","commit":"00000000"}]`
+
+// maxClients is how many entries of engine_getClientVersionV1 are kept: a multiplexer behind us has some.
+const maxClients = 16
+
+// clipped bounds what a node says of who it is.
+func clipped(clients []ClientVersion) []ClientVersion {
+	clients = clients[:min(len(clients), maxClients)]
+	for i, c := range clients {
+		clients[i] = ClientVersion{
+			engine.Excerpt(c.Code), engine.Excerpt(c.Name), engine.Excerpt(c.Version), engine.Excerpt(c.Commit),
+		}
+	}
+	return clients
+}
+
+// Methods is the union of the engine methods that nodes have listed, in the nodes' order.
+func Methods(infos []Info) []string {
+	var union []string
+	versioned := make(map[string]bool) // names that have versions
+	for _, info := range infos {
+		for _, method := range info.Capabilities {
+			m := engine.ParseMethod(method)
+			if m.Namespace() != "engine" || m.Family == engine.ExchangeCapabilities || slices.Contains(union, method) {
+				continue
+			}
+			if m.Version > 0 {
+				versioned[method[:strings.LastIndexByte(method, 'V')]] = true
+			}
+			union = append(union, method)
+		}
+	}
+	// Some clients list names without their version: those are no methods.
+	return slices.DeleteFunc(union, func(method string) bool { return versioned[method] })
+}
+
+// Lacks returns the methods of the union that the node doesn't have; none where it hasn't said which it has.
+func (i *Info) Lacks(union []string) []string {
+	if len(i.Capabilities) == 0 {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(union), func(m string) bool { return slices.Contains(i.Capabilities, m) })
+}

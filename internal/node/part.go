@@ -1,0 +1,163 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"executionbackup/internal/health"
+	"executionbackup/internal/quorum"
+)
+
+// Who takes part in a call, and as what, is decided here and nowhere else. All of it is pure: it looks at conditions as they
+// were at one moment.
+
+// MayVote reports whether the operator lets the node vote, build and be primary.
+func (s *Status) MayVote() bool { return !s.DoNotUse && !s.Drained }
+
+// Reachable reports whether the node can answer.
+func (s *Status) Reachable() bool { return s.State != health.Dead }
+
+// Called reports whether newPayload and forkchoiceUpdated are sent to the node.
+func (s *Status) Called() bool { return s.Reachable() || s.Unable }
+
+// fitness ranks a node as primary: 0 is unfit. objects says that it objects to the head or to a block under it. A laggard
+// that has the chain is better than a node that lacks it.
+func (s *Status) fitness(objects bool) int {
+	switch {
+	case !s.MayVote() || !s.Reachable():
+		return 0
+	case s.State == health.Alive && !s.Laggard && !objects:
+		return 5
+	case s.State == health.Alive && !s.Laggard:
+		return 4
+	case s.State == health.Alive:
+		return 3
+	case !s.Laggard:
+		return 2
+	}
+	return 1
+}
+
+// Awaited reports whether a node's answer is waited for beside those of others, to a call that one answer may be enough
+// for: that of an alive node which is no laggard; of any node that can be reached where none is alive, or as long as there
+// is no result.
+func (s *Status) Awaited(anyAlive, result bool) bool {
+	return s.Reachable() && (!result || !s.Laggard && (s.State == health.Alive || !anyAlive))
+}
+
+// Electorate is what the nodes that may vote are together: it decides who of them does.
+type Electorate struct{ Alive, Reachable bool }
+
+// Add takes in a node in this state.
+func (e *Electorate) Add(mayVote bool, s health.State) {
+	e.Alive = e.Alive || mayVote && s == health.Alive
+	e.Reachable = e.Reachable || mayVote && s != health.Dead
+}
+
+// Has reports whether a node in this state votes: the alive ones do, or the reachable ones where none is alive, or all where
+// none can be reached.
+func (e Electorate) Has(mayVote bool, s health.State) bool {
+	return mayVote && (s == health.Alive || !e.Alive && (s != health.Dead || !e.Reachable))
+}
+
+// Roll is all nodes, in configuration order, each with its condition at one moment.
+type Roll []Present
+
+// Present is a node in a Roll.
+type Present struct {
+	Node *Node
+	Now  Status
+}
+
+// Roll returns all nodes as they are now.
+func (p *Pool) Roll() Roll {
+	nodes := p.Nodes()
+	roll := make(Roll, len(nodes))
+	for i, n := range nodes {
+		roll[i] = Present{n, n.Status()}
+	}
+	return roll
+}
+
+// Serving returns the nodes that may answer for all, best first: the primary, then the alive ones, then the rest.
+func (p *Pool) Serving() []*Node { return p.Roll().serving(p.Primary()) }
+
+// serving is Serving of a roll. Where no node serves, those that are dead may have come back just now; those of another
+// chain are no help.
+func (r Roll) serving(primary *Node) []*Node {
+	var alive, rest, dead []*Node
+	for i := range r {
+		s := &r[i].Now
+		switch {
+		case r[i].Node == primary || !s.MayVote() || s.WrongChain:
+		case !s.Reachable():
+			dead = append(dead, r[i].Node)
+		case s.State == health.Alive:
+			alive = append(alive, r[i].Node)
+		default:
+			rest = append(rest, r[i].Node)
+		}
+	}
+	var nodes []*Node
+	if primary != nil {
+		nodes = append(nodes, primary)
+	}
+	if nodes = append(append(nodes, alive...), rest...); len(nodes) == 0 {
+		return dead
+	}
+	return nodes
+}
+
+// those returns the nodes for which something holds.
+func (r Roll) those(are func(n *Node, s *Status) bool) (nodes []*Node) {
+	for i := range r {
+		if are(r[i].Node, &r[i].Now) {
+			nodes = append(nodes, r[i].Node)
+		}
+	}
+	return nodes
+}
+
+// Reachable returns the nodes that can be asked, those that the operator has set aside too.
+func (r Roll) Reachable() []*Node {
+	return r.those(func(_ *Node, s *Status) bool { return s.Reachable() })
+}
+
+// Builders returns the nodes that gave a payload id and can be asked for their payload.
+func (r Roll) Builders(ids map[quorum.NodeID]string) []*Node {
+	return r.those(func(n *Node, s *Status) bool { return ids[n.ID] != "" && s.MayVote() && s.Reachable() })
+}
+
+// Judges returns the voters that are shown a payload which another node built.
+func (r Roll) Judges(builder *Node) []*Node {
+	return r.those(func(n *Node, s *Status) bool {
+		return n != builder && s.MayVote() && s.State == health.Alive && !s.Laggard
+	})
+}
+
+// lastVoter refuses to leave no node that is alive and may vote, or where none is alive, none that may: the CL would hear
+// nothing but SYNCING. what is what happens to the nodes that it would be without.
+func (r Roll) lastVoter(without []*Node, what string) error {
+	var left []string // who may vote then
+	alive, aliveLeft := false, false
+	for i := range r {
+		n, s := r[i].Node, &r[i].Now
+		if !s.MayVote() {
+			continue
+		}
+		alive = alive || s.State == health.Alive
+		if !slices.Contains(without, n) {
+			left = append(left, n.Name())
+			aliveLeft = aliveLeft || s.State == health.Alive
+		}
+	}
+	switch {
+	case len(left) == 0:
+		return fmt.Errorf("the last voter can't be %s: no other node may vote", what)
+	case alive && !aliveLeft:
+		return fmt.Errorf("the last voter that is alive can't be %s: %s would be left, and not alive", what,
+			strings.Join(left, ", "))
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+// Package outlet is where the answer to a call goes that is alone in its request. Part of it may go while the rest still
+// comes in. What stands around a result, and between the entries of a list, is the door's business.
+package outlet
+
+import (
+	"net/http"
+	"strconv"
+
+	"executionbackup/internal/engine"
+)
+
+// Format is how a door writes answers. A nil func or slice means that the door knows no such thing.
+type Format struct {
+	ContentType string
+	// Around is what stands before and behind a result that goes part by part, under the CL's id.
+	Around func(id []byte) (head, tail []byte)
+	// Whole writes an answer to a call that goes as a whole, in pieces: large results aren't copied.
+	Whole func(c *engine.Call, id []byte, a *engine.Answer) [][]byte
+	// What opens a list, stands between its entries, and closes it.
+	OpenList, Comma, CloseList []byte
+	// Entry writes an entry of a list, in pieces.
+	Entry func(kind engine.ListKind, e *engine.Entry) [][]byte
+}
+
+// Outlet takes the answer to one call. A nil Outlet is that of a call whose answer is collected: an entry of a batch, say.
+// It belongs to one goroutine at a time.
+type Outlet struct {
+	w      http.ResponseWriter
+	format *Format
+	call   *engine.Call
+	id     []byte // under which the answer goes
+
+	begun bool  // a part of the answer has gone, or all
+	err   error // why no more goes: the caller has gone
+}
+
+// New returns where the answer to a call goes, under an id.
+func New(w http.ResponseWriter, f *Format, c *engine.Call, id []byte) *Outlet {
+	return &Outlet{w: w, format: f, call: c, id: id}
+}
+
+// HasBegun reports whether a part of the answer has gone: it is too late for another one.
+func (o *Outlet) HasBegun() bool { return o.begun }
+
+// Err says why no more goes, or is nil. Then what has been written is no longer needed.
+func (o *Outlet) Err() error { return o.err }
+
+// Begin sends what comes before the result.
+func (o *Outlet) Begin() {
+	o.start()
+	head, _ := o.format.Around(o.id)
+	o.Write(head)
+}
+
+func (o *Outlet) start() {
+	o.begun = true
+	o.w.Header().Set("Content-Type", o.format.ContentType)
+}
+
+// Send sends a whole answer, without a copy of its bytes, and reports whether it has gone: then they can be used for
+// something else.
+func (o *Outlet) Send(a *engine.Answer) (gone bool) {
+	o.start()
+	pieces := o.format.Whole(o.call, o.id, a)
+	if len(pieces) > 1 { // else the server counts
+		size := 0
+		for _, p := range pieces {
+			size += len(p)
+		}
+		o.w.Header().Set("Content-Length", strconv.Itoa(size))
+	}
+	for _, p := range pieces {
+		o.Write(p)
+	}
+	return o.err == nil
+}
+
+// Write sends a part of the result. It takes all of it, also where the caller has gone.
+func (o *Outlet) Write(b []byte) (int, error) {
+	if o.err == nil {
+		_, o.err = o.w.Write(b)
+	}
+	return len(b), o.err
+}
+
+// End sends what comes behind the result.
+func (o *Outlet) End() {
+	_, tail := o.format.Around(o.id)
+	o.Write(tail)
+}
+
+// Abort breaks the caller's connection: what it has got must not look complete. It doesn't return.
+func (o *Outlet) Abort() { panic(http.ErrAbortHandler) }
+
+// WriteEntry sends the next entry of a list, or several as they stand in one: pieces. The first one opens the list.
+func (o *Outlet) WriteEntry(pieces ...[]byte) {
+	if o.begun {
+		o.Write(o.format.Comma)
+	} else {
+		o.Begin()
+		o.Write(o.format.OpenList)
+	}
+	for _, p := range pieces {
+		o.Write(p)
+	}
+}
+
+// EndList sends the rest of a list.
+func (o *Outlet) EndList(rest []engine.Entry) {
+	for i := range rest {
+		o.WriteEntry(o.format.Entry(o.call.List.Kind, &rest[i])...)
+	}
+	if !o.begun {
+		o.Begin()
+		o.Write(o.format.OpenList)
+	}
+	o.Write(o.format.CloseList)
+	o.End()
+}

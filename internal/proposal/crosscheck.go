@@ -1,0 +1,156 @@
+package proposal
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"executionbackup/internal/blockhash"
+	"executionbackup/internal/engine"
+	"executionbackup/internal/fleet"
+	"executionbackup/internal/node"
+)
+
+// minCrossCheck is how much time must be left for a cross-check: less would only delay the proposal.
+const minCrossCheck = 150 * time.Millisecond
+
+// sound returns the best candidate that stands, or nil. One for a wrong fee recipient is good enough only where nothing
+// else is waited for, or after an objection: then the next best is taken.
+func (p *proposal) sound(ctx context.Context) *candidate {
+	for _, c := range p.candidates {
+		later := c.wrongRecipient && p.mayWait(ctx) && !slices.ContainsFunc(p.candidates, (*candidate).isDoubted)
+		if c.out == "" && !later {
+			if p.crossCheck(ctx, c); c.out == "" {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+// crossCheck puts a candidate out if its content hasn't its block hash, or another voter calls it INVALID. Its hash, which
+// takes longer than all else of ours, is only checked here, while the voters look at it. They see it out of their lanes: the
+// block is not the CL's yet. Without time or another voter it goes out unseen, and unchecked where the method is newer than
+// we are.
+func (p *proposal) crossCheck(ctx context.Context, c *candidate) {
+	call, err := node.NewPayload(p.call.Method, c.Built, p.build.Attributes.BeaconRoot)
+	if err != nil {
+		c.out = err.Error()
+	}
+	if err != nil || call == nil {
+		return
+	}
+	wrong := make(chan string, 1)
+	p.fleet.Go(func() { wrong <- p.wrongHash(ctx, call) })
+	h := new(hearing)
+	if left := time.Until(p.deadline); p.settings.CrossCheck > 0 && left >= minCrossCheck {
+		c.shown = call
+		h = p.show(ctx, c)
+		h.listen(ctx, min(p.settings.CrossCheck, left))
+	}
+	if c.out = <-wrong; c.out != "" {
+		return // an objection to a wrong hash is no dispute
+	}
+	for _, n := range h.judges { // a restarted client calls VALID what it has on disk
+		_, breaks := p.fleet.Memory.Standing(n.ID)
+		p.fleet.Memory.Sent(n.ID, c.Payload.Hash, breaks)
+	}
+	if h.objector != nil {
+		c.out = h.objector.Name() + " calls it INVALID: " + h.objection.ValidationError
+		c.objection = h.objection.Raw
+		h.report(false)
+	}
+	p.fleet.Go(h.readOn)
+}
+
+// minHashCheck is how much time a hash check has at least: where the nodes took all that there was, it comes on top.
+const minHashCheck = 50 * time.Millisecond
+
+// wrongHash returns why a payload's block hash isn't that of its content, or "". It gives up at the deadline.
+func (p *proposal) wrongHash(ctx context.Context, call *engine.Call) string {
+	left := max(time.Until(p.deadline), minHashCheck)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), left)
+	defer cancel()
+	if r := blockhash.Check(ctx, call.Method.Name, call.Params); r.Outcome == blockhash.Invalid {
+		return r.Reason
+	}
+	return ""
+}
+
+// hearing is a candidate before the voters that didn't build it. It belongs to the proposal's goroutine until that goes on
+// without it, and then to readOn.
+type hearing struct {
+	proposal  *proposal
+	candidate *candidate
+	judges    []*node.Node
+	proved    bool               // one of them has proved itself: then only those who have may object
+	arrivals  <-chan fleet.Reply // one of each
+	came      map[*node.Node]fleet.Reply
+	fresh     map[*node.Node]uint64 // those who had never been sent the payload, and their breaks until then
+
+	objector  *node.Node // the first that may object and does; nil as long as there is none
+	objection engine.PayloadStatus
+}
+
+// show puts a candidate to the judges. They keep the block: giving up on the answer is no reason to make them drop the call.
+func (p *proposal) show(ctx context.Context, c *candidate) *hearing {
+	h := &hearing{
+		proposal: p, candidate: c, judges: p.fleet.Pool.Roll().Judges(c.Node),
+		came: make(map[*node.Node]fleet.Reply), fresh: make(map[*node.Node]uint64),
+	}
+	for _, n := range h.judges {
+		proved, breaks := p.fleet.Memory.Standing(n.ID)
+		h.proved = h.proved || proved
+		if !p.fleet.Memory.WasSent(n.ID, c.Payload.Hash) {
+			h.fresh[n] = breaks
+		}
+	}
+	h.arrivals = p.fleet.AskEach(context.WithoutCancel(ctx), h.judges, c.shown)
+	return h
+}
+
+// mayObject reports whether a judge's INVALID counts: as for a vote.
+func (h *hearing) mayObject(n *node.Node) bool {
+	return h.proposal.fleet.Memory.MayObject(n.ID, h.proved)
+}
+
+// listen hears the judges until one objects, all have spoken, or the time is up.
+func (h *hearing) listen(ctx context.Context, budget time.Duration) {
+	timeout := time.After(budget)
+	for len(h.came) < len(h.judges) && h.objector == nil {
+		select {
+		case got := <-h.arrivals:
+			h.hear(got)
+		case <-timeout:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// hear takes in what a judge says.
+func (h *hearing) hear(got fleet.Reply) {
+	h.came[got.Node] = got
+	breaks, fresh := h.fresh[got.Node]
+	switch {
+	case got.Failure != nil:
+	case got.Status == engine.Valid && fresh:
+		h.proposal.fleet.Memory.Prove(got.Node.ID, breaks) // it won't be new to it when the CL sends it
+	case got.Status == engine.Invalid && h.objector == nil && h.mayObject(got.Node):
+		h.objector, h.objection = got.Node, got.PayloadStatus
+	}
+}
+
+// readOn hears the rest, when the proposal doesn't wait for it any more: for the evidence.
+func (h *hearing) readOn() {
+	for len(h.came) < len(h.judges) {
+		got, kept := <-h.arrivals, h.objector != nil
+		switch h.hear(got); {
+		case kept:
+			h.keepLate(got.Node)
+		case h.objector != nil:
+			h.report(true)
+		}
+	}
+}

@@ -1,6 +1,0 @@
-//go:build race
-
-package proxy
-
-// Under the race detector a stream takes ten times as long. Races show in a few of them.
-const checks = "100"

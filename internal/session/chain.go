@@ -1,0 +1,129 @@
+package session
+
+import (
+	"sync"
+
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// Chain is what we told the CL about its chain: the head, and the blocks that we answered VALID. Bounded, oldest out. Safe
+// for concurrent use; the zero value is empty.
+type Chain struct {
+	mu              sync.Mutex // guards what follows
+	head, finalized common.Hash
+	seq             uint64                 // of the call that the head is from
+	refused         bool                   // the last forkchoiceUpdated was an error, and may have moved the nodes all the same
+	valid           map[common.Hash]uint64 // block numbers
+	order           []common.Hash
+}
+
+// maxValid is how many blocks a chain remembers: three epochs and a long time without finality.
+const maxValid = 8192
+
+// AnsweredValid notes that we called a payload VALID.
+func (c *Chain) AnsweredValid(hash common.Hash, number uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.valid == nil {
+		c.valid = make(map[common.Hash]uint64)
+	}
+	if _, known := c.valid[hash]; !known {
+		c.order = append(c.order, hash)
+	}
+	c.valid[hash] = number
+	if len(c.order) > maxValid {
+		delete(c.valid, c.order[0])
+		c.order = c.order[1:]
+	}
+}
+
+// SetHead notes that we answered VALID to a forkchoiceUpdated, the seq-th call that was sent.
+func (c *Chain) SetHead(head, finalized common.Hash, seq uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if seq < c.seq {
+		return // two were decided at once, the later one first
+	}
+	c.seq = seq
+	c.head, c.refused = head, false
+	if finalized != (common.Hash{}) {
+		c.finalized = finalized
+	}
+}
+
+// Refuse notes that we answered a forkchoiceUpdated with an error: clients look at safe and finalized after they have moved.
+func (c *Chain) Refuse() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = true
+}
+
+// ToFollow returns the head that nodes should have, or the zero hash where that isn't known.
+func (c *Chain) ToFollow() common.Hash {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refused {
+		return common.Hash{}
+	}
+	return c.head
+}
+
+// Head returns the head, or the zero hash where there is none yet.
+func (c *Chain) Head() common.Hash {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.head
+}
+
+// IsHead reports whether hash is the block of the last forkchoiceUpdated that we answered VALID.
+func (c *Chain) IsHead(hash common.Hash) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return hash != common.Hash{} && hash == c.head
+}
+
+// MayBeLatestValid reports whether the CL may be sent back to a block: one that we called VALID, and not older than
+// the finalized one. A restarted client has named genesis.
+func (c *Chain) MayBeLatestValid(hash common.Hash) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if hash == c.head && hash != (common.Hash{}) {
+		return true // after our restart we know it from forkchoiceUpdated alone
+	}
+	number, known := c.valid[hash]
+	return known && number >= c.valid[c.finalized]
+}
+
+// Block is one that we answered VALID.
+type Block struct {
+	Hash   common.Hash
+	Number uint64
+}
+
+// ChainState is what of a Chain outlives a process. The head isn't among it: the CL says it anew, and nodes aren't to
+// follow an old one.
+type ChainState struct {
+	Finalized common.Hash
+	Valid     []Block // oldest first
+}
+
+// State returns what is to be kept.
+func (c *Chain) State() ChainState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := ChainState{Finalized: c.finalized}
+	for _, hash := range c.order {
+		s.Valid = append(s.Valid, Block{hash, c.valid[hash]})
+	}
+	return s
+}
+
+// Restore takes in what was kept by another process. It is to be called before the first call.
+func (c *Chain) Restore(s ChainState) {
+	for _, b := range s.Valid {
+		c.AnsweredValid(b.Hash, b.Number)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.finalized = s.Finalized
+}

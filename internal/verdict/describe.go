@@ -1,0 +1,230 @@
+package verdict
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"executionbackup/internal/engine"
+	"executionbackup/internal/evidence"
+	"executionbackup/internal/fleet"
+	"executionbackup/internal/history"
+	"executionbackup/internal/node"
+)
+
+// description is what a seat's node said and what of it counts, in words: the log, the history and the evidence are made of
+// it.
+type description struct {
+	node     *node.Node
+	word     string // the status as the node spelt it; "" where there is none
+	trouble  string // why there is none, as far as the node has answered or failed
+	isSent   bool   // the node gets the call
+	isEnded  bool   // nothing more comes of it
+	vote     string // what of it counts; "" where nothing does
+	reason   string // why it says INVALID
+	earlier  string // why it said INVALID before, where that is its vote
+	standing bool   // its vote is an INVALID from before
+	unheard  bool   // its INVALID doesn't count
+	took     time.Duration
+}
+
+// describe describes a seat.
+func (pl *poll) describe(i int) description {
+	s, v := &pl.seats[i], &pl.votes[i]
+	vote := pl.vote(i)
+	d := description{
+		node: s.node, word: s.PayloadStatus.Word(), isSent: s.sent, isEnded: v.Ended, vote: vote.String(),
+		reason: s.ValidationError, took: s.took,
+		standing: vote == engine.Invalid && s.Status != engine.Invalid,
+		unheard:  vote != engine.Invalid && s.Status == engine.Invalid,
+	}
+	if d.standing {
+		d.earlier = v.Reason
+	}
+	switch {
+	case s.failure != nil:
+		d.trouble = s.failure.Error()
+	case s.Err != nil:
+		d.trouble = s.Err.Error()
+	}
+	return d
+}
+
+// forHistory is the description for people.
+func (d description) forHistory() history.Vote {
+	v := history.Vote{
+		Node: d.node.Name(), Took: d.took, Vote: d.vote, Status: d.word, Reason: engine.Excerpt(d.reason),
+	}
+	switch {
+	case !d.isSent:
+		v.Status = "dead"
+	case d.trouble != "":
+		v.Status = engine.Excerpt(d.trouble)
+	}
+	if d.standing {
+		v.Reason = engine.Excerpt("it stands by an earlier objection: " + d.earlier)
+	}
+	return v
+}
+
+// forLog is the description in one line.
+func (d description) forLog() slog.Attr {
+	said := d.forHistory().Status
+	switch {
+	case d.standing:
+		said += " (it stands by an earlier INVALID)"
+	case d.unheard:
+		said += " (doesn't count: restarted, and not yet seen to follow)"
+	case !d.isEnded:
+		said = "no answer yet"
+	}
+	if d.reason != "" {
+		said += ": " + d.reason
+	}
+	return slog.String(d.node.Name(), said)
+}
+
+// forEvidence is the description as it is kept. What the node answered, and who it is, is for others to add.
+func (d description) forEvidence() evidence.Reply {
+	about := fleet.About(d.node)
+	r := evidence.Reply{
+		Node: d.node.Name(), Status: d.word, Vote: d.vote, Reason: d.reason, Took: d.took.Microseconds(), About: about,
+	}
+	switch {
+	case d.trouble != "":
+		r.Reason = d.trouble
+	case !d.isEnded:
+		r.Reason = "no answer yet"
+	case !d.isSent:
+		r.Reason = "it was not asked: " + about.State
+	}
+	return r
+}
+
+// newRecord begins the record of a call.
+func (pl *poll) newRecord() *history.Record {
+	r := &history.Record{
+		Time: pl.begun, Method: pl.call.Method.Name, Block: pl.call.Block, Parent: pl.call.Payload.Parent,
+		Number: pl.call.Payload.Number, Votes: make([]history.Vote, len(pl.seats)),
+	}
+	for i := range pl.seats {
+		r.Votes[i] = pl.describe(i).forHistory()
+	}
+	return r
+}
+
+// reportDispute says that nodes disagree about a block, each with what it said.
+func (pl *poll) reportDispute() {
+	pl.fleet.Dispute(pl.call.Method.Family)
+	attrs := []any{
+		"method", pl.call.Method.Name, "block_hash", pl.call.Block, "number", pl.call.Payload.Number,
+		"answer", heard(pl.verdict),
+	}
+	for i := range pl.seats {
+		attrs = append(attrs, pl.describe(i).forLog())
+	}
+	pl.fleet.Log.Error("dispute: nodes disagree about a block", attrs...)
+}
+
+// reportLate says that a node objects to a block after the CL has its answer. The objection binds what comes after.
+func (pl *poll) reportLate(i int) {
+	pl.fleet.Late()
+	if pl.record == nil {
+		pl.record = pl.newRecord()
+		pl.record.Verdict, pl.record.Took = heard(pl.verdict), pl.took
+	}
+	pl.fleet.History.Objected(pl.record)
+	s := &pl.seats[i]
+	pl.fleet.Log.Error("late objection: a node calls a block INVALID that was answered otherwise",
+		"node", s.node.Name(), "method", pl.call.Method.Name, "block_hash", pl.call.Block,
+		"number", pl.call.Payload.Number, "answer", heard(pl.verdict), "duration", s.took, "reason", s.ValidationError)
+}
+
+// keep hands over what the CL was told, if it is evidence or follows some. The CL has its answer by then.
+func (pl *poll) keep(answer *engine.Answer, dispute bool) {
+	kind := evidence.Follows
+	switch {
+	case dispute:
+		kind = evidence.Dispute
+	case pl.content.wrong != "":
+		kind = evidence.WrongBlockHash
+	}
+	if !pl.isWanted(kind) {
+		return
+	}
+	pl.isKept = true
+	e := pl.event(kind)
+	e.Verdict, e.Dispute, e.Took = heard(pl.verdict), dispute, pl.took.Microseconds()
+	e.Answer, e.Replies = fleet.Told(pl.call.Call, answer), pl.replies()
+	pl.fleet.Evidence.Add(e)
+}
+
+// keepLate hands over a reply that came after the CL had its answer.
+func (pl *poll) keepLate(i int, objects bool) {
+	kind := evidence.Follows
+	if objects {
+		kind = evidence.LateObjection
+	}
+	if !pl.isKept && (!objects || !pl.isWanted(kind)) {
+		return
+	}
+	e := pl.event(kind)
+	e.Late = true
+	if pl.isKept {
+		e.Replies = []evidence.Reply{pl.reply(i)}
+	} else {
+		e.Verdict, e.Took, e.Replies = heard(pl.verdict), pl.took.Microseconds(), pl.replies()
+		pl.isKept = true
+	}
+	pl.fleet.Evidence.Add(e)
+}
+
+// isWanted reports whether the evidence wants to hear of the call.
+func (pl *poll) isWanted(kind evidence.Kind) bool {
+	return pl.call.Named && !pl.alone() && (pl.content.wrong == "" || kind != evidence.Follows) &&
+		pl.fleet.Evidence.Wants(kind, pl.call.Block, pl.parent())
+}
+
+// parent is the block's parent, as far as the call tells.
+func (pl *poll) parent() common.Hash {
+	if pl.isPayload() {
+		return pl.call.Payload.Parent
+	}
+	return pl.call.Block
+}
+
+// event is what is known of the call itself. A forkchoiceUpdated comes with the payload that it is about.
+func (pl *poll) event(kind evidence.Kind) *evidence.Event {
+	e := &evidence.Event{Case: evidence.Case{
+		Kind: kind, Parent: pl.parent(), Reason: pl.content.wrong, Settings: pl.settings.ForEvidence(),
+	}}
+	e.Time, e.Method, e.Number, e.Block = pl.begun, pl.call.Method.Name, pl.call.Payload.Number, pl.call.Block
+	if !pl.isPayload() {
+		if p := pl.bench.catchUp.Of(pl.call.Block); p != nil {
+			e.Number, e.Parent = p.Payload.Number, p.Payload.Parent
+			e.Calls = append(e.Calls, evidence.Call{Method: p.Method.Name, Body: p.Body})
+		}
+	}
+	e.Calls = append(e.Calls, evidence.Call{Method: pl.call.Method.Name, Body: pl.call.Body})
+	return e
+}
+
+func (pl *poll) replies() []evidence.Reply {
+	replies := make([]evidence.Reply, len(pl.seats))
+	for i := range pl.seats {
+		replies[i] = pl.reply(i)
+	}
+	return replies
+}
+
+// reply is what a seat's node said and who it is.
+func (pl *poll) reply(i int) evidence.Reply {
+	s, v := &pl.seats[i], &pl.votes[i]
+	r := pl.describe(i).forEvidence()
+	r.Answer = fleet.Told(pl.call.Call, &s.Answer)
+	r.About.Timeout = s.node.Timeout(pl.call.Method).Microseconds()
+	r.About.Sent, r.About.Voter, r.About.Asked = s.sent, v.Voter, pl.quorum.Ballots[i].Asked
+	r.About.MayObject, r.About.Laggard = v.MayObject, v.Laggard
+	return r
+}

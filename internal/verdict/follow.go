@@ -1,0 +1,99 @@
+package verdict
+
+import (
+	"slices"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"executionbackup/internal/engine"
+)
+
+var zeroHash common.Hash
+
+// head is that of the chain which the nodes follow; the zero hash where there is none yet.
+func (pl *poll) head() common.Hash { return pl.fleet.Controller.Chain.Head() }
+
+// followUp draws conclusions from what has come, once the CL has its answer and it is known what the call was about.
+func (pl *poll) followUp() {
+	if !pl.decided || pl.hasContent() && pl.content.state == unknown {
+		return
+	}
+	for i := range pl.seats {
+		s := &pl.seats[i]
+		if !pl.votes[i].Ended || s.told {
+			continue
+		}
+		s.told = true
+		if s.late {
+			pl.tellLate(i)
+		}
+		pl.compareMethods(i)
+	}
+	for i := range pl.seats {
+		pl.compareToHead(i)
+	}
+}
+
+// tellLate deals with what came after the CL had its answer.
+func (pl *poll) tellLate(i int) {
+	s, v := &pl.seats[i], &pl.votes[i]
+	if pl.build != nil && s.PayloadID != "" && v.MayVote {
+		pl.session.Builds.Add(pl.build, s.node.ID, s.PayloadID)
+	}
+	objects := pl.vote(i) == engine.Invalid && v.Said == engine.Invalid && pl.verdict != engine.Invalid && !pl.alone() &&
+		pl.content.state != forged
+	if objects {
+		pl.reportLate(i)
+	}
+	pl.keepLate(i, objects)
+}
+
+// compareToHead notes that a node which says SYNCING is behind: to a payload of the head's chain that another voter calls
+// VALID, or to a forkchoiceUpdated on the head that it hasn't called VALID.
+//
+// A SYNCING to a child of the head that nobody calls VALID is no such sign: whoever proposes a block with a wrong number,
+// say, makes every client look for its parent in vain, and must not have set aside all but the one that hangs or comes back
+// just then. But the node may lack something, and is fed.
+func (pl *poll) compareToHead(i int) {
+	s, v := &pl.seats[i], &pl.votes[i]
+	if s.compared || v.Said != engine.Syncing || !pl.call.Named || s.node.FollowedSince(pl.begun) {
+		return
+	}
+	lacks, behind := false, false
+	if !pl.isPayload() {
+		behind = pl.isHead(pl.call.Block) && pl.fleet.Memory.Word(v.Node, pl.call.Block) != engine.Valid
+	} else if pl.content.state == genuine {
+		lacks = pl.isHead(pl.call.Payload.Parent)
+		behind = pl.isVotedValid() && pl.isOnHeadsChain() || lacks && pl.alone()
+	}
+	if behind {
+		s.compared = true
+		s.node.FellBehind()
+	}
+	if behind || lacks {
+		pl.bench.catchUp.Try(s.node)
+	}
+}
+
+func (pl *poll) isHead(block common.Hash) bool { return block != zeroHash && block == pl.head() }
+
+// isOnHeadsChain reports whether the payload is no side branch's: it is of the head's chain, or goes on with it. Before there
+// is a head, every payload is.
+func (pl *poll) isOnHeadsChain() bool {
+	head, words := pl.head(), pl.fleet.Memory
+	return head == zeroHash || words.Descends(pl.call.Payload.Parent, head) || words.Descends(head, pl.call.Block)
+}
+
+// compareMethods notes that a node lacks a method to which another gives a status: that of the CL's last calls, or one that
+// it says it has. A port without the Engine API can't follow, whatever it says of itself.
+func (pl *poll) compareMethods(i int) {
+	s := &pl.seats[i]
+	if s.Err == nil || s.Err.Code != engine.CodeMethodNotFound || pl.alone() {
+		return
+	}
+	name := pl.call.Method.Name
+	given := slices.ContainsFunc(pl.seats, func(other seat) bool { return other.Status != engine.None })
+	if given && (pl.usual || slices.Contains(s.node.Status().Info.Capabilities, name)) {
+		s.node.Lacked(name)
+	}
+}

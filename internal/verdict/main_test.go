@@ -1,0 +1,9 @@
+package verdict_test
+
+import (
+	"testing"
+
+	"executionbackup/internal/bubble"
+)
+
+func TestMain(m *testing.M) { bubble.Main(m) }

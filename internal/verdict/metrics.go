@@ -1,0 +1,75 @@
+package verdict
+
+import (
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"executionbackup/internal/blockhash"
+	"executionbackup/internal/engine"
+	"executionbackup/internal/fleet"
+	"executionbackup/internal/node"
+)
+
+// metrics count what the CL was told, and why.
+type metrics struct {
+	verdicts   *prometheus.HistogramVec
+	slowest    *prometheus.HistogramVec
+	hashChecks *prometheus.CounterVec
+	unknown    *prometheus.CounterVec
+	builds     prometheus.Counter
+}
+
+// newMetrics registers the metrics of a bench.
+func newMetrics(r prometheus.Registerer) *metrics {
+	return &metrics{
+		verdicts: node.Durations(r, "verdict_duration_seconds",
+			"Time until the consensus client had its verdict, by method family and status (error: there was none).",
+			"method", "status"),
+		slowest: node.Durations(r, "slowest_reply_duration_seconds",
+			"Time until the last node had answered or failed, by method family: what the consensus client would have waited for all.",
+			"method"),
+		hashChecks: fleet.Outcomes(r, "hash_checks_total",
+			"Payloads whose block hash was checked without a node, by outcome: match, invalid, skipped (a version or field that we don't know).",
+			"outcome", "match", "invalid", "skipped"),
+		unknown: fleet.Outcomes(r, "unknown_statuses_total",
+			"Statuses of a fork to come, which count as SYNCING, by word (other: one that we have never heard of).",
+			"word", append(statusWords[:], "other")...),
+		builds: promauto.With(r).NewCounter(prometheus.CounterOpts{
+			Namespace: fleet.Namespace, Name: "builds_total",
+			Help: "Builds that consensus clients began: forkchoiceUpdated calls that they got a payload id for.",
+		}),
+	}
+}
+
+// ended notes that every node has answered a call, or failed.
+func (m *metrics) ended(f engine.Family, took time.Duration) {
+	m.slowest.WithLabelValues(f.String()).Observe(took.Seconds())
+}
+
+func (m *metrics) decided(f engine.Family, s engine.Status, took time.Duration) {
+	m.verdicts.WithLabelValues(f.String(), heard(s)).Observe(took.Seconds())
+}
+
+func (m *metrics) checked(r blockhash.Result) {
+	outcome := "skipped"
+	switch r.Outcome {
+	case blockhash.Match:
+		outcome = "match"
+	case blockhash.Invalid:
+		outcome = "invalid"
+	}
+	m.hashChecks.WithLabelValues(outcome).Inc()
+}
+
+// statusWords bounds the labels of statuses that we don't know: what comes after these is counted together.
+var statusWords = [...]string{"MISSING_STATE", "INCLUSION_LIST_UNSATISFIED"}
+
+func (m *metrics) unknownStatus(word string) {
+	if !slices.Contains(statusWords[:], word) {
+		word = "other"
+	}
+	m.unknown.WithLabelValues(word).Inc()
+}

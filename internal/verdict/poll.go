@@ -1,0 +1,342 @@
+package verdict
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"executionbackup/internal/engine"
+	"executionbackup/internal/fleet"
+	"executionbackup/internal/health"
+	"executionbackup/internal/history"
+	"executionbackup/internal/lane"
+	"executionbackup/internal/memory"
+	"executionbackup/internal/node"
+	"executionbackup/internal/quorum"
+	"executionbackup/internal/session"
+	"executionbackup/internal/wire"
+)
+
+// poll is one newPayload or forkchoiceUpdated that is put to the nodes. Whoever calls Judge makes it; after fanOut all of it
+// belongs to the goroutine of gather, but for arrivals and answer, and for call and nodes, which don't change.
+type poll struct {
+	bench    *Bench
+	fleet    *fleet.Fleet
+	session  *session.Session // of the CL that made the call
+	settings *fleet.Settings
+	call     lane.Call
+	place    fleet.Place // among all calls
+	usual    bool        // its method is that of the CL's last calls
+
+	nodes    []*node.Node  // all, in configuration order
+	seats    []seat        // one for each
+	votes    []quorum.Seat // what counts of them
+	quorum   quorum.Poll
+	arrivals chan arrival // has room for every seat
+	pending  int          // seats that may still bring something
+
+	begun   time.Time
+	next    time.Duration      // when something is due though nothing comes, from begun; 0 for never
+	answer  chan engine.Answer // has room for the one
+	decided bool               // the CL has its answer
+	verdict engine.Status      // that it heard; None for an error
+	took    time.Duration      // until it had it
+	build   *session.Build     // what the CL's payload id stands for; nil where it got none
+
+	first     time.Time // since when a status is missing of those that are late
+	lateNoted bool      // they have been noted
+	record    *history.Record
+	isKept    bool // it is in the evidence
+
+	content content
+}
+
+// seat is a node's place in a poll.
+type seat struct {
+	node    *node.Node
+	state   health.State // when the poll began
+	foreign bool         // it is on another chain
+	sent    bool         // it gets the call
+	breaks  uint64       // of the node, when it was sent
+	fresh   bool         // a newPayload that the node had never been sent before
+
+	engine.Answer // that came; its status is None where it has none
+	failure       error
+	took          time.Duration
+
+	late     bool // what came, came after the CL had its answer
+	told     bool // that has been dealt with
+	compared bool // so has a SYNCING
+}
+
+// arrival is what came of the call on one node.
+type arrival struct {
+	seat    int
+	answer  engine.Answer
+	failure error
+}
+
+// newPoll finds who takes part in a call.
+func (b *Bench) newPoll(s *session.Session, c *engine.Call) *poll {
+	pl := &poll{
+		bench: b, fleet: b.fleet, session: s, settings: b.fleet.Settings(), begun: time.Now(), nodes: b.fleet.Pool.Nodes(),
+	}
+	pl.call.Call = c
+	pl.convene()
+	pl.arrivals = make(chan arrival, len(pl.seats))
+	pl.answer = make(chan engine.Answer, 1)
+	return pl
+}
+
+func (pl *poll) isPayload() bool { return pl.call.Method.Family == engine.NewPayload }
+
+// alone reports whether there is but one node: then nothing is judged, and its answer passes through.
+func (pl *poll) alone() bool { return len(pl.seats) == 1 }
+
+// convene gives each node its seat, and finds who gets the call. Where no node that may vote can be reached, all are tried
+// but those of another chain.
+func (pl *poll) convene() {
+	pl.seats = make([]seat, len(pl.nodes))
+	pl.votes = make([]quorum.Seat, len(pl.nodes))
+	for i, n := range pl.nodes {
+		now := n.Status()
+		s, v := &pl.seats[i], &pl.votes[i]
+		s.node, s.state, s.sent, s.foreign = n, now.State, now.Called(), now.WrongChain
+		*v = quorum.Seat{
+			Node: n.ID, Configured: !now.DoNotUse, MayVote: now.MayVote(), Due: n.Timeout(pl.call.Method),
+		}
+		if pl.settings.Rules.ByClient {
+			v.Client = now.Info.Implementation()
+		}
+		v.Proved, s.breaks = pl.fleet.Memory.Standing(n.ID)
+	}
+	voters := pl.electorate()
+	for i := range pl.seats {
+		s := &pl.seats[i]
+		s.sent = s.sent || !voters.Reachable && !s.foreign
+		if pl.votes[i].Ended = !s.sent; s.sent {
+			pl.pending++
+		}
+	}
+	pl.quorum = quorum.NewPoll(pl.settings.Rules, pl.settings.Grace, len(pl.seats))
+	pl.quorum.Forkchoice = !pl.isPayload()
+	pl.quorum.Builds = pl.call.Forkchoice.Attributes != nil
+	pl.quorum.Headless = pl.isPayload() && pl.head() == zeroHash
+	pl.enfranchise()
+}
+
+// electorate is what the seats' nodes are together.
+func (pl *poll) electorate() (voters node.Electorate) {
+	for i := range pl.seats {
+		voters.Add(pl.votes[i].MayVote, pl.seats[i].state)
+	}
+	return voters
+}
+
+// enfranchise finds who votes. Who may object is settled here: whoever proves itself in this call may from the next one on.
+func (pl *poll) enfranchise() {
+	voters, proved := pl.electorate(), false
+	for i := range pl.seats {
+		s, v := &pl.seats[i], &pl.votes[i]
+		v.Voter = s.sent && voters.Has(v.MayVote, s.state)
+		proved = proved || v.Voter && v.Proved
+	}
+	for i := range pl.seats {
+		s, v := &pl.seats[i], &pl.votes[i]
+		v.MayObject = v.Voter && pl.fleet.Memory.MayObject(v.Node, proved)
+		v.Follows = s.sent && (s.state == health.Alive || s.state == health.Unknown)
+	}
+	if proved {
+		pl.fleet.Memory.Lapse()
+	}
+	pl.quorum.NoneAlive = !voters.Alive
+}
+
+// reconvene looks again at who votes: the call before this one has shown only now what its nodes are.
+func (pl *poll) reconvene() {
+	for i := range pl.seats {
+		s, v := &pl.seats[i], &pl.votes[i]
+		s.state, _, _ = s.node.Waited()
+		v.Proved, _ = pl.fleet.Memory.Standing(v.Node)
+	}
+	pl.enfranchise()
+}
+
+// vote is what counts of a seat, as of the last look.
+func (pl *poll) vote(i int) engine.Status { return pl.quorum.Ballots[i].Vote }
+
+// refresh brings what counts of the seats up to date: who has died or become a laggard, and what their nodes said before.
+// Words are about a block, and count in a newPayload only where its content is that block's.
+func (pl *poll) refresh() {
+	for i := range pl.seats {
+		s, v := &pl.seats[i], &pl.votes[i]
+		if v.Ended {
+			continue
+		}
+		state, laggard, spent := s.node.Waited()
+		v.Laggard, v.Spent = laggard, spent
+		v.Dead = state == health.Dead && s.state != health.Dead
+	}
+	if pl.call.Named && !pl.alone() && (!pl.isPayload() || pl.content.state == genuine) {
+		pl.fleet.Memory.Recall(pl.call.Block, pl.votes)
+	}
+	for i := range pl.votes {
+		s, v := &pl.seats[i], &pl.votes[i]
+		v.Recants = v.Own || s.fresh
+		v.Died = v.Died || s.died() // also while it isn't known whether that is a word
+	}
+}
+
+// recount brings the ballots up to date.
+func (pl *poll) recount() {
+	pl.refresh()
+	pl.quorum.Cast(pl.votes)
+}
+
+// take takes in what came of the call on one node.
+func (pl *poll) take(a arrival) {
+	s, v := &pl.seats[a.seat], &pl.votes[a.seat]
+	v.Ended, s.took, s.Answer, s.failure, s.late = true, time.Since(pl.begun), a.answer, a.failure, pl.decided
+	pl.pending--
+	if pl.isAboutAnother(s) {
+		s.node.Disconnect()
+		s.failure = wire.MalformedAnswer(errOtherBlock)
+	}
+	if s.failure != nil { // what came with it is shown, and nothing more
+		s.Answer = engine.Answer{Raw: s.Raw}
+	}
+	v.Said, v.LatestValid = s.Status, s.LatestValidHash
+	if s.Err != nil {
+		v.Error = &s.Err.Code
+	}
+	pl.noteBreak(s, v)
+	failure, failed := s.failure.(*wire.Failure)
+	v.Dead = failed && (failure.Kind == wire.Unreachable || failure.Kind == wire.Unauthorized)
+	pl.noteTime(s, v)
+	pl.noteHealth(s)
+	pl.reviewContent()
+	if pl.remembers() {
+		pl.remember(a.seat)
+	}
+	pl.contentArrived(v)
+	pl.recount()
+	if pl.record != nil {
+		pl.fleet.History.Vote(pl.record, a.seat, pl.describe(a.seat).forHistory())
+	}
+	pl.followUp()
+}
+
+var errOtherBlock = errors.New("it is about another block")
+
+// isAboutAnother reports whether what came calls another block VALID than the call is about: an answer that was meant for
+// another call. The only node's answers pass through.
+func (pl *poll) isAboutAnother(s *seat) bool {
+	return s.failure == nil && pl.isPayload() && !pl.alone() && pl.call.Named && s.Status == engine.Valid &&
+		s.LatestValidHash != nil && *s.LatestValidHash != pl.call.Block
+}
+
+// died reports whether the node's connection broke while it had the call.
+func (s *seat) died() bool {
+	failure, failed := s.failure.(*wire.Failure)
+	return failed && failure.Died
+}
+
+// noteBreak takes it in that a node had a break since the call was sent: that counts at once.
+func (pl *poll) noteBreak(s *seat, v *quorum.Seat) {
+	if _, breaks := pl.fleet.Memory.Standing(v.Node); breaks == s.breaks {
+		return
+	}
+	v.Proved = false
+	proved := slices.ContainsFunc(pl.votes, func(other quorum.Seat) bool { return other.Voter && other.Proved })
+	v.MayObject = v.Voter && pl.fleet.Memory.MayObject(v.Node, proved)
+}
+
+// noteTime notes whether a payload's status came in time.
+func (pl *poll) noteTime(s *seat, v *quorum.Seat) {
+	if !pl.isPayload() || pl.alone() {
+		return
+	}
+	failure, failed := s.failure.(*wire.Failure)
+	switch {
+	case failed && failure.Kind == wire.TimedOut && v.Voter:
+		s.node.UsedUp(pl.call.Block)
+	case v.Said != engine.None && !pl.lateNoted:
+		s.node.CameInTime()
+	case v.Said != engine.None:
+		s.node.CameLate()
+	}
+	// A syncing node's quick SYNCING says nothing about how long a block takes, and neither does a quick INVALID.
+	starts := v.Voter && v.Said == engine.Valid || pl.quorum.NoneAlive && v.Said != engine.None
+	if pl.first.IsZero() && starts {
+		pl.first = time.Now()
+	}
+}
+
+// noteLate notes which voters have not answered a grace after the first, when that is over. A node that catches up is late,
+// and no laggard.
+func (pl *poll) noteLate() {
+	if pl.lateNoted || pl.first.IsZero() || time.Since(pl.first) < pl.settings.Grace {
+		return
+	}
+	pl.lateNoted = true
+	for i := range pl.seats {
+		if v := &pl.votes[i]; v.Voter && !v.Ended && !v.Dead {
+			pl.seats[i].node.RanLate(pl.call.Block)
+		}
+	}
+}
+
+// noteHealth notes what a status says of its node.
+func (pl *poll) noteHealth(s *seat) {
+	if s.Status == engine.None {
+		return
+	}
+	s.node.Said(pl.call.Method.Family, s.Status)
+	s.node.ShowedAble()
+	if s.Status == engine.Valid {
+		s.node.Followed()
+	}
+	if s.Unknown != "" {
+		pl.bench.metrics.unknownStatus(s.Unknown)
+		s.node.FellBehind()
+	}
+}
+
+// remembers reports whether what a node says is its word on the block: a forkchoiceUpdated has no content that could be
+// another's.
+func (pl *poll) remembers() bool {
+	if !pl.call.Named || pl.alone() {
+		return false
+	}
+	return !pl.isPayload() || pl.content.state == genuine
+}
+
+// remember keeps what came of the call on a node.
+func (pl *poll) remember(i int) {
+	s, v := &pl.seats[i], &pl.votes[i]
+	words, block := pl.fleet.Memory, pl.call.Block
+	failure, failed := s.failure.(*wire.Failure)
+	if s.died() {
+		words.Died(v.Node, block, s.breaks)
+		if pl.isPayload() {
+			pl.bench.catchUp.Died(v.Node, block)
+		}
+	}
+	if pl.isPayload() && s.fresh {
+		if s.failure == nil || failed && failure.Reached {
+			words.Sent(v.Node, block, s.breaks)
+		} else {
+			words.NotSent(v.Node, block, s.breaks)
+		}
+	}
+	changed := words.Keep(memory.Note{
+		Node: v.Node, Block: block, Status: v.Said, Reason: s.ValidationError, Seq: pl.place.Seq,
+		Voter: v.Voter, MayObject: v.MayObject, Proved: v.Proved, Fresh: s.fresh, Breaks: s.breaks,
+	})
+	if v.Said == engine.Invalid && v.Proved {
+		s.node.Objected()
+	}
+	if changed {
+		pl.fleet.Pool.Elect()
+	}
+}

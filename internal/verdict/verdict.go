@@ -1,0 +1,300 @@
+// Package verdict answers newPayload and forkchoiceUpdated: it asks all nodes, gathers what they say, decides, and composes
+// the answer.
+//
+//	Judge     the call has its place in the lane of every node     verdict.go, poll.go
+//	gather    statuses, until they decide or the time is up        verdict.go (what counts of them: package quorum)
+//	content   is the payload the block whose hash it claims?       content.go (and package claim)
+//	compose   a node's own words, changed where they must be       compose.go
+//	follow    late objections, nodes that are behind, evidence     follow.go, describe.go
+package verdict
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"executionbackup/internal/blockhash"
+	"executionbackup/internal/catchup"
+	"executionbackup/internal/claim"
+	"executionbackup/internal/engine"
+	"executionbackup/internal/fleet"
+	"executionbackup/internal/node"
+	"executionbackup/internal/quorum"
+	"executionbackup/internal/session"
+)
+
+// Bench is where calls are judged. Safe for concurrent use.
+type Bench struct {
+	fleet   *fleet.Fleet
+	catchUp *catchup.CatchUp
+	metrics *metrics
+	claims  claim.Claims
+	checks  claim.Checks
+}
+
+// New returns a bench for the calls to a fleet. Its metrics are registered with r.
+func New(f *fleet.Fleet, c *catchup.CatchUp, r prometheus.Registerer) *Bench {
+	return &Bench{fleet: f, catchUp: c, metrics: newMetrics(r), checks: claim.NewChecks()}
+}
+
+// Judge puts a newPayload or forkchoiceUpdated of a CL to all nodes. It has its place in their lanes when Judge returns; wait
+// returns the answer for the CL. What the nodes say after that is still read: they need the call, and an objection may come
+// late.
+func (b *Bench) Judge(s *session.Session, c *engine.Call) (wait func(context.Context) engine.Answer) {
+	pl := b.newPoll(s, c)
+	pl.fanOut()
+	b.fleet.Go(pl.gather)
+	return func(ctx context.Context) engine.Answer {
+		defer b.fleet.Pool.Answered(pl.nodes, &pl.call)
+		select {
+		case answer := <-pl.answer:
+			return answer
+		case <-ctx.Done():
+			return engine.Unavailable("the caller has gone")
+		}
+	}
+}
+
+// fanOut sends the call to every node that gets it, in its turn on each.
+func (pl *poll) fanOut() {
+	if pl.isPayload() {
+		pl.record = pl.newRecord()
+		pl.fleet.History.Add(pl.record)
+		pl.claim()
+	} else {
+		pl.content.awaited = pl.bench.claims.Checking(pl.call.Block, nil)
+	}
+	pl.usual = pl.session.Methods.Use(pl.call.Method)
+	nodes, seats := make([]*node.Node, 0, len(pl.seats)), make([]int, 0, len(pl.seats))
+	for i := range pl.seats {
+		if pl.seats[i].sent {
+			nodes, seats = append(nodes, pl.seats[i].node), append(seats, i)
+		}
+	}
+	pl.place = pl.fleet.Join(nodes, &pl.call, !pl.isPayload())
+	for i, turn := range pl.place.Turns {
+		pl.fleet.Go(func() {
+			answer, err := nodes[i].Deliver(pl.fleet.Context(), turn)
+			pl.arrivals <- arrival{seats[i], answer, err}
+		})
+	}
+}
+
+// gather collects what the nodes say, answers the CL as soon as that is decided, and goes on until all have ended.
+func (pl *poll) gather() {
+	changed := pl.fleet.Pool.Changed()
+	alarm := time.NewTimer(time.Hour)
+	defer alarm.Stop()
+	for {
+		pl.content.dropSettled()
+		pl.consider()
+		if pl.decided && pl.pending == 0 && pl.content.check == nil {
+			pl.end()
+			return
+		}
+		if due := pl.due(); due.IsZero() {
+			alarm.Stop()
+		} else {
+			alarm.Reset(time.Until(due))
+		}
+		var superseded <-chan struct{}
+		if !pl.decided && !pl.isSuperseded() {
+			superseded = pl.place.Superseded
+		}
+		select {
+		case a := <-pl.arrivals:
+			pl.take(a)
+		case <-changed:
+			changed = pl.fleet.Pool.Changed()
+		case <-pl.content.checked():
+			pl.takeCheck()
+		case <-pl.content.others():
+			if pl.content.dropSettled(); !pl.content.isAwaiting() {
+				pl.reconvene()
+			}
+		case <-superseded:
+		case <-alarm.C:
+		}
+		pl.noteLate()
+	}
+}
+
+// isSuperseded reports whether another forkchoiceUpdated waits behind this one.
+func (pl *poll) isSuperseded() bool {
+	select {
+	case <-pl.place.Superseded:
+		return true
+	default:
+		return false
+	}
+}
+
+// consider answers the CL if it is time to.
+func (pl *poll) consider() {
+	if pl.decided {
+		return
+	}
+	pl.refresh()
+	if pl.alone() {
+		pl.pass()
+		return
+	}
+	look := pl.look()
+	if pl.consent(look.Quorum) { // what the nodes said before counts from here on
+		pl.refresh()
+		look = pl.look()
+	}
+	if pl.next = look.Next; look.Done { // what is still needed then is a check
+		pl.next = 0
+	}
+	if pl.content.isAwaiting() {
+		return
+	}
+	if j, due := pl.judge(look); due {
+		pl.decide(j)
+	}
+}
+
+func (pl *poll) look() quorum.Look {
+	return pl.quorum.Look(time.Since(pl.begun), pl.votes, pl.isSuperseded())
+}
+
+// pass answers the CL with what the only node says. Where that says nothing the payload is checked by us, at least.
+func (pl *poll) pass() {
+	s, v := &pl.seats[0], &pl.votes[0]
+	switch {
+	case !v.Ended && !v.Dead && time.Since(pl.begun) < v.Due:
+		pl.next = v.Due
+	case v.Ended && s.failure == nil:
+		pl.consent(v.Said == engine.Valid)
+		pl.decide(judgement{passed: true})
+	default:
+		pl.next = 0 // what is still needed then is a check
+		if j, due := pl.judge(quorum.Look{Done: true}); due {
+			pl.decide(j)
+		}
+	}
+}
+
+// due is when something is to be done though nothing comes; zero for never.
+func (pl *poll) due() (at time.Time) {
+	if !pl.lateNoted && !pl.first.IsZero() {
+		at = pl.first.Add(pl.settings.Grace)
+	}
+	if !pl.decided && pl.next > 0 {
+		if next := pl.begun.Add(pl.next); at.IsZero() || next.Before(at) {
+			at = next
+		}
+	}
+	return at
+}
+
+// decide answers the CL. What whoever asks us then should see is noted before that; the log, the metrics and the evidence
+// don't keep the CL waiting.
+func (pl *poll) decide(j judgement) {
+	pl.decided = true
+	answer := pl.compose(j)
+	pl.verdict, pl.took = answer.Status, time.Since(pl.begun)
+	if answer.PayloadID != "" {
+		pl.startBuild(answer.PayloadID)
+	}
+	pl.beginCheck() // unless it is known by now what the content is
+	pl.lead()
+	if j.Dispute && pl.record == nil {
+		pl.record = pl.newRecord()
+	}
+	if pl.record != nil {
+		pl.fleet.History.Decide(pl.record, heard(pl.verdict), pl.took, j.Dispute)
+	}
+	pl.followUp() // so that whoever is found to be behind is seen
+	pl.answer <- answer
+	pl.report(&answer, j.Dispute)
+}
+
+// report tells what the CL was told.
+func (pl *poll) report(answer *engine.Answer, dispute bool) {
+	pl.bench.metrics.decided(pl.call.Method.Family, pl.verdict, pl.took)
+	if log := pl.fleet.Log; log.Enabled(pl.fleet.Context(), slog.LevelDebug) {
+		log.Debug("verdict", "method", pl.call.Method.Name, "block_hash", pl.call.Block, "status", heard(pl.verdict),
+			"duration", pl.took)
+	}
+	if dispute {
+		pl.reportDispute()
+	}
+	pl.keep(answer, dispute)
+}
+
+// lead notes what the answer means for the head: the nodes are to follow one that we called VALID.
+func (pl *poll) lead() {
+	switch {
+	case pl.isPayload():
+		pl.answeredValid()
+	case pl.verdict == engine.None: // an error
+		pl.session.Chain.Refuse()
+	case pl.verdict == engine.Valid && pl.call.Named:
+		pl.session.Chain.SetHead(pl.call.Block, pl.call.Forkchoice.Finalized, pl.place.Seq)
+		pl.bench.catchUp.Follow(pl.call.Call)
+		pl.fleet.Pool.Lead(pl.call.Block)
+	}
+}
+
+// answeredValid notes that we called the payload VALID, as soon as it is known to be the block's.
+func (pl *poll) answeredValid() {
+	if pl.verdict == engine.Valid && pl.content.state == genuine {
+		pl.session.Chain.AnsweredValid(pl.call.Block, pl.call.Payload.Number)
+	}
+}
+
+// startBuild remembers what the CL's payload id stands for on each node.
+func (pl *poll) startBuild(id string) {
+	attributes := pl.call.Forkchoice.Attributes
+	if attributes == nil { // an id that was not asked for
+		attributes = new(engine.Attributes)
+	}
+	b := &session.Build{ID: id, Head: pl.call.Block, Attributes: attributes, IDs: make(map[quorum.NodeID]string)}
+	for i := range pl.seats {
+		if s := &pl.seats[i]; s.PayloadID != "" && pl.votes[i].MayVote {
+			b.IDs[s.node.ID] = s.PayloadID
+		}
+	}
+	pl.build = b
+	pl.bench.metrics.builds.Inc()
+	pl.session.Builds.Put(b)
+}
+
+// end tells what is known when nothing more will come.
+func (pl *poll) end() {
+	if pl.content.state == genuine && !pl.alone() && !blockhash.Known(pl.call.Method.Name) {
+		pl.fleet.Memory.Identify(pl.call.Block, pl.content.digest()) // nobody waits for it any more
+	}
+	if pl.isPayload() { // nothing more will come of the claim
+		pl.bench.claims.Leave(&pl.content.own)
+	}
+	pl.recount()
+	pl.tally()
+	pl.bench.metrics.ended(pl.call.Method.Family, time.Since(pl.begun))
+}
+
+// tally counts for each node whether its vote was what the CL heard. A vote against which nothing definite was said
+// is neither won nor lost.
+func (pl *poll) tally() {
+	if pl.alone() {
+		return
+	}
+	definite := pl.verdict == engine.Valid || pl.verdict == engine.Invalid
+	for i := range pl.seats {
+		if vote := pl.vote(i); vote != engine.None && (definite || vote == pl.verdict) {
+			pl.seats[i].node.Voted(vote == pl.verdict)
+		}
+	}
+}
+
+// heard names what the CL heard, for logs and metrics.
+func heard(s engine.Status) string {
+	if s == engine.None {
+		return "error"
+	}
+	return s.String()
+}
