@@ -10,6 +10,7 @@ import (
 	"executionbackup/internal/admin"
 	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
+	"executionbackup/internal/history"
 )
 
 // GET /disputes has each dispute once, with the call in which it began and how long it went on, in whichever method that
@@ -25,13 +26,13 @@ func TestDisputesShown(t *testing.T) {
 				m.hears(t, "SYNCING", "engine_newPayload", p)
 				m.hears(t, "SYNCING", "engine_forkchoiceUpdated", p)
 			}
-			var disputes []admin.Dispute
+			var disputes []history.Dispute
 			m.Get(t, "/disputes", &disputes)
-			if len(disputes) != 1 || disputes[0].Hash != chain[1].Hash() || disputes[0].Calls != 5 || !disputes[0].Last.After(disputes[0].Time) ||
+			if len(disputes) != 1 || disputes[0].Block.Hex() != chain[1].Hash() || disputes[0].Calls != 5 || !disputes[0].Last.After(disputes[0].Time) ||
 				disputes[0].Number != chain[1].Number || disputes[0].Verdict != "SYNCING" || !strings.HasPrefix(disputes[0].Method, method) {
 				t.Fatalf("got %+v", disputes)
 			}
-			for i, want := range []admin.Vote{{Node: "n1", Status: "VALID", Vote: "VALID"}, {Node: "n2", Status: "VALID", Vote: "VALID"}, {Node: "n3", Status: "INVALID", Vote: "INVALID", Reason: "bad"}} {
+			for i, want := range []history.Vote{{Node: "n1", Status: "VALID", Vote: "VALID"}, {Node: "n2", Status: "VALID", Vote: "VALID"}, {Node: "n3", Status: "INVALID", Vote: "INVALID", Reason: "bad"}} {
 				got := disputes[0].Votes[i]
 				if got.Took = 0; got != want {
 					t.Errorf("got %+v, want %+v", got, want)
@@ -82,13 +83,13 @@ func TestProposalsShown(t *testing.T) {
 	offer(nodes[2], head, "0x8", nil)
 	nodes[3].Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001, Message: "Unknown payload"}})
 	m.call(t, "engine_getPayloadV4", id)
-	var proposals []admin.Proposal
+	var proposals []history.Proposal
 	m.Get(t, "/proposals", &proposals)
 	if len(proposals) != 1 || proposals[0].Node != "n3" || proposals[0].Value != "8" || proposals[0].Gain != "3" || proposals[0].Number != 2 {
 		t.Fatalf("got %+v", proposals)
 	}
 	for i, want := range []struct {
-		value string
+		value history.Wei
 		taken bool
 		fate  string
 	}{{"5", false, "not the best"}, {"65535", false, "out: its timestamp is"}, {"8", true, "taken"}, {"", false, "Unknown payload (-38001)"}} {

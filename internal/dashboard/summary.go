@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"executionbackup/internal/admin"
+	"executionbackup/internal/history"
 )
 
 // State is what the dashboard shows.
@@ -14,8 +15,8 @@ type State struct {
 	Now      time.Time
 	Started  time.Time // when we did
 	Nodes    []admin.Node
-	Blocks   []admin.Block   // oldest first
-	Disputes []admin.Dispute // oldest first
+	Blocks   []history.Record  // oldest first
+	Disputes []history.Dispute // oldest first
 }
 
 // Summary is a State in one line.
@@ -138,7 +139,7 @@ func trouble(n *admin.Node) string {
 
 // speed tells how long verdicts took, or that there are none.
 func (s State) speed() (level, text string) {
-	var took []int64
+	var took []history.Micros
 	for _, b := range s.Blocks {
 		if b.Verdict != "" {
 			took = append(took, b.Took)
@@ -154,7 +155,7 @@ func (s State) speed() (level, text string) {
 		return warn, "no payload from the consensus client for " + age(quiet)
 	}
 	slices.Sort(took)
-	median := time.Duration(took[len(took)/2]) * time.Microsecond
+	median := time.Duration(took[len(took)/2])
 	level = good
 	if median >= slowAfter {
 		level = warn
@@ -213,8 +214,8 @@ func (s State) standing() (text, since string) {
 }
 
 // lastDispute is the one that was last heard of, or nil.
-func (s State) lastDispute() *admin.Dispute {
-	var last *admin.Dispute
+func (s State) lastDispute() *history.Dispute {
+	var last *history.Dispute
 	for i := range s.Disputes {
 		if d := &s.Disputes[i]; last == nil || d.Last.After(last.Last) {
 			last = d

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"executionbackup/internal/admin"
+	"executionbackup/internal/history"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -33,9 +34,9 @@ func nodesOf(words string) (nodes []admin.Node) {
 }
 
 // blocks are the last payloads, 12 seconds apart: the verdicts' times in milliseconds, 0 for one that is being judged.
-func payloads(ms ...int) (blocks []admin.Block) {
+func payloads(ms ...int) (blocks []history.Record) {
 	for i, took := range ms {
-		b := admin.Block{Number: uint64(100 + i), Time: noon.Add(time.Duration(i-len(ms)) * 12 * time.Second), Took: int64(took) * 1000, Verdict: "VALID"}
+		b := history.Record{Number: uint64(100 + i), Time: noon.Add(time.Duration(i-len(ms)) * 12 * time.Second), Took: history.Micros(took) * history.Micros(time.Millisecond), Verdict: "VALID"}
 		if took == 0 {
 			b.Verdict = ""
 		}
@@ -45,10 +46,10 @@ func payloads(ms ...int) (blocks []admin.Block) {
 }
 
 // disputed is a dispute about block 7 whose last call came some time ago.
-func disputed(ago time.Duration, change func(*admin.Dispute)) admin.Dispute {
-	d := admin.Dispute{Calls: 3, Last: noon.Add(-ago)}
+func disputed(ago time.Duration, change func(*history.Dispute)) history.Dispute {
+	d := history.Dispute{Record: &history.Record{}, Calls: 3, Last: noon.Add(-ago)}
 	d.Number, d.Time, d.Verdict, d.Dispute = 7, noon.Add(-ago-time.Minute), "SYNCING", true
-	d.Votes = []admin.Vote{{Node: "n1", Status: "VALID", Vote: "VALID"}, {Node: "n2", Status: "SYNCING", Vote: "INVALID"}, {Node: "n3", Status: "VALID", Vote: "VALID"}}
+	d.Votes = []history.Vote{{Node: "n1", Status: "VALID", Vote: "VALID"}, {Node: "n2", Status: "SYNCING", Vote: "INVALID"}, {Node: "n3", Status: "VALID", Vote: "VALID"}}
 	if change != nil {
 		change(&d)
 	}
@@ -57,22 +58,22 @@ func disputed(ago time.Duration, change func(*admin.Dispute)) admin.Dispute {
 
 func TestSummarize(t *testing.T) {
 	const day = 24 * time.Hour
-	late := func(d *admin.Dispute) { d.Dispute, d.Late, d.Verdict = false, true, "VALID" }
-	both := func(d *admin.Dispute) { d.Votes[0].Status, d.Verdict = "INVALID", "INVALID" }
-	unproposed := func(d *admin.Dispute) { d.Verdict = "" }
-	proposed := func(d *admin.Dispute) { d.Dispute, d.Late, d.Verdict = false, true, "" }
+	late := func(d *history.Dispute) { d.Dispute, d.Late, d.Verdict = false, true, "VALID" }
+	both := func(d *history.Dispute) { d.Votes[0].Status, d.Verdict = "INVALID", "INVALID" }
+	unproposed := func(d *history.Dispute) { d.Verdict = "" }
+	proposed := func(d *history.Dispute) { d.Dispute, d.Late, d.Verdict = false, true, "" }
 	for _, test := range []struct {
 		nodes    string
-		blocks   []admin.Block
-		disputes []admin.Dispute
+		blocks   []history.Record
+		disputes []history.Dispute
 		up       time.Duration
 		level    string
 		text     string
 		notes    string
 	}{
 		{"alive alive alive", payloads(40, 41, 90), nil, 6 * day, good, "3 of 3 nodes vote, verdicts in 41 ms, no dispute for 6 days", ""},
-		{"alive alive alive", payloads(40, 41, 90, 0), []admin.Dispute{disputed(50*time.Hour, nil)}, 6 * day, good, "3 of 3 nodes vote, verdicts in 41 ms, no dispute for 2 days", ""},
-		{"alive alive alive", payloads(41), []admin.Dispute{disputed(5*time.Minute, nil)}, day, warn, "3 of 3 nodes vote, verdicts in 41 ms, last dispute 5 minutes ago", ""},
+		{"alive alive alive", payloads(40, 41, 90, 0), []history.Dispute{disputed(50*time.Hour, nil)}, 6 * day, good, "3 of 3 nodes vote, verdicts in 41 ms, no dispute for 2 days", ""},
+		{"alive alive alive", payloads(41), []history.Dispute{disputed(5*time.Minute, nil)}, day, warn, "3 of 3 nodes vote, verdicts in 41 ms, last dispute 5 minutes ago", ""},
 		{"alive alive alive", nil, nil, 10 * time.Second, good, "3 of 3 nodes vote, no call from the consensus client yet, no dispute yet", ""},
 		{"alive alive alive", nil, nil, 3 * time.Minute, warn, "3 of 3 nodes vote, no payload from the consensus client since the start 3 minutes ago, no dispute for 3 minutes", ""},
 		{"alive alive", payloads(2500), nil, time.Hour, warn, "2 of 2 nodes vote, verdicts in 2.5 s, no dispute for 1 hour", ""},
@@ -91,17 +92,17 @@ func TestSummarize(t *testing.T) {
 		{"alive+laggard", payloads(41), nil, day, warn, "The only node is late, and nothing checks it, verdicts in 41 ms", "n1 is a laggard: nobody waits for it"},
 		{"dead", payloads(41), nil, day, bad, "No node can be reached: the consensus client hears SYNCING", "verdicts in 41 ms; n1 is dead (no connection: connection refused)"},
 
-		{"alive alive+objects alive", payloads(41), []admin.Dispute{disputed(0, nil)}, day, bad, "Dispute: n2 calls block 7 INVALID, the consensus client hears SYNCING",
+		{"alive alive+objects alive", payloads(41), []history.Dispute{disputed(0, nil)}, day, bad, "Dispute: n2 calls block 7 INVALID, the consensus client hears SYNCING",
 			"it began 1 minute ago, 3 calls so far; 3 of 3 nodes vote, verdicts in 41 ms; n2 objects to 1 block"},
-		{"alive alive alive", payloads(41, 0), []admin.Dispute{disputed(15*time.Second, nil)}, day, bad, "Dispute: n2 calls block 7 INVALID, the consensus client hears SYNCING",
+		{"alive alive alive", payloads(41, 0), []history.Dispute{disputed(15*time.Second, nil)}, day, bad, "Dispute: n2 calls block 7 INVALID, the consensus client hears SYNCING",
 			"it began 1 minute ago, 3 calls so far; 3 of 3 nodes vote, verdicts in 41 ms"},
-		{"alive alive alive", payloads(41), []admin.Dispute{disputed(0, both)}, day, bad, "Dispute: n1 and n2 call block 7 INVALID, the consensus client hears INVALID",
+		{"alive alive alive", payloads(41), []history.Dispute{disputed(0, both)}, day, bad, "Dispute: n1 and n2 call block 7 INVALID, the consensus client hears INVALID",
 			"it began 1 minute ago, 3 calls so far; 3 of 3 nodes vote, verdicts in 41 ms"},
-		{"alive alive alive", payloads(41), []admin.Dispute{disputed(0, late)}, day, bad, "Late objection: n2 calls block 7 INVALID after the consensus client heard VALID",
+		{"alive alive alive", payloads(41), []history.Dispute{disputed(0, late)}, day, bad, "Late objection: n2 calls block 7 INVALID after the consensus client heard VALID",
 			"it began 1 minute ago, 3 calls so far; 3 of 3 nodes vote, verdicts in 41 ms"},
-		{"alive alive alive", payloads(41), []admin.Dispute{disputed(0, unproposed)}, day, bad, "Dispute: n2 calls block 7 INVALID before it was proposed",
+		{"alive alive alive", payloads(41), []history.Dispute{disputed(0, unproposed)}, day, bad, "Dispute: n2 calls block 7 INVALID before it was proposed",
 			"it began 1 minute ago, 3 calls so far; 3 of 3 nodes vote, verdicts in 41 ms"},
-		{"alive alive alive", payloads(41), []admin.Dispute{disputed(0, proposed)}, day, bad, "Late objection: n2 calls block 7 INVALID after it was proposed",
+		{"alive alive alive", payloads(41), []history.Dispute{disputed(0, proposed)}, day, bad, "Late objection: n2 calls block 7 INVALID after it was proposed",
 			"it began 1 minute ago, 3 calls so far; 3 of 3 nodes vote, verdicts in 41 ms"},
 	} {
 		got := Summarize(State{Now: noon, Started: noon.Add(-test.up), Nodes: nodesOf(test.nodes), Blocks: test.blocks, Disputes: test.disputes})

@@ -35,7 +35,10 @@ func (d *Dashboard) look() view {
 }
 
 func (d *Dashboard) newView(now time.Time) view {
-	s := State{Now: now, Started: d.started, Nodes: d.API.Nodes(), Blocks: d.API.Blocks(), Disputes: d.API.Disputes()}
+	f := d.API.Fleet
+	s := State{
+		Now: now, Started: d.started, Nodes: d.API.Nodes(), Blocks: f.History.Records(), Disputes: f.History.Disputes(),
+	}
 	v := view{at: now, summary: encode(Summarize(s))}
 	for _, n := range s.Nodes {
 		v.nodes = append(v.nodes, entry{n.Name, encode(n)})
@@ -46,7 +49,7 @@ func (d *Dashboard) newView(now time.Time) view {
 	for _, b := range s.Disputes {
 		v.disputes = append(v.disputes, entry{id(b.ID), encode(b)})
 	}
-	for _, p := range d.API.Proposals() {
+	for _, p := range f.Proposals.List() {
 		v.proposals = append(v.proposals, entry{id(p.ID), encode(p)})
 	}
 	return v

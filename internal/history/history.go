@@ -1,5 +1,5 @@
-// Package history keeps what was decided lately, to be shown: the last newPayloads with who said what, the last disputes,
-// and the last proposals. Nothing is decided by it.
+// Package history keeps what was decided lately, to be shown: the last newPayloads with who said what, the last
+// disputes, and the last proposals. Nothing is decided by it. In JSON its types are what the REST API and the page show.
 package history
 
 import (
@@ -13,35 +13,36 @@ import (
 // Record is one call that was put to a vote, and what became of it: a newPayload, or a forkchoiceUpdated that ended in
 // a dispute.
 type Record struct {
-	ID      uint64 // counts up
-	Time    time.Time
-	Method  string
-	Block   common.Hash
-	Parent  common.Hash // zero where the call doesn't tell
-	Number  uint64      // 0 where the call doesn't tell
-	Verdict string      // what the CL heard: a status, or "error"
-	Took    time.Duration
-	Dispute bool   // the votes conflicted when the CL was answered
-	Wrong   string // why the payload isn't that of the block whose hash it claims; "" where it is, as far as we know
-	Late    bool   // a node called the block INVALID after that
-	Votes   []Vote
+	ID      uint64      `json:"id"` // counts up since our start
+	Time    time.Time   `json:"time"`
+	Method  string      `json:"method"`
+	Number  uint64      `json:"number"` // 0 where the call doesn't tell
+	Block   common.Hash `json:"hash"`
+	Verdict string      `json:"verdict"`        // what the CL heard: a status, or "error"; "" while it is being judged
+	Took    Micros      `json:"took"`           // until the CL had it
+	Dispute bool        `json:"dispute"`        // the votes conflicted when the CL was answered
+	Late    bool        `json:"late_objection"` // a node called the block INVALID after that
+	Votes   []Vote      `json:"votes"`          // not nil
+
+	Parent common.Hash `json:"-"` // zero where the call doesn't tell
+	Wrong  string      `json:"-"` // why the payload isn't that of the block whose hash it claims; "" as far as we know
 }
 
 // Vote is what one node said.
 type Vote struct {
-	Node   string
-	Status string // a status, an error in words, or "" where nothing has come yet
-	Vote   string // what of it counts; "" where nothing does
-	Reason string // why it says INVALID, in its own words
-	Took   time.Duration
+	Node   string `json:"node"`
+	Status string `json:"status"`           // a status, an error in words, or "" where nothing has come yet
+	Vote   string `json:"vote"`             // what of it counts; "" where nothing does
+	Reason string `json:"reason,omitempty"` // why it says INVALID, in its own words
+	Took   Micros `json:"took"`
 }
 
 // Dispute is a block that nodes disagree about: the call in which that showed, and those on its descendants in which
 // it went on.
 type Dispute struct {
 	*Record
-	Last  time.Time // when the last of its calls came
-	Calls int
+	Last  time.Time `json:"last"` // when the last of its calls came
+	Calls int       `json:"calls"`
 
 	blocks []common.Hash // the last ones that it concerns
 }
@@ -80,7 +81,7 @@ func (h *History) Vote(r *Record, i int, v Vote) {
 func (h *History) Decide(r *Record, verdict string, took time.Duration, dispute bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r.Verdict, r.Took, r.Dispute = verdict, took, dispute
+	r.Verdict, r.Took, r.Dispute = verdict, Micros(took), dispute
 	if dispute {
 		h.dispute(r)
 	}

@@ -1,8 +1,6 @@
 package history
 
 import (
-	"math/big"
-	"slices"
 	"sync"
 	"time"
 
@@ -11,27 +9,27 @@ import (
 
 // Proposal is one getPayload: what the nodes offered for it, and what the CL got.
 type Proposal struct {
-	ID     uint64 // counts up
-	Time   time.Time
-	Method string
-	Node   string // whose payload the CL got; "" where it got none
-	Block  common.Hash
-	Number uint64
-	Value  *big.Int // wei; nil where it isn't known
-	Gain   *big.Int // wei more than the primary's own payload; nil where that isn't known
-	Offers []Offer
+	ID     uint64      `json:"id"` // counts up since our start
+	Time   time.Time   `json:"time"`
+	Method string      `json:"method"`
+	Number uint64      `json:"number"`
+	Block  common.Hash `json:"hash"`
+	Node   string      `json:"node"`   // whose payload the CL got; "" where it got none
+	Value  Wei         `json:"value"`  // of that payload
+	Gain   Wei         `json:"gain"`   // what it is worth more than the primary's own
+	Offers []Offer     `json:"offers"` // not nil
 }
 
 // Offer is what one node had for a proposal.
 type Offer struct {
-	Node         string
-	Value        *big.Int // wei; nil where there is no payload, or none with a value
-	GasUsed      uint64
-	Transactions int
-	Blobs        int
-	Took         time.Duration
-	Taken        bool
-	Fate         string // in words: taken, or why not
+	Node         string `json:"node"`
+	Value        Wei    `json:"value"` // "" where there is no payload, too
+	GasUsed      uint64 `json:"gas_used"`
+	Transactions int    `json:"transactions"`
+	Blobs        int    `json:"blobs"`
+	Took         Micros `json:"took"`
+	Taken        bool   `json:"taken"`
+	Fate         string `json:"fate"` // in words: taken, or why not
 }
 
 // Proposals holds the last proposals, to be shown. Safe for concurrent use. The zero value is empty.
@@ -48,7 +46,7 @@ const maxProposals = 32
 func (p *Proposals) List() []Proposal {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.list)
+	return append([]Proposal{}, p.list...)
 }
 
 // Add keeps a proposal. What it points to is not changed any more.

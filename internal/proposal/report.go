@@ -163,19 +163,19 @@ func (p *proposal) forHistory(best *candidate) history.Proposal {
 	shown := history.Proposal{Time: time.Now(), Method: p.call.Method.Name, Offers: []history.Offer{}}
 	if best != nil {
 		shown.Node, shown.Block, shown.Number = best.Node.Name(), best.Payload.Hash, best.Payload.Number
-		shown.Value, shown.Gain = best.Value, p.gain(best)
+		shown.Value, shown.Gain = history.InWei(best.Value), history.InWei(p.gain(best))
 	}
 	for _, c := range p.candidates {
 		_, why := c.fate(best)
 		shown.Offers = append(shown.Offers, history.Offer{
-			Node: c.Node.Name(), Value: c.Value, GasUsed: c.GasUsed, Transactions: c.Transactions, Blobs: c.Blobs,
-			Took: c.Took, Taken: c == best, Fate: engine.Excerpt(why),
+			Node: c.Node.Name(), Value: history.InWei(c.Value), GasUsed: c.GasUsed, Transactions: c.Transactions,
+			Blobs: c.Blobs, Took: history.Micros(c.Took), Taken: c == best, Fate: engine.Excerpt(why),
 		})
 	}
 	for i := range p.failures {
 		f := &p.failures[i]
 		shown.Offers = append(shown.Offers, history.Offer{
-			Node: f.Node.Name(), Took: f.Took, Fate: engine.Excerpt(f.Reason()),
+			Node: f.Node.Name(), Took: history.Micros(f.Took), Fate: engine.Excerpt(f.Reason()),
 		})
 	}
 	order := make(map[string]int)
@@ -221,7 +221,7 @@ func (h *hearing) record() *history.Record {
 	return &history.Record{
 		Time: time.Now(), Method: h.proposal.call.Method.Name, Block: c.Payload.Hash, Parent: c.Payload.Parent,
 		Number: c.Payload.Number, Votes: []history.Vote{
-			{Node: c.Node.Name(), Status: "built it", Took: c.Took},
+			{Node: c.Node.Name(), Status: "built it", Took: history.Micros(c.Took)},
 			{
 				Node: h.objector.Name(), Status: "INVALID", Vote: "INVALID",
 				Reason: engine.Excerpt(h.objection.ValidationError),

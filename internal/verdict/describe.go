@@ -54,7 +54,7 @@ func (pl *poll) describe(i int) description {
 // forHistory is the description for people.
 func (d description) forHistory() history.Vote {
 	v := history.Vote{
-		Node: d.node.Name(), Took: d.took, Vote: d.vote, Status: d.word, Reason: engine.Excerpt(d.reason),
+		Node: d.node.Name(), Took: history.Micros(d.took), Vote: d.vote, Status: d.word, Reason: engine.Excerpt(d.reason),
 	}
 	switch {
 	case !d.isSent:
@@ -132,7 +132,7 @@ func (pl *poll) reportLate(i int) {
 	pl.fleet.Late()
 	if pl.record == nil {
 		pl.record = pl.newRecord()
-		pl.record.Verdict, pl.record.Took = heard(pl.verdict), pl.took
+		pl.record.Verdict, pl.record.Took = heard(pl.verdict), history.Micros(pl.took)
 	}
 	pl.fleet.History.Objected(pl.record)
 	s := &pl.seats[i]

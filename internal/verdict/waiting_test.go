@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"executionbackup/internal/bubble"
+	"executionbackup/internal/history"
 )
 
 const (
@@ -317,7 +318,7 @@ func TestHangUp(t *testing.T) {
 			t.Errorf("the node got %v", got)
 		}
 		synctest.Wait() // nobody waited for the verdict
-		if took := b.Fleet.History.Records()[0].Took; took != 5*time.Second {
+		if took := b.Fleet.History.Records()[0].Took; took != history.Micros(5*time.Second) {
 			t.Errorf("the payload took %v", took)
 		}
 	})
