@@ -45,7 +45,7 @@ type Node struct {
 	followed time.Time // when it last said VALID to a live call
 
 	// Of chains.go.
-	provedOn   chain  // that on which it said VALID to a live call
+	provedOn   Chain  // that on which it said VALID to a live call
 	wrongChain bool   // it is not on the one that we follow
 	tie        string // why nobody knows which that is; "" where it is known
 

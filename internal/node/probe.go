@@ -10,7 +10,6 @@ import (
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/health"
-	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/wire"
 )
 
@@ -46,6 +45,11 @@ func (n *Node) probe(ctx context.Context) {
 	if n.needsInfo(status.State) {
 		n.askInfo(ctx)
 	}
+	n.askSyncing(ctx)
+}
+
+// askSyncing asks the node how it is, and notes in its health what comes of that.
+func (n *Node) askSyncing(ctx context.Context) error {
 	start := time.Now()
 	reply, err := n.ask(ctx, "eth_syncing", "[]")
 	took := time.Since(start)
@@ -55,7 +59,7 @@ func (n *Node) probe(ctx context.Context) {
 		n.update((*health.Health).Hung)
 	case failed && f.Kind == wire.Malformed:
 		n.update(func(h *health.Health) { h.Failed(f.Reason) })
-	case failed: // noted by Ask
+	case failed: // noted by ask
 	default:
 		synced := reply.Err == nil && string(reply.Result) == "false"
 		n.update(func(h *health.Health) { h.Probed(synced, took) })
@@ -63,6 +67,10 @@ func (n *Node) probe(ctx context.Context) {
 			n.setup.Load().log.Info("node timing", "duration", took)
 		}
 	}
+	if err == nil && reply.Err != nil {
+		err = reply.Err
+	}
+	return err
 }
 
 func (n *Node) needsInfo(state health.State) bool {
@@ -71,35 +79,92 @@ func (n *Node) needsInfo(state health.State) bool {
 	return n.info.ChainID == "" || state == health.Unknown || state == health.Dead || time.Since(n.infoAt) > infoInterval
 }
 
+// Asked is a question that was put to a node about itself, and what is the matter with the answer.
+type Asked struct {
+	Method string
+	Err    error // a *wire.Failure where there is none, the node's own error, or that the result isn't the method's
+}
+
+// Answered reports whether there was an answer, be it an error.
+func (a Asked) Answered() bool {
+	_, failed := a.Err.(*wire.Failure)
+	return !failed
+}
+
+var errUnexpected = errors.New("unexpected result")
+
+// Inspect puts all questions to the node now: who and how it is, which methods it has, and where its head is. What it
+// tells is in its Status and its Track then, and chains are judged, as after a probe. It returns what was asked, in
+// order; what would come after a question without an answer may be missing.
+func (n *Node) Inspect(ctx context.Context) []Asked {
+	asked := n.askInfo(ctx)
+	for _, question := range []struct {
+		method string
+		ask    func(context.Context) error
+	}{
+		{"eth_syncing", n.askSyncing},
+		{"engine_exchangeCapabilities", n.askMethods},
+		{"eth_getBlockByNumber", n.askHead},
+	} {
+		if !asked[len(asked)-1].Answered() {
+			break // nor would the rest be
+		}
+		asked = append(asked, Asked{question.method, question.ask(ctx)})
+	}
+	n.pool.nodeProbed(n)
+	return asked
+}
+
+// askMethods asks the node which methods it has, and lists all that we know: with a shorter list, a client that runs
+// would turn off what its CL uses.
+func (n *Node) askMethods(ctx context.Context) error {
+	all, err := json.Marshal([][]string{engine.Methods})
+	if err != nil {
+		return err
+	}
+	c := ExchangeCapabilities(all)
+	ctx, cancel := context.WithTimeout(ctx, n.Timeout(c.Method))
+	defer cancel()
+	a, err := n.Call(ctx, c)
+	switch {
+	case err != nil:
+		return err
+	case a.Err != nil:
+		return a.Err
+	case a.Methods == nil:
+		return errUnexpected
+	}
+	return nil
+}
+
 // askInfo asks the node who it is. What it doesn't tell stays as it was known.
-func (n *Node) askInfo(ctx context.Context) {
+func (n *Node) askInfo(ctx context.Context) (asked []Asked) {
 	n.mu.Lock()
 	info := n.info
 	n.mu.Unlock()
 
-	reply, err := n.ask(ctx, "eth_chainId", "[]")
-	if err != nil {
-		return // no use in asking more
+	told := func(method, params string, into any) bool {
+		err := n.askInto(ctx, method, params, into)
+		asked = append(asked, Asked{method, err})
+		return err == nil
 	}
-	if id, ok := jsonrpc.String(reply.Result); ok {
+	id, client := info.ChainID, info.Client
+	var block struct{ Hash string }
+	var clients []ClientVersion
+	if told("eth_chainId", "[]", &id) {
 		info.ChainID = engine.Excerpt(id)
 	}
-	if reply, err := n.ask(ctx, "eth_getBlockByNumber", `["0x0",false]`); err == nil && reply.Err == nil {
-		var block struct{ Hash string }
-		if json.Unmarshal(reply.Result, &block) == nil && block.Hash != "" {
-			info.Genesis = engine.Excerpt(block.Hash)
-		}
+	if !asked[0].Answered() {
+		return asked // no use in asking more
 	}
-	if reply, err := n.ask(ctx, "engine_getClientVersionV1", ourVersion); err == nil && reply.Err == nil {
-		var clients []ClientVersion
-		if json.Unmarshal(reply.Result, &clients) == nil {
-			info.Clients = clipped(clients)
-		}
+	if told("eth_getBlockByNumber", `["0x0",false]`, &block) && block.Hash != "" {
+		info.Genesis = engine.Excerpt(block.Hash)
 	}
-	if reply, err := n.ask(ctx, "web3_clientVersion", "[]"); err == nil && reply.Err == nil {
-		if client, ok := jsonrpc.String(reply.Result); ok {
-			info.Client = engine.Excerpt(client)
-		}
+	if told("engine_getClientVersionV1", ourVersion, &clients) {
+		info.Clients = clipped(clients)
+	}
+	if told("web3_clientVersion", "[]", &client) {
+		info.Client = engine.Excerpt(client)
 	}
 	n.mu.Lock()
 	info.Capabilities = n.info.Capabilities
@@ -109,6 +174,21 @@ func (n *Node) askInfo(ctx context.Context) {
 	if another {
 		n.Broke()
 	}
+	return asked
+}
+
+// askInto asks the node about itself and decodes the result.
+func (n *Node) askInto(ctx context.Context, method, params string, into any) error {
+	reply, err := n.ask(ctx, method, params)
+	switch {
+	case err != nil:
+		return err
+	case reply.Err != nil:
+		return reply.Err
+	case json.Unmarshal(reply.Result, into) != nil:
+		return errUnexpected
+	}
+	return nil
 }
 
 // recheck is a probe of all nodes that several callers wait for.

@@ -104,12 +104,13 @@ func (n *Node) Latest(ctx context.Context) (h Head, err error) {
 }
 
 // askHead asks the node for its head. What it doesn't tell stays as it was known.
-func (n *Node) askHead(ctx context.Context) {
+func (n *Node) askHead(ctx context.Context) error {
 	head, err := n.Latest(ctx)
 	if err != nil || head.Hash == (common.Hash{}) {
-		return
+		return err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.head = head
+	return nil
 }

@@ -38,6 +38,13 @@ type transport struct {
 	closed bool          // none is kept any more
 }
 
+// TCP returns what a Client without another transport makes its exchanges by, for one node, and what lets go of its
+// connections when they aren't needed any more.
+func TCP() (via http.RoundTripper, disconnect func()) {
+	t := new(transport)
+	return t, t.close
+}
+
 // RoundTrip implements http.RoundTripper. An error of the set-up of a connection is a *net.OpError of "dial". Whoever
 // stops reading before the end of the response's body has to close it. The request's body is not touched any more when
 // RoundTrip has returned.
