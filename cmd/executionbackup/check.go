@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/urfave/cli/v3"
 )
@@ -30,14 +29,7 @@ func (p *program) check(ctx context.Context, _ *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	inspections := make([]*inspection, len(c.Nodes))
-	var asking sync.WaitGroup
-	for i, n := range c.Nodes {
-		asking.Go(func() { inspections[i] = inspect(ctx, n) })
-	}
-	asking.Wait()
-
-	f := judge(inspections)
+	f := judge(inspect(ctx, c.Nodes))
 	if err := printTable(p.stdout, f.table); err != nil {
 		return err
 	}
@@ -46,7 +38,8 @@ func (p *program) check(ctx context.Context, _ *cli.Command) error {
 		fmt.Fprintln(p.stdout, printable(line))
 	}
 	if c.FirstNodeSecret {
-		fmt.Fprintf(p.stdout, "note: without --jwt-secret the consensus client must use the secret of %s\n", c.Nodes[0].Name)
+		fmt.Fprintf(p.stdout, "note: without --jwt-secret the consensus client must use the secret of %s\n",
+			c.Nodes[0].Name)
 	}
 	switch len(f.problems) {
 	case 0:

@@ -143,6 +143,14 @@ func TestCheckFinds(t *testing.T) {
 				"newPayloadV2 newPayloadV3 newPayloadV4",
 			below: "no problem found",
 		},
+		{
+			name: "no blocks",
+			spoil: func(n *enginetest.Node) {
+				n.Script(enginetest.Rule{Method: "eth_getBlockByNumber", Error: &enginetest.RPCError{Code: -32601, Message: "no"}})
+			}, status: 1,
+			row:   "yes accepted ~ 1 - - geth/v1.17.10 -",
+			below: "problem: n3: eth_getBlockByNumber: no (-32601): is this the address of its Engine API",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -171,6 +179,20 @@ func TestCheckFinds(t *testing.T) {
 	}
 }
 
+// A name without a version is a method unless there are versions of it: so the daemon judges.
+func TestCheckNamesWithoutVersion(t *testing.T) {
+	a := enginetest.New(t, enginetest.Client{Capabilities: []string{"engine_newPayloadV4"}})
+	b := enginetest.New(t, enginetest.Client{
+		Capabilities: []string{"engine_newPayload", "engine_newPayloadV4", "engine_new"},
+	})
+	_, table, _ := checked(t, "-n", spec(a, "#name=a"), "-n", spec(b, "#name=b"))
+	for i, want := range []string{"new", "-"} {
+		if got := table[i][len(table[i])-1]; got != want {
+			t.Errorf("%s lacks %s, want %s", table[i][0], got, want)
+		}
+	}
+}
+
 // A client configures itself by the list that it is sent last: one that runs must not lose what its CL listed.
 func TestCheckListsAllMethods(t *testing.T) {
 	n := enginetest.New(t, enginetest.Client{})
@@ -192,6 +214,16 @@ func TestCheckTie(t *testing.T) {
 	}
 	if want := "note: without --jwt-secret the consensus client must use the secret of a\n"; !strings.Contains(below, want) {
 		t.Errorf("got %s, want %s", below, want)
+	}
+}
+
+// A node that may not vote has no say in which chain is the right one, as in the daemon.
+func TestCheckChainOfVoters(t *testing.T) {
+	a, b := enginetest.New(t, enginetest.Client{ChainID: 5}), enginetest.New(t, enginetest.Client{})
+	status, _, below := checked(t, "-n", spec(a, "#name=a#do-not-use"), "-n", spec(b, "#name=b"))
+	want := "problem: a: it is on another chain (chain id 5, genesis 0x9e5e519e) than the others (chain id 1,"
+	if status != 1 || !strings.HasPrefix(below, want) || !strings.HasSuffix(below, "executionbackup: 1 problem found\n") {
+		t.Errorf("status %d: %s; want %s", status, below, want)
 	}
 }
 

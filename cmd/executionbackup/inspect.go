@@ -1,146 +1,144 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"net/http"
-	"strings"
+	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"executionbackup/internal/config"
-	"executionbackup/internal/engine"
-	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/memory"
 	"executionbackup/internal/node"
+	"executionbackup/internal/wire"
 )
+
+// newPool returns the daemon's view of nodes, which tells nobody what it sees. transport may be nil.
+func newPool(nodes []config.Node, transport func(config.Node) http.RoundTripper) *node.Pool {
+	return node.NewPool(nodes, node.Options{
+		Memory:    memory.New(1),
+		Metrics:   node.NewMetrics(prometheus.NewRegistry()),
+		Log:       slog.New(slog.DiscardHandler),
+		Transport: transport,
+	})
+}
 
 // patience bounds the questions to one node, all together; a node's own timeout may be less.
 const patience = 5 * time.Second
 
 // inspection is what a node showed when it was asked once.
 type inspection struct {
-	node    config.Node
+	node    *node.Node
 	timeout time.Duration
+	*witness
 
-	reachable bool          // there was an answer, of whatever kind
-	accepted  bool          // there was one to a token of ours
-	roundTrip time.Duration // of the answer that skew is taken from; 0 = no answer had a date
-	skew      time.Duration // how far the node's clock is ahead of ours, give or take half a second
-
-	// Empty where the node didn't tell.
-	chain        chain
-	head, client string
-	syncing      bool
-	methods      []string // as engine_exchangeCapabilities lists them
-
-	failures []error // what it answered with errors, or not at all
+	accepted bool        // there was an answer to a token of ours
+	failures []error     // what it answered with errors, or not at all
+	now      node.Status // as the daemon sees it, with regard to the other nodes
+	head     node.Head
 }
 
-// allCapabilities lists every method that we know: with a shorter list, a client that runs would turn off what its CL uses.
-var allCapabilities = `[["` + strings.Join(engine.Methods, `","`) + `"]]`
+// inspect has each node asked all that the daemon asks, once. home is the chain that the daemon would follow; in a tie
+// those that it may be.
+func inspect(ctx context.Context, nodes []config.Node) (inspections []*inspection, home []node.Chain) {
+	var witnesses []*witness // in the nodes' order
+	pool := newPool(nodes, func(config.Node) http.RoundTripper {
+		witnesses = append(witnesses, newWitness())
+		return witnesses[len(witnesses)-1]
+	})
+	var asking sync.WaitGroup
+	for i, n := range pool.Nodes() {
+		one := &inspection{node: n, timeout: min(nodes[i].Timeout, patience), witness: witnesses[i]}
+		inspections = append(inspections, one)
+		asking.Go(func() { one.ask(ctx) })
+	}
+	asking.Wait()
+	for _, i := range inspections {
+		i.now, i.head = i.node.Status(), i.node.Track(time.Now()).Head
+	}
+	return inspections, pool.Home()
+}
+
+// optional are the questions that a client need not understand.
+var optional = map[string]bool{"engine_getClientVersionV1": true, "web3_clientVersion": true}
+
+// ask asks the node, and notes what it failed of.
+func (i *inspection) ask(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, i.timeout)
+	defer cancel()
+	defer i.disconnect()
+	for _, asked := range i.node.Inspect(ctx) {
+		if !asked.Answered() {
+			i.failures = append(i.failures, i.noAnswer(ctx, asked.Err))
+			return // whatever it is, it concerns the rest as well
+		}
+		i.accepted = true
+		if asked.Err != nil && !optional[asked.Method] {
+			i.failures = append(i.failures, fmt.Errorf("%s: %w", asked.Method, asked.Err))
+		}
+	}
+}
 
 // errRefused is an answer of 401 or 403.
 var errRefused = errors.New("token refused")
 
-// inspect asks a node who and how it is.
-func inspect(ctx context.Context, n config.Node) *inspection {
-	i := &inspection{node: n, timeout: min(n.Timeout, patience)}
-	ctx, cancel := context.WithTimeout(ctx, i.timeout)
-	defer cancel()
-	transport := &http.Transport{} // no proxy: the daemon uses none either
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, CheckRedirect: noRedirect}
-
-	var genesis struct{ Hash string }
-	var chainID, head string
-	var syncing any
-	var versions []node.ClientVersion
-	var web3 string
-	for _, question := range []struct {
-		method, params string
-		into           any
-		optional       bool
-	}{
-		{"eth_chainId", "[]", &chainID, false},
-		{"eth_getBlockByNumber", `["0x0",false]`, &genesis, false},
-		{"eth_blockNumber", "[]", &head, false},
-		{"eth_syncing", "[]", &syncing, false},
-		{"engine_exchangeCapabilities", allCapabilities, &i.methods, false},
-		{"engine_getClientVersionV1", `[{"code":"EB","name":"ExecutionBackup","version":"","commit":"00000000"}]`, &versions, true},
-		{"web3_clientVersion", "[]", &web3, true},
-	} {
-		answer, err := i.ask(ctx, client, question.method, question.params)
-		if err != nil {
-			i.failures = append(i.failures, err)
-			break // whatever it is, it will not answer the rest
-		}
-		if answer.Err != nil {
-			err = answer.Err
-		} else if json.Unmarshal(answer.Result, question.into) != nil {
-			err = errors.New("unexpected result")
-		}
-		if err != nil && !question.optional {
-			i.failures = append(i.failures, fmt.Errorf("%s: %w", question.method, err))
-		}
-	}
-	i.chain = chain{decimal(chainID), strings.ToLower(genesis.Hash)}
-	i.head = decimal(head)
-	i.syncing = syncing != nil && syncing != false
-	i.client = clientOf(versions, web3)
-	return i
-}
-
-// ask makes one call. An error says that there was no JSON-RPC answer.
-func (i *inspection) ask(ctx context.Context, client *http.Client, method, params string) (jsonrpc.Reply, error) {
-	body := bytes.NewReader(jsonrpc.NewCall(method, []byte(params)))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, i.node.URL.String(), body)
-	if err != nil {
-		return jsonrpc.Reply{}, errors.New("the URL can't be asked")
-	}
-	sent := time.Now()
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+i.node.Secret.Token(sent))
-	resp, err := client.Do(req)
-	if err != nil {
-		return jsonrpc.Reply{}, i.noAnswer(err)
-	}
-	defer resp.Body.Close()
-	i.noteClock(resp.Header.Get("Date"), sent, time.Now())
-	i.reachable = true
-	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
-		return jsonrpc.Reply{}, errRefused
-	}
-	content, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return jsonrpc.Reply{}, i.noAnswer(err)
-	}
-	reply, err := jsonrpc.ParseReply(content)
-	if err != nil {
-		return reply, fmt.Errorf("no JSON-RPC answer (HTTP %d)", resp.StatusCode)
-	}
-	i.accepted = true
-	return reply, nil
-}
-
-// noAnswer puts the error of a request in words.
-func (i *inspection) noAnswer(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
+// noAnswer says why there was no answer, as exactly as we know.
+func (i *inspection) noAnswer(ctx context.Context, err error) error {
+	failure, _ := err.(*wire.Failure)
+	switch {
+	case failure.Kind == wire.Unauthorized:
+		return errRefused
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("no answer in %v", i.timeout)
+	case failure.Kind == wire.Unreachable && i.failed != nil:
+		return i.failed
+	case failure.Kind == wire.Malformed && i.status > http.StatusOK:
+		return fmt.Errorf("no JSON-RPC answer (HTTP %d)", i.status)
 	}
-	return withoutURL(err)
+	return failure
+}
+
+// witness is the way to one node, and notes what the daemon has no use for. It makes one exchange at a time.
+type witness struct {
+	via        http.RoundTripper
+	disconnect func()
+
+	reachable bool          // there was an answer, of whatever kind
+	status    int           // of HTTP, in the last exchange; 0 where there was no answer
+	failed    error         // why there was none
+	roundTrip time.Duration // of the answer that skew is taken from; 0 = no answer had a date
+	skew      time.Duration // how far the node's clock is ahead of ours, give or take half a second
+}
+
+func newWitness() *witness {
+	via, disconnect := wire.TCP()
+	return &witness{via: via, disconnect: disconnect}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w *witness) RoundTrip(req *http.Request) (*http.Response, error) {
+	sent := time.Now()
+	resp, err := w.via.RoundTrip(req)
+	w.status, w.failed = 0, err
+	if err == nil {
+		w.reachable, w.status = true, resp.StatusCode
+		w.noteClock(resp.Header.Get("Date"), sent, time.Now())
+	}
+	return resp, err
 }
 
 // noteClock estimates the node's clock by the date of an answer. That has whole seconds only, and was written at some
 // moment between sent and received: the quickest answer tells most.
-func (i *inspection) noteClock(date string, sent, received time.Time) {
+func (w *witness) noteClock(date string, sent, received time.Time) {
 	theirs, err := http.ParseTime(date)
 	roundTrip := received.Sub(sent)
-	if err != nil || i.roundTrip > 0 && roundTrip >= i.roundTrip {
+	if err != nil || w.roundTrip > 0 && roundTrip >= w.roundTrip {
 		return
 	}
-	i.roundTrip = max(roundTrip, 1)
-	i.skew = theirs.Add(time.Second / 2).Sub(sent.Add(roundTrip / 2)).Round(time.Second)
+	w.roundTrip = max(roundTrip, 1)
+	w.skew = theirs.Add(time.Second / 2).Sub(sent.Add(roundTrip / 2)).Round(time.Second)
 }

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"executionbackup/internal/engine"
+	"executionbackup/internal/health"
+	"executionbackup/internal/node"
 )
 
 // findings is what check prints.
@@ -18,34 +19,34 @@ type findings struct {
 }
 
 func (f *findings) problem(i *inspection, format string, args ...any) {
-	f.problems = append(f.problems, "problem: "+i.node.Name+": "+fmt.Sprintf(format, args...))
+	text := "problem: " + i.node.Name() + ": " + fmt.Sprintf(format, args...)
+	if !slices.Contains(f.problems, text) { // one method may have been asked for two blocks
+		f.problems = append(f.problems, text)
+	}
 }
 
 func (f *findings) warning(i *inspection, format string, args ...any) {
-	f.warnings = append(f.warnings, "warning: "+i.node.Name+": "+fmt.Sprintf(format, args...))
+	f.warnings = append(f.warnings, "warning: "+i.node.Name()+": "+fmt.Sprintf(format, args...))
 }
 
-// judge compares the nodes with each other and with what they should be.
-func judge(inspections []*inspection) *findings {
+// judge puts in words what the daemon sees in the nodes, and what only check looks at.
+func judge(inspections []*inspection, home []node.Chain) *findings {
 	f := &findings{table: [][]string{
 		{"NODE", "URL", "REACHABLE", "JWT", "CLOCK SKEW", "CHAIN ID", "GENESIS", "HEAD", "CLIENT", "LACKS"},
 	}}
-	methods, home := allMethods(inspections), homeChains(inspections)
+	var infos []node.Info
+	for _, i := range inspections {
+		infos = append(infos, i.now.Info)
+	}
+	methods := node.Methods(infos)
 	for _, i := range inspections {
 		f.table = append(f.table, i.row(methods))
 		for _, err := range i.failures {
 			f.judgeFailure(i, err)
 		}
 		f.judgeClock(i)
-		switch {
-		case !i.chain.known():
-		case len(home) > 1:
-			f.problem(i, "a tie of chains: it is on %v, as many are on another, and none would be shut out "+
-				"before it is known which is right", i.chain)
-		case i.chain != home[0]:
-			f.problem(i, "it is on another chain (%v) than the others (%v), and would get no calls: is it the right node?", i.chain, home[0])
-		}
-		if i.syncing {
+		f.judgeChain(i, home)
+		if i.now.State == health.Syncing {
 			f.warning(i, "it is syncing: it gets every payload, but has no vote until it has finished")
 		}
 	}
@@ -59,9 +60,11 @@ func (f *findings) judgeFailure(i *inspection, err error) {
 	case !errors.Is(err, errRefused):
 		f.problem(i, "%v: is this the address of its Engine API (as a rule, port 8551)?", err)
 	case i.roundTrip > 0 && i.skew.Abs() < skewWarning:
-		f.problem(i, "it refuses our token, and not for the clock: give the secret that it uses itself, by #jwt-secret=PATH or --jwt-secret")
+		f.problem(i, "it refuses our token, and not for the clock: give the secret that it uses itself, "+
+			"by #jwt-secret=PATH or --jwt-secret")
 	default:
-		f.problem(i, "it refuses our token: give the secret that it uses itself, by #jwt-secret=PATH or --jwt-secret, and set both clocks")
+		f.problem(i, "it refuses our token: give the secret that it uses itself, "+
+			"by #jwt-secret=PATH or --jwt-secret, and set both clocks")
 	}
 }
 
@@ -81,44 +84,21 @@ func (f *findings) judgeClock(i *inspection) {
 	}
 }
 
-// chain identifies a chain. Two nodes are on the same one if both fields are equal.
-type chain struct{ id, genesis string }
-
-func (c chain) known() bool { return c.id != "" && c.genesis != "" }
-
-func (c chain) String() string { return "chain id " + c.id + ", genesis " + short(c.genesis) }
-
-// homeChains is the chain that most nodes are on; in a tie there are several.
-func homeChains(inspections []*inspection) (home []chain) {
-	count := make(map[chain]int)
-	most := 0
-	for _, i := range inspections {
-		if i.chain.known() {
-			count[i.chain]++
-			most = max(most, count[i.chain])
-		}
+func (f *findings) judgeChain(i *inspection, home []node.Chain) {
+	own, known := i.now.Info.Chain()
+	switch {
+	case !known:
+	case len(home) > 1:
+		f.problem(i, "a tie of chains: it is on %s, as many are on another, and none would be shut out "+
+			"before it is known which is right", chainText(own))
+	case i.now.WrongChain:
+		f.problem(i, "it is on another chain (%s) than the others (%s), and would get no calls: is it the right node?",
+			chainText(own), chainText(home[0]))
 	}
-	for c, n := range count {
-		if n == most {
-			home = append(home, c)
-		}
-	}
-	return home
 }
 
-// allMethods returns the engine methods that any node has. Names without a version are left out: some clients list
-// them beside the methods themselves.
-func allMethods(inspections []*inspection) []string {
-	var all []string
-	for _, i := range inspections {
-		for _, name := range i.methods {
-			if m := engine.ParseMethod(name); m.Namespace() == "engine" && m.Version > 0 {
-				all = append(all, name)
-			}
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
+func chainText(c node.Chain) string {
+	return "chain id " + decimal(c.ID) + ", genesis " + short(c.Genesis)
 }
 
 // row is a node's line in the table. methods are those that it should have.
@@ -133,21 +113,24 @@ func (i *inspection) row(methods []string) []string {
 	if i.roundTrip > 0 {
 		skew = "~" + i.skew.String()
 	}
+	info := &i.now.Info
+	var lacks []string
+	for _, m := range info.Lacks(methods) {
+		lacks = append(lacks, strings.TrimPrefix(m, "engine_"))
+	}
+	slices.Sort(lacks)
 	return []string{
-		i.node.Name, i.node.Display(), yes(i.reachable), jwt, skew,
-		i.chain.id, short(i.chain.genesis), i.head, i.client, strings.Join(i.lacks(methods), " "),
+		i.node.Name(), i.node.URL(), yes(i.reachable), jwt, skew,
+		decimal(info.ChainID), short(info.Genesis), headText(i.head), info.Label(), strings.Join(lacks, " "),
 	}
 }
 
-// lacks returns the methods that the node doesn't have, if it told which it has.
-func (i *inspection) lacks(methods []string) []string {
-	var lacks []string
-	for _, m := range methods {
-		if i.methods != nil && !slices.Contains(i.methods, m) {
-			lacks = append(lacks, strings.TrimPrefix(m, "engine_"))
-		}
+// headText is the number of a node's head; "" where it hasn't told.
+func headText(h node.Head) string {
+	if h == (node.Head{}) {
+		return ""
 	}
-	return lacks
+	return strconv.FormatUint(h.Number, 10)
 }
 
 // short returns the beginning of a hash.

@@ -5,13 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v3"
 
 	"executionbackup/internal/config"
@@ -19,7 +17,6 @@ import (
 	"executionbackup/internal/enginejson"
 	"executionbackup/internal/evidence"
 	"executionbackup/internal/jsonrpc"
-	"executionbackup/internal/memory"
 	"executionbackup/internal/node"
 	"executionbackup/internal/quorum"
 )
@@ -34,7 +31,8 @@ recorded forkchoiceUpdated moves its head, so it is sent with --forkchoice only:
 
 Example:
   executionbackup replay 20261125T120007.000Z-22345678-0x….json.gz --nodes http://127.0.0.1:8551 --jwt-secret /etc/ethereum/jwt.hex`,
-		Flags:           append(p.settingFlags(), &cli.BoolFlag{Name: "forkchoice", Usage: "send a recorded forkchoiceUpdated, too", Local: true}),
+		Flags: append(p.settingFlags(),
+			&cli.BoolFlag{Name: "forkchoice", Usage: "send a recorded forkchoiceUpdated, too", Local: true}),
 		HideHelpCommand: true,
 		Action:          p.replay,
 	}
@@ -96,14 +94,15 @@ func replayable(calls []evidence.Call, forkchoice bool) (good []*engine.Call, er
 		}
 	}
 	if len(good) == 0 {
-		return nil, errors.New("there is no newPayload in it: a forkchoiceUpdated moves a node's head, and is sent with --forkchoice only")
+		return nil, errors.New("there is no newPayload in it: a forkchoiceUpdated moves a node's head, " +
+			"and is sent with --forkchoice only")
 	}
 	return good, nil
 }
 
 // connect probes the nodes of a configuration once. stop ends that.
 func connect(ctx context.Context, c *config.Config) (nodes []*node.Node, stop func(), err error) {
-	pool := node.NewPool(c.Nodes, node.Options{Memory: memory.New(1), Metrics: node.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler)})
+	pool := newPool(c.Nodes, nil)
 	watching, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { pool.Run(watching) })
@@ -159,8 +158,10 @@ func (p *program) printSideBySide(method string, recorded []evidence.Reply, now 
 		then := known[w.node.Name()]
 		delete(known, w.node.Name())
 		info := w.node.Status().Info
-		table = append(table, []string{w.node.Name(), then.Status, w.status.String(), w.took.Round(time.Microsecond).String(),
-			clientThen(then), clientOf(info.Clients, info.Client), w.reason})
+		table = append(table, []string{
+			w.node.Name(), then.Status, w.status.String(), w.took.Round(time.Microsecond).String(),
+			clientThen(then), info.Label(), w.reason,
+		})
 	}
 	for _, r := range recorded {
 		if _, left := known[r.Node]; left {
