@@ -8,8 +8,8 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"executionbackup/internal/admin"
 	"executionbackup/internal/config"
-	"executionbackup/internal/node"
 )
 
 // restTimeout is long enough for nodes that don't answer the probe after a change.
@@ -82,13 +82,7 @@ func (p *program) changeCommand(name, path, argument, usage, description string)
 }
 
 func (p *program) changeNodes(ctx context.Context, cmd *cli.Command, path string) error {
-	var report struct {
-		ResponseTimes map[string]int64 `json:"response_times"` // microseconds
-		AliveNodes    []string         `json:"alive_nodes"`
-		SyncingNodes  []string         `json:"syncing_nodes"`
-		DeadNodes     []string         `json:"dead_nodes"`
-		PrimaryNode   string           `json:"primary_node"`
-	}
+	var report admin.Report
 	r, err := newRemote(cmd.String("url"), restTimeout)
 	if err != nil {
 		return err
@@ -103,7 +97,9 @@ func (p *program) changeNodes(ctx context.Context, cmd *cli.Command, path string
 	table := [][]string{{"URL", "STATE", "PRIMARY", "RESPONSE TIME"}}
 	add := func(state string, urls []string) {
 		for _, url := range urls {
-			table = append(table, []string{url, state, yes(url == report.PrimaryNode), microseconds(report.ResponseTimes[url])})
+			table = append(table, []string{
+				url, state, yes(url == report.PrimaryNode), microseconds(report.ResponseTimes[url]),
+			})
 		}
 	}
 	add("alive", report.AliveNodes)
@@ -113,13 +109,7 @@ func (p *program) changeNodes(ctx context.Context, cmd *cli.Command, path string
 }
 
 func (p *program) listNodes(ctx context.Context, cmd *cli.Command) error {
-	var nodes []struct {
-		Name, URL, State, Reason, Client string
-		Primary, Laggard, Drained        bool
-		DoNotUse                         bool                 `json:"do_not_use"`
-		ResponseTime                     int64                `json:"response_time"` // microseconds
-		Versions                         []node.ClientVersion `json:"client_versions"`
-	}
+	var nodes []admin.Node
 	r, err := newRemote(cmd.String("url"), restTimeout)
 	if err != nil {
 		return err
@@ -131,7 +121,7 @@ func (p *program) listNodes(ctx context.Context, cmd *cli.Command) error {
 	var reasons []string
 	for _, n := range nodes {
 		table = append(table, []string{
-			n.Name, n.URL, stateOf(n.State, n.Drained, n.DoNotUse), yes(n.Primary), yes(n.Laggard), clientOf(n.Versions, n.Client), microseconds(n.ResponseTime),
+			n.Name, n.URL, stateOf(&n), yes(n.Primary), yes(n.Laggard), clientOf(&n), microseconds(n.ResponseTime),
 		})
 		if n.Reason != "" {
 			reasons = append(reasons, n.Name+": "+n.Reason)

@@ -11,7 +11,9 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"executionbackup/internal/node"
+	"executionbackup/internal/admin"
+	"executionbackup/internal/evidence"
+	"executionbackup/internal/history"
 )
 
 func (p *program) statusCommand() *cli.Command {
@@ -30,35 +32,6 @@ func (p *program) statusCommand() *cli.Command {
 // shownBlocks is how many of the last payloads status shows.
 const shownBlocks = 8
 
-// The REST API's reports, as far as they are shown. Times are microseconds.
-type (
-	nodeStatus struct {
-		Name, URL, State, Reason, Client string
-		Since                            time.Time
-		Primary, Laggard, Drained        bool
-		DoNotUse                         bool `json:"do_not_use"`
-		Objections                       int
-		ResponseTime                     int64                `json:"response_time"`
-		Versions                         []node.ClientVersion `json:"client_versions"`
-	}
-	blockStatus struct {
-		Time                  time.Time
-		Number                uint64
-		Hash, Verdict, Method string
-		Took                  int64
-		Dispute               bool
-		Votes                 []struct {
-			Node, Status string
-			Took         int64
-		}
-	}
-	evidenceStatus struct {
-		Time       time.Time
-		Kind, File string
-		Number     uint64
-	}
-)
-
 func (p *program) status(ctx context.Context, cmd *cli.Command) error {
 	if cmd.NArg() > 1 {
 		return usageError("status: write one URL at most")
@@ -67,9 +40,9 @@ func (p *program) status(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	var nodes []nodeStatus
-	var blocks []blockStatus
-	var disputes []evidenceStatus
+	var nodes []admin.Node
+	var blocks []history.Record
+	var disputes []evidence.Entry
 	for _, question := range []struct {
 		path string
 		into any
@@ -96,7 +69,7 @@ func (p *program) status(ctx context.Context, cmd *cli.Command) error {
 }
 
 // summary is the state as a whole in one line.
-func summary(nodes []nodeStatus, blocks []blockStatus, disputes []evidenceStatus, now time.Time) string {
+func summary(nodes []admin.Node, blocks []history.Record, disputes []evidence.Entry, now time.Time) string {
 	voting := 0
 	for _, n := range nodes {
 		if n.State == "alive" && !n.DoNotUse && !n.Drained {
@@ -104,7 +77,7 @@ func summary(nodes []nodeStatus, blocks []blockStatus, disputes []evidenceStatus
 		}
 	}
 	line := fmt.Sprintf("%d of %d nodes vote, ", voting, len(nodes))
-	var took []int64
+	var took []history.Micros
 	for _, b := range blocks {
 		if b.Verdict != "" {
 			took = append(took, b.Took)
@@ -114,28 +87,31 @@ func summary(nodes []nodeStatus, blocks []blockStatus, disputes []evidenceStatus
 		line += "no payload yet, "
 	} else {
 		slices.Sort(took)
-		line += "verdicts in " + (time.Duration(took[len(took)/2]) * time.Microsecond).Round(time.Millisecond).String() + ", "
+		line += "verdicts in " + time.Duration(took[len(took)/2]).Round(time.Millisecond).String() + ", "
 	}
 	if len(disputes) == 0 {
 		return line + "no dispute on record"
 	}
 	last := disputes[len(disputes)-1]
-	return line + fmt.Sprintf("last dispute %s ago on block %d (%d on record)", age(now.Sub(last.Time)), last.Number, len(disputes))
+	ago := age(now.Sub(last.Time))
+	return line + fmt.Sprintf("last dispute %s ago on block %d (%d on record)", ago, last.Number, len(disputes))
 }
 
-func nodeRows(nodes []nodeStatus, now time.Time) [][]string {
-	table := [][]string{{"NAME", "URL", "STATE", "SINCE", "PRIMARY", "LAGGARD", "OBJECTIONS", "CLIENT", "RESPONSE TIME"}}
+func nodeRows(nodes []admin.Node, now time.Time) [][]string {
+	table := [][]string{
+		{"NAME", "URL", "STATE", "SINCE", "PRIMARY", "LAGGARD", "OBJECTIONS", "CLIENT", "RESPONSE TIME"},
+	}
 	for _, n := range nodes {
 		table = append(table, []string{
-			n.Name, n.URL, stateOf(n.State, n.Drained, n.DoNotUse), age(now.Sub(n.Since)), yes(n.Primary), yes(n.Laggard), strconv.Itoa(n.Objections),
-			clientOf(n.Versions, n.Client), microseconds(n.ResponseTime),
+			n.Name, n.URL, stateOf(&n), age(now.Sub(n.Since)), yes(n.Primary), yes(n.Laggard),
+			strconv.Itoa(n.Objections), clientOf(&n), microseconds(n.ResponseTime),
 		})
 	}
 	return table
 }
 
 // blockRows has the last payloads, each with what every node said and when.
-func blockRows(nodes []nodeStatus, blocks []blockStatus) [][]string {
+func blockRows(nodes []admin.Node, blocks []history.Record) [][]string {
 	heads := []string{"NUMBER", "BLOCK", "HEARD", "AFTER"}
 	for _, n := range nodes {
 		heads = append(heads, n.Name)
@@ -146,7 +122,7 @@ func blockRows(nodes []nodeStatus, blocks []blockStatus) [][]string {
 		if b.Dispute {
 			heard += ", dispute"
 		}
-		row := []string{strconv.FormatUint(b.Number, 10), short(b.Hash), heard, rounded(b.Took)}
+		row := []string{strconv.FormatUint(b.Number, 10), short(b.Block.Hex()), heard, rounded(b.Took)}
 		for _, n := range nodes {
 			cell := ""
 			for _, v := range b.Votes {
@@ -161,12 +137,12 @@ func blockRows(nodes []nodeStatus, blocks []blockStatus) [][]string {
 	return table
 }
 
-// rounded writes microseconds as people read them; 0 is none.
-func rounded(n int64) string {
-	if n == 0 {
+// rounded writes a time span as people read it; 0 is none.
+func rounded(m history.Micros) string {
+	if m == 0 {
 		return ""
 	}
-	return (time.Duration(n) * time.Microsecond).Round(100 * time.Microsecond).String()
+	return time.Duration(m).Round(100 * time.Microsecond).String()
 }
 
 // age writes a time span as people say it.

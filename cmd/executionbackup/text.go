@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"unicode"
 
+	"executionbackup/internal/admin"
 	"executionbackup/internal/node"
 )
 
@@ -42,21 +43,19 @@ func yes(b bool) string {
 	return "no"
 }
 
-// clientOf names a node's client and its version, by engine_getClientVersionV1 or else by web3_clientVersion.
-func clientOf(versions []node.ClientVersion, web3 string) string {
-	if len(versions) > 0 {
-		return versions[0].Name + "/" + versions[0].Version
-	}
-	parts := strings.Split(web3, "/")
-	return strings.Join(parts[:min(2, len(parts))], "/") // what follows is its platform
+// clientOf names a node's client and its version.
+func clientOf(n *admin.Node) string {
+	info := node.Info{Client: n.ClientName, Clients: n.Versions}
+	return info.Label()
 }
 
 // stateOf is a node's state, with what the operator has made of it.
-func stateOf(state string, drained, doNotUse bool) string {
-	if drained {
+func stateOf(n *admin.Node) string {
+	state := n.State
+	if n.Drained {
 		state += ", drained"
 	}
-	if doNotUse {
+	if n.DoNotUse {
 		state += ", do-not-use"
 	}
 	return state

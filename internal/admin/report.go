@@ -2,8 +2,8 @@ package admin
 
 import "executionbackup/internal/health"
 
-// report is the original's MetricsReport: nodes by URL, times in microseconds.
-type report struct {
+// Report is the original's MetricsReport: nodes by URL, times in microseconds.
+type Report struct {
 	ResponseTimes map[string]int64 `json:"response_times"`
 	AliveNodes    []string         `json:"alive_nodes"`
 	SyncingNodes  []string         `json:"syncing_nodes"`
@@ -12,12 +12,12 @@ type report struct {
 }
 
 type recheckReport struct {
-	report
+	Report
 	RecheckTime int64 `json:"recheck_time"`
 }
 
-func (a *API) report() report {
-	r := report{ResponseTimes: map[string]int64{}, AliveNodes: []string{}, SyncingNodes: []string{}, DeadNodes: []string{}}
+func (a *API) report() Report {
+	r := Report{ResponseTimes: map[string]int64{}, AliveNodes: []string{}, SyncingNodes: []string{}, DeadNodes: []string{}}
 	for _, n := range a.Fleet.Pool.Nodes() {
 		s := n.Status()
 		switch s.State {
