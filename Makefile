@@ -76,7 +76,7 @@ bench: build ## what we cost beside the calls: a table on standard output, and b
 MICRO := ParseRequest|Scanner|Decide|Bearer|Verify|MergeBlobs|Check
 bench-micro: ## the micro-benchmarks, and how they differ from the last kept result
 	@mkdir -p bin
-	go test -run '^$$' -bench '$(MICRO)' -benchmem -benchtime 100ms -count 6 $(addprefix ./internal/,jsonrpc quorum auth lists blockhash) | grep -E '^(goos|goarch|pkg|cpu|Benchmark)' | tee bin/micro.txt
+	go test -run '^$$' -bench '$(MICRO)' -benchmem -benchtime 100ms -count 6 $(addprefix ./internal/,jsonrpc rawjson quorum auth lists blockhash) | grep -E '^(goos|goarch|pkg|cpu|Benchmark)' | tee bin/micro.txt
 	go tool benchstat $(wildcard bench/micro.txt) bin/micro.txt
 
 bench-keep: ## keep the last result of bench-micro

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/rawjson"
 )
 
 const (
@@ -103,8 +103,8 @@ func member(encoded, name string) ([]byte, error) {
 		return nil, errMalformed
 	}
 	var value [1][]byte
-	err = jsonrpc.Members(object, []string{name}, value[:])
-	if _, ambiguous := errors.AsType[*jsonrpc.AmbiguousError](err); ambiguous {
+	err = rawjson.Members(object, []string{name}, value[:])
+	if _, ambiguous := errors.AsType[*rawjson.AmbiguousError](err); ambiguous {
 		return nil, errAmbiguous
 	}
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/rawjson"
 )
 
 // ReadAnswer reads what is judged of a node's answer to a call. An error says that the result is none that the method has;
@@ -16,7 +17,7 @@ func ReadAnswer(c *engine.Call, r jsonrpc.Reply) (a engine.Answer, err error) {
 	if r.Err != nil {
 		return engine.Answer{Err: r.Err}, nil
 	}
-	a = engine.Answer{Raw: r.Result, Null: jsonrpc.IsNull(r.Result)}
+	a = engine.Answer{Raw: r.Result, Null: rawjson.IsNull(r.Result)}
 	switch c.Method.Family {
 	case engine.NewPayload:
 		a.PayloadStatus, err = readStatus(r.Result)
@@ -38,7 +39,7 @@ func ReadAnswer(c *engine.Call, r jsonrpc.Reply) (a engine.Answer, err error) {
 
 // readElements returns the elements of an array as they stand there; nil where it is none.
 func readElements(result []byte) []engine.Entry {
-	elements, err := jsonrpc.Elements(result)
+	elements, err := rawjson.Elements(result)
 	if err != nil {
 		return nil
 	}
@@ -70,13 +71,13 @@ func readInclusionList(result []byte) [][]byte {
 	if len(result) > maxInclusionListJSON {
 		return nil
 	}
-	elements, err := jsonrpc.Elements(result)
+	elements, err := rawjson.Elements(result)
 	if err != nil {
 		return nil
 	}
 	list := make([][]byte, len(elements))
 	for i, raw := range elements {
-		text, _ := jsonrpc.String(raw)
+		text, _ := rawjson.String(raw)
 		if list[i], err = hexutil.Decode(text); err != nil {
 			return nil
 		}
@@ -154,9 +155,9 @@ func ownStatus(p *engine.PayloadStatus) []byte {
 	return raw(s)
 }
 
-// setMember is jsonrpc.SetMember for an object that has been parsed before.
+// setMember is rawjson.SetMember for an object that has been parsed before.
 func setMember(object []byte, name string, raw []byte) []byte {
-	out, err := jsonrpc.SetMember(object, name, raw)
+	out, err := rawjson.SetMember(object, name, raw)
 	if err != nil {
 		return object
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 
 	"executionbackup/internal/engine"
-	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/rawjson"
 )
 
 var attributeMembers = []string{
@@ -22,8 +22,8 @@ const maxWithdrawals = 64 << 10
 func readAttributes(raw []byte) (*engine.Attributes, error) {
 	a := &engine.Attributes{Digest: sha256.Sum256(raw)}
 	var found [5][]byte
-	if err := jsonrpc.Members(raw, attributeMembers, found[:]); err != nil {
-		var ambiguous *jsonrpc.AmbiguousError
+	if err := rawjson.Members(raw, attributeMembers, found[:]); err != nil {
+		var ambiguous *rawjson.AmbiguousError
 		if errors.As(err, &ambiguous) {
 			return nil, err
 		}
@@ -32,7 +32,7 @@ func readAttributes(raw []byte) (*engine.Attributes, error) {
 	var timestamp, randao, recipient, withdrawals bool
 	a.Timestamp, timestamp = parseQuantity(found[0])
 	a.PrevRandao, randao = parseHash(found[1])
-	recipient = json.Unmarshal(orNull(found[2]), &a.FeeRecipient) == nil && !jsonrpc.IsNull(found[2])
+	recipient = json.Unmarshal(orNull(found[2]), &a.FeeRecipient) == nil && !rawjson.IsNull(found[2])
 	if len(found[3]) <= maxWithdrawals {
 		list, err := readWithdrawals(found[3])
 		a.Withdrawals, withdrawals = list, err == nil

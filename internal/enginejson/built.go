@@ -11,7 +11,7 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 
 	"executionbackup/internal/engine"
-	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/rawjson"
 )
 
 // BuiltReader finds what is judged of getPayload's result while the result is received: it has megabytes. Fields are looked
@@ -41,14 +41,14 @@ func NewBuiltReader(m engine.Method) *BuiltReader {
 
 // Fields are what is looked for in a result. From V2 on there is an envelope around the payload; a method without a version
 // may have one or not.
-func (b *BuiltReader) Fields() []jsonrpc.Field {
+func (b *BuiltReader) Fields() []rawjson.Field {
 	if b.method.Version == 1 {
 		return b.payloadFields()
 	}
-	fields := []jsonrpc.Field{
+	fields := []rawjson.Field{
 		{Name: "executionPayload", Value: &b.payload, Members: b.payloadFields()},
 		{Name: "blockValue", Value: &b.value},
-		{Name: "blobsBundle", Value: &b.bundle, Members: []jsonrpc.Field{
+		{Name: "blobsBundle", Value: &b.bundle, Members: []rawjson.Field{
 			{Name: "commitments", Elements: &b.commitments},
 			{Name: "blobs", Elements: &b.blobs},
 			{Name: "proofs", Elements: &b.proofs},
@@ -61,12 +61,12 @@ func (b *BuiltReader) Fields() []jsonrpc.Field {
 	return fields
 }
 
-func (b *BuiltReader) payloadFields() []jsonrpc.Field {
-	fields := make([]jsonrpc.Field, 0, len(builtMembers)+1)
+func (b *BuiltReader) payloadFields() []rawjson.Field {
+	fields := make([]rawjson.Field, 0, len(builtMembers)+1)
 	for i, name := range builtMembers {
-		fields = append(fields, jsonrpc.Field{Name: name, Value: &b.members[i]})
+		fields = append(fields, rawjson.Field{Name: name, Value: &b.members[i]})
 	}
-	return append(fields, jsonrpc.Field{Name: "transactions", Elements: &b.transactions})
+	return append(fields, rawjson.Field{Name: "transactions", Elements: &b.transactions})
 }
 
 // Read reads what is judged of a result whose fields have been found. An error says why it can't be proposed at all.
@@ -115,14 +115,14 @@ func (b *BuiltReader) readPayload(built *engine.Built) error {
 
 // readEnvelope reads what stands around the payload from V2 on. Only where the version isn't known it may be without value.
 func (b *BuiltReader) readEnvelope(built *engine.Built) error {
-	if b.method.KnownGetPayload() || !jsonrpc.IsNull(b.value) {
+	if b.method.KnownGetPayload() || !rawjson.IsNull(b.value) {
 		var value hexutil.Big
-		if err := json.Unmarshal(b.value, &value); err != nil || jsonrpc.IsNull(b.value) {
+		if err := json.Unmarshal(b.value, &value); err != nil || rawjson.IsNull(b.value) {
 			return errors.New("payload envelope: blockValue is missing or malformed")
 		}
 		built.Value = value.ToInt()
 	}
-	if !jsonrpc.IsNull(b.requests) {
+	if !rawjson.IsNull(b.requests) {
 		built.Requests = b.requests
 	}
 	built.Blobs = len(b.blobs)

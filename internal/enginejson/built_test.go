@@ -11,7 +11,7 @@ import (
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/enginejson"
-	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/rawjson"
 )
 
 const builtPayload = `{"executionPayload":{` +
@@ -28,7 +28,7 @@ const bundle = `"blobsBundle":{"commitments":["0xaa"],"proofs":[],"blobs":["0xbb
 // readBuilt reads what a method built, as whoever receives it does.
 func readBuilt(m engine.Method, result []byte) (*engine.Built, error) {
 	r := enginejson.NewBuiltReader(m)
-	if err := jsonrpc.Read(result, r.Fields()...); err != nil {
+	if err := rawjson.Read(result, r.Fields()...); err != nil {
 		return nil, err
 	}
 	return r.Read(result)

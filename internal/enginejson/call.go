@@ -9,6 +9,7 @@ import (
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/rawjson"
 )
 
 // ReadCall reads what is judged of a call. Parameters that can't be read are the node's to judge; the error is that of a
@@ -22,7 +23,7 @@ func ReadCall(r *jsonrpc.Request) (*engine.Call, error) {
 	case engine.ForkchoiceUpdated:
 		return c, readForkchoice(r, c)
 	case engine.GetPayload:
-		c.PayloadID, _ = jsonrpc.String(r.Arg(0))
+		c.PayloadID, _ = rawjson.String(r.Arg(0))
 	case engine.GetBlobs, engine.HasBlobs:
 		c.List = readBlobList(r, m)
 	case engine.GetPayloadBodies:
@@ -71,12 +72,12 @@ func readForkchoice(r *jsonrpc.Request, c *engine.Call) (err error) {
 	f.Safe, _ = parseHash(found[1])
 	f.Finalized, _ = parseHash(found[2])
 	c.Block, c.Named = f.Head, c.Named && f.Head != common.Hash{}
-	if a := r.Arg(1); !jsonrpc.IsNull(a) {
+	if a := r.Arg(1); !rawjson.IsNull(a) {
 		if f.Attributes, err = readAttributes(a); err != nil {
 			return err
 		}
 	}
-	if columns := r.Arg(2); !jsonrpc.IsNull(columns) {
+	if columns := r.Arg(2); !rawjson.IsNull(columns) {
 		f.CustodyColumns = columns
 	}
 	return nil
@@ -87,7 +88,7 @@ const lastGetBlobs = 4
 
 // readBlobList says what list a call of getBlobs or hasBlobs asks for: it needs an array of hashes, and in V4 cells to choose.
 func readBlobList(r *jsonrpc.Request, m engine.Method) engine.List {
-	hashes, err := jsonrpc.Elements(r.Arg(0))
+	hashes, err := rawjson.Elements(r.Arg(0))
 	if err != nil {
 		return engine.List{}
 	}
@@ -109,7 +110,7 @@ func readBlobList(r *jsonrpc.Request, m engine.Method) engine.List {
 
 // countCells counts the ones in a bit array in hex.
 func countCells(raw []byte) (n int, ok bool) {
-	text, ok := jsonrpc.String(raw)
+	text, ok := rawjson.String(raw)
 	if !ok {
 		return 0, false
 	}
@@ -130,8 +131,8 @@ func readBodyList(r *jsonrpc.Request, m engine.Method) engine.List {
 	if m.Version == 1 {
 		l.Kind = engine.Bodies
 	}
-	if jsonrpc.IsArray(r.Arg(0)) {
-		hashes, err := jsonrpc.Elements(r.Arg(0))
+	if rawjson.IsArray(r.Arg(0)) {
+		hashes, err := rawjson.Elements(r.Arg(0))
 		if err != nil {
 			return engine.List{}
 		}

@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"executionbackup/internal/engine"
-	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/rawjson"
 )
 
 var (
@@ -16,16 +16,16 @@ var (
 // readList reads a node's answer to a call for a list. An answer that is no list passes through where the method is newer
 // than we are, and null always: then there are no entries.
 func readList(l *engine.List, result []byte) ([]engine.Entry, error) {
-	if jsonrpc.IsNull(result) {
+	if rawjson.IsNull(result) {
 		return nil, nil
 	}
-	if !jsonrpc.IsArray(result) {
+	if !rawjson.IsArray(result) {
 		if l.Free {
 			return nil, nil
 		}
 		return nil, errNoList
 	}
-	elements, err := jsonrpc.Elements(result)
+	elements, err := rawjson.Elements(result)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func readList(l *engine.List, result []byte) ([]engine.Entry, error) {
 
 // readEntry reads what is judged of an entry. An error makes the whole list malformed.
 func readEntry(l *engine.List, raw []byte) (e engine.Entry, err error) {
-	switch null := jsonrpc.IsNull(raw); {
+	switch null := rawjson.IsNull(raw); {
 	case l.Kind == engine.Having:
 		e, err = readHaving(raw)
 	case null:
@@ -77,11 +77,11 @@ var blobMembers = []string{"blob", "proof", "proofs"}
 // readBlob reads a BlobAndProofV1 (cancun.md#blobandproofv1) or V2 (osaka.md#blobandproofv2).
 func readBlob(raw []byte) (engine.Entry, error) {
 	var found [3][]byte
-	if err := jsonrpc.Members(raw, blobMembers, found[:]); err != nil {
+	if err := rawjson.Members(raw, blobMembers, found[:]); err != nil {
 		return engine.Entry{}, err
 	}
-	unproved := jsonrpc.IsNull(found[1]) && jsonrpc.IsNull(found[2])
-	return engine.Entry{Gap: jsonrpc.IsNull(found[0]) || unproved}, nil
+	unproved := rawjson.IsNull(found[1]) && rawjson.IsNull(found[2])
+	return engine.Entry{Gap: rawjson.IsNull(found[0]) || unproved}, nil
 }
 
 var cellMembers = []string{"blob_cells", "proofs"}
@@ -89,13 +89,13 @@ var cellMembers = []string{"blob_cells", "proofs"}
 // readCells reads a BlobCellsAndProofsV1 (amsterdam.md#blobcellsandproofsv1) for so many cells.
 func readCells(cells int, raw []byte) (engine.Entry, error) {
 	var found [2][]byte
-	if err := jsonrpc.Members(raw, cellMembers, found[:]); err != nil {
+	if err := rawjson.Members(raw, cellMembers, found[:]); err != nil {
 		return engine.Entry{}, err
 	}
 	var columns [2][][]byte
 	for i := range found {
 		var err error
-		if columns[i], err = jsonrpc.Elements(found[i]); err != nil {
+		if columns[i], err = rawjson.Elements(found[i]); err != nil {
 			return engine.Entry{}, err
 		}
 		if len(columns[i]) != cells {
@@ -105,7 +105,7 @@ func readCells(cells int, raw []byte) (engine.Entry, error) {
 	e := engine.Entry{Parts: make([][]byte, 2*cells)}
 	for i := range cells {
 		cell, proof := columns[0][i], columns[1][i]
-		if jsonrpc.IsNull(cell) || jsonrpc.IsNull(proof) {
+		if rawjson.IsNull(cell) || rawjson.IsNull(proof) {
 			e.Gap = true
 			continue
 		}
@@ -120,7 +120,7 @@ var bodyMembers = []string{"transactions", "withdrawals", "blockAccessList"}
 // (amsterdam.md#executionpayloadbodyv2).
 func readBody(raw []byte, accessList bool) (engine.Entry, error) {
 	parts := make([][]byte, engine.BodyParts)
-	if err := jsonrpc.Members(raw, bodyMembers, parts); err != nil {
+	if err := rawjson.Members(raw, bodyMembers, parts); err != nil {
 		return engine.Entry{}, err
 	}
 	e := BodyEntry(parts)
@@ -131,7 +131,7 @@ func readBody(raw []byte, accessList bool) (engine.Entry, error) {
 // BodyEntry is the entry of a body with these members, raw; null is as good as missing.
 func BodyEntry(parts [][]byte) engine.Entry {
 	for i := range parts {
-		if jsonrpc.IsNull(parts[i]) {
+		if rawjson.IsNull(parts[i]) {
 			parts[i] = nil
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/rawjson"
 )
 
 // ListReader reads a list while it comes in, and keeps all of its entries: in segments, because a list that grows as a whole
@@ -15,7 +16,7 @@ type ListReader struct {
 	list     *engine.List
 	segment  []byte // what has come since the last segment was full
 	borrowed []*[segmentSize]byte
-	elements jsonrpc.ElementReader
+	elements rawjson.ElementReader
 	entries  []engine.Entry
 	err      error // what is wrong with an entry
 }

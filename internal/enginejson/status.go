@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"executionbackup/internal/engine"
-	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/rawjson"
 )
 
 var statusMembers = []string{"status", "latestValidHash", "validationError", "inclusionListSatisfied"}
@@ -13,7 +13,7 @@ var statusMembers = []string{"status", "latestValidHash", "validationError", "in
 // readStatus reads the result of newPayload. A word of a fork to come is as good as SYNCING.
 func readStatus(raw []byte) (engine.PayloadStatus, error) {
 	var found [4][]byte
-	if err := jsonrpc.Members(raw, statusMembers, found[:]); err != nil {
+	if err := rawjson.Members(raw, statusMembers, found[:]); err != nil {
 		return engine.PayloadStatus{}, fmt.Errorf("payload status: %w", err)
 	}
 	p := engine.PayloadStatus{Raw: raw, HasInclusionList: found[3] != nil}
@@ -38,7 +38,7 @@ func readWord(p *engine.PayloadStatus, raw []byte) error {
 	case `"ACCEPTED"`:
 		p.Status = engine.Accepted
 	default:
-		word, ok := jsonrpc.String(raw)
+		word, ok := rawjson.String(raw)
 		if !ok || word == "" {
 			return errors.New("malformed status")
 		}
@@ -48,7 +48,7 @@ func readWord(p *engine.PayloadStatus, raw []byte) error {
 }
 
 func readLatestValid(p *engine.PayloadStatus, raw []byte) error {
-	if jsonrpc.IsNull(raw) {
+	if rawjson.IsNull(raw) {
 		return nil
 	}
 	hash, ok := parseHash(raw)
@@ -60,10 +60,10 @@ func readLatestValid(p *engine.PayloadStatus, raw []byte) error {
 }
 
 func readReason(p *engine.PayloadStatus, raw []byte) error {
-	if jsonrpc.IsNull(raw) {
+	if rawjson.IsNull(raw) {
 		return nil
 	}
-	reason, ok := jsonrpc.String(raw)
+	reason, ok := rawjson.String(raw)
 	if !ok {
 		return errors.New("validationError is not a string")
 	}
@@ -73,7 +73,7 @@ func readReason(p *engine.PayloadStatus, raw []byte) error {
 
 func readSatisfied(p *engine.PayloadStatus, raw []byte) error {
 	switch {
-	case jsonrpc.IsNull(raw):
+	case rawjson.IsNull(raw):
 	case string(raw) == "true", string(raw) == "false":
 		satisfied := string(raw) == "true"
 		p.InclusionListSatisfied = &satisfied
@@ -91,16 +91,16 @@ const maxPayloadID = 130
 // readForkchoiceResult reads the result of forkchoiceUpdated: a status, and the payload id without its quotes.
 func readForkchoiceResult(raw []byte) (status engine.PayloadStatus, payloadID string, err error) {
 	var found [2][]byte
-	if err := jsonrpc.Members(raw, forkchoiceMembers, found[:]); err != nil {
+	if err := rawjson.Members(raw, forkchoiceMembers, found[:]); err != nil {
 		return status, "", fmt.Errorf("forkchoice result: %w", err)
 	}
 	if status, err = readStatus(found[0]); err != nil {
 		return status, "", err
 	}
-	if jsonrpc.IsNull(found[1]) {
+	if rawjson.IsNull(found[1]) {
 		return status, "", nil
 	}
-	id, ok := jsonrpc.String(found[1])
+	id, ok := rawjson.String(found[1])
 	if !ok || id == "" || len(id) > maxPayloadID {
 		return engine.PayloadStatus{}, "", errors.New("forkchoice result: malformed payloadId")
 	}

@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
+
+	"executionbackup/internal/rawjson"
 )
 
 func TestParseRequest(t *testing.T) {
@@ -39,7 +40,7 @@ func TestParseRequest(t *testing.T) {
 }
 
 func TestParseRequestErrors(t *testing.T) {
-	ambiguous := func(name string) error { return &AmbiguousError{name} }
+	ambiguous := func(name string) error { return &rawjson.AmbiguousError{Name: name} }
 	for _, c := range []struct {
 		body string
 		want error
@@ -50,15 +51,15 @@ func TestParseRequestErrors(t *testing.T) {
 		{`{"jsonrpc":"2.0","id":{"a":[1]},"method":"m"}`, nil},
 		{`{"jsonrpc":"2.0","id":99999999999999999999999999999999,"method":"m","params":{"a":1}}`, nil},
 		{`{"jsonrpc":"2.0","id":1,"m\u0065thod":"m"}`, nil}, // the same name to every reader
-		{``, ErrSyntax},
-		{`{`, ErrSyntax},
-		{`{}{}`, ErrSyntax},
-		{`{"jsonrpc":"2.0","id":1,"method":"m","params":[}]}`, ErrSyntax},
-		{`{"jsonrpc":"2.0","id":1,"method":"m","params":[1,]}`, ErrSyntax},
-		{`{"jsonrpc":"2.0","id":01,"method":"m"}`, ErrSyntax},
-		{"{\"jsonrpc\":\"2.0\",\"id\":\"\x01\",\"method\":\"m\"}", ErrSyntax},
-		{`{"jsonrpc":"2.0","id":1,"method":"m"`, ErrSyntax},
-		{`nul`, ErrSyntax},
+		{``, rawjson.ErrSyntax},
+		{`{`, rawjson.ErrSyntax},
+		{`{}{}`, rawjson.ErrSyntax},
+		{`{"jsonrpc":"2.0","id":1,"method":"m","params":[}]}`, rawjson.ErrSyntax},
+		{`{"jsonrpc":"2.0","id":1,"method":"m","params":[1,]}`, rawjson.ErrSyntax},
+		{`{"jsonrpc":"2.0","id":01,"method":"m"}`, rawjson.ErrSyntax},
+		{"{\"jsonrpc\":\"2.0\",\"id\":\"\x01\",\"method\":\"m\"}", rawjson.ErrSyntax},
+		{`{"jsonrpc":"2.0","id":1,"method":"m"`, rawjson.ErrSyntax},
+		{`nul`, rawjson.ErrSyntax},
 		{`7`, errNotRequest},
 		{`{}`, errVersion},
 		{`{"jsonrpc":"1.0","id":1,"method":"m"}`, errVersion},
@@ -90,8 +91,8 @@ func TestArgMembersOverflow(t *testing.T) {
 		want error
 	}{
 		{`{` + many + `"blockHash":"0x02"}`, nil},
-		{`{"blockHash":"0x02",` + many + `"BlockHash":"0x03"}`, &AmbiguousError{"blockHash"}},
-		{`{"blockHash":"0x02",` + many + `"bloc` + "\u212a" + `Hash":"0x03"}`, &AmbiguousError{"blockHash"}},
+		{`{"blockHash":"0x02",` + many + `"BlockHash":"0x03"}`, &rawjson.AmbiguousError{Name: "blockHash"}},
+		{`{"blockHash":"0x02",` + many + `"bloc` + "\u212a" + `Hash":"0x03"}`, &rawjson.AmbiguousError{Name: "blockHash"}},
 	} {
 		var r Request
 		if err := ParseRequest([]byte(`{"jsonrpc":"2.0","method":"m","params":[`+c.arg+`]}`), &r); err != nil {
@@ -104,39 +105,6 @@ func TestArgMembersOverflow(t *testing.T) {
 		}
 		if err == nil && string(got[0]) != `"0x02"` {
 			t.Errorf("got %s", got[0])
-		}
-	}
-}
-
-func TestDeepNesting(t *testing.T) {
-	deep := func(n int) []byte {
-		return []byte(strings.Repeat(`[`, n) + strings.Repeat(`]`, n))
-	}
-	if end := skipValue(deep(maxDepth), 0); end != 2*maxDepth {
-		t.Errorf("depth %d: got %d", maxDepth, end)
-	}
-	if end := skipValue(deep(maxDepth+1), 0); end != -1 {
-		t.Errorf("depth %d: got %d, want -1", maxDepth+1, end)
-	}
-	// Arrays and objects in turn, in an uneven pattern; then one bracket after the other is closed wrongly.
-	var open, closed []byte
-	for i := range 300 {
-		if i*i%7 < 3 {
-			open, closed = append(open, '['), append(closed, ']')
-		} else {
-			open, closed = append(open, `{"a":`...), append(closed, '}')
-		}
-	}
-	slices.Reverse(closed)
-	nested := slices.Concat(open, []byte("1"), closed)
-	if end := skipValue(nested, 0); end != len(nested) {
-		t.Errorf("mixed: got %d, want %d", end, len(nested))
-	}
-	for i := len(nested) - len(closed); i < len(nested); i++ {
-		wrong := slices.Clone(nested)
-		wrong[i] ^= '}' ^ ']'
-		if end := skipValue(wrong, 0); end != -1 {
-			t.Errorf("wrongly closed at %d: got %d", i, end)
 		}
 	}
 }
@@ -182,23 +150,6 @@ func TestParseReply(t *testing.T) {
 	}
 }
 
-func TestSetMember(t *testing.T) {
-	for _, c := range []struct{ object, want string }{
-		{`{}`, `{"n":7}`},
-		{`{"a":1}`, `{"a":1,"n":7}`},
-		{`{"n":null,"a":{"n":2}}`, `{"n":7,"a":{"n":2}}`},
-		{` { "a" : 1 , "n" : [1] } `, ` { "a" : 1 , "n" : 7 } `},
-	} {
-		got, err := SetMember([]byte(c.object), "n", []byte("7"))
-		if err != nil || string(got) != c.want {
-			t.Errorf("%s: got %s, %v, want %s", c.object, got, err, c.want)
-		}
-	}
-	if _, err := SetMember([]byte(`[]`), "n", []byte("7")); !errors.Is(err, ErrSyntax) {
-		t.Errorf("array: %v", err)
-	}
-}
-
 // What we accept means the same to encoding/json, whose decoders fold case and take the last of two.
 func FuzzParseRequest(f *testing.F) {
 	f.Add([]byte(`{"jsonrpc":"2.0","id":1,"method":"engine_newPayloadV4","params":[{"blockHash":"0x1","parentHash":"0x2"},[],null]}`))
@@ -208,7 +159,7 @@ func FuzzParseRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r Request
 		err := ParseRequest(b, &r)
-		if json.Valid(b) && errors.Is(err, ErrSyntax) {
+		if json.Valid(b) && errors.Is(err, rawjson.ErrSyntax) {
 			t.Fatalf("refused as syntax: %q", b)
 		}
 		if err != nil || !json.Valid(b) { // we leave the insides of strings to the node
@@ -244,32 +195,6 @@ func FuzzParseRequest(f *testing.F) {
 	})
 }
 
-func FuzzElements(f *testing.F) {
-	f.Add([]byte(`[{"jsonrpc":"2.0","id":1,"method":"m"}, 7 ,[]]`))
-	f.Add([]byte(`[]`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := Elements(b)
-		if !json.Valid(b) {
-			return
-		}
-		var want []json.RawMessage
-		if json.Unmarshal(b, &want) != nil || string(bytes.TrimSpace(b)) == "null" {
-			if err == nil {
-				t.Fatalf("%q: accepted", b)
-			}
-			return
-		}
-		if err != nil || len(got) != len(want) {
-			t.Fatalf("%q: %d elements, %v; want %d", b, len(got), err, len(want))
-		}
-		for i := range got {
-			if !bytes.Equal(got[i], want[i]) {
-				t.Fatalf("%q: element %d is %q, want %q", b, i, got[i], want[i])
-			}
-		}
-	})
-}
-
 // A node's answer, passed on under the caller's id, is JSON whenever the node's result is, and never crashes us.
 func FuzzParseReply(f *testing.F) {
 	f.Add([]byte(`{"jsonrpc":"2.0","id":1,"result":{"status":"VALID","latestValidHash":"0x00"}}`))
@@ -282,7 +207,7 @@ func FuzzParseReply(f *testing.F) {
 		if out := AppendReply(nil, []byte("1"), r); !json.Valid(out) {
 			t.Fatalf("%q passed on as %q", b, out)
 		}
-		SetMember(r.Result, "payloadId", []byte("null"))
+		rawjson.SetMember(r.Result, "payloadId", []byte("null"))
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"executionbackup/internal/engine"
+	"executionbackup/internal/rawjson"
 )
 
 // Request is one call as it stands in a body. All of it is slices of that body; nothing is decoded but a method's name
@@ -39,7 +40,7 @@ func (r *Request) Arg(i int) []byte {
 	return nil
 }
 
-// ArgMembers is Members for the first parameter, without a second scan of it. Where that isn't an object, all values
+// ArgMembers is rawjson.Members for the first parameter, without a second scan of it. Where that isn't an object, all values
 // are nil.
 func (r *Request) ArgMembers(names []string, values [][]byte) error {
 	clear(values)
@@ -47,10 +48,10 @@ func (r *Request) ArgMembers(names []string, values [][]byte) error {
 		return nil
 	}
 	if r.count > maxMembers {
-		return Members(r.args[0], names, values)
+		return rawjson.Members(r.args[0], names, values)
 	}
 	for _, m := range r.members[:r.count] {
-		if err := store(m.name, m.value, names, values); err != nil {
+		if err := rawjson.Store(m.name, m.value, names, values); err != nil {
 			return err
 		}
 	}
@@ -59,26 +60,26 @@ func (r *Request) ArgMembers(names []string, values [][]byte) error {
 
 var envelope = []string{"jsonrpc", "id", "method", "params"}
 
-// ParseRequest scans one call. The error is ErrSyntax where b isn't JSON (code -32700), anything else where it is no
+// ParseRequest scans one call. The error is rawjson.ErrSyntax where b isn't JSON (code -32700), anything else where it is no
 // request (code -32600). The id is set where the object as a whole could be read.
 func ParseRequest(b []byte, r *Request) error {
-	start := skipSpace(b, 0)
+	start := rawjson.SkipSpace(b, 0)
 	if start < len(b) && b[start] != '{' {
-		if end := skipValue(b, start); end < 0 || atEnd(b, end) != nil {
-			return ErrSyntax
+		if end := rawjson.SkipValue(b, start); end < 0 || rawjson.AtEnd(b, end) != nil {
+			return rawjson.ErrSyntax
 		}
 		return errNotRequest
 	}
 	*r = Request{count: -1}
 	var found [4][]byte
-	end, err := eachMember(b, start, func(name []byte, at int) (int, error) {
-		i, invalid := lookup(name, envelope)
+	end, err := rawjson.EachMember(b, start, func(name []byte, at int) (int, error) {
+		i, invalid := rawjson.Lookup(name, envelope)
 		var end int
 		var err error
 		if i == 3 && found[3] == nil && at < len(b) && b[at] == '[' {
 			end, err = r.scanParams(b, at)
-		} else if end = skipValue(b, at); end < 0 {
-			err = ErrSyntax
+		} else if end = rawjson.SkipValue(b, at); end < 0 {
+			err = rawjson.ErrSyntax
 		}
 		switch {
 		case err != nil:
@@ -86,7 +87,7 @@ func ParseRequest(b []byte, r *Request) error {
 		case invalid != nil:
 			return 0, invalid
 		case i >= 0 && found[i] != nil:
-			return 0, &AmbiguousError{envelope[i]}
+			return 0, &rawjson.AmbiguousError{Name: envelope[i]}
 		case i >= 0:
 			found[i] = b[at:end]
 		}
@@ -95,22 +96,22 @@ func ParseRequest(b []byte, r *Request) error {
 	if err != nil {
 		return err
 	}
-	if err := atEnd(b, end); err != nil {
+	if err := rawjson.AtEnd(b, end); err != nil {
 		return err
 	}
 	r.Raw, r.ID, r.Params = b[start:end], found[1], found[3]
 	if r.ID != nil && !json.Valid(r.ID) {
 		r.ID = nil
-		return ErrSyntax
+		return rawjson.ErrSyntax
 	}
-	if version, ok := text(found[0]); !ok || string(version) != "2.0" {
+	if version, ok := rawjson.Text(found[0]); !ok || string(version) != "2.0" {
 		return errVersion
 	}
 	var ok bool
 	if len(found[2]) > maxMethod {
 		return errMethod
 	}
-	if r.Method, ok = text(found[2]); !ok || len(r.Method) == 0 {
+	if r.Method, ok = rawjson.Text(found[2]); !ok || len(r.Method) == 0 {
 		return errMethod
 	}
 	return nil
@@ -127,13 +128,13 @@ const maxMethod = 4096 + len(`""`)
 
 // scanParams walks the array at b[at] and keeps its first elements and the members of the very first.
 func (r *Request) scanParams(b []byte, at int) (int, error) {
-	return eachElement(b, at, func(n, at int) (int, error) {
+	return rawjson.EachElement(b, at, func(n, at int) (int, error) {
 		var end int
 		var err error
 		if n == 0 && at < len(b) && b[at] == '{' {
 			end, err = r.scanFirst(b, at)
-		} else if end = skipValue(b, at); end < 0 {
-			err = ErrSyntax
+		} else if end = rawjson.SkipValue(b, at); end < 0 {
+			err = rawjson.ErrSyntax
 		}
 		if err == nil && n < len(r.args) {
 			r.args[n] = b[at:end]
@@ -144,8 +145,8 @@ func (r *Request) scanParams(b []byte, at int) (int, error) {
 
 func (r *Request) scanFirst(b []byte, at int) (int, error) {
 	r.count = 0
-	return eachMember(b, at, func(name []byte, at int) (int, error) {
-		v, end, err := value(b, at)
+	return rawjson.EachMember(b, at, func(name []byte, at int) (int, error) {
+		v, end, err := rawjson.Value(b, at)
 		if r.count < maxMembers {
 			r.members[r.count] = member{name, v}
 		}
@@ -163,23 +164,25 @@ type Reply struct {
 
 // Answers reports whether a reply is the one to the call with an id: it has the same, or is an error to what the node
 // could not read. Strings may differ in their escapes.
-func (r *Reply) Answers(id []byte) bool { return r.Err != nil && IsNull(r.ID) || sameID(r.ID, id) }
+func (r *Reply) Answers(id []byte) bool {
+	return r.Err != nil && rawjson.IsNull(r.ID) || sameID(r.ID, id)
+}
 
 func sameID(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
 	}
-	s, ok := text(a)
-	t, also := text(b)
+	s, ok := rawjson.Text(a)
+	t, also := rawjson.Text(b)
 	return ok && also && bytes.Equal(s, t)
 }
 
 // CallID returns the id of a call, which must be one that ParseRequest took; nil where it has none. It scans the call up
 // to its id.
 func CallID(call []byte) (id []byte) {
-	eachMember(call, skipSpace(call, 0), func(name []byte, at int) (int, error) {
-		v, end, err := value(call, at)
-		if i, _ := lookup(name, envelope); err == nil && i == 1 {
+	rawjson.EachMember(call, rawjson.SkipSpace(call, 0), func(name []byte, at int) (int, error) {
+		v, end, err := rawjson.Value(call, at)
+		if i, _ := rawjson.Lookup(name, envelope); err == nil && i == 1 {
 			id, err = v, errFound
 		}
 		return end, err
@@ -192,27 +195,27 @@ var errFound = errors.New("found") // ends the walk
 var replyMembers = []string{"jsonrpc", "id", "result", "error"}
 var errorMembers = []string{"code", "message", "data"}
 
-// ParseReply scans a node's answer, and looks for fields in its result, as Read does. Result is a slice of b. Anything but
+// ParseReply scans a node's answer, and looks for fields in its result, as rawjson.Read does. Result is a slice of b. Anything but
 // one object with either a result or an error object is an error: it counts as no answer.
-func ParseReply(b []byte, fields ...Field) (Reply, error) {
+func ParseReply(b []byte, fields ...rawjson.Field) (Reply, error) {
 	var found [3][]byte
-	err := Read(b, Field{Name: "jsonrpc"}, Field{Name: "id", Value: &found[2]}, Field{Name: "result", Value: &found[0], Members: fields},
-		Field{Name: "error", Value: &found[1]})
+	err := rawjson.Read(b, rawjson.Field{Name: "jsonrpc"}, rawjson.Field{Name: "id", Value: &found[2]}, rawjson.Field{Name: "result", Value: &found[0], Members: fields},
+		rawjson.Field{Name: "error", Value: &found[1]})
 	if err != nil {
 		return Reply{}, err
 	}
 	result, failure, id := found[0], found[1], found[2]
-	if IsNull(failure) {
+	if rawjson.IsNull(failure) {
 		if result == nil {
 			return Reply{}, errors.New("neither a result nor an error")
 		}
 		return Reply{Result: result, ID: id}, nil
 	}
-	if !IsNull(result) {
+	if !rawjson.IsNull(result) {
 		return Reply{}, errBoth
 	}
 	var members [3][]byte
-	if err := Members(failure, errorMembers, members[:]); err != nil {
+	if err := rawjson.Members(failure, errorMembers, members[:]); err != nil {
 		return Reply{}, err
 	}
 	e := new(engine.Error)
@@ -262,34 +265,6 @@ func errorObject(e *engine.Error) []byte {
 		b, _ = json.Marshal(&engine.Error{Code: e.Code, Message: e.Message})
 	}
 	return b
-}
-
-// SetMember returns the object with its member name set to a raw value: replaced where it stands, else appended. The
-// other members keep their bytes and their order.
-func SetMember(object []byte, name string, raw []byte) ([]byte, error) {
-	var from, to int
-	members := 0
-	end, err := eachMember(object, skipSpace(object, 0), func(n []byte, at int) (int, error) {
-		members++
-		v, end, err := value(object, at)
-		if string(n) == name {
-			from, to = at, at+len(v)
-		}
-		return end, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	out := make([]byte, 0, len(object)+len(name)+len(raw)+4)
-	if to > 0 {
-		return append(append(append(out, object[:from]...), raw...), object[to:]...), nil
-	}
-	out = append(out, object[:end-1]...) // up to the closing brace
-	if members > 0 {
-		out = append(out, ',')
-	}
-	out = append(append(out, quote(name)...), ':')
-	return append(append(out, raw...), '}'), nil
 }
 
 // quote encodes a string as JSON.

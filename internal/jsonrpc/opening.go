@@ -3,6 +3,8 @@ package jsonrpc
 import (
 	"bytes"
 	"errors"
+
+	"executionbackup/internal/rawjson"
 )
 
 // Opening is the beginning of a reply that still comes in, up to its result.
@@ -15,8 +17,8 @@ type Opening struct {
 // OpenReply looks for the result in the beginning of a reply. ok is false where it doesn't begin there, isn't an
 // object, an array or a string, or follows something that only the whole reply can show to be right.
 func OpenReply(b []byte) (o Opening, ok bool) {
-	_, err := eachMember(b, skipSpace(b, 0), func(name []byte, at int) (int, error) {
-		i, err := lookup(name, replyMembers)
+	_, err := rawjson.EachMember(b, rawjson.SkipSpace(b, 0), func(name []byte, at int) (int, error) {
+		i, err := rawjson.Lookup(name, replyMembers)
 		if err != nil {
 			return 0, err
 		}
@@ -24,13 +26,13 @@ func OpenReply(b []byte) (o Opening, ok bool) {
 			o.At = at
 			return 0, errOpened
 		}
-		v, end, err := value(b, at)
+		v, end, err := rawjson.Value(b, at)
 		if err == nil && i >= 0 {
-			err = store(name, v, replyMembers, o.seen[:])
+			err = rawjson.Store(name, v, replyMembers, o.seen[:])
 		}
 		return end, err
 	})
-	if err != errOpened || o.At >= len(b) || !IsNull(o.seen[3]) {
+	if err != errOpened || o.At >= len(b) || !rawjson.IsNull(o.seen[3]) {
 		return o, false
 	}
 	o.ID = bytes.Clone(o.seen[1])
@@ -46,31 +48,31 @@ var errOpened = errors.New("the result begins") // ends the walk
 
 // Close judges what comes behind the result, to the reply's end.
 func (o *Opening) Close(tail []byte) error {
-	i := skipSpace(tail, 0)
+	i := rawjson.SkipSpace(tail, 0)
 	if i < len(tail) && tail[i] == '}' {
-		return atEnd(tail, i+1)
+		return rawjson.AtEnd(tail, i+1)
 	}
 	if i >= len(tail) || tail[i] != ',' {
-		return ErrSyntax
+		return rawjson.ErrSyntax
 	}
 	object := append([]byte{'{'}, tail[i+1:]...)
-	if n := skipSpace(object, 1); n < len(object) && object[n] == '}' {
-		return ErrSyntax // a comma before the bracket
+	if n := rawjson.SkipSpace(object, 1); n < len(object) && object[n] == '}' {
+		return rawjson.ErrSyntax // a comma before the bracket
 	}
-	end, err := eachMember(object, 0, func(name []byte, at int) (int, error) {
-		v, end, err := value(object, at)
+	end, err := rawjson.EachMember(object, 0, func(name []byte, at int) (int, error) {
+		v, end, err := rawjson.Value(object, at)
 		if err != nil {
 			return 0, err
 		}
-		return end, store(name, v, replyMembers, o.seen[:])
+		return end, rawjson.Store(name, v, replyMembers, o.seen[:])
 	})
 	switch {
 	case err != nil:
 		return err
-	case !IsNull(o.seen[3]):
+	case !rawjson.IsNull(o.seen[3]):
 		return errBoth
 	case o.ID == nil:
 		o.ID = o.seen[1]
 	}
-	return atEnd(object, end)
+	return rawjson.AtEnd(object, end)
 }

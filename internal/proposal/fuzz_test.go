@@ -7,8 +7,8 @@ import (
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/enginejson"
-	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/node"
+	"executionbackup/internal/rawjson"
 	"executionbackup/internal/session"
 )
 
@@ -32,7 +32,7 @@ func FuzzCandidate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, version int, result []byte) {
 		m := engine.ParseMethod(fmt.Sprintf("engine_getPayloadV%d", version))
 		r := enginejson.NewBuiltReader(m)
-		if jsonrpc.Read(result, r.Fields()...) != nil {
+		if rawjson.Read(result, r.Fields()...) != nil {
 			return
 		}
 		b, err := r.Read(result)

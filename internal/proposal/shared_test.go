@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"executionbackup/internal/bubble"
-	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/rawjson"
 )
 
 // lettered is an execution client whose payloads have a member that consists of the letter which it is asked for.
@@ -21,7 +21,7 @@ func (lettered) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	result := "false" // eth_syncing
-	if letter, ok := jsonrpc.String(call.Arg(0)); ok && len(letter) == 1 {
+	if letter, ok := rawjson.String(call.Arg(0)); ok && len(letter) == 1 {
 		zero := "0x" + strings.Repeat("0", 64)
 		result = `{"executionPayload":{"blockHash":"` + zero + `","parentHash":"` + zero + `","prevRandao":"` + zero +
 			`","feeRecipient":"` + zero[:42] + `","blockNumber":"0x1","timestamp":"0x1","transactions":[]},` +

@@ -6,6 +6,7 @@ import (
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/rawjson"
 )
 
 // maxBatch is how many calls a batch may hold, as in go-ethereum's Engine API.
@@ -16,7 +17,7 @@ const batchWidth = 64
 
 // answerBatch returns the answer to a batch; nothing where the CL wants none.
 func (p *Proxy) answerBatch(ctx context.Context, body []byte) []byte {
-	entries, err := jsonrpc.Elements(body)
+	entries, err := rawjson.Elements(body)
 	switch {
 	case err != nil:
 		return refuse(engine.CodeParse, err.Error())

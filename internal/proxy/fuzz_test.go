@@ -12,7 +12,7 @@ import (
 
 	"executionbackup/internal/bubble"
 	"executionbackup/internal/fleet"
-	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/rawjson"
 )
 
 // fuzzed is an execution client that answers every call with the same bytes.
@@ -82,7 +82,7 @@ func FuzzProxy(f *testing.F) {
 // wellFormed returns what is wrong with the answer to some calls.
 func wellFormed(answer []byte, calls int) error {
 	var replies []map[string]json.RawMessage
-	if !jsonrpc.IsArray(answer) && len(answer) > 0 {
+	if !rawjson.IsArray(answer) && len(answer) > 0 {
 		replies = make([]map[string]json.RawMessage, 1)
 		if err := json.Unmarshal(answer, &replies[0]); err != nil {
 			return err

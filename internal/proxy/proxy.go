@@ -30,6 +30,7 @@ import (
 	"executionbackup/internal/enginejson"
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/outlet"
+	"executionbackup/internal/rawjson"
 	"executionbackup/internal/session"
 )
 
@@ -69,7 +70,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return // else the CL has gone
 	}
-	if !jsonrpc.IsArray(body) {
+	if !rawjson.IsArray(body) {
 		p.answerOne(r.Context(), body, w)
 		return
 	}
@@ -134,7 +135,7 @@ func decode(raw []byte) call {
 	var r jsonrpc.Request
 	if err := jsonrpc.ParseRequest(raw, &r); err != nil {
 		code := engine.CodeInvalidRequest
-		if errors.Is(err, jsonrpc.ErrSyntax) {
+		if errors.Is(err, rawjson.ErrSyntax) {
 			code = engine.CodeParse
 		}
 		c := call{Call: new(engine.Call), id: r.ID, refusal: &engine.Error{Code: code, Message: err.Error()}}
@@ -144,7 +145,7 @@ func decode(raw []byte) call {
 		return c
 	}
 	id := r.ID
-	if jsonrpc.IsNull(id) {
+	if rawjson.IsNull(id) {
 		// A node would not answer a call without id, and some don't answer one whose id is null.
 		r.Raw, r.ID = jsonrpc.NewCall(string(r.Method), r.Params), nil
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/rawjson"
 )
 
 var (
@@ -134,7 +135,7 @@ func (a *attempt) stream(resp *http.Response) (jsonrpc.Reply, error) {
 type result struct {
 	of      *attempt
 	opening jsonrpc.Opening
-	scanner jsonrpc.Scanner
+	scanner rawjson.Scanner
 	tail    []byte // what comes behind it
 	buffer  []byte
 	piece   []byte // of the buffer: what had come at the beginning and has not been read
@@ -195,7 +196,7 @@ func (r *result) judge(piece []byte) (int, error) {
 		return 0, MalformedAnswer(err)
 	}
 	if r.tail = append(r.tail, piece[n:]...); len(r.tail) > maxTail {
-		return 0, MalformedAnswer(jsonrpc.ErrSyntax)
+		return 0, MalformedAnswer(rawjson.ErrSyntax)
 	}
 	return n, nil
 }
@@ -203,7 +204,7 @@ func (r *result) judge(piece []byte) (int, error) {
 // end judges the answer's end. If it is as it should be it returns io.EOF.
 func (r *result) end() error {
 	if !r.scanner.Done() {
-		return MalformedAnswer(jsonrpc.ErrSyntax)
+		return MalformedAnswer(rawjson.ErrSyntax)
 	}
 	if err := r.opening.Close(r.tail); err != nil {
 		return MalformedAnswer(err)

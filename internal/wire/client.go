@@ -15,6 +15,7 @@ import (
 	"executionbackup/internal/auth"
 	"executionbackup/internal/budget"
 	"executionbackup/internal/jsonrpc"
+	"executionbackup/internal/rawjson"
 )
 
 // Client makes calls to one node. Safe for concurrent use: what isn't atomic is set by New, and locks itself.
@@ -75,7 +76,7 @@ type Request struct {
 	// needed. The reply is good until that is used for something else.
 	Into *[]byte
 	// Fields are looked for in the result.
-	Fields []jsonrpc.Field
+	Fields []rawjson.Field
 	// Take, where it isn't nil, reads a large result while it comes in, to its end; it can be read with io.Copy without a
 	// further buffer. Then the reply is empty, an error means that Take has only a part of the result, or failed itself,
 	// and nothing is tried again.
@@ -88,7 +89,7 @@ const maxAnswer = 256 << 20
 // Do makes a call and returns the node's answer, or why there is none. A connection that breaks in mid-call is retried
 // once on a fresh one, as engine calls are idempotent: retried says that the node may have had the call twice.
 func (c *Client) Do(ctx context.Context, r Request) (reply jsonrpc.Reply, retried bool, failure *Failure) {
-	if jsonrpc.IsNull(r.ID) {
+	if rawjson.IsNull(r.ID) {
 		r.ID = jsonrpc.CallID(r.Body)
 	}
 	if r.Limit == 0 {

@@ -1,4 +1,4 @@
-package jsonrpc
+package rawjson
 
 import (
 	"encoding/json"
@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// eachMember calls visit with the name (between its quotes, still escaped) and the value of each member of the object
+// EachMember calls visit with the name (between its quotes, still escaped) and the value of each member of the object
 // at b[i] and returns the index behind it. value skips or walks the member's value at b[i] and returns where it ends.
-func eachMember(b []byte, i int, value func(name []byte, at int) (end int, err error)) (int, error) {
+func EachMember(b []byte, i int, value func(name []byte, at int) (end int, err error)) (int, error) {
 	if i >= len(b) || b[i] != '{' {
 		return 0, ErrSyntax
 	}
-	i = skipSpace(b, i+1)
+	i = SkipSpace(b, i+1)
 	if i < len(b) && b[i] == '}' {
 		return i + 1, nil
 	}
@@ -36,12 +36,12 @@ func eachMember(b []byte, i int, value func(name []byte, at int) (end int, err e
 	}
 }
 
-// eachElement is eachMember for the array at b[i].
-func eachElement(b []byte, i int, value func(n, at int) (end int, err error)) (int, error) {
+// EachElement is eachMember for the array at b[i].
+func EachElement(b []byte, i int, value func(n, at int) (end int, err error)) (int, error) {
 	if i >= len(b) || b[i] != '[' {
 		return 0, ErrSyntax
 	}
-	i = skipSpace(b, i+1)
+	i = SkipSpace(b, i+1)
 	if i < len(b) && b[i] == ']' {
 		return i + 1, nil
 	}
@@ -64,38 +64,38 @@ func eachElement(b []byte, i int, value func(n, at int) (end int, err error)) (i
 // separator looks behind a value that ended at i: at a comma it returns where the next item starts and true, at the
 // closing bracket the index behind it and false, else -1.
 func separator(b []byte, i int, closing byte) (next int, more bool) {
-	if i = skipSpace(b, i); i >= len(b) {
+	if i = SkipSpace(b, i); i >= len(b) {
 		return -1, false
 	}
 	switch b[i] {
 	case ',':
-		return skipSpace(b, i+1), true
+		return SkipSpace(b, i+1), true
 	case closing:
 		return i + 1, false
 	}
 	return -1, false
 }
 
-// value returns the bytes of the value at b[at] and where it ends.
-func value(b []byte, at int) ([]byte, int, error) {
-	end := skipValue(b, at)
+// Value returns the bytes of the value at b[at] and where it ends.
+func Value(b []byte, at int) ([]byte, int, error) {
+	end := SkipValue(b, at)
 	if end < 0 {
 		return nil, 0, ErrSyntax
 	}
 	return b[at:end], end, nil
 }
 
-// atEnd returns an error unless nothing but white space stands at and behind b[i].
-func atEnd(b []byte, i int) error {
-	if skipSpace(b, i) != len(b) {
+// AtEnd returns an error unless nothing but white space stands at and behind b[i].
+func AtEnd(b []byte, i int) error {
+	if SkipSpace(b, i) != len(b) {
 		return ErrSyntax
 	}
 	return nil
 }
 
-// lookup returns the index in names of a member's name, or -1. A name that a reader which folds case would take for
+// Lookup returns the index in names of a member's name, or -1. A name that a reader which folds case would take for
 // one of them is an *AmbiguousError.
-func lookup(name []byte, names []string) (int, error) {
+func Lookup(name []byte, names []string) (int, error) {
 	if isPlain(name) {
 		for i, want := range names {
 			if len(name) == len(want) && asciiFold(name, want) {
@@ -146,22 +146,22 @@ func unquote(inner []byte) string {
 // names stands in it twice or in another case.
 func Members(b []byte, names []string, values [][]byte) error {
 	clear(values)
-	end, err := eachMember(b, skipSpace(b, 0), func(name []byte, at int) (int, error) {
-		v, end, err := value(b, at)
+	end, err := EachMember(b, SkipSpace(b, 0), func(name []byte, at int) (int, error) {
+		v, end, err := Value(b, at)
 		if err != nil {
 			return 0, err
 		}
-		return end, store(name, v, names, values)
+		return end, Store(name, v, names, values)
 	})
 	if err != nil {
 		return err
 	}
-	return atEnd(b, end)
+	return AtEnd(b, end)
 }
 
-// store puts v where its name says.
-func store(name, v []byte, names []string, values [][]byte) error {
-	i, err := lookup(name, names)
+// Store puts v where its name says.
+func Store(name, v []byte, names []string, values [][]byte) error {
+	i, err := Lookup(name, names)
 	if err != nil || i < 0 {
 		return err
 	}
@@ -183,11 +183,11 @@ type Field struct {
 // Read reads the object b in one pass: each field where it stands, of at most 64 in one object. Other members are passed over. It returns ErrSyntax
 // where b is not one JSON object, and an *AmbiguousError where a field stands in its object twice or in another case.
 func Read(b []byte, fields ...Field) error {
-	end, err := readFields(b, skipSpace(b, 0), fields)
+	end, err := readFields(b, SkipSpace(b, 0), fields)
 	if err != nil {
 		return err
 	}
-	return atEnd(b, end)
+	return AtEnd(b, end)
 }
 
 func readFields(b []byte, at int, fields []Field) (int, error) {
@@ -197,13 +197,13 @@ func readFields(b []byte, at int, fields []Field) (int, error) {
 		names = append(names, fields[i].Name)
 	}
 	var seen uint64
-	return eachMember(b, at, func(name []byte, at int) (int, error) {
-		i, err := lookup(name, names)
+	return EachMember(b, at, func(name []byte, at int) (int, error) {
+		i, err := Lookup(name, names)
 		if err != nil {
 			return 0, err
 		}
 		if i < 0 {
-			_, end, err := value(b, at)
+			_, end, err := Value(b, at)
 			return end, err
 		}
 		if seen>>i&1 == 1 {
@@ -221,7 +221,7 @@ func (f *Field) read(b []byte, at int) (end int, err error) {
 	case f.Elements != nil && at < len(b) && b[at] == '[':
 		*f.Elements, end, err = elements(b, at)
 	default:
-		_, end, err = value(b, at)
+		_, end, err = Value(b, at)
 	}
 	if err == nil && f.Value != nil {
 		*f.Value = b[at:end]
@@ -235,21 +235,21 @@ const maxElements = 1 << 20
 
 // Elements returns the raw elements of the array b.
 func Elements(b []byte) ([][]byte, error) {
-	list, end, err := elements(b, skipSpace(b, 0))
+	list, end, err := elements(b, SkipSpace(b, 0))
 	if err != nil {
 		return nil, err
 	}
-	return list, atEnd(b, end)
+	return list, AtEnd(b, end)
 }
 
 // elements returns those of the array at b[at], and where it ends.
 func elements(b []byte, at int) (list [][]byte, end int, err error) {
 	list = [][]byte{}
-	end, err = eachElement(b, at, func(n, at int) (int, error) {
+	end, err = EachElement(b, at, func(n, at int) (int, error) {
 		if n == maxElements {
 			return 0, errTooMany
 		}
-		v, end, err := value(b, at)
+		v, end, err := Value(b, at)
 		list = append(list, v)
 		return end, err
 	})
@@ -260,12 +260,12 @@ var errTooMany = errors.New("too many elements")
 
 // String decodes a raw JSON string. Anything else gives "" and false.
 func String(raw []byte) (string, bool) {
-	b, ok := text(raw)
+	b, ok := Text(raw)
 	return string(b), ok
 }
 
-// text is String without a copy where the string stands for itself.
-func text(raw []byte) ([]byte, bool) {
+// Text is String without a copy where the string stands for itself.
+func Text(raw []byte) ([]byte, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return nil, false
 	}
@@ -294,6 +294,6 @@ func IsNull(raw []byte) bool { return len(raw) == 0 || string(raw) == "null" }
 
 // IsArray reports whether b begins as an array: as a batch.
 func IsArray(b []byte) bool {
-	i := skipSpace(b, 0)
+	i := SkipSpace(b, 0)
 	return i < len(b) && b[i] == '['
 }

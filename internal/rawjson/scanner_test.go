@@ -1,4 +1,4 @@
-package jsonrpc
+package rawjson
 
 import (
 	"bytes"
@@ -34,7 +34,7 @@ var values = []string{
 func TestScanner(t *testing.T) {
 	for _, v := range values {
 		b := []byte(v)
-		want := skipValue(b, skipSpace(b, 0))
+		want := SkipValue(b, SkipSpace(b, 0))
 		for size := 1; size <= min(len(b), 12); size++ {
 			if got := scanInPieces(b, size); got != want {
 				t.Errorf("%.40s in pieces of %d: got %d, want %d", v, size, got, want)
@@ -48,14 +48,14 @@ func FuzzScanner(f *testing.F) {
 		f.Add([]byte(v), 3)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, size int) {
-		at := skipSpace(b, 0)
+		at := SkipSpace(b, 0)
 		if at == len(b) || !bytes.ContainsRune([]byte(`{["`), rune(b[at])) {
 			return // a number has no end of its own
 		}
 		if size < 1 {
 			return
 		}
-		want := skipValue(b, at)
+		want := SkipValue(b, at)
 		if got := scanInPieces(b, size); got != want && (want < 0 || !longScalar(b)) {
 			t.Fatalf("%q in pieces of %d: got %d, want %d", b, size, got, want)
 		}
@@ -63,53 +63,6 @@ func FuzzScanner(f *testing.F) {
 }
 
 func longScalar(b []byte) bool { return len(b) > maxScalar }
-
-// A reply that is judged in two halves is judged as it is whole.
-func TestOpening(t *testing.T) {
-	for _, test := range []struct {
-		reply  string
-		opened bool
-	}{
-		{`{"jsonrpc":"2.0","id":1,"result":[1,2]}`, true},
-		{` {"id":"x","x":[{}],"result":{"a":1},"jsonrpc":"2.0" } ` + "\n", true},
-		{`{"result":"x","id":1,"more":[],"error":null}`, true},
-		{`{"error":null,"result":[]}`, true},
-		{`{"result":[],"error":{"code":1,"message":""}}`, true},
-		{`{"result":[],"result":[]}`, true},
-		{`{"id":1,"result":[],"id":1}`, true},
-		{`{"id":1,"result":[],"ID":1}`, true},
-		{`{"result":[],}`, true},
-		{`{"result":[]`, true},
-		{`{"result":[]]`, true},
-		{`{"result":[]} x`, true},
-		{`{"result":[] "id":1}`, true},
-		{`{"id":1,"id":1,"result":[]}`, false},
-		{`{"Id":1,"result":[]}`, false},
-		{`{"error":{"code":1,"message":""},"result":[]}`, false},
-		{`{"Result":[]}`, false},
-		{`{"result":1}`, false},
-		{`{"result":null}`, false},
-		{`{"id":1}`, false},
-		{`[]`, false},
-		{`<html>`, false},
-		{``, false},
-	} {
-		b := []byte(test.reply)
-		o, ok := OpenReply(b)
-		if ok != test.opened {
-			t.Errorf("%s: opened %t, want %t", test.reply, ok, test.opened)
-		}
-		if !ok {
-			continue
-		}
-		end := skipValue(b, o.At)
-		whole, want := ParseReply(b)
-		got := o.Close(b[end:])
-		if (got == nil) != (want == nil) || got == nil && string(whole.Result) != string(b[o.At:end]) {
-			t.Errorf("%s: got %v, %s, want %v, %s", test.reply, got, b[o.At:end], want, whole.Result)
-		}
-	}
-}
 
 func BenchmarkScanner(b *testing.B) {
 	blob := `{"blob":"0x` + strings.Repeat("ab", 128<<10) + `","proofs":["0x` + strings.Repeat("ab", 48) + `"]}`

@@ -1,4 +1,4 @@
-package jsonrpc
+package rawjson
 
 import (
 	"bytes"
@@ -19,8 +19,8 @@ func (e *AmbiguousError) Error() string {
 // maxDepth is how deep arrays and objects may nest, as in encoding/json.
 const maxDepth = 10000
 
-// skipSpace returns the index of the first byte at or after i that isn't white space, or len(b).
-func skipSpace(b []byte, i int) int {
+// SkipSpace returns the index of the first byte at or after i that isn't white space, or len(b).
+func SkipSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
 	}
@@ -102,10 +102,10 @@ func skipDigits(b []byte, i int) int {
 	return i
 }
 
-// skipValue returns the index behind the JSON value that starts at b[i], or -1 where there is none. The structure is
+// SkipValue returns the index behind the JSON value that starts at b[i], or -1 where there is none. The structure is
 // checked (brackets, commas, colons, scalars); what strings contain is not. It does not recurse, so that no nesting
 // can exhaust the stack.
-func skipValue(b []byte, i int) int {
+func SkipValue(b []byte, i int) int {
 	if i >= len(b) {
 		return -1
 	}
@@ -133,7 +133,7 @@ func skipNested(b []byte, i int) int {
 			if !nest.push(object) {
 				return -1
 			}
-			i = skipSpace(b, i+1)
+			i = SkipSpace(b, i+1)
 			if i < len(b) && b[i] == closing(object) {
 				break // empty: closed below
 			}
@@ -155,7 +155,7 @@ func skipNested(b []byte, i int) int {
 			if nest.depth == 0 {
 				return i
 			}
-			if i = skipSpace(b, i); i >= len(b) {
+			if i = SkipSpace(b, i); i >= len(b) {
 				return -1
 			}
 			if b[i] == ',' {
@@ -167,7 +167,7 @@ func skipNested(b []byte, i int) int {
 			nest.depth--
 			i++
 		}
-		i = skipSpace(b, i+1)
+		i = SkipSpace(b, i+1)
 		if nest.object() {
 			if i = skipKey(b, i); i < 0 {
 				return -1
@@ -191,10 +191,10 @@ func skipKey(b []byte, i int) int {
 	if i = skipString(b, i); i < 0 {
 		return -1
 	}
-	if i = skipSpace(b, i); i >= len(b) || b[i] != ':' {
+	if i = SkipSpace(b, i); i >= len(b) || b[i] != ':' {
 		return -1
 	}
-	return skipSpace(b, i+1)
+	return SkipSpace(b, i+1)
 }
 
 // nesting remembers, bit by bit, which of the open brackets are objects. It is small, because calls to nodes are made by

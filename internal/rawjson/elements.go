@@ -1,4 +1,4 @@
-package jsonrpc
+package rawjson
 
 // An ElementReader finds the elements of an array that still comes in. Each byte is looked at once. The zero
 // ElementReader stands before the array.
@@ -40,7 +40,7 @@ func (r *ElementReader) Next(b []byte) []byte {
 			}
 			continue
 		}
-		if r.at = skipSpace(b, r.at); r.at == len(b) {
+		if r.at = SkipSpace(b, r.at); r.at == len(b) {
 			return nil
 		}
 		r.step(b[r.at])
