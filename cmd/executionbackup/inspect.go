@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"executionbackup/internal/config"
+	"executionbackup/internal/identity"
 	"executionbackup/internal/memory"
 	"executionbackup/internal/node"
 	"executionbackup/internal/wire"
@@ -44,7 +45,7 @@ type inspection struct {
 
 // inspect has each node asked all that the daemon asks, once. home is the chain that the daemon would follow; in a tie
 // those that it may be.
-func inspect(ctx context.Context, nodes []config.Node) (inspections []*inspection, home []node.Chain) {
+func inspect(ctx context.Context, nodes []config.Node) (inspections []*inspection, home []identity.Chain) {
 	var witnesses []*witness // in the nodes' order
 	pool := newPool(nodes, func(config.Node) http.RoundTripper {
 		witnesses = append(witnesses, newWitness())
@@ -58,7 +59,7 @@ func inspect(ctx context.Context, nodes []config.Node) (inspections []*inspectio
 	}
 	asking.Wait()
 	for _, i := range inspections {
-		i.now, i.head = i.node.Status(), i.node.Track(time.Now()).Head
+		i.now, i.head = i.node.Status(), i.node.Head()
 	}
 	return inspections, pool.Home()
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"executionbackup/internal/health"
+	"executionbackup/internal/identity"
 	"executionbackup/internal/node"
 )
 
@@ -30,15 +31,15 @@ func (f *findings) warning(i *inspection, format string, args ...any) {
 }
 
 // judge puts in words what the daemon sees in the nodes, and what only check looks at.
-func judge(inspections []*inspection, home []node.Chain) *findings {
+func judge(inspections []*inspection, home []identity.Chain) *findings {
 	f := &findings{table: [][]string{
 		{"NODE", "URL", "REACHABLE", "JWT", "CLOCK SKEW", "CHAIN ID", "GENESIS", "HEAD", "CLIENT", "LACKS"},
 	}}
-	var infos []node.Info
+	var infos []identity.Info
 	for _, i := range inspections {
 		infos = append(infos, i.now.Info)
 	}
-	methods := node.Methods(infos)
+	methods := identity.Methods(infos)
 	for _, i := range inspections {
 		f.table = append(f.table, i.row(methods))
 		for _, err := range i.failures {
@@ -84,7 +85,7 @@ func (f *findings) judgeClock(i *inspection) {
 	}
 }
 
-func (f *findings) judgeChain(i *inspection, home []node.Chain) {
+func (f *findings) judgeChain(i *inspection, home []identity.Chain) {
 	own, known := i.now.Info.Chain()
 	switch {
 	case !known:
@@ -97,7 +98,7 @@ func (f *findings) judgeChain(i *inspection, home []node.Chain) {
 	}
 }
 
-func chainText(c node.Chain) string {
+func chainText(c identity.Chain) string {
 	return "chain id " + decimal(c.ID) + ", genesis " + short(c.Genesis)
 }
 

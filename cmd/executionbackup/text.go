@@ -9,7 +9,7 @@ import (
 	"unicode"
 
 	"executionbackup/internal/admin"
-	"executionbackup/internal/node"
+	"executionbackup/internal/identity"
 )
 
 // printTable writes rows in columns, the first row as their headings.
@@ -45,7 +45,7 @@ func yes(b bool) string {
 
 // clientOf names a node's client and its version.
 func clientOf(n *admin.Node) string {
-	info := node.Info{Client: n.ClientName, Clients: n.Versions}
+	info := identity.Info{Client: n.ClientName, Clients: n.Versions}
 	return info.Label()
 }
 

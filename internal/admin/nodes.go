@@ -4,36 +4,37 @@ import (
 	"net/http"
 	"time"
 
+	"executionbackup/internal/identity"
 	"executionbackup/internal/node"
 )
 
 // Node is all that we know of a node, as GET /nodes shows it. Times are in microseconds.
 type Node struct {
-	Name         string               `json:"name"`
-	URL          string               `json:"url"`
-	State        string               `json:"state"`
-	Since        time.Time            `json:"since"`
-	Reason       string               `json:"reason,omitempty"` // why it isn't alive
-	Primary      bool                 `json:"primary"`
-	Laggard      bool                 `json:"laggard"`
-	DoNotUse     bool                 `json:"do_not_use"`
-	Drained      bool                 `json:"drained"`
-	Qualified    bool                 `json:"qualified"`      // its new objections count
-	Objections   int                  `json:"objections"`     // blocks that it stands by an INVALID on
-	Head         *Head                `json:"head,omitempty"` // its latest block, as it says
-	ResponseTime int64                `json:"response_time"`  // median of the last probes
-	NewPayload   NewPayloadTimes      `json:"new_payload"`
-	VotesWon     uint64               `json:"votes_won"`  // those that were what the CL heard
-	VotesLost    uint64               `json:"votes_lost"` // those against which the CL heard VALID or INVALID
-	ClientName   string               `json:"client"`     // web3_clientVersion
-	Versions     []node.ClientVersion `json:"client_versions,omitempty"`
-	ChainID      string               `json:"chain_id,omitempty"`
-	Genesis      string               `json:"genesis,omitempty"`
-	LastError    string               `json:"last_error,omitempty"`
-	LastErrorAt  time.Time            `json:"last_error_at,omitzero"`
-	LaneCalls    int                  `json:"lane_calls"`
-	LaneBytes    int64                `json:"lane_bytes"`
-	LaneDropped  uint64               `json:"lane_dropped"`
+	Name         string                   `json:"name"`
+	URL          string                   `json:"url"`
+	State        string                   `json:"state"`
+	Since        time.Time                `json:"since"`
+	Reason       string                   `json:"reason,omitempty"` // why it isn't alive
+	Primary      bool                     `json:"primary"`
+	Laggard      bool                     `json:"laggard"`
+	DoNotUse     bool                     `json:"do_not_use"`
+	Drained      bool                     `json:"drained"`
+	Qualified    bool                     `json:"qualified"`      // its new objections count
+	Objections   int                      `json:"objections"`     // blocks that it stands by an INVALID on
+	Head         *Head                    `json:"head,omitempty"` // its latest block, as it says
+	ResponseTime int64                    `json:"response_time"`  // median of the last probes
+	NewPayload   NewPayloadTimes          `json:"new_payload"`
+	VotesWon     uint64                   `json:"votes_won"`  // those that were what the CL heard
+	VotesLost    uint64                   `json:"votes_lost"` // those against which the CL heard VALID or INVALID
+	ClientName   string                   `json:"client"`     // web3_clientVersion
+	Versions     []identity.ClientVersion `json:"client_versions,omitempty"`
+	ChainID      string                   `json:"chain_id,omitempty"`
+	Genesis      string                   `json:"genesis,omitempty"`
+	LastError    string                   `json:"last_error,omitempty"`
+	LastErrorAt  time.Time                `json:"last_error_at,omitzero"`
+	LaneCalls    int                      `json:"lane_calls"`
+	LaneBytes    int64                    `json:"lane_bytes"`
+	LaneDropped  uint64                   `json:"lane_dropped"`
 }
 
 // Head names a block.
@@ -55,7 +56,7 @@ func (a *API) Nodes() []Node {
 	primary, now := a.Fleet.Pool.Primary(), time.Now()
 	reports := []Node{}
 	for _, n := range a.Fleet.Pool.Nodes() {
-		s, t := n.Status(), n.Track(now)
+		s, t := n.Status(), n.Track.Figures(now)
 		report := Node{
 			Name: n.Name(), URL: n.URL(),
 			State: s.State.String(), Since: s.Since, Reason: s.Reason,
@@ -67,8 +68,8 @@ func (a *API) Nodes() []Node {
 			ClientName: s.Info.Client, Versions: s.Info.Clients, ChainID: s.Info.ChainID, Genesis: s.Info.Genesis,
 			LastError: s.LastError, LastErrorAt: t.LastErrorAt, LaneCalls: s.LaneCalls, LaneBytes: s.LaneBytes, LaneDropped: s.LaneDropped,
 		}
-		if t.Head != (node.Head{}) {
-			report.Head = &Head{t.Head.Number, t.Head.Hash.Hex()}
+		if head := n.Head(); head != (node.Head{}) {
+			report.Head = &Head{head.Number, head.Hash.Hex()}
 		}
 		for _, took := range t.Recent {
 			report.NewPayload.Recent = append(report.NewPayload.Recent, microseconds(took))

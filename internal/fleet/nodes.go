@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"executionbackup/internal/health"
-	"executionbackup/internal/node"
+	"executionbackup/internal/identity"
 )
 
 // nodeMetrics tells Prometheus how each node is at the moment it asks.
@@ -34,11 +34,11 @@ var (
 
 // Methods is the union of the engine methods that the nodes have shown to have in this run.
 func (f *Fleet) Methods() []string {
-	var infos []node.Info
+	var infos []identity.Info
 	for _, n := range f.Pool.Nodes() {
 		infos = append(infos, n.Status().Info)
 	}
-	return node.Methods(infos)
+	return identity.Methods(infos)
 }
 
 // Describe implements prometheus.Collector.

@@ -6,21 +6,12 @@ import (
 	"strings"
 
 	"executionbackup/internal/health"
+	"executionbackup/internal/identity"
 )
-
-// Chain is which one a node is on, as it says. Nodes are on the same one if both are equal.
-type Chain struct{ ID, Genesis string }
-
-func (c Chain) String() string { return fmt.Sprintf("chain id %s, genesis %s", c.ID, c.Genesis) }
-
-// Chain returns what the node is on, and whether it has told all of it.
-func (i *Info) Chain() (c Chain, known bool) {
-	return Chain{i.ChainID, i.Genesis}, i.ChainID != "" && i.Genesis != ""
-}
 
 // Home returns the chain that we follow, as far as the nodes have told up to now; in a tie those that it may be, in the
 // nodes' order.
-func (p *Pool) Home() []Chain { return homes(p.Nodes()) }
+func (p *Pool) Home() []identity.Chain { return homes(p.Nodes()) }
 
 // judgeChains finds the nodes that are on another chain than the one we follow: they get no calls. In a tie nobody knows
 // which that is, so none is shut out, and everything says so.
@@ -56,14 +47,14 @@ func (p *Pool) judgeChains() {
 
 // homes returns the chain of the nodes that have followed it, or where none has, of the majority. In a tie there are
 // several, in the nodes' order.
-func homes(nodes []*Node) []Chain {
-	count := make(map[Chain]int)
+func homes(nodes []*Node) []identity.Chain {
+	count := make(map[identity.Chain]int)
 	// What is set aside must not shut out the only voter before its first VALID.
 	if voters := slices.DeleteFunc(slices.Clone(nodes), func(n *Node) bool { return !n.mayVote() }); len(voters) > 0 {
 		nodes = voters
 	}
 	anyFollows := slices.ContainsFunc(nodes, func(n *Node) bool { return n.follows() })
-	var home []Chain
+	var home []identity.Chain
 	most := 0
 	for _, n := range nodes {
 		if c, known := n.chain(); known && n.follows() == anyFollows {
@@ -81,7 +72,7 @@ func homes(nodes []*Node) []Chain {
 }
 
 // sides says who is on which chain.
-func sides(nodes []*Node, chains []Chain) []string {
+func sides(nodes []*Node, chains []identity.Chain) []string {
 	var list []string
 	for _, c := range chains {
 		var names []string
@@ -96,7 +87,7 @@ func sides(nodes []*Node, chains []Chain) []string {
 }
 
 // chain is Info.Chain of what the node has told last.
-func (n *Node) chain() (c Chain, known bool) {
+func (n *Node) chain() (c identity.Chain, known bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.info.Chain()
@@ -113,7 +104,7 @@ func (n *Node) mayVote() bool {
 func (n *Node) follows() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.provedOn != Chain{} && n.provedOn == Chain{n.info.ChainID, n.info.Genesis}
+	return n.provedOn != identity.Chain{} && n.provedOn == identity.Chain{ID: n.info.ChainID, Genesis: n.info.Genesis}
 }
 
 // proveChain notes that the node said VALID to a live call: the CL is on its chain.

@@ -7,14 +7,15 @@ import (
 	"testing"
 
 	"executionbackup/internal/health"
+	"executionbackup/internal/identity"
 )
 
 // on puts a node on a chain, named by a letter; "-" is one that it hasn't told.
 func (n *Node) on(chain string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.info = (Info{}); chain != "-" {
-		n.info = Info{ChainID: "0x" + chain, Genesis: "0xgenesis" + chain}
+	if n.info = (identity.Info{}); chain != "-" {
+		n.info = identity.Info{ChainID: "0x" + chain, Genesis: "0xgenesis" + chain}
 	}
 }
 

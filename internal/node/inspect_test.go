@@ -103,7 +103,7 @@ func TestInspected(t *testing.T) {
 		if !slices.Contains(s.Info.Capabilities, "engine_newPayloadV4") || s.Info.Label() != "geth/v1.17.10" {
 			t.Errorf("%s: got %+v", n.Name(), s.Info)
 		}
-		if n.Track(time.Now()).Head == (node.Head{}) {
+		if n.Head() == (node.Head{}) {
 			t.Errorf("%s: its head isn't known", n.Name())
 		}
 		if s.WrongChain != (i == 2) {

@@ -15,6 +15,8 @@ import (
 	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
 	"executionbackup/internal/health"
+	"executionbackup/internal/history"
+	"executionbackup/internal/identity"
 	"executionbackup/internal/lane"
 	"executionbackup/internal/quorum"
 	"executionbackup/internal/wire"
@@ -22,7 +24,8 @@ import (
 
 // Node is one running execution client behind us. Safe for concurrent use.
 type Node struct {
-	ID quorum.NodeID
+	ID    quorum.NodeID
+	Track history.Track // how it does, to be shown
 
 	setup  atomic.Pointer[setup] // changed under counting, read by anyone
 	client *wire.Client
@@ -38,22 +41,18 @@ type Node struct {
 	since     time.Time // of the present state
 	away      bool      // it hasn't been reached since it was dead, or is new
 	drained   bool
-	info      Info
+	info      identity.Info
 	infoAt    time.Time
 	lastError string
 
 	followed time.Time // when it last said VALID to a live call
 
 	// Of chains.go.
-	provedOn   Chain  // that on which it said VALID to a live call
-	wrongChain bool   // it is not on the one that we follow
-	tie        string // why nobody knows which that is; "" where it is known
+	provedOn   identity.Chain // that on which it said VALID to a live call
+	wrongChain bool           // it is not on the one that we follow
+	tie        string         // why nobody knows which that is; "" where it is known
 
-	// For Track.
-	head        Head
-	won, lost   uint64
-	samples     []sample
-	lastErrorAt time.Time
+	head Head
 }
 
 // setup is what a node's specification says: a reload may put another in its place while calls are made.
@@ -113,7 +112,7 @@ type Status struct {
 	LaneCalls    int
 	LaneBytes    int64
 	LaneDropped  uint64
-	Info         Info
+	Info         identity.Info
 }
 
 // Waited reports what decides whether a node is waited for; a part of Status that is cheap to ask for. spent says that
@@ -203,7 +202,9 @@ func (n *Node) update(event func(*health.Health)) {
 // show it dead: an eth_ call may be too much for a client that does its duty.
 func (n *Node) observe(family engine.Family, f *wire.Failure, took time.Duration) {
 	n.pool.Metrics.called(n, family, f, took)
-	n.timed(family, f, took)
+	if family == engine.NewPayload && (f == nil || f.Kind == wire.TimedOut) {
+		n.Track.Took(took)
+	}
 	if f == nil {
 		n.update((*health.Health).Answered)
 		return
@@ -212,8 +213,9 @@ func (n *Node) observe(family engine.Family, f *wire.Failure, took time.Duration
 		return
 	}
 	n.mu.Lock()
-	n.lastError, n.lastErrorAt = f.Reason, time.Now()
+	n.lastError = f.Reason
 	n.mu.Unlock()
+	n.Track.Failed()
 	if family.Engine() {
 		n.missed(f)
 	}

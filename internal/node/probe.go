@@ -10,6 +10,7 @@ import (
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/health"
+	"executionbackup/internal/identity"
 	"executionbackup/internal/wire"
 )
 
@@ -150,7 +151,7 @@ func (n *Node) askInfo(ctx context.Context) (asked []Asked) {
 	}
 	id, client := info.ChainID, info.Client
 	var block struct{ Hash string }
-	var clients []ClientVersion
+	var clients []identity.ClientVersion
 	if told("eth_chainId", "[]", &id) {
 		info.ChainID = engine.Excerpt(id)
 	}
@@ -161,14 +162,14 @@ func (n *Node) askInfo(ctx context.Context) (asked []Asked) {
 		info.Genesis = engine.Excerpt(block.Hash)
 	}
 	if told("engine_getClientVersionV1", ourVersion, &clients) {
-		info.Clients = clipped(clients)
+		info.Clients = identity.Clipped(clients)
 	}
 	if told("web3_clientVersion", "[]", &client) {
 		info.Client = engine.Excerpt(client)
 	}
 	n.mu.Lock()
 	info.Capabilities = n.info.Capabilities
-	another := info.anotherClient(&n.info)
+	another := info.IsAnotherClient(&n.info)
 	n.info, n.infoAt = info, time.Now()
 	n.mu.Unlock()
 	if another {
@@ -236,3 +237,6 @@ func (p *Pool) probeAll(ctx context.Context, r *recheck) {
 	r.took = time.Since(start)
 	close(r.done)
 }
+
+// ourVersion is how we introduce ourselves where a CL's version is asked for.
+const ourVersion = `[{"code":"EB","name":"ExecutionBackup","version":"","commit":"00000000"}]`

@@ -1,46 +1,32 @@
 package node
 
 import (
+	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/wire"
 )
 
-// A track has the last newPayloads, those that were waited for in vain among them, and figures of the last ten minutes.
-func TestTrack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := new(Node)
-		check := func(count int, median, p99 time.Duration) {
-			t.Helper()
-			got := n.Track(time.Now())
-			if len(got.Recent) != count || got.Median != median || got.P99 != p99 {
-				t.Errorf("got %d newPayloads, median %v, p99 %v; want %d, %v, %v", len(got.Recent), got.Median, got.P99, count, median, p99)
-			}
-		}
-		check(0, 0, 0)
-		n.timed(engine.NewPayload, nil, time.Second)
-		check(1, time.Second, time.Second)
-		n.timed(engine.ForkchoiceUpdated, nil, time.Hour)
-		n.timed(engine.NewPayload, &wire.Failure{Kind: wire.Unreachable}, time.Hour)
-		n.timed(engine.NewPayload, &wire.Failure{Kind: wire.TimedOut}, 3*time.Second)
-		n.timed(engine.NewPayload, nil, 2*time.Second)
-		check(3, 2*time.Second, 3*time.Second)
-		time.Sleep(trackWindow)
-		check(3, 2*time.Second, 3*time.Second)
-		time.Sleep(time.Second)
-		check(3, 0, 0)
-		for i := range 2 * maxSamples {
-			n.timed(engine.NewPayload, nil, time.Duration(i))
-		}
-		check(maxSamples, maxSamples+maxSamples/2, 2*maxSamples-1)
-		n.Voted(true)
-		n.Voted(false)
-		n.Voted(true)
-		if got := n.Track(time.Now()); got.Won != 2 || got.Lost != 1 {
-			t.Errorf("got %d won, %d lost", got.Won, got.Lost)
-		}
-	})
+// Of a node's times those of newPayloads are shown, and those in which it was waited for in vain.
+func TestWhatIsTimed(t *testing.T) {
+	n := newTestPool(t, "127.0.0.1:1").Nodes()[0]
+	for _, call := range []struct {
+		family  engine.Family
+		failure *wire.Failure
+		took    time.Duration
+	}{
+		{engine.NewPayload, nil, time.Second},
+		{engine.ForkchoiceUpdated, nil, time.Hour},
+		{engine.NewPayload, &wire.Failure{Kind: wire.Unreachable}, time.Hour},
+		{engine.NewPayload, &wire.Failure{Kind: wire.TimedOut}, 3 * time.Second},
+		{engine.NewPayload, nil, 2 * time.Second},
+	} {
+		n.observe(call.family, call.failure, call.took)
+	}
+	want := []time.Duration{time.Second, 3 * time.Second, 2 * time.Second}
+	if got := n.Track.Figures(time.Now()).Recent; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }

@@ -286,7 +286,7 @@ func (pl *poll) tally() {
 	definite := pl.verdict == engine.Valid || pl.verdict == engine.Invalid
 	for i := range pl.seats {
 		if vote := pl.vote(i); vote != engine.None && (definite || vote == pl.verdict) {
-			pl.seats[i].node.Voted(vote == pl.verdict)
+			pl.seats[i].node.Track.Voted(vote == pl.verdict)
 		}
 	}
 }

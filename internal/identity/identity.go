@@ -1,6 +1,8 @@
-package node
+// Package identity is what nodes say of who they are: the chain, the client, the methods. All of it is pure.
+package identity
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -59,19 +61,16 @@ func (i *Info) Implementation() string {
 	return strings.ToLower(name)
 }
 
-// anotherClient reports whether the client's version is not what it was. What wasn't known can't have changed.
-func (i *Info) anotherClient(was *Info) bool {
+// IsAnotherClient reports whether the client's version is not what it was. What wasn't known can't have changed.
+func (i *Info) IsAnotherClient(was *Info) bool {
 	return was.Client != "" && i.Client != was.Client || len(was.Clients) > 0 && !slices.Equal(i.Clients, was.Clients)
 }
-
-// ourVersion is how we introduce ourselves where a CL's version is asked for.
-const ourVersion = `[{"code":"EB","name":"ExecutionBackup","version":"","commit":"00000000"}]`
 
 // maxClients is how many entries of engine_getClientVersionV1 are kept: a multiplexer behind us has some.
 const maxClients = 16
 
-// clipped bounds what a node says of who it is.
-func clipped(clients []ClientVersion) []ClientVersion {
+// Clipped bounds what a node says of who it is.
+func Clipped(clients []ClientVersion) []ClientVersion {
 	clients = clients[:min(len(clients), maxClients)]
 	for i, c := range clients {
 		clients[i] = ClientVersion{
@@ -107,4 +106,14 @@ func (i *Info) Lacks(union []string) []string {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(union), func(m string) bool { return slices.Contains(i.Capabilities, m) })
+}
+
+// Chain is which one a node is on, as it says. Nodes are on the same one if both are equal.
+type Chain struct{ ID, Genesis string }
+
+func (c Chain) String() string { return fmt.Sprintf("chain id %s, genesis %s", c.ID, c.Genesis) }
+
+// Chain returns what the node is on, and whether it has told all of it.
+func (i *Info) Chain() (c Chain, known bool) {
+	return Chain{i.ChainID, i.Genesis}, i.ChainID != "" && i.Genesis != ""
 }
