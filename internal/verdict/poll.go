@@ -272,6 +272,19 @@ func (pl *poll) noteTime(s *seat, v *quorum.Seat) {
 	}
 }
 
+// noteUsedUp notes which voters have let all their time go by when the CL is answered: the CL's next call, which may come
+// before the end of theirs is taken in, is not to give it to them again.
+func (pl *poll) noteUsedUp() {
+	if !pl.isPayload() || pl.alone() {
+		return
+	}
+	for i := range pl.seats {
+		if v := &pl.votes[i]; v.Voter && !v.Ended && !v.Dead && time.Since(pl.begun) >= v.Due {
+			pl.seats[i].node.UsedUp(pl.call.Block)
+		}
+	}
+}
+
 // noteLate notes which voters have not answered a grace after the first, when that is over. A node that catches up is late,
 // and no laggard.
 func (pl *poll) noteLate() {

@@ -201,6 +201,7 @@ func (pl *poll) decide(j judgement) {
 		pl.startBuild(answer.PayloadID)
 	}
 	pl.beginCheck() // unless it is known by now what the content is
+	pl.noteUsedUp()
 	pl.lead()
 	if j.Dispute && pl.record == nil {
 		pl.record = pl.newRecord()
