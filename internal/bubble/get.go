@@ -7,8 +7,8 @@ import (
 	"executionbackup/internal/jsonrpc"
 )
 
-// Get makes a call of the Engine API, whose method is named without "engine_", and returns the result or the error's message,
-// and when it came.
+// Get makes a call of the Engine API, whose method is named without "engine_", and returns the result or the error's
+// message, and when it came.
 func (b *Bubble) Get(method, params string) (result string, took time.Duration) {
 	b.t.Helper()
 	begun := time.Now()

@@ -13,8 +13,8 @@ import (
 	"executionbackup/internal/health"
 )
 
-// A node returns between a newPayload that it wasn't there for and the forkchoiceUpdated on it. What it is fed must reach
-// beyond the head: there is no second attempt for a while, and without the payload it can only say SYNCING.
+// A node returns between a newPayload that it wasn't there for and the forkchoiceUpdated on it. What it is fed must
+// reach beyond the head: there is no second attempt for a while, and without the payload it can only say SYNCING.
 func TestCatchUpReachesBeyondTheHead(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -61,8 +61,8 @@ func TestCatchUpReachesBeyondTheHead(t *testing.T) {
 	}
 }
 
-// A node that is added, or comes back after its removal, is fed before the next payload comes: Erigon, asked about a payload
-// whose parent it doesn't have, looks for it among its peers, and answers nothing else for a while.
+// A node that is added, or comes back after its removal, is fed before the next payload comes: Erigon, asked about a
+// payload whose parent it doesn't have, looks for it among its peers, and answers nothing else for a while.
 func TestAddedNodeIsFed(t *testing.T) {
 	short := &bubble.Fake{Answer: func(method string) (string, bool) {
 		return fmt.Sprintf(`{"hash":%q,"number":"0x3"}`, bubble.Hash(3).Hex()), method == "eth_getBlockByNumber"
@@ -151,14 +151,7 @@ func TestInvalidBeyondTheHeadIsNoFailure(t *testing.T) {
 	}
 	var away atomic.Bool
 	short.Refuse = away.Load
-	bad := func() *bubble.Fake {
-		return &bubble.Fake{Status: func(_ string, n int) string {
-			if n < 6 {
-				return "VALID"
-			}
-			return "INVALID"
-		}}
-	}
+	bad := func() *bubble.Fake { return bubble.Speaker(6, "INVALID", 0) }
 	bubble.In(t, []*bubble.Fake{bad(), bad(), short}, func(t *testing.T, b *bubble.Bubble) {
 		b.Follow(1, 3)
 		away.Store(true)

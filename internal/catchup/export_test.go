@@ -3,6 +3,8 @@ package catchup
 import (
 	"github.com/ethereum/go-ethereum/common"
 
+	"executionbackup/internal/engine"
+	"executionbackup/internal/node"
 	"executionbackup/internal/quorum"
 )
 
@@ -14,4 +16,13 @@ func (c *CatchUp) Deaths(id quorum.NodeID, block common.Hash) int {
 		return d.n
 	}
 	return 0
+}
+
+// Withholds reports whether a way over these payloads isn't fed to a node, because it has died under one too often.
+func (c *CatchUp) Withholds(n *node.Node, way ...common.Hash) bool {
+	var steps []step
+	for _, block := range way {
+		steps = append(steps, step{Call: &engine.Call{Block: block}})
+	}
+	return c.deadly(n, steps) != nil
 }

@@ -76,8 +76,8 @@ func TestBundleFits(t *testing.T) {
 	}
 }
 
-// FuzzBuilt reads built payloads. What is judged must mean the same to encoding/json, which the CL's decoder is taken to
-// be like, and to make a newPayload of it must not panic.
+// FuzzBuilt reads built payloads. What is judged must mean the same to encoding/json, which the CL's decoder is taken
+// to be like, and to make a newPayload of it must not panic.
 func FuzzBuilt(f *testing.F) {
 	for version := range 7 {
 		f.Add(version, []byte(builtPayload))

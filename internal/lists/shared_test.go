@@ -2,7 +2,6 @@ package lists_test
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -28,10 +27,7 @@ func (lettered) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		result = "[" + strings.Join(blobs, ",") + "]"
 	}
-	answer := strings.NewReader(`{"jsonrpc":"2.0","id":1,"result":` + result + `}`)
-	return &http.Response{
-		StatusCode: 200, ContentLength: answer.Size(), Body: io.NopCloser(answer), Header: http.Header{},
-	}, nil
+	return bubble.Answer([]byte(`{"jsonrpc":"2.0","id":1,"result":` + result + `}`)), nil
 }
 
 // Calls side by side, and one after the other, get what they asked for, though they share segments.

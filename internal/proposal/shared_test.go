@@ -2,7 +2,6 @@ package proposal_test
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -28,10 +27,7 @@ func (lettered) RoundTrip(r *http.Request) (*http.Response, error) {
 			`"blockValue":"0x1","blobsBundle":{"commitments":[],"proofs":[],"blobs":[]},` +
 			`"later":"` + strings.Repeat(letter, 200<<10+int(letter[0])) + `"}`
 	}
-	answer := strings.NewReader(`{"jsonrpc":"2.0","id":1,"result":` + result + `}`)
-	return &http.Response{
-		StatusCode: 200, ContentLength: answer.Size(), Body: io.NopCloser(answer), Header: http.Header{},
-	}, nil
+	return bubble.Answer([]byte(`{"jsonrpc":"2.0","id":1,"result":` + result + `}`)), nil
 }
 
 // Proposals side by side, and one after the other, are what was asked for, though answers share memory.
