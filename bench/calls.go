@@ -107,7 +107,8 @@ func headerOf(p enginetest.Payload) *types.Header {
 // badBlock marks a payload that every node calls INVALID.
 const badBlock = `"extraData":"0xbad0"`
 
-// afterInvalid has newPayload calls, each of a child of the one before it, after one that was invalid and so many good ones.
+// afterInvalid has newPayload calls, each of a child of the one before it, after one that was invalid and so many good
+// ones.
 func afterInvalid(blocks int) *workload {
 	bad := head.Child(func(p *enginetest.Payload) { p.ExtraData = []byte{0xba, 0xd0} })
 	p := head.Child(nil)

@@ -1,9 +1,9 @@
 // Command bench measures what ExecutionBackup costs beside the calls themselves.
 //
-// One consensus client, with one outstanding call, talks to execution clients that answer at once: directly, to three at
-// once (the least that asking three takes), through ExecutionBackup with 1, 3 and 8 nodes, and through nginx and HAProxy
-// where they are installed. All of them take turns in every round, so that whatever else the machine does hits all alike.
-// ExecutionBackup is a process of its own, with the default of every setting.
+// One consensus client, with one outstanding call, talks to execution clients that answer at once: directly, to three
+// at once (the least that asking three takes), through ExecutionBackup with 1, 3 and 8 nodes, and through nginx and
+// HAProxy where they are installed. All of them take turns in every round, so that whatever else the machine does hits
+// all alike. ExecutionBackup is a process of its own, with the default of every setting.
 package main
 
 import (

@@ -13,8 +13,8 @@ import (
 )
 
 // Probes are the least programs that do what ExecutionBackup does with a call, and judge nothing: they show what of its
-// cost is that of standing in between. The raw one speaks just enough HTTP, through buffers that it uses again; the other
-// one is made of net/http.
+// cost is that of standing in between. The raw one speaks just enough HTTP, through buffers that it uses again; the
+// other one is made of net/http.
 
 var probes = map[string]func(l net.Listener, nodes []string) error{"raw probe": probeRaw, "net/http probe": probeHTTP}
 

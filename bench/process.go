@@ -159,8 +159,8 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// startSelf runs this program with arguments that make it serve n addresses, which it prints. It ends with ours, when its
-// standard input closes.
+// startSelf runs this program with arguments that make it serve n addresses, which it prints. It ends with ours, when
+// its standard input closes.
 func startSelf(n int, args ...string) (cmd *exec.Cmd, addresses []string, stop func(), err error) {
 	self, err := os.Executable()
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"executionbackup/internal/geth"
 )
 
-// A blob that sits in one node's pool only is found, the primary's or not; blobs of several nodes are put together. It is
-// here because the race detector makes go-ethereum take minutes over its trusted setup.
+// A blob that sits in one node's pool only is found, the primary's or not; blobs of several nodes are put together. It
+// is here because the race detector makes go-ethereum take minutes over its trusted setup.
 func TestBlobsOfOneNodeOnly(t *testing.T) {
 	t.Parallel()
 	key, err := crypto.ToECDSA(crypto.Keccak256([]byte("blobs")))

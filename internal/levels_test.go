@@ -13,8 +13,8 @@ import (
 // forTests are the packages that only tests and the demonstration use.
 var forTests = []string{"apptest", "bubble", "enginetest", "geth"}
 
-// knowJSON are the packages that know JSON-RPC and the Engine API's JSON: they write and read them, speak to nodes, or are
-// doors.
+// knowJSON are the packages that know JSON-RPC and the Engine API's JSON: they write and read them, speak to nodes, or
+// are doors.
 var knowJSON = []string{"enginejson", "jsonrpc", "node", "proxy", "wire"}
 
 // levels reads the levels of packages from docs/architecture.md, the highest first.

@@ -48,8 +48,8 @@ func (b *buildah) run(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// build carries out dockerized/Dockerfile as it stands. No registry can be reached, so this machine's own files stand in
-// for the image that it builds in: its /usr, which has Go, and the modules that are there already.
+// build carries out dockerized/Dockerfile as it stands. No registry can be reached, so this machine's own files stand
+// in for the image that it builds in: its /usr, which has Go, and the modules that are there already.
 func build(t *testing.T) *image {
 	b := &buildah{t, t.TempDir()}
 	base := b.run("from", "scratch")

@@ -154,8 +154,8 @@ func ldflags(t *testing.T, version, commit string) string {
 	return strings.NewReplacer("{{ .Version }}", version, "{{ .FullCommit }}", commit).Replace(string(flags[1]))
 }
 
-// The .deb installs, its unit is sound and says so little to the world that systemd calls it safe, the service's command
-// line runs before two real nodes, an upgrade keeps the configuration, and a purge leaves nothing.
+// The .deb installs, its unit is sound and says so little to the world that systemd calls it safe, the service's
+// command line runs before two real nodes, an upgrade keeps the configuration, and a purge leaves nothing.
 func TestDeb(t *testing.T) {
 	needs(t, "dpkg", "systemd-analyze")
 	if _, err := os.Stat("/usr/bin/executionbackup"); err == nil {

@@ -16,8 +16,8 @@ import (
 // patience is how long a consensus client waits for newPayload and forkchoiceUpdated.
 const patience = 8 * time.Second
 
-// consensusClient plays the consensus client that proposes every block, and the users whose transactions are in them. It
-// knows ExecutionBackup, and no node.
+// consensusClient plays the consensus client that proposes every block, and the users whose transactions are in them.
+// It knows ExecutionBackup, and no node.
 type consensusClient struct {
 	call     geth.Call
 	producer *geth.Producer
@@ -78,8 +78,8 @@ func (c *consensusClient) propose(ctx context.Context) (geth.Payload, error) {
 	return payload, nil
 }
 
-// send sends the transactions of the next block, so that they are in the pools when it is built; those that a block is still
-// to have, once more: a node that has been stopped has lost them.
+// send sends the transactions of the next block, so that they are in the pools when it is built; those that a block is
+// still to have, once more: a node that has been stopped has lost them.
 func (c *consensusClient) send(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

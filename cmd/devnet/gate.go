@@ -27,8 +27,8 @@ const (
 // String returns the word for a node that doesn't vote, or "".
 func (m mode) String() string { return [...]string{stopped: "stopped", hangs: "hangs", lies: ""}[m] }
 
-// gate is the address at which ExecutionBackup finds a node. The node itself is behind it. It is here that a node hangs and
-// lies, and that nothing listens while it is stopped.
+// gate is the address at which ExecutionBackup finds a node. The node itself is behind it. It is here that a node hangs
+// and lies, and that nothing listens while it is stopped.
 type gate struct {
 	address string
 	client  http.Client

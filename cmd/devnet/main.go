@@ -1,5 +1,6 @@
-// Command devnet is the demonstration: three real geth nodes in this process, ExecutionBackup before them, and a consensus
-// client that makes a block every few seconds through ExecutionBackup alone. Keys stop nodes, hang them, or make them lie.
+// Command devnet is the demonstration: three real geth nodes in this process, ExecutionBackup before them, and a
+// consensus client that makes a block every few seconds through ExecutionBackup alone. Keys stop nodes, hang them, or
+// make them lie.
 package main
 
 import (
@@ -20,8 +21,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run carries out a command line until ctx ends and returns the exit status: 0, or 1 where something failed, or 2 where the
-// command line has no meaning.
+// run carries out a command line until ctx ends and returns the exit status: 0, or 1 where something failed, or 2 where
+// the command line has no meaning.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	o, err := parseOptions(args, stderr)
 	switch {

@@ -96,7 +96,8 @@ func (net *network) addNode(name string, port int) error {
 	return nil
 }
 
-// newApp makes an ExecutionBackup out of flags, as on a command line. It logs everything to a file and the essence to the screen.
+// newApp makes an ExecutionBackup out of flags, as on a command line. It logs everything to a file and the essence to
+// the screen.
 func (net *network) newApp(port int, s *screen) error {
 	flags := map[string][]string{
 		"port": {strconv.Itoa(port)}, "jwt-secret": {"cl.jwt"}, "admin-token-file": {"admin.token"},
@@ -173,8 +174,9 @@ func (net *network) newSecret(file string) (secret [32]byte, err error) {
 	return secret, os.WriteFile(filepath.Join(net.dir, file), []byte(hex.EncodeToString(secret[:])+"\n"), 0o600)
 }
 
-// startNodes starts the nodes on a chain of one block. A geth that is killed goes back to the last state on its disk, and
-// that is written by a clean stop: without one it would have nothing but genesis, from where it couldn't be brought back.
+// startNodes starts the nodes on a chain of one block. A geth that is killed goes back to the last state on its disk,
+// and that is written by a clean stop: without one it would have nothing but genesis, from where it couldn't be brought
+// back.
 func (net *network) startNodes(ctx context.Context) error {
 	var first geth.Payload
 	for _, n := range net.nodes {
@@ -227,7 +229,8 @@ func (net *network) stop() error {
 	return errors.Join(errs...)
 }
 
-// rest makes a call to ExecutionBackup's REST API as its administrator, and reads the answer into a value, which may be nil.
+// rest makes a call to ExecutionBackup's REST API as its administrator, and reads the answer into a value, which may be
+// nil.
 func (net *network) rest(ctx context.Context, method, path string, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -112,8 +112,8 @@ func (o *operator) failed(err error) {
 	o.screen.remark(red, "> "+err.Error())
 }
 
-// faults are what --chaos does to the nodes, by the keys that do it: one dies, one hangs, one lies, two die. A lie is a short one,
-// because the dispute halts the chain.
+// faults are what --chaos does to the nodes, by the keys that do it: one dies, one hangs, one lies, two die. A lie is a
+// short one, because the dispute halts the chain.
 var faults = []struct {
 	keys  string
 	slots int // that it lasts at least
@@ -122,8 +122,8 @@ var faults = []struct {
 // pause is how many slots there are at least between two faults.
 const pause = 5
 
-// chaos is the plan of --chaos: after each fault it waits until all is well again. Then comes the next, and in the end the first
-// again, for the next node.
+// chaos is the plan of --chaos: after each fault it waits until all is well again. Then comes the next, and in the end
+// the first again, for the next node.
 type chaos struct {
 	fault  int // how many are over
 	broken bool

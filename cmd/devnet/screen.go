@@ -46,7 +46,8 @@ func isTerminal(stream any) bool {
 // line writes one line.
 func (s *screen) line(format string, args ...any) { s.write(fmt.Sprintf(format, args...)) }
 
-// remark writes something between the lines of the blocks: words, which may be several each, on as many lines as they need.
+// remark writes something between the lines of the blocks: words, which may be several each, on as many lines as they
+// need.
 func (s *screen) remark(c colour, words ...string) {
 	var lines []string
 	line := "    " + words[0]
@@ -81,8 +82,9 @@ func (s *screen) paint(c colour, text string) string {
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
 }
 
-// keys returns what is typed. A terminal brings each key at once until release is called; other input brings what it has. When
-// ctx ends, the goroutine that reads stays behind until the input brings something more: there is no way to stop it.
+// keys returns what is typed. A terminal brings each key at once until release is called; other input brings what it
+// has. When ctx ends, the goroutine that reads stays behind until the input brings something more: there is no way to
+// stop it.
 func (s *screen) keys(ctx context.Context, stdin io.Reader) (keys <-chan byte, release func(), err error) {
 	typed := make(chan byte)
 	release = func() {}
@@ -122,7 +124,8 @@ func (s *screen) setNewline(newline string) {
 	s.newline = newline
 }
 
-// logHandler is an slog.Handler that shows what ExecutionBackup logs, in one line of the screen. The log file has all of it.
+// logHandler is an slog.Handler that shows what ExecutionBackup logs, in one line of the screen. The log file has all
+// of it.
 type logHandler struct {
 	screen *screen
 	attrs  []slog.Attr

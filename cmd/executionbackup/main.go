@@ -17,9 +17,10 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// The kept payloads (--replay-bytes) are most of the heap. With Go's own setting there might be as much garbage again; with
-// a low one alone a nearly empty heap would be collected all the time. So, unless GOGC says otherwise, the heap may grow by
-// a fifth between two collections, of what is live and of a ballast: an array that is never written, and so takes no memory.
+// The kept payloads (--replay-bytes) are most of the heap. With Go's own setting there might be as much garbage again;
+// with a low one alone a nearly empty heap would be collected all the time. So, unless GOGC says otherwise, the heap
+// may grow by a fifth between two collections, of what is live and of a ballast: an array that is never written, and so
+// takes no memory.
 const (
 	gcPercent = 20
 	ballast   = 64 << 20 // bytes

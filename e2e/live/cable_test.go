@@ -16,11 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cable is the only way between this machine and a network namespace that is made for one node, and removed with it. What
-// goes through it can be delayed, lost and cut.
+// cable is the only way between this machine and a network namespace that is made for one node, and removed with it.
+// What goes through it can be delayed, lost and cut.
 //
-// It is a pair of virtual Ethernet devices with `tc netem`. Where the kernel has no netem the ends are two TUN devices, and this
-// process carries the packets from one to the other.
+// It is a pair of virtual Ethernet devices with `tc netem`. Where the kernel has no netem the ends are two TUN devices,
+// and this process carries the packets from one to the other.
 type cable struct {
 	t         testing.TB
 	namespace string

@@ -21,9 +21,10 @@ import (
 	"executionbackup/internal/enginetest"
 )
 
-// osakaTarget is how many blobs in a block make ethereumjs 0.10.5 object to the next one: it doesn't know EIP-7918, by which
-// the excess of blob gas then rises, and calls INVALID what geth and Erigon call VALID. That is a real dispute, on demand. The
-// objection stands on all that comes after, so the three settings are told one after the other on one chain.
+// osakaTarget is how many blobs in a block make ethereumjs 0.10.5 object to the next one: it doesn't know EIP-7918, by
+// which the excess of blob gas then rises, and calls INVALID what geth and Erigon call VALID. That is a real dispute,
+// on demand. The objection stands on all that comes after, so the three settings are told one after the other on one
+// chain.
 const osakaTarget = 6
 
 var disputes = []scenario{
@@ -70,8 +71,8 @@ var disputes = []scenario{
 	},
 }
 
-// fillOneBlock has a block made with as many blobs as make ethereumjs object to the next one. It must be one only: Erigon's
-// development version disagrees with geth, too, once the excess has grown over some blocks.
+// fillOneBlock has a block made with as many blobs as make ethereumjs object to the next one. It must be one only:
+// Erigon's development version disagrees with geth, too, once the excess has grown over some blocks.
 func (r *run) fillOneBlock() {
 	r.t.Helper()
 	r.sender.blobs.Store(osakaTarget)
@@ -123,7 +124,8 @@ func (r *run) wantRecovery() {
 	}
 }
 
-// liesValid shows a payload to ExecutionBackup that real clients call INVALID, while one, behind a proxy, is made to call it VALID.
+// liesValid shows a payload to ExecutionBackup that real clients call INVALID, while one, behind a proxy, is made to
+// call it VALID.
 var liesValid = scenario{
 	name: "lies VALID",
 	about: "A payload with a wrong state root is put to ExecutionBackup beside Prysm's calls. Two real clients say INVALID; a third one is made to " +

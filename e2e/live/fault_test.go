@@ -9,8 +9,8 @@ import (
 	"executionbackup/internal/enginetest"
 )
 
-// fault is what can happen to one node. It is told twice: through ExecutionBackup with other nodes beside it, and to the only
-// node of a Prysm.
+// fault is what can happen to one node. It is told twice: through ExecutionBackup with other nodes beside it, and to
+// the only node of a Prysm.
 type fault struct {
 	name   string
 	about  string

@@ -24,8 +24,8 @@ const (
 )
 
 // chainConfig is Prysm's configuration of the network: Electra from genesis on, Fulu from an epoch on. %d are the epoch
-// and three times the length of a slot: in seconds, milliseconds and seconds. Late blocks are not reorganised away: late is a
-// third of a slot, slots are a third of mainnet's here, and so a busy machine would be enough.
+// and three times the length of a slot: in seconds, milliseconds and seconds. Late blocks are not reorganised away:
+// late is a third of a slot, slots are a third of mainnet's here, and so a busy machine would be enough.
 const chainConfig = `PRESET_BASE: mainnet
 CONFIG_NAME: e2e
 MIN_GENESIS_ACTIVE_VALIDATOR_COUNT: 64

@@ -39,8 +39,8 @@ func long[T any](whole, short T) T {
 	return whole
 }
 
-// TestThroughExecutionBackup breaks one thing after the other on one chain. Where one stands still for good, the rest is told on
-// another.
+// TestThroughExecutionBackup breaks one thing after the other on one chain. Where one stands still for good, the rest
+// is told on another.
 func TestThroughExecutionBackup(t *testing.T) {
 	wantClients(t, "geth", "beacon-chain", "validator", "prysmctl")
 	var all []scenario
@@ -76,7 +76,8 @@ func tellAll(t *testing.T, binary string, all []scenario) (told int) {
 	return len(all)
 }
 
-// scenarios are all in order: what must come before Fulu, the fork, the disputes with ethereumjs, and all else with blobs.
+// scenarios are all in order: what must come before Fulu, the fork, the disputes with ethereumjs, and all else with
+// blobs.
 func scenarios() []scenario {
 	var more []scenario
 	for _, f := range faults {

@@ -141,8 +141,9 @@ func percentile(sorted []float64, p int) float64 {
 	return sorted[min(len(sorted)-1, len(sorted)*p/100)]
 }
 
-// comebackLimit is how long after it can be reached a node may say something else than VALID to a newPayload. None need come
-// within that time: they come once a slot, and a dead node is sent none until it has been probed, which is every two seconds.
+// comebackLimit is how long after it can be reached a node may say something else than VALID to a newPayload. None need
+// come within that time: they come once a slot, and a dead node is sent none until it has been probed, which is every
+// two seconds.
 const comebackLimit = 5 * time.Second
 
 // firstValid finds a node's first VALID after it came back.

@@ -21,8 +21,8 @@ import (
 // executionBackup names it among the programs.
 const executionBackup = "executionbackup"
 
-// multiplexer is ExecutionBackup as an operator runs it: a process with a configuration file, and a supervisor that starts
-// it again whenever it ends.
+// multiplexer is ExecutionBackup as an operator runs it: a process with a configuration file, and a supervisor that
+// starts it again whenever it ends.
 type multiplexer struct {
 	apptest.Client
 	t      testing.TB

@@ -76,8 +76,8 @@ type signedBlock struct {
 	}
 }
 
-// block returns the block of a slot, or nil if it has none. Prysm asks its execution client for the payload; where that lost it,
-// as after a crash, the transactions are not counted.
+// block returns the block of a slot, or nil if it has none. Prysm asks its execution client for the payload; where that
+// lost it, as after a crash, the transactions are not counted.
 func (p *prysm) block(slot any) (*beaconBlock, error) {
 	var answer signedBlock
 	found, err := p.get(fmt.Sprintf("/eth/v2/beacon/blocks/%v", slot), &answer)

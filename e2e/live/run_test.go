@@ -107,8 +107,8 @@ func (r *run) allVote() bool {
 	})
 }
 
-// before, during and after let slots go by. They return in the middle of the last of them, so that what happens next happens
-// before the first slot of the next phase.
+// before, during and after let slots go by. They return in the middle of the last of them, so that what happens next
+// happens before the first slot of the next phase.
 func (r *run) before(slots int) { r.phase("before", slots) }
 func (r *run) during(slots int) { r.phase("during", slots) }
 func (r *run) after(slots int)  { r.phase("after", slots) }

@@ -142,8 +142,8 @@ func (w *world) writeSecret(name string, secret [32]byte) string {
 	return file
 }
 
-// worldDir is where a world's files are: under E2E_DIR, where they stay for who wants to read the logs; else they go with
-// the test.
+// worldDir is where a world's files are: under E2E_DIR, where they stay for who wants to read the logs; else they go
+// with the test.
 func worldDir(t testing.TB) string {
 	base := os.Getenv("E2E_DIR")
 	if base == "" {
@@ -160,7 +160,8 @@ func worldDir(t testing.TB) string {
 	return dir
 }
 
-// ports gives out ports that are free, and below those that the system gives out: nobody takes one while a client is down.
+// ports gives out ports that are free, and below those that the system gives out: nobody takes one while a client is
+// down.
 type ports struct{ last int }
 
 func newPorts() *ports { return &ports{last: 20000 + rand.IntN(11000)} }

@@ -43,8 +43,8 @@ type Head struct {
 	Hash   string `json:"hash"`
 }
 
-// NewPayloadTimes are what newPayloads took on a node: median and 99th percentile of the last ten minutes (0 where there
-// was none), and the last 64, oldest first.
+// NewPayloadTimes are what newPayloads took on a node: median and 99th percentile of the last ten minutes (0 where
+// there was none), and the last 64, oldest first.
 type NewPayloadTimes struct {
 	Median int64   `json:"median"`
 	P99    int64   `json:"p99"`

@@ -205,8 +205,8 @@ func wrong(version int, change func(*enginetest.Payload)) enginetest.Payload {
 
 func wrongHash(p *enginetest.Payload) { p.BlockHash = common.HexToHash("0xbad") }
 
-// What is about to be answered SYNCING is checked by us, unless a node says VALID; so is, beside that, what not all say VALID
-// to, and what the only node doesn't know.
+// What is about to be answered SYNCING is checked by us, unless a node says VALID; so is, beside that, what not all say
+// VALID to, and what the only node doesn't know.
 func TestSyncingIsChecked(t *testing.T) {
 	right := func(*enginetest.Payload) {}
 	withList := func(params []any) []any { return append(params, []string{"0x02"}) }

@@ -165,7 +165,8 @@ func TestMostValuablePayload(t *testing.T) {
 	}
 }
 
-// A CL that asks again gets the payload of the same node, be there a better one by now, as long as that gives a good one.
+// A CL that asks again gets the payload of the same node, be there a better one by now, as long as that gives a good
+// one.
 func TestSameWinner(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)
@@ -194,8 +195,8 @@ func TestSameWinner(t *testing.T) {
 	expect("n2's is good again", better)
 }
 
-// The payload of a method that we have never heard of goes out, too, the best of the good ones, with an envelope or without.
-// Nobody is shown it, for we don't know by which newPayload, and what comes with it isn't judged.
+// The payload of a method that we have never heard of goes out, too, the best of the good ones, with an envelope or
+// without. Nobody is shown it, for we don't know by which newPayload, and what comes with it isn't judged.
 func TestPayloadsOfTheFuture(t *testing.T) {
 	head := enginetest.Chain(4, 1, nil)[0]
 	for _, method := range []string{"engine_getPayloadV4P11", "engine_getPayloadV99", "engine_getPayload"} {
@@ -349,8 +350,8 @@ func TestLatePayloadID(t *testing.T) {
 	apptest.Until(t, "n3 is asked for its build", func() bool { m.call(t, "engine_getPayloadV4", id); return asked(nodes[2]) != "" })
 }
 
-// Nor does one that is set aside, be it before the forkchoiceUpdated or while it answers that: its id comes late, and isn't kept
-// where it was drained when the build began.
+// Nor does one that is set aside, be it before the forkchoiceUpdated or while it answers that: its id comes late, and
+// isn't kept where it was drained when the build began.
 func TestLatePayloadIDOfASetAsideNode(t *testing.T) {
 	for _, how := range []string{"drained before", "drained meanwhile"} {
 		t.Run(how, func(t *testing.T) {
@@ -385,8 +386,8 @@ func TestLatePayloadIDOfASetAsideNode(t *testing.T) {
 	}
 }
 
-// Where none of those that build is left, every node that may build is asked for the CL's id, and what it has must be what the
-// CL asked for.
+// Where none of those that build is left, every node that may build is asked for the CL's id, and what it has must be
+// what the CL asked for.
 func TestNoBuilderIsLeft(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)

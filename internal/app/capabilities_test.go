@@ -112,8 +112,8 @@ func TestClientVersions(t *testing.T) {
 	}
 }
 
-// A node that comes back, or is new, is told what the CL said last, as the CL said it; before the CL has said something,
-// nothing.
+// A node that comes back, or is new, is told what the CL said last, as the CL said it; before the CL has said
+// something, nothing.
 func TestCapabilitiesAreSaidAgain(t *testing.T) {
 	t.Parallel()
 	const method, last = "engine_exchangeCapabilities", `[ ["engine_newPayloadV4","x"], 1 ]`

@@ -146,7 +146,8 @@ func TestEvidenceOfALateObjection(t *testing.T) {
 	}
 }
 
-// The replies of nodes that the CL didn't wait for are added when they come; what is not JSON, and errors, are kept too.
+// The replies of nodes that the CL didn't wait for are added when they come; what is not JSON, and errors, are kept
+// too.
 func TestEvidenceHasAllReplies(t *testing.T) {
 	t.Parallel()
 	nodes := append(three(t), three(t)...)
@@ -221,7 +222,8 @@ func TestEvidenceOfAWrongBlockHash(t *testing.T) {
 	}
 }
 
-// An INVALID to a payload that was about to be proposed is evidence, with every judge's answer, also those that come later.
+// An INVALID to a payload that was about to be proposed is evidence, with every judge's answer, also those that come
+// later.
 func TestEvidenceOfACrossCheck(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 5)

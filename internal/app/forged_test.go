@@ -230,8 +230,8 @@ func TestForgedPayloadBeside(t *testing.T) {
 	}
 }
 
-// A payload whose parent isn't the block's says nothing of whose descendant that is: an objection to the real parent stands,
-// and one to the claimed parent doesn't cover the block.
+// A payload whose parent isn't the block's says nothing of whose descendant that is: an objection to the real parent
+// stands, and one to the claimed parent doesn't cover the block.
 func TestForgedParent(t *testing.T) {
 	for _, before := range []bool{false, true} {
 		t.Run(fmt.Sprintf("before the block: %t", before), func(t *testing.T) {
@@ -315,7 +315,8 @@ func TestForgedPayloadHasTwoWitnesses(t *testing.T) {
 	}
 }
 
-// Where a VALID is in hand before our check or an INVALID, the votes decide, and a VALID without a quorum makes it a dispute.
+// Where a VALID is in hand before our check or an INVALID, the votes decide, and a VALID without a quorum makes it a
+// dispute.
 func TestWrongHashBesideAValid(t *testing.T) {
 	for _, second := range []string{"INVALID", "SYNCING"} {
 		t.Run(second, func(t *testing.T) {
@@ -402,7 +403,8 @@ func TestForgedPayloadIsNotFed(t *testing.T) {
 	}
 }
 
-// The history tells the block and its forgery apart, and a later dispute about the block is told with the block's own data.
+// The history tells the block and its forgery apart, and a later dispute about the block is told with the block's own
+// data.
 func TestForgedPayloadInHistory(t *testing.T) {
 	t.Parallel()
 	nodes, _ := honest(t, 3)

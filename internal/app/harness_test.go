@@ -112,8 +112,8 @@ func (m *multiplexer) newPayload(t testing.TB, p enginetest.Payload) enginetest.
 	return s
 }
 
-// prove lets nodes call VALID a payload of another chain than the test's, which takes one newPayload. A node that has never
-// called anything VALID may not object where another has, and INVALID takes two that have.
+// prove lets nodes call VALID a payload of another chain than the test's, which takes one newPayload. A node that has
+// never called anything VALID may not object where another has, and INVALID takes two that have.
 func (m *multiplexer) prove(t testing.TB, nodes ...*enginetest.Node) {
 	t.Helper()
 	other := enginetest.Chain(4, 1, func(p *enginetest.Payload) { p.ExtraData = []byte("proof") })[0]

@@ -50,7 +50,8 @@ func TestListsAreMerged(t *testing.T) {
 	}
 }
 
-// What all nodes have pruned, or don't have yet, may be in the payloads that we keep: by hash, and by number on the head's chain.
+// What all nodes have pruned, or don't have yet, may be in the payloads that we keep: by hash, and by number on the
+// head's chain.
 func TestBodiesOfKeptPayloads(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
@@ -112,7 +113,8 @@ func TestBodiesOfKeptPayloads(t *testing.T) {
 	}
 }
 
-// What an answer is where not every node has a list: any list beats no list, "too large" beats null, null beats other errors.
+// What an answer is where not every node has a list: any list beats no list, "too large" beats null, null beats other
+// errors.
 func TestListErrors(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)

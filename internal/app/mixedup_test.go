@@ -19,8 +19,8 @@ import (
 	"executionbackup/internal/enginetest"
 )
 
-// doubling is a box before a node that passes on every call, and sends each answer to a newPayload twice: at once, or the
-// second time when the next one comes. It returns its URL.
+// doubling is a box before a node that passes on every call, and sends each answer to a newPayload twice: at once, or
+// the second time when the next one comes. It returns its URL.
 func doubling(t testing.TB, n *enginetest.Node, late bool) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -81,7 +81,8 @@ func double(conn net.Conn, to string, late bool) {
 	}
 }
 
-// A node or box that sends two answers for one call gives no block's VALID to the next block, be its id the same or not.
+// A node or box that sends two answers for one call gives no block's VALID to the next block, be its id the same or
+// not.
 func TestTwoAnswersToOneCall(t *testing.T) {
 	for _, test := range []struct{ sameID, late bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
 		t.Run(fmt.Sprintf("%+v", test), func(t *testing.T) {
@@ -126,8 +127,8 @@ func TestTwoAnswersToOneCall(t *testing.T) {
 	}
 }
 
-// A VALID that names another block as the latest valid one is meant for that one. With several nodes it is no vote, and the
-// connection that it came over isn't used again. Null is fine.
+// A VALID that names another block as the latest valid one is meant for that one. With several nodes it is no vote, and
+// the connection that it came over isn't used again. Null is fine.
 func TestValidToAnotherBlock(t *testing.T) {
 	chain := enginetest.Chain(4, 2, nil)
 	valid := func(latest string) enginetest.Rule {
@@ -261,7 +262,8 @@ func TestLatestValidHashInAnyOrder(t *testing.T) {
 	}
 }
 
-// A batch of a newPayload and what hangs on it is answered as a client answers it, who makes the calls one after another.
+// A batch of a newPayload and what hangs on it is answered as a client answers it, who makes the calls one after
+// another.
 func TestBatchInOrder(t *testing.T) {
 	t.Parallel()
 	chain := enginetest.Chain(4, 4, nil)
@@ -306,7 +308,8 @@ func TestBatchInOrder(t *testing.T) {
 	}
 }
 
-// A status of a fork to come is as good as SYNCING: beside a VALID it costs nothing, and only if all say so it is the answer.
+// A status of a fork to come is as good as SYNCING: beside a VALID it costs nothing, and only if all say so it is the
+// answer.
 func TestUnknownStatus(t *testing.T) {
 	for _, test := range []struct{ words, want string }{
 		{"VALID VALID MISSING_STATE", "VALID"},

@@ -104,8 +104,8 @@ func restart(t testing.TB, m *multiplexer, n *enginetest.Node) {
 	m.Recheck(t)
 }
 
-// A dispute ends with the objector's VALID on that very block, or to the newPayload of a descendant that it had never been
-// sent before; with its objections cleared; and with the objector.
+// A dispute ends with the objector's VALID on that very block, or to the newPayload of a descendant that it had never
+// been sent before; with its objections cleared; and with the objector.
 func TestDisputeEnds(t *testing.T) {
 	for _, end := range []struct {
 		name string

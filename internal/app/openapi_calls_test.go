@@ -90,8 +90,8 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// disagree makes calls of the consensus client: a VALID, a proposal, a dispute, a refused and a too large one. It returns the name
-// of the dispute's file.
+// disagree makes calls of the consensus client: a VALID, a proposal, a dispute, a refused and a too large one. It
+// returns the name of the dispute's file.
 func (c *conversation) disagree(m *multiplexer, liar *enginetest.Node, dir string) (file string) {
 	c.t.Helper()
 	chain := enginetest.Chain(4, 2, nil)

@@ -93,8 +93,8 @@ func TestRepeatedRequest(t *testing.T) {
 	}
 }
 
-// Payload attributes of other chains have a megabyte of transactions and more. They are attributes like others: what was built is
-// compared with them, and who asks twice for the build loses nothing.
+// Payload attributes of other chains have a megabyte of transactions and more. They are attributes like others: what
+// was built is compared with them, and who asks twice for the build loses nothing.
 func TestLargeAttributes(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 2)

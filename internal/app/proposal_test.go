@@ -220,7 +220,8 @@ func TestCrossCheck(t *testing.T) {
 	}
 }
 
-// Where nobody else votes, the best payload goes out as it is. Nodes that are set aside are not asked for their opinion.
+// Where nobody else votes, the best payload goes out as it is. Nodes that are set aside are not asked for their
+// opinion.
 func TestCrossCheckWithoutVoters(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)
@@ -242,8 +243,8 @@ func TestCrossCheckWithoutVoters(t *testing.T) {
 	}
 }
 
-// Whose objections don't count yet can't take a payload out of the race, and doesn't prove itself by calling VALID a block
-// that the cross-check has already put on its disk.
+// Whose objections don't count yet can't take a payload out of the race, and doesn't prove itself by calling VALID a
+// block that the cross-check has already put on its disk.
 func TestCrossCheckByARestartedNode(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)
@@ -272,8 +273,8 @@ func TestCrossCheckByARestartedNode(t *testing.T) {
 	objects()
 }
 
-// A node can claim any block hash for what it builds. Where that is wrong, the judges have not seen the block of that hash:
-// who calls it VALID when the CL sends it, after a restart, has proved itself.
+// A node can claim any block hash for what it builds. Where that is wrong, the judges have not seen the block of that
+// hash: who calls it VALID when the CL sends it, after a restart, has proved itself.
 func TestCrossCheckOfAClaimedHash(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)

@@ -68,8 +68,8 @@ func TestRepairedObjector(t *testing.T) {
 	}
 }
 
-// A repaired objector that hangs, says SYNCING or errs to what is new to it is not waited for longer than three graces, and
-// its objection stands.
+// A repaired objector that hangs, says SYNCING or errs to what is new to it is not waited for longer than three graces,
+// and its objection stands.
 func TestObjectorThatIsNotRepaired(t *testing.T) {
 	for _, rule := range []enginetest.Rule{
 		{Status: "SYNCING"}, {Status: "ACCEPTED"}, {Status: "INVALID"}, {Hang: true}, {Error: &enginetest.RPCError{Code: -32000, Message: "x"}},
@@ -167,8 +167,8 @@ func TestInvalidBesideHungLaggards(t *testing.T) {
 	}
 }
 
-// Restarted nodes have named genesis as the latest valid block, all of them. What they say is no INVALID, and once they say
-// VALID nothing is left of it.
+// Restarted nodes have named genesis as the latest valid block, all of them. What they say is no INVALID, and once they
+// say VALID nothing is left of it.
 func TestInvalidByRestartedNodes(t *testing.T) {
 	for _, method := range bothMethods {
 		t.Run(method, func(t *testing.T) {
@@ -204,8 +204,8 @@ func TestInvalidByRestartedNodes(t *testing.T) {
 	}
 }
 
-// Nobody has proved itself after our start either: then nothing is INVALID that isn't so by itself. Once one has, the others'
-// INVALIDs from before lapse, and their next ones don't count.
+// Nobody has proved itself after our start either: then nothing is INVALID that isn't so by itself. Once one has, the
+// others' INVALIDs from before lapse, and their next ones don't count.
 func TestInvalidAfterOurStart(t *testing.T) {
 	for _, words := range []string{"INVALID INVALID", "INVALID INVALID INVALID", "INVALID INVALID VALID"} {
 		for _, method := range bothMethods {

@@ -13,8 +13,8 @@ import (
 	"executionbackup/internal/history"
 )
 
-// GET /disputes has each dispute once, with the call in which it began and how long it went on, in whichever method that
-// was; and votes are counted as won and lost.
+// GET /disputes has each dispute once, with the call in which it began and how long it went on, in whichever method
+// that was; and votes are counted as won and lost.
 func TestDisputesShown(t *testing.T) {
 	for _, method := range bothMethods {
 		t.Run(method, func(t *testing.T) {

@@ -9,8 +9,9 @@ import (
 	"executionbackup/internal/enginetest"
 )
 
-// Connections to nodes are kept: once there have been as many calls at a time as there are now, no call waits for a new one.
-// A node that comes back has lost them all, and needs one for calls that come one after the other, and one for probes beside them.
+// Connections to nodes are kept: once there have been as many calls at a time as there are now, no call waits for a new
+// one. A node that comes back has lost them all, and needs one for calls that come one after the other, and one for
+// probes beside them.
 func TestConnectionsAreKept(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 2)

@@ -1,11 +1,11 @@
-// Package blockhash judges a newPayload call by what the call itself says, without any state: does the payload hash to the
-// block hash that it claims, do its blob transactions carry the versioned hashes that the consensus client expects, and is
-// no transaction empty. The specification asks this of every execution client, even one that is syncing:
+// Package blockhash judges a newPayload call by what the call itself says, without any state: does the payload hash to
+// the block hash that it claims, do its blob transactions carry the versioned hashes that the consensus client expects,
+// and is no transaction empty. The specification asks this of every execution client, even one that is syncing:
 // https://github.com/ethereum/execution-apis/blob/main/src/engine/paris.md#specification (points 1 and 2) and
 // https://github.com/ethereum/execution-apis/blob/main/src/engine/cancun.md#specification (point 3).
 //
-// Whatever the package doesn't know is skipped, never guessed: a newer method, a field that doesn't belong to the version, a
-// value of the wrong form.
+// Whatever the package doesn't know is skipped, never guessed: a newer method, a field that doesn't belong to the
+// version, a value of the wrong form.
 package blockhash
 
 import (
@@ -37,10 +37,11 @@ type Result struct {
 	HashMismatch bool
 }
 
-// Check judges a call of an engine_newPayload method. Params is the call's whole params array, as it came over the wire.
+// Check judges a call of an engine_newPayload method. Params is the call's whole params array, as it came over the
+// wire.
 //
-// Params are read once, in place, and beside a copy of the largest transaction little is held, whatever the payload's size.
-// When ctx ends, so does the work, after the transaction at hand, and the outcome is Skipped.
+// Params are read once, in place, and beside a copy of the largest transaction little is held, whatever the payload's
+// size. When ctx ends, so does the work, after the transaction at hand, and the outcome is Skipped.
 func Check(ctx context.Context, method string, params []byte) Result {
 	version, ok := versionOf(method)
 	if !ok {

@@ -85,8 +85,8 @@ func newCall(t testing.TB, version int, txs types.Transactions) call {
 	return c
 }
 
-// transactions returns transactions of all lengths and types, enough of them for more than one byte of index, with two blob
-// transactions among them if blobs is set.
+// transactions returns transactions of all lengths and types, enough of them for more than one byte of index, with two
+// blob transactions among them if blobs is set.
 func transactions(blobs bool) types.Transactions {
 	var txs types.Transactions
 	for i := range 300 {

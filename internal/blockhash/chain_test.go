@@ -35,8 +35,8 @@ func TestForeignChain(t *testing.T) {
 	checkChain(t, chain)
 }
 
-// checkChain checks every payload as it is, and then with one digit changed in one field. geth must agree: a node that knows
-// none of the blocks but the genesis is the syncing client that Check stands in for.
+// checkChain checks every payload as it is, and then with one digit changed in one field. geth must agree: a node that
+// knows none of the blocks but the genesis is the syncing client that Check stands in for.
 func checkChain(t *testing.T, chain *geth.Chain) {
 	node, err := geth.Start(geth.Config{Genesis: chain.Genesis})
 	if err != nil {

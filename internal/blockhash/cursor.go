@@ -8,8 +8,9 @@ import (
 	"math/big"
 )
 
-// A cursor reads JSON values of the few forms that a newPayload call is made of: arrays, objects, null, and strings that
-// hold hexadecimal digits. Anything else is an error, valid JSON or not; so there is no second reading of what it accepts.
+// A cursor reads JSON values of the few forms that a newPayload call is made of: arrays, objects, null, and strings
+// that hold hexadecimal digits. Anything else is an error, valid JSON or not; so there is no second reading of what it
+// accepts.
 //
 // The first error sticks: afterwards every method does nothing and returns a zero value.
 type cursor struct {
@@ -26,7 +27,8 @@ func (c *cursor) fail(format string, args ...any) {
 	}
 }
 
-// named reads a part of the call whose name goes in front of its error. A name comes from the call and may be of any length.
+// named reads a part of the call whose name goes in front of its error. A name comes from the call and may be of any
+// length.
 func (c *cursor) named(name string, read func()) {
 	if c.err != nil {
 		return

@@ -12,8 +12,8 @@ import (
 	"executionbackup/internal/blockhash"
 )
 
-// FuzzCheck compares with go-ethereum's own reading of the same call: it must not find another block hash than Check. Run it
-// with -fuzzminimizetime=100x; the inputs are long, and the default spends a minute on shortening each.
+// FuzzCheck compares with go-ethereum's own reading of the same call: it must not find another block hash than Check.
+// Run it with -fuzzminimizetime=100x; the inputs are long, and the default spends a minute on shortening each.
 func FuzzCheck(f *testing.F) {
 	for version := 1; version <= 6; version++ {
 		txs := transactions(version >= 3)[:8]

@@ -76,8 +76,8 @@ func (p *payload) read(c *cursor) {
 	c.end()
 }
 
-// readPayload reads the payload object, which must have the fields of its version, once each, and no others. A field that is
-// null counts as not provided
+// readPayload reads the payload object, which must have the fields of its version, once each, and no others. A field
+// that is null counts as not provided
 // (https://github.com/ethereum/execution-apis/blob/main/src/engine/cancun.md#specification, point 1).
 func (p *payload) readPayload(c *cursor) {
 	// The constants of a proof-of-stake header: https://eips.ethereum.org/EIPS/eip-3675#block-structure
@@ -163,8 +163,8 @@ func readHashes(c *cursor) []common.Hash {
 	return hashes
 }
 
-// readRequests reads an array of EIP-7685 requests. Whether they are ordered and not empty is for the nodes to judge: it is
-// an error of the call (-32602), not a verdict on the block.
+// readRequests reads an array of EIP-7685 requests. Whether they are ordered and not empty is for the nodes to judge:
+// it is an error of the call (-32602), not a verdict on the block.
 func readRequests(c *cursor) [][]byte {
 	var requests [][]byte
 	c.array(func() { requests = append(requests, bytes.Clone(c.data())) })

@@ -10,8 +10,8 @@ import (
 	"github.com/ethereum/go-ethereum/trie"
 )
 
-// readTransactions reads the transactions one at a time, so that their number and size don't matter, and keeps their root and
-// their blob hashes. They are opaque bytes, but for a blob transaction's list of versioned hashes.
+// readTransactions reads the transactions one at a time, so that their number and size don't matter, and keeps their
+// root and their blob hashes. They are opaque bytes, but for a blob transaction's list of versioned hashes.
 func (p *payload) readTransactions(c *cursor) {
 	root := types.NewListHashStream(trie.NewStackTrie(nil))
 	count := 0

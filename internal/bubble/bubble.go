@@ -106,7 +106,8 @@ func In[T http.RoundTripper](t *testing.T, fakes []T, test func(t *testing.T, b 
 }
 
 // OnBench is In for tests that look into the bench where calls are judged, and into what is kept for nodes that come
-// back: up to so many bytes of payloads. Send and Follow ask the bench, without a door. What it counts isn't in Metrics.
+// back: up to so many bytes of payloads. Send and Follow ask the bench, without a door. What it counts isn't in
+// Metrics.
 func OnBench[T http.RoundTripper](t *testing.T, fakes []T, replayBytes int64, test func(t *testing.T, b *Bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New(t, fakes, Options{})

@@ -33,8 +33,8 @@ type Fake struct {
 	Answer func(method string) (result string, ok bool)
 	// Fail has the JSON-RPC error of a method, or "".
 	Fail func(method string) string
-	// Arrived is told of each newPayload and forkchoiceUpdated ("P3", "F3"), and done when it has been answered or given
-	// up. A refused call has not arrived.
+	// Arrived is told of each newPayload and forkchoiceUpdated ("P3", "F3"), and done when it has been answered or
+	// given up. A refused call has not arrived.
 	Arrived func(call string, number int) (done func(), refused bool)
 }
 

@@ -1,4 +1,5 @@
-// Package calls knows for each family of methods who answers it. It stands below the doors, which only decode and encode.
+// Package calls knows for each family of methods who answers it. It stands below the doors, which only decode and
+// encode.
 package calls
 
 import (
@@ -54,8 +55,8 @@ func New(o Options) *Exchange {
 	return x
 }
 
-// Answer answers a call of a CL's. out, if not nil, may take a part of the answer before Answer returns, or all: gone says
-// that it has taken all.
+// Answer answers a call of a CL's. out, if not nil, may take a part of the answer before Answer returns, or all: gone
+// says that it has taken all.
 func (x *Exchange) Answer(ctx context.Context, s *session.Session, c *engine.Call, out *outlet.Outlet) (
 	a engine.Answer, gone bool) {
 	if !x.isAllowed(c.Method.Namespace()) {
@@ -110,6 +111,6 @@ func (x *Exchange) isAllowed(namespace string) bool {
 	return false
 }
 
-// Drain waits until the calls that outlived their request have ended, and gives them up when ctx ends. No call may come in
-// any more.
+// Drain waits until the calls that outlived their request have ended, and gives them up when ctx ends. No call may come
+// in any more.
 func (x *Exchange) Drain(ctx context.Context) { x.fleet.Drain(ctx) }

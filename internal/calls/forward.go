@@ -11,8 +11,8 @@ import (
 )
 
 // forward asks one node: the primary, and where it can't be reached the next. A JSON-RPC error is an answer, and so is
-// whatever result: nothing is judged of it. A large result goes to out while it comes in; when a part of it has gone, it is
-// too late for another node.
+// whatever result: nothing is judged of it. A large result goes to out while it comes in; when a part of it has gone,
+// it is too late for another node.
 func (x *Exchange) forward(ctx context.Context, c *engine.Call, out *outlet.Outlet) (a engine.Answer, gone bool) {
 	why := "no node can be reached"
 	for _, n := range x.fleet.Pool.Serving() {

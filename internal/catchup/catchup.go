@@ -1,7 +1,7 @@
-// Package catchup feeds nodes that came back some blocks short. No CL sends a payload again, and a crashed geth has its last
-// blocks on disk without their state: it answers a fake VALID to their newPayload and ignores a forkchoiceUpdated on them,
-// until one on its own present head has made it count itself as synced. Then newPayload and forkchoiceUpdated for every
-// block after that bring it back.
+// Package catchup feeds nodes that came back some blocks short. No CL sends a payload again, and a crashed geth has its
+// last blocks on disk without their state: it answers a fake VALID to their newPayload and ignores a forkchoiceUpdated
+// on them, until one on its own present head has made it count itself as synced. Then newPayload and forkchoiceUpdated
+// for every block after that bring it back.
 package catchup
 
 import (
@@ -159,7 +159,8 @@ func (c *CatchUp) Died(id quorum.NodeID, block common.Hash) {
 	d.last = time.Now()
 }
 
-// deadly returns, as an error, the first payload of a way under which the node has died so often that it isn't fed to it.
+// deadly returns, as an error, the first payload of a way under which the node has died so often that it isn't fed to
+// it.
 func (c *CatchUp) deadly(n *node.Node, way []step) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -221,8 +222,8 @@ func (c *CatchUp) feed(ctx context.Context, n *node.Node) (began bool, err error
 	})
 }
 
-// way is what a node with this head lacks; nothing, if it has all. It reaches beyond our head: the node may have been away
-// when a payload came, and be back for the forkchoiceUpdated on it.
+// way is what a node with this head lacks; nothing, if it has all. It reaches beyond our head: the node may have been
+// away when a payload came, and be back for the forkchoiceUpdated on it.
 func (c *CatchUp) way(n *node.Node, from node.Head) ([]step, error) {
 	if from.Hash == (common.Hash{}) {
 		return nil, fmt.Errorf("%w: it doesn't say where it is", errStranded)

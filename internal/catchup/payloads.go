@@ -10,9 +10,9 @@ import (
 	"executionbackup/internal/engine"
 )
 
-// Payloads are the last payloads of the CL, each with the forkchoice that followed it: CLs never send a payload again, and a
-// client that crashed comes back some blocks short. They are bounded in number and bytes, oldest out. Safe for concurrent
-// use.
+// Payloads are the last payloads of the CL, each with the forkchoice that followed it: CLs never send a payload again,
+// and a client that crashed comes back some blocks short. They are bounded in number and bytes, oldest out. Safe for
+// concurrent use.
 type Payloads struct {
 	max int64 // bytes; 0 keeps nothing
 
@@ -48,8 +48,8 @@ func newPayloads(max int64) *Payloads {
 	return &Payloads{max: max, byBlock: make(map[common.Hash]*Payload)}
 }
 
-// Keep keeps a newPayload. It must be that of the block whose hash it has, and takes the place of another that was taken
-// for it. unchecked says that nobody could check the hash.
+// Keep keeps a newPayload. It must be that of the block whose hash it has, and takes the place of another that was
+// taken for it. unchecked says that nobody could check the hash.
 func (p *Payloads) Keep(c *engine.Call, unchecked bool) {
 	size := int64(len(c.Body))
 	p.mu.Lock()
@@ -113,8 +113,9 @@ type step struct {
 	beyond     bool // it builds on the head: the CL hasn't made it that, and it need not be valid
 }
 
-// bridge returns the payloads behind the block from, up to and with the head, oldest first, and after them those that build
-// on the head. It is empty where from is the head and nothing newer came, and not ok where a payload of the way isn't kept.
+// bridge returns the payloads behind the block from, up to and with the head, oldest first, and after them those that
+// build on the head. It is empty where from is the head and nothing newer came, and not ok where a payload of the way
+// isn't kept.
 func (p *Payloads) bridge(from, head common.Hash) (way []step, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -21,8 +21,8 @@ type Check struct {
 	Result blockhash.Result
 }
 
-// Begin returns a check of a newPayload, and what does it: the caller runs that beside the wait, and owns it. It ends with
-// ctx at the latest.
+// Begin returns a check of a newPayload, and what does it: the caller runs that beside the wait, and owns it. It ends
+// with ctx at the latest.
 func (c Checks) Begin(ctx context.Context, call *engine.Call) (check *Check, run func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	check = &Check{Done: make(chan struct{}), Cancel: cancel}

@@ -1,5 +1,5 @@
-// Package claim knows which payloads are under way whose content isn't known to be the block's whose hash they claim, and
-// checks them beside the wait for the nodes.
+// Package claim knows which payloads are under way whose content isn't known to be the block's whose hash they claim,
+// and checks them beside the wait for the nodes.
 package claim
 
 import (

@@ -15,8 +15,9 @@ const (
 	maxClients = 32
 )
 
-// events streams what the page shows (text/event-stream): a snapshot, and then changes. A change has the same shape, and
-// only what is new in it. Each client is compared with what it was sent last, so that a slow one skips what it missed.
+// events streams what the page shows (text/event-stream): a snapshot, and then changes. A change has the same shape,
+// and only what is new in it. Each client is compared with what it was sent last, so that a slow one skips what it
+// missed.
 func (d *Dashboard) events(w http.ResponseWriter, r *http.Request) {
 	if d.clients.Add(1) > maxClients {
 		d.clients.Add(-1)

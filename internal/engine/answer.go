@@ -30,8 +30,8 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("%s (%d)", Excerpt(e.Message), e.Code) }
 
 // Answer is what a node says to a call, and what the CL hears: the bytes of a result, or an error; and in words what we
-// judge of it. It is a node's own where it has Raw; Anew names what stands otherwise in the words, and replaces what stands
-// in the bytes.
+// judge of it. It is a node's own where it has Raw; Anew names what stands otherwise in the words, and replaces what
+// stands in the bytes.
 type Answer struct {
 	Raw  []byte // a result as a node wrote it; nil with an error, with entries, or with words of our own
 	Err  *Error
@@ -43,8 +43,8 @@ type Answer struct {
 
 	Built *Built // of getPayload
 
-	// Entries are those of a list: of getBlobs, hasBlobs, getPayloadBodies and getClientVersion. Nil where the result is no
-	// list.
+	// Entries are those of a list: of getBlobs, hasBlobs, getPayloadBodies and getClientVersion. Nil where the result
+	// is no list.
 	Entries []Entry
 	// Methods are those that exchangeCapabilities lists; nil where the answer is no such list.
 	Methods []string
@@ -82,8 +82,8 @@ func Unavailable(why string) Answer {
 // maxExcerpt bounds what is kept of a text from outside, in bytes.
 const maxExcerpt = 1 << 10
 
-// Excerpt returns what logs, reports and memories keep of a text that somebody else wrote: its beginning, as a string of
-// its own, so that ten megabytes of reasons aren't kept for the sake of a line.
+// Excerpt returns what logs, reports and memories keep of a text that somebody else wrote: its beginning, as a string
+// of its own, so that ten megabytes of reasons aren't kept for the sake of a line.
 func Excerpt(text string) string {
 	if len(text) <= maxExcerpt {
 		return text

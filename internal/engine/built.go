@@ -31,6 +31,6 @@ type Built struct {
 // newestGetPayload is the latest version of getPayload whose answer we know (amsterdam.md#engine_getpayloadv6).
 const newestGetPayload = 6
 
-// KnownGetPayload reports whether we know what the answer to a version of getPayload is, and what newPayload carries it on.
-// Else nothing is made up.
+// KnownGetPayload reports whether we know what the answer to a version of getPayload is, and what newPayload carries it
+// on. Else nothing is made up.
 func (m Method) KnownGetPayload() bool { return m.Version >= 1 && m.Version <= newestGetPayload }

@@ -7,8 +7,8 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 )
 
-// Call is one call to an execution client: the bytes in which it goes to a node, and in words what we judge of it. Nobody
-// changes it once it has been read or written, so that all nodes share it.
+// Call is one call to an execution client: the bytes in which it goes to a node, and in words what we judge of it.
+// Nobody changes it once it has been read or written, so that all nodes share it.
 type Call struct {
 	Method Method
 	Body   []byte // one JSON-RPC request, as the CL sent it
@@ -42,8 +42,8 @@ type Forkchoice struct {
 	CustodyColumns        []byte      // raw (amsterdam.md#engine_forkchoiceupdatedv4); nil where there are none
 }
 
-// Attributes are payload attributes (paris.md#payloadattributesv1 and its successors): what a built payload must have. They
-// are kept with the build, and hold nothing of the request: on other chains it has megabytes of transactions.
+// Attributes are payload attributes (paris.md#payloadattributesv1 and its successors): what a built payload must have.
+// They are kept with the build, and hold nothing of the request: on other chains it has megabytes of transactions.
 type Attributes struct {
 	// Digest tells them from others, byte for byte.
 	Digest [sha256.Size]byte

@@ -42,9 +42,9 @@ func (l *List) Fits(entries int) error {
 // Entry is what a node has at one position of a list.
 type Entry struct {
 	Raw []byte // as the node wrote it; nil where the entry is put together from its parts
-	// Parts are what is judged of a body or of cells, raw, each nil where the node lacks it; nil where it has nothing, or
-	// nothing else is judged. A body has transactions, withdrawals and block access list; cells are a blob's, each with
-	// its proof behind it, both nil where either is missing.
+	// Parts are what is judged of a body or of cells, raw, each nil where the node lacks it; nil where it has nothing,
+	// or nothing else is judged. A body has transactions, withdrawals and block access list; cells are a blob's, each
+	// with its proof behind it, both nil where either is missing.
 	Parts [][]byte
 	From  int  // whose list it is from, by the order of the nodes; means nothing in a mixed entry
 	Null  bool // the node has nothing there

@@ -127,9 +127,9 @@ func (m Method) Namespace() string {
 	return namespace
 }
 
-// Limit bounds a call on one node, whatever its own timeout: it leaves a CL 500 ms less than the specification's timeout of
-// a method for the way back. Zero means that there is none but the node's: CLs wait longer for a payload or for blobs
-// than the specification's second, and a late answer is worth more than none.
+// Limit bounds a call on one node, whatever its own timeout: it leaves a CL 500 ms less than the specification's
+// timeout of a method for the way back. Zero means that there is none but the node's: CLs wait longer for a payload or
+// for blobs than the specification's second, and a late answer is worth more than none.
 func (m Method) Limit() time.Duration {
 	if m.Family == NewPayload && m.Version >= newPayloadV5 {
 		return newPayloadV5Limit
@@ -138,7 +138,8 @@ func (m Method) Limit() time.Duration {
 }
 
 // Pace is how long several nodes may take together over an answer that some of them have: then it goes out with what
-// there is. Some CLs give up on these methods after the specification's second. Zero means that the nodes have their time.
+// there is. Some CLs give up on these methods after the specification's second. Zero means that the nodes have their
+// time.
 func (m Method) Pace() time.Duration {
 	if pace := families[m.Family].pace; pace > 0 {
 		return pace

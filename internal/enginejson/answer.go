@@ -11,8 +11,8 @@ import (
 	"executionbackup/internal/rawjson"
 )
 
-// ReadAnswer reads what is judged of a node's answer to a call. An error says that the result is none that the method has;
-// its bytes are in the answer all the same. What getPayload built is for a BuiltReader.
+// ReadAnswer reads what is judged of a node's answer to a call. An error says that the result is none that the method
+// has; its bytes are in the answer all the same. What getPayload built is for a BuiltReader.
 func ReadAnswer(c *engine.Call, r jsonrpc.Reply) (a engine.Answer, err error) {
 	if r.Err != nil {
 		return engine.Answer{Err: r.Err}, nil
@@ -50,8 +50,8 @@ func readElements(result []byte) []engine.Entry {
 	return entries
 }
 
-// maxCapabilities bounds a list of methods, in bytes: there are some thirty. A node's longer one would be kept, and compared
-// with all others.
+// maxCapabilities bounds a list of methods, in bytes: there are some thirty. A node's longer one would be kept, and
+// compared with all others.
 const maxCapabilities = 16 << 10
 
 // readMethods returns the methods that a node lists; nil where the answer is none.

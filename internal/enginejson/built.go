@@ -14,8 +14,8 @@ import (
 	"executionbackup/internal/rawjson"
 )
 
-// BuiltReader finds what is judged of getPayload's result while the result is received: it has megabytes. Fields are looked
-// for by whoever receives it; Read makes of them what they say.
+// BuiltReader finds what is judged of getPayload's result while the result is received: it has megabytes. Fields are
+// looked for by whoever receives it; Read makes of them what they say.
 type BuiltReader struct {
 	method engine.Method
 
@@ -39,8 +39,8 @@ func NewBuiltReader(m engine.Method) *BuiltReader {
 	return b
 }
 
-// Fields are what is looked for in a result. From V2 on there is an envelope around the payload; a method without a version
-// may have one or not.
+// Fields are what is looked for in a result. From V2 on there is an envelope around the payload; a method without a
+// version may have one or not.
 func (b *BuiltReader) Fields() []rawjson.Field {
 	if b.method.Version == 1 {
 		return b.payloadFields()
@@ -113,7 +113,8 @@ func (b *BuiltReader) readPayload(built *engine.Built) error {
 	return nil
 }
 
-// readEnvelope reads what stands around the payload from V2 on. Only where the version isn't known it may be without value.
+// readEnvelope reads what stands around the payload from V2 on. Only where the version isn't known it may be without
+// value.
 func (b *BuiltReader) readEnvelope(built *engine.Built) error {
 	if b.method.KnownGetPayload() || !rawjson.IsNull(b.value) {
 		var value hexutil.Big
@@ -129,8 +130,8 @@ func (b *BuiltReader) readEnvelope(built *engine.Built) error {
 	return nil
 }
 
-// What the parts of a blobs bundle have, in bytes, and how many proofs there are for a blob since Osaka: one for each cell
-// (cancun.md#blobsbundlev1, osaka.md#blobsbundlev2).
+// What the parts of a blobs bundle have, in bytes, and how many proofs there are for a blob since Osaka: one for each
+// cell (cancun.md#blobsbundlev1, osaka.md#blobsbundlev2).
 const (
 	blobBytes   = 131072
 	pointBytes  = 48 // a commitment, a proof
@@ -165,13 +166,15 @@ func (b *BuiltReader) misfit(m engine.Method) string {
 	return ""
 }
 
-// allHave reports whether all of a list are as long as DATA of n bytes. What is in them is not looked at: there is too much.
+// allHave reports whether all of a list are as long as DATA of n bytes. What is in them is not looked at: there is too
+// much.
 func allHave(list [][]byte, n int) bool {
 	return !slices.ContainsFunc(list, func(raw []byte) bool { return len(raw) != len(`"0x"`)+2*n || raw[0] != '"' })
 }
 
-// NewPayload is the call with which the CL would show a built payload to the nodes. From Cancun on it needs the attributes'
-// beacon root; the versioned hashes are those of the blobs that come along. It is nil where getPayload's version isn't known.
+// NewPayload is the call with which the CL would show a built payload to the nodes. From Cancun on it needs the
+// attributes' beacon root; the versioned hashes are those of the blobs that come along. It is nil where getPayload's
+// version isn't known.
 func NewPayload(m engine.Method, b *engine.Built, beaconRoot *common.Hash) (*engine.Call, error) {
 	version := m.Version
 	if !m.KnownGetPayload() {

@@ -12,8 +12,8 @@ import (
 	"executionbackup/internal/rawjson"
 )
 
-// ReadCall reads what is judged of a call. Parameters that can't be read are the node's to judge; the error is that of a
-// member which could be read in two ways.
+// ReadCall reads what is judged of a call. Parameters that can't be read are the node's to judge; the error is that of
+// a member which could be read in two ways.
 func ReadCall(r *jsonrpc.Request) (*engine.Call, error) {
 	m := engine.ParseMethod(string(r.Method))
 	c := &engine.Call{Method: m, Body: r.Raw, ID: r.ID, Params: r.Params}
@@ -60,7 +60,8 @@ func readPayload(r *jsonrpc.Request, c *engine.Call) error {
 
 var forkchoiceStateMembers = []string{"headBlockHash", "safeBlockHash", "finalizedBlockHash"}
 
-// readForkchoice reads forkchoiceUpdated's parameters. The zero hash names no block: clients have different words for it.
+// readForkchoice reads forkchoiceUpdated's parameters. The zero hash names no block: clients have different words for
+// it.
 func readForkchoice(r *jsonrpc.Request, c *engine.Call) (err error) {
 	var found [3][]byte
 	if err := r.ArgMembers(forkchoiceStateMembers, found[:]); err != nil {
@@ -86,7 +87,8 @@ func readForkchoice(r *jsonrpc.Request, c *engine.Call) (err error) {
 // lastGetBlobs is the latest version of getBlobs whose entries we know.
 const lastGetBlobs = 4
 
-// readBlobList says what list a call of getBlobs or hasBlobs asks for: it needs an array of hashes, and in V4 cells to choose.
+// readBlobList says what list a call of getBlobs or hasBlobs asks for: it needs an array of hashes, and in V4 cells to
+// choose.
 func readBlobList(r *jsonrpc.Request, m engine.Method) engine.List {
 	hashes, err := rawjson.Elements(r.Arg(0))
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package enginejson reads and writes the words of the Engine API (package engine) in JSON: calls of the CL and of our own,
-// answers of nodes and ours. What is read is slices of the bytes that it came in, scanned once; only what is judged is
-// decoded, and strictly: a member that could be read in two ways makes the whole malformed.
-// See https://github.com/ethereum/execution-apis/tree/main/src/engine.
+// Package enginejson reads and writes the words of the Engine API (package engine) in JSON: calls of the CL and of our
+// own, answers of nodes and ours. What is read is slices of the bytes that it came in, scanned once; only what is
+// judged is decoded, and strictly: a member that could be read in two ways makes the whole malformed. See
+// https://github.com/ethereum/execution-apis/tree/main/src/engine.
 package enginejson
 
 import (

@@ -13,8 +13,8 @@ var (
 	errEntry  = errors.New("malformed entry")
 )
 
-// readList reads a node's answer to a call for a list. An answer that is no list passes through where the method is newer
-// than we are, and null always: then there are no entries.
+// readList reads a node's answer to a call for a list. An answer that is no list passes through where the method is
+// newer than we are, and null always: then there are no entries.
 func readList(l *engine.List, result []byte) ([]engine.Entry, error) {
 	if rawjson.IsNull(result) {
 		return nil, nil

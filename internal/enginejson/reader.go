@@ -10,8 +10,8 @@ import (
 	"executionbackup/internal/rawjson"
 )
 
-// ListReader reads a list while it comes in, and keeps all of its entries: in segments, because a list that grows as a whole
-// is copied again and again. It belongs to the goroutine that reads.
+// ListReader reads a list while it comes in, and keeps all of its entries: in segments, because a list that grows as a
+// whole is copied again and again. It belongs to the goroutine that reads.
 type ListReader struct {
 	list     *engine.List
 	segment  []byte // what has come since the last segment was full
@@ -30,8 +30,8 @@ const segmentSize = 1 << 20
 // segments are used again: a list of blobs takes twenty.
 var segments = sync.Pool{New: func() any { return new([segmentSize]byte) }}
 
-// Read takes the list in, and hands each entry to take as soon as it has come, as long as nothing is wrong. An entry's bytes
-// are good until Release. follows says that they stand behind those of the entry before, in the same segment.
+// Read takes the list in, and hands each entry to take as soon as it has come, as long as nothing is wrong. An entry's
+// bytes are good until Release. follows says that they stand behind those of the entry before, in the same segment.
 func (r *ListReader) Read(result io.Reader, take func(e *engine.Entry, follows bool)) error {
 	follows := true
 	for {
@@ -67,8 +67,8 @@ func (r *ListReader) room(n int) []byte {
 	return s[:0]
 }
 
-// Release lets the segments be used again. It is for when nothing reads the entries any more: the call has ended, and its
-// answer has gone.
+// Release lets the segments be used again. It is for when nothing reads the entries any more: the call has ended, and
+// its answer has gone.
 func (r *ListReader) Release() {
 	for _, s := range r.borrowed {
 		segments.Put(s)

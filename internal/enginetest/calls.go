@@ -55,7 +55,8 @@ func (n *Node) WaitEnded(method string, want int) []Call {
 	return calls
 }
 
-// Patience is how long tests wait for what should happen soon. It is enough for a busy machine, and says nothing of how soon.
+// Patience is how long tests wait for what should happen soon. It is enough for a busy machine, and says nothing of how
+// soon.
 const Patience = 30 * time.Second
 
 func (n *Node) wait(method string, want int, ended bool) []Call {

@@ -188,8 +188,8 @@ func (c *chain) at(number quantity) string {
 	return ""
 }
 
-// Rewind makes the node forget all blocks above a number, as a client does that has crashed: its head, safe and finalized
-// blocks are that block then, if they were above it. A node without such a block falls back to genesis.
+// Rewind makes the node forget all blocks above a number, as a client does that has crashed: its head, safe and
+// finalized blocks are that block then, if they were above it. A node without such a block falls back to genesis.
 func (n *Node) Rewind(number uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -54,8 +54,8 @@ func (cl *CL) NewPayload(ctx context.Context, p Payload) (status Status, err err
 	return status, json.Unmarshal(result, &status)
 }
 
-// ForkchoiceUpdated makes head the head, with the engine_forkchoiceUpdated of its version, and asks for a build if attributes
-// isn't nil.
+// ForkchoiceUpdated makes head the head, with the engine_forkchoiceUpdated of its version, and asks for a build if
+// attributes isn't nil.
 func (cl *CL) ForkchoiceUpdated(ctx context.Context, head Payload, attributes *engine.PayloadAttributes) (Status, error) {
 	state := map[string]string{
 		"headBlockHash":      head.Hash(),

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Client describes the execution client that a node plays. The zero value is a healthy, synced one that calls every payload
-// VALID and takes every head.
+// Client describes the execution client that a node plays. The zero value is a healthy, synced one that calls every
+// payload VALID and takes every head.
 type Client struct {
 	Code, Name, Version, Commit string // as in engine_getClientVersionV1; default: a geth
 

@@ -65,9 +65,9 @@ func New(t testing.TB, client Client) *Node {
 	return start(t, "", secret, client)
 }
 
-// Proxy starts a node that passes every call on to a real client, whose secret it shares, and lies where a rule says so.
-// A rule with a Status changes the status only: the real client has executed the call. A rule whose answer doesn't need the
-// real client (Error, Result, Reply, Reset, Hangup) keeps the call from it.
+// Proxy starts a node that passes every call on to a real client, whose secret it shares, and lies where a rule says
+// so. A rule with a Status changes the status only: the real client has executed the call. A rule whose answer doesn't
+// need the real client (Error, Result, Reply, Reset, Hangup) keeps the call from it.
 func Proxy(t testing.TB, url string, secret []byte) *Node {
 	return start(t, url, secret, Client{})
 }
@@ -152,7 +152,8 @@ func listen(addr string) (listener net.Listener, err error) {
 	return listener, err
 }
 
-// serve answers with handle until the returned function is called, which waits for every handler. It counts connections.
+// serve answers with handle until the returned function is called, which waits for every handler. It counts
+// connections.
 func serve(listener net.Listener, handle http.HandlerFunc, connections *atomic.Int64) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup // the accept loop, connections, and handlers, which outlive a hijacked connection

@@ -12,8 +12,8 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 )
 
-// Payload is an execution payload with what goes along with it in engine_newPayload. Its block hash is right until a test
-// makes it wrong.
+// Payload is an execution payload with what goes along with it in engine_newPayload. Its block hash is right until a
+// test makes it wrong.
 type Payload struct {
 	engine.ExecutableData
 
@@ -41,8 +41,9 @@ func Chain(version, n int, change func(*Payload)) []Payload {
 	return payloads
 }
 
-// Child returns the next payload, 12 seconds later and empty. Change, if not nil, edits it before it is hashed. It may change the
-// version, too: what that version has and the payload lacks is filled in. The same parent and change give the same child.
+// Child returns the next payload, 12 seconds later and empty. Change, if not nil, edits it before it is hashed. It may
+// change the version, too: what that version has and the payload lacks is filled in. The same parent and change give
+// the same child.
 func (p Payload) Child(change func(*Payload)) Payload {
 	number := p.Number + 1
 	child := Payload{
@@ -177,8 +178,8 @@ func (p Payload) Attributes() *engine.PayloadAttributes {
 	return attributes
 }
 
-// withoutNulls encodes a payload or payload attributes. For what a version doesn't have go-ethereum writes null, CLs write
-// nothing.
+// withoutNulls encodes a payload or payload attributes. For what a version doesn't have go-ethereum writes null, CLs
+// write nothing.
 func withoutNulls(v any) (json.RawMessage, error) {
 	raw, err := json.Marshal(v)
 	return json.RawMessage(nulls.Replace(string(raw))), err

@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// Rule makes a node answer some calls in its own way. The zero values of Method, BlockHash, Times and Share apply it to every call; those
-// of the other fields leave the answer as it would have been. Of several matching rules the one scripted last applies, alone.
+// Rule makes a node answer some calls in its own way. The zero values of Method, BlockHash, Times and Share apply it to
+// every call; those of the other fields leave the answer as it would have been. Of several matching rules the one
+// scripted last applies, alone.
 type Rule struct {
 	Method    string  // a method, a family (engine_newPayload: every version) or a namespace (engine_)
 	BlockHash string  // the block of a newPayload or forkchoiceUpdated
@@ -78,8 +79,8 @@ type script struct {
 	cleared chan struct{} // closed when the rule is cleared
 }
 
-// Script applies a rule from the next call on. The returned function clears the rule: it matches no more calls, and those
-// that it delays or hangs go on.
+// Script applies a rule from the next call on. The returned function clears the rule: it matches no more calls, and
+// those that it delays or hangs go on.
 func (n *Node) Script(rule Rule) (clearRule func()) {
 	s := &script{Rule: rule, left: rule.Times, cleared: make(chan struct{})}
 	n.mu.Lock()

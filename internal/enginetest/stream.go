@@ -21,9 +21,9 @@ type Step struct {
 // Kind is what a Step does.
 type Kind int
 
-// Block A is the one made A before the last, modulo those that there are; the first is genesis. Where C is not 3, a Grow, Spoil,
-// Misnumber, Early, Forge, Both, Follow or Build chooses only among those that the client has called VALID: else most of a
-// stream would go on about blocks that lead nowhere.
+// Block A is the one made A before the last, modulo those that there are; the first is genesis. Where C is not 3, a
+// Grow, Spoil, Misnumber, Early, Forge, Both, Follow or Build chooses only among those that the client has called
+// VALID: else most of a stream would go on about blocks that lead nowhere.
 const (
 	Grow      Kind = iota // make child B of block A, send it and make it the head; C = 1: in one batch
 	Draft                 // make child B of block A and keep it back

@@ -33,8 +33,8 @@ func mac(secret []byte, signed string) []byte {
 	return h.Sum(nil)
 }
 
-// authorize verifies the token of a request, and notes what is wrong with it. A CL's token is noted even if it is good: whoever
-// stands between a CL and a node has to mint its own.
+// authorize verifies the token of a request, and notes what is wrong with it. A CL's token is noted even if it is good:
+// whoever stands between a CL and a node has to mint its own.
 func (n *Node) authorize(header http.Header) error {
 	c, err := verify(n.Secret, header.Get("Authorization"), time.Now())
 	n.mu.Lock()

@@ -1,5 +1,6 @@
 // Package evidence keeps what shows that nodes disagreed: one file per objected block, with the call, each node's own
-// words and our decision, so that whoever is asked in the morning can say who was wrong, and put the call to nodes again.
+// words and our decision, so that whoever is asked in the morning can say who was wrong, and put the call to nodes
+// again.
 //
 // A file is a gzip stream of JSON values: the Case, the calls as the consensus client sent them (Call), and then one
 // Record for each thing that followed: late replies, and later calls on the block and its descendants. Nothing in it is

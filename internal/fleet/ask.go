@@ -8,8 +8,8 @@ import (
 	"executionbackup/internal/node"
 )
 
-// Timeout bounds a call on a node, or the wait for the next piece of its answer. CLs wait long for logs, and nobody else
-// waits with them; an engine call has the time that its node has.
+// Timeout bounds a call on a node, or the wait for the next piece of its answer. CLs wait long for logs, and nobody
+// else waits with them; an engine call has the time that its node has.
 func (f *Fleet) Timeout(n *node.Node, m engine.Method) time.Duration {
 	if own := f.Settings().ReadTimeout; own > 0 && !m.Family.Engine() {
 		return own
@@ -24,8 +24,8 @@ func (f *Fleet) Ask(ctx context.Context, n *node.Node, c *engine.Call) (engine.A
 	return n.Call(ctx, c)
 }
 
-// Status is Ask for a newPayload or a forkchoiceUpdated, and returns the status. An error is the node's, or says why there
-// is no answer.
+// Status is Ask for a newPayload or a forkchoiceUpdated, and returns the status. An error is the node's, or says why
+// there is no answer.
 func (f *Fleet) Status(ctx context.Context, n *node.Node, c *engine.Call) (engine.Status, error) {
 	a, err := f.Ask(ctx, n, c)
 	if err == nil && a.Err != nil {
@@ -53,8 +53,8 @@ func (r *Reply) Reason() string {
 	return r.Err.Error()
 }
 
-// AskEach puts a call to several nodes side by side; those that aren't needed any more end with ctx. The channel brings one
-// reply for each.
+// AskEach puts a call to several nodes side by side; those that aren't needed any more end with ctx. The channel brings
+// one reply for each.
 func (f *Fleet) AskEach(ctx context.Context, nodes []*node.Node, c *engine.Call) <-chan Reply {
 	replies := make(chan Reply, len(nodes))
 	begun := time.Now()

@@ -118,8 +118,8 @@ func (f *Fleet) Join(nodes []*node.Node, c *lane.Call, forkchoice bool) Place {
 // Context is that of calls which outlive their request: it ends when Drain gives them up.
 func (f *Fleet) Context() context.Context { return f.ctx }
 
-// Go does something that outlives its request, and that Drain waits for. To be called while a request is being answered, or
-// by what Go or Background do: nothing else may begin while Drain waits.
+// Go does something that outlives its request, and that Drain waits for. To be called while a request is being
+// answered, or by what Go or Background do: nothing else may begin while Drain waits.
 func (f *Fleet) Go(do func()) { f.stragglers.Go(do) }
 
 // Background does something that no request waits for. Its context ends when Drain begins; after that, nothing begins.
@@ -131,8 +131,8 @@ func (f *Fleet) Background(do func(context.Context)) {
 	}
 }
 
-// Drain waits until the calls that outlived their request have ended, and gives them up when ctx ends. No request may come
-// in any more.
+// Drain waits until the calls that outlived their request have ended, and gives them up when ctx ends. No request may
+// come in any more.
 func (f *Fleet) Drain(ctx context.Context) {
 	f.drain.Lock()
 	f.draining = true

@@ -13,8 +13,8 @@ import (
 // HedgeDelay is how long the primary has to answer alone before the others are asked too.
 const HedgeDelay = 50 * time.Millisecond
 
-// Hedge is a call to which one node's answer may be enough, and to which every node may have something to add. It belongs
-// to the goroutine that calls Run.
+// Hedge is a call to which one node's answer may be enough, and to which every node may have something to add. It
+// belongs to the goroutine that calls Run.
 type Hedge struct {
 	Fleet  *Fleet
 	Method engine.Method
@@ -29,8 +29,8 @@ type Hedge struct {
 }
 
 // Run asks the first node, and the others after the delay or when its reply is not enough. enough judges the replies as
-// they come, and may mark one as failed. Run returns when one is enough, when none is worth waiting for any more, or when
-// the method's pace is used up; while no node has answered at all, it waits on for the first that does.
+// they come, and may mark one as failed. Run returns when one is enough, when none is worth waiting for any more, or
+// when the method's pace is used up; while no node has answered at all, it waits on for the first that does.
 func (h *Hedge) Run(ctx context.Context, enough func(i int) bool) {
 	// Calls that are not needed any more are given up. That is no timeout: it says nothing about their nodes.
 	ctx, giveUp := context.WithCancel(ctx)

@@ -25,8 +25,9 @@ const (
 
 	maxHeader = 32 << 10 // bytes; a CL's has 500
 
-	// maxOthers is how many requests that call no engine_ methods are worked on at a time, as many as a node's connections
-	// are kept; the others wait. With more of them a node's processors, and ours, would turn to verdicts less often.
+	// maxOthers is how many requests that call no engine_ methods are worked on at a time, as many as a node's
+	// connections are kept; the others wait. With more of them a node's processors, and ours, would turn to verdicts
+	// less often.
 	maxOthers = 64
 )
 

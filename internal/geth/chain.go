@@ -23,9 +23,10 @@ type Chain struct {
 // blocksPerFork is how many blocks NewChain makes in each fork.
 const blocksPerFork = 2
 
-// NewChain makes a chain with two blocks in each fork from Paris to Amsterdam, one every 12 s from time 12 on. Every block has
-// a transfer, and a withdrawal since Shanghai. The second block of a fork also creates a contract, makes an execution request
-// (since Prague) and, if blobs is set, carries a blob (since Osaka), which costs two seconds, ten with the race detector.
+// NewChain makes a chain with two blocks in each fork from Paris to Amsterdam, one every 12 s from time 12 on. Every
+// block has a transfer, and a withdrawal since Shanghai. The second block of a fork also creates a contract, makes an
+// execution request (since Prague) and, if blobs is set, carries a blob (since Osaka), which costs two seconds, ten
+// with the race detector.
 func NewChain(ctx context.Context, blobs bool) (*Chain, error) {
 	begin := func(fork uint64) *uint64 { return new(secondsPerSlot * (blocksPerFork*fork + 1)) }
 	genesis := Genesis(Schedule{

@@ -14,16 +14,16 @@ const gasLimit = 60_000_000 // of the genesis and the blocks
 
 var (
 	chainID = big.NewInt(1337)
-	// These keys own all the money. They are no secret. Blobs have an account of their own, because geth's pool holds either
-	// blob transactions of an account or others.
+	// These keys own all the money. They are no secret. Blobs have an account of their own, because geth's pool holds
+	// either blob transactions of an account or others.
 	developerKey = newKey("developer")
 	blobKey      = newKey("blobs")
 	// Developer is the account that this package's transactions come from.
 	Developer = crypto.PubkeyToAddress(developerKey.PublicKey)
 )
 
-// Schedule says at which time each fork begins, in seconds since the Unix epoch. Nil is never, 0 is from genesis on. A fork
-// can't begin before those above it. Paris is there from genesis on.
+// Schedule says at which time each fork begins, in seconds since the Unix epoch. Nil is never, 0 is from genesis on. A
+// fork can't begin before those above it. Paris is there from genesis on.
 type Schedule struct {
 	Shanghai  *uint64
 	Cancun    *uint64
@@ -33,8 +33,8 @@ type Schedule struct {
 	Amsterdam *uint64
 }
 
-// Genesis returns the beginning of a proof-of-stake chain with that schedule, in which Developer has a million ether and the
-// contracts are there that forks make system calls to. Its timestamp is 0; a caller may set another.
+// Genesis returns the beginning of a proof-of-stake chain with that schedule, in which Developer has a million ether
+// and the contracts are there that forks make system calls to. Its timestamp is 0; a caller may set another.
 func Genesis(schedule Schedule) *core.Genesis {
 	config := *params.MergedTestChainConfig
 	config.ChainID = chainID

@@ -1,9 +1,9 @@
-// Package geth runs real go-ethereum nodes inside this process and makes chains with them, for the demonstration and for
-// tests.
+// Package geth runs real go-ethereum nodes inside this process and makes chains with them, for the demonstration and
+// for tests.
 //
-// What a stopped node leaves behind: go-ethereum's Engine API has a goroutine that warns about a missing consensus client and
-// never ends (catalyst.ConsensusAPI.heartbeat). It keeps the stopped node's memory, so a process should start tens of nodes,
-// not thousands. A build that nobody fetched goes on until 12 s after its start.
+// What a stopped node leaves behind: go-ethereum's Engine API has a goroutine that warns about a missing consensus
+// client and never ends (catalyst.ConsensusAPI.heartbeat). It keeps the stopped node's memory, so a process should
+// start tens of nodes, not thousands. A build that nobody fetched goes on until 12 s after its start.
 //
 // go-ethereum's log is silent unless the program calls its log.SetDefault.
 package geth
@@ -104,7 +104,8 @@ func (n *Node) start() error {
 	return err
 }
 
-// node returns the configuration of the protocol stack: RPC servers on 127.0.0.1, and nothing that speaks to other machines.
+// node returns the configuration of the protocol stack: RPC servers on 127.0.0.1, and nothing that speaks to other
+// machines.
 func (c Config) node(secretFile string) *node.Config {
 	conf := &node.Config{
 		Name:             "geth",
@@ -151,8 +152,8 @@ func port(rawURL string) (int, error) {
 	return strconv.Atoi(u.Port())
 }
 
-// Config returns the configuration with the ports that the node got, so that Start(n.Config()) brings a stopped node back in
-// the same place.
+// Config returns the configuration with the ports that the node got, so that Start(n.Config()) brings a stopped node
+// back in the same place.
 func (n *Node) Config() Config { return n.config }
 
 // AuthURL returns the URL of the Engine API.
@@ -167,8 +168,8 @@ func (n *Node) Backend() *eth.Ethereum { return n.backend }
 // Dial returns a Call to the node's Engine API.
 func (n *Node) Dial() (Call, error) { return Dial(n.AuthURL(), n.config.Secret) }
 
-// Import executes blocks that follow the node's head and makes the last one the head. It is for blocks from before the merge,
-// which no Engine API method carries.
+// Import executes blocks that follow the node's head and makes the last one the head. It is for blocks from before the
+// merge, which no Engine API method carries.
 func (n *Node) Import(blocks []*types.Block) error {
 	if i, err := n.backend.BlockChain().InsertChain(blocks); err != nil {
 		return fmt.Errorf("import block %d: %w", blocks[i].NumberU64(), err)
@@ -176,8 +177,8 @@ func (n *Node) Import(blocks []*types.Block) error {
 	return nil
 }
 
-// AddTransactions puts transactions into the node's pool. The next build will see them: unlike eth_sendRawTransaction it waits
-// until the pool has caught up with the head and has taken them in.
+// AddTransactions puts transactions into the node's pool. The next build will see them: unlike eth_sendRawTransaction
+// it waits until the pool has caught up with the head and has taken them in.
 func (n *Node) AddTransactions(txs ...*types.Transaction) error {
 	pool := n.backend.TxPool()
 	if err := pool.Sync(); err != nil {
@@ -189,8 +190,8 @@ func (n *Node) AddTransactions(txs ...*types.Transaction) error {
 // Stop ends the node: calls in flight get their answers, the state is written to the data directory.
 func (n *Node) Stop() error { return n.stack.Close() }
 
-// Kill stops the node as kill -9 would: its data directory becomes what it was at the time of the call. The latest blocks are
-// on disk then, their state isn't. The caller must not have a call in flight. In memory Kill is Stop.
+// Kill stops the node as kill -9 would: its data directory becomes what it was at the time of the call. The latest
+// blocks are on disk then, their state isn't. The caller must not have a call in flight. In memory Kill is Stop.
 func (n *Node) Kill() error {
 	if n.config.DataDir == "" {
 		return n.Stop()

@@ -212,8 +212,8 @@ func TestStopReleasesEverything(t *testing.T) {
 	}
 }
 
-// gethGoroutines returns the stacks of the goroutines that run go-ethereum's code by their ids, aside from its heartbeat and
-// from the recovery of senders, which serves the whole process.
+// gethGoroutines returns the stacks of the goroutines that run go-ethereum's code by their ids, aside from its
+// heartbeat and from the recovery of senders, which serves the whole process.
 func gethGoroutines() map[string]string {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]

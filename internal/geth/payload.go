@@ -46,7 +46,8 @@ func versionsAt(config *params.ChainConfig, timestamp uint64) (versions, error) 
 	}
 }
 
-// newPayload makes the call for a payload object. Of the other values it takes those that the method of that version has.
+// newPayload makes the call for a payload object. Of the other values it takes those that the method of that version
+// has.
 func newPayload(v versions, object json.RawMessage, blobHashes []common.Hash, beaconRoot common.Hash, requests []hexutil.Bytes) (Payload, error) {
 	var block struct {
 		BlockNumber, Timestamp hexutil.Uint64
@@ -86,8 +87,8 @@ func (p Payload) NewPayload(ctx context.Context, call Call) (status engine.Paylo
 	return status, err
 }
 
-// ForkchoiceUpdated sends a forkchoiceUpdated call that makes the block the head, and returns the status. Safe and finalized
-// may be zero.
+// ForkchoiceUpdated sends a forkchoiceUpdated call that makes the block the head, and returns the status. Safe and
+// finalized may be zero.
 func (p Payload) ForkchoiceUpdated(ctx context.Context, call Call, safe, finalized common.Hash) (engine.PayloadStatusV1, error) {
 	state := engine.ForkchoiceStateV1{HeadBlockHash: p.Hash, SafeBlockHash: safe, FinalizedBlockHash: finalized}
 	response, err := p.versions.updateForkchoice(ctx, call, state, nil)

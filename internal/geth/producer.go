@@ -19,8 +19,8 @@ import (
 
 const secondsPerSlot = 12
 
-// Producer plays the consensus client that proposes every block. What it talks to may be one node or something that looks
-// like one. It must not be used by two goroutines at once.
+// Producer plays the consensus client that proposes every block. What it talks to may be one node or something that
+// looks like one. It must not be used by two goroutines at once.
 type Producer struct {
 	// Head is the block that the next one is built on. Until Produce has made a block it has no Method and no Params.
 	Head Payload
@@ -31,7 +31,8 @@ type Producer struct {
 	config *params.ChainConfig
 }
 
-// Order says what the next block shall be. The zero value is a block one slot after the head with whatever the node takes.
+// Order says what the next block shall be. The zero value is a block one slot after the head with whatever the node
+// takes.
 type Order struct {
 	Timestamp    uint64 // seconds since the Unix epoch; 0 is 12 s after the head
 	FeeRecipient common.Address
@@ -60,8 +61,9 @@ func NewProducer(ctx context.Context, config *params.ChainConfig, call Call) (*P
 	}}, nil
 }
 
-// Produce builds a block and makes it the head: forkchoiceUpdated with attributes, getPayload, newPayload, forkchoiceUpdated,
-// in the versions that the block's timestamp asks for. A status other than VALID is a *StatusError, and the head stays.
+// Produce builds a block and makes it the head: forkchoiceUpdated with attributes, getPayload, newPayload,
+// forkchoiceUpdated, in the versions that the block's timestamp asks for. A status other than VALID is a *StatusError,
+// and the head stays.
 func (p *Producer) Produce(ctx context.Context, order Order) (Payload, error) {
 	payload, err := p.Build(ctx, order)
 	if err != nil {
@@ -76,9 +78,10 @@ func (p *Producer) Produce(ctx context.Context, order Order) (Payload, error) {
 
 // Build has a block built on the head and returns it, without a newPayload.
 //
-// A node fills a block in the background. geth begins with that at once, which takes milliseconds, and tries again every two
-// seconds; but the first getPayload of an id fixes the block for ever, be it still empty. So where transactions are missing,
-// Build asks for another id, by another prevRandao, and gives that one more time. It ends with ctx at the latest.
+// A node fills a block in the background. geth begins with that at once, which takes milliseconds, and tries again
+// every two seconds; but the first getPayload of an id fixes the block for ever, be it still empty. So where
+// transactions are missing, Build asks for another id, by another prevRandao, and gives that one more time. It ends
+// with ctx at the latest.
 func (p *Producer) Build(ctx context.Context, order Order) (Payload, error) {
 	if order.Timestamp == 0 {
 		order.Timestamp = p.Head.Timestamp + secondsPerSlot

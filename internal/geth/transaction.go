@@ -39,9 +39,10 @@ func WithdrawalRequest(nonce uint64) *types.Transaction {
 	return Transaction(nonce, &params.WithdrawalQueueAddress, big.NewInt(params.GWei), data)
 }
 
-// BlobTransaction returns a transaction with one blob. Its account is not Developer's and counts its own nonces from 0. geth
-// takes it into a block from Osaka on, because its sidecar has cell proofs (https://eips.ethereum.org/EIPS/eip-7594). The first
-// one in a process costs two seconds, ten with the race detector: the trusted setup has to be loaded.
+// BlobTransaction returns a transaction with one blob. Its account is not Developer's and counts its own nonces from 0.
+// geth takes it into a block from Osaka on, because its sidecar has cell proofs
+// (https://eips.ethereum.org/EIPS/eip-7594). The first one in a process costs two seconds, ten with the race detector:
+// the trusted setup has to be loaded.
 func BlobTransaction(nonce uint64) (*types.Transaction, error) {
 	var blob kzg4844.Blob
 	blob[31] = byte(nonce)

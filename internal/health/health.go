@@ -130,7 +130,8 @@ func (h *Health) Hung() {
 // Followed notes a VALID to a live call.
 func (h *Health) Followed() { h.evidence = followed }
 
-// Behind notes a SYNCING to a child of the head, or to a forkchoiceUpdated on the head that the node hasn't called VALID.
+// Behind notes a SYNCING to a child of the head, or to a forkchoiceUpdated on the head that the node hasn't called
+// VALID.
 func (h *Health) Behind() { h.evidence = behind }
 
 // Objected notes an INVALID of a node that may object: it is none that lacks something.
@@ -172,7 +173,8 @@ func (h *Health) Late(block common.Hash) {
 	}
 }
 
-// UsedUp notes that the node let the time for the newPayload of a block go by: it is late, and spent until it answers one.
+// UsedUp notes that the node let the time for the newPayload of a block go by: it is late, and spent until it answers
+// one.
 func (h *Health) UsedUp(block common.Hash) {
 	h.spent = true
 	h.Late(block)

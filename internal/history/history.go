@@ -1,5 +1,6 @@
 // Package history keeps what was decided lately, to be shown: the last newPayloads with who said what, the last
-// disputes, and the last proposals. Nothing is decided by it. In JSON its types are what the REST API and the page show.
+// disputes, and the last proposals. Nothing is decided by it. In JSON its types are what the REST API and the page
+// show.
 package history
 
 import (

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Track records how a node does, to be shown. Safe for concurrent use; the zero value is that of a node which hasn't been
-// asked.
+// Track records how a node does, to be shown. Safe for concurrent use; the zero value is that of a node which hasn't
+// been asked.
 type Track struct {
 	mu          sync.Mutex // guards what follows
 	won, lost   uint64

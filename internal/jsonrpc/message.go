@@ -40,8 +40,8 @@ func (r *Request) Arg(i int) []byte {
 	return nil
 }
 
-// ArgMembers is rawjson.Members for the first parameter, without a second scan of it. Where that isn't an object, all values
-// are nil.
+// ArgMembers is rawjson.Members for the first parameter, without a second scan of it. Where that isn't an object, all
+// values are nil.
 func (r *Request) ArgMembers(names []string, values [][]byte) error {
 	clear(values)
 	if r.count < 0 {
@@ -60,8 +60,8 @@ func (r *Request) ArgMembers(names []string, values [][]byte) error {
 
 var envelope = []string{"jsonrpc", "id", "method", "params"}
 
-// ParseRequest scans one call. The error is rawjson.ErrSyntax where b isn't JSON (code -32700), anything else where it is no
-// request (code -32600). The id is set where the object as a whole could be read.
+// ParseRequest scans one call. The error is rawjson.ErrSyntax where b isn't JSON (code -32700), anything else where it
+// is no request (code -32600). The id is set where the object as a whole could be read.
 func ParseRequest(b []byte, r *Request) error {
 	start := rawjson.SkipSpace(b, 0)
 	if start < len(b) && b[start] != '{' {
@@ -123,7 +123,8 @@ var (
 	errMethod     = errors.New("a request has a method, a string of 1 to 4096 bytes")
 )
 
-// maxMethod bounds a method in JSON, in bytes: it is shown in errors and logs. Clients have bounds of their own, below it.
+// maxMethod bounds a method in JSON, in bytes: it is shown in errors and logs. Clients have bounds of their own, below
+// it.
 const maxMethod = 4096 + len(`""`)
 
 // scanParams walks the array at b[at] and keeps its first elements and the members of the very first.
@@ -177,8 +178,8 @@ func sameID(a, b []byte) bool {
 	return ok && also && bytes.Equal(s, t)
 }
 
-// CallID returns the id of a call, which must be one that ParseRequest took; nil where it has none. It scans the call up
-// to its id.
+// CallID returns the id of a call, which must be one that ParseRequest took; nil where it has none. It scans the call
+// up to its id.
 func CallID(call []byte) (id []byte) {
 	rawjson.EachMember(call, rawjson.SkipSpace(call, 0), func(name []byte, at int) (int, error) {
 		v, end, err := rawjson.Value(call, at)
@@ -195,8 +196,8 @@ var errFound = errors.New("found") // ends the walk
 var replyMembers = []string{"jsonrpc", "id", "result", "error"}
 var errorMembers = []string{"code", "message", "data"}
 
-// ParseReply scans a node's answer, and looks for fields in its result, as rawjson.Read does. Result is a slice of b. Anything but
-// one object with either a result or an error object is an error: it counts as no answer.
+// ParseReply scans a node's answer, and looks for fields in its result, as rawjson.Read does. Result is a slice of b.
+// Anything but one object with either a result or an error object is an error: it counts as no answer.
 func ParseReply(b []byte, fields ...rawjson.Field) (Reply, error) {
 	var found [3][]byte
 	err := rawjson.Read(b, rawjson.Field{Name: "jsonrpc"}, rawjson.Field{Name: "id", Value: &found[2]}, rawjson.Field{Name: "result", Value: &found[0], Members: fields},

@@ -33,7 +33,8 @@ func (d *Desk) GetBlobs(ctx context.Context, c *engine.Call, out *outlet.Outlet)
 // isAllOrNothing: osaka.md#engine_getblobsv2. All other versions have null for what is missing.
 func isAllOrNothing(m engine.Method) bool { return m.Family == engine.GetBlobs && m.Version == 2 }
 
-// askForParts makes a node that has not all blobs say with getBlobsV3 which it has. The other nodes needn't wait for that.
+// askForParts makes a node that has not all blobs say with getBlobsV3 which it has. The other nodes needn't wait for
+// that.
 func (l *listing) askForParts() {
 	if l.call.List.Size < 2 || len(l.Nodes) < 2 {
 		return

@@ -11,8 +11,8 @@ import (
 	"executionbackup/internal/outlet"
 )
 
-// GetPayloadBodies answers with the primary's bodies, and fills what it lacks from the payloads that we keep, and from the
-// others: they may have pruned, or know, other blocks. gone says that the answer has gone to out.
+// GetPayloadBodies answers with the primary's bodies, and fills what it lacks from the payloads that we keep, and from
+// the others: they may have pruned, or know, other blocks. gone says that the answer has gone to out.
 func (d *Desk) GetPayloadBodies(ctx context.Context, c *engine.Call, out *outlet.Outlet) (a engine.Answer, gone bool) {
 	l := d.newListing(c, out)
 	if c.Method.Version == 1 || c.Method.Version == 2 { // others may have what we don't know
@@ -31,7 +31,8 @@ func (d *Desk) ownBodies(asked *engine.List) func(i int) (engine.Entry, bool) {
 	return func(i int) (engine.Entry, bool) { return d.ownBody(numbers()[asked.First+uint64(i)], asked.Kind) }
 }
 
-// numbers are the hashes of the kept payloads on the head's chain by their numbers: as far as it is kept from the head down.
+// numbers are the hashes of the kept payloads on the head's chain by their numbers: as far as it is kept from the head
+// down.
 func (d *Desk) numbers() map[uint64]common.Hash {
 	numbers := make(map[uint64]common.Hash)
 	for at := d.fleet.Controller.Chain.Head(); ; {

@@ -43,7 +43,8 @@ type listing struct {
 	merged []engine.Entry
 	whole  bool   // nothing is missing
 	relay  *relay // nil where the answer is collected
-	// own returns what we have at a position ourselves, for gaps that the nodes leave; nil where there is no such thing.
+	// own returns what we have at a position ourselves, for gaps that the nodes leave; nil where there is no such
+	// thing.
 	own func(i int) (e engine.Entry, have bool)
 }
 
@@ -101,7 +102,8 @@ func (l *listing) isRelayed(i int) bool {
 	return i == 0 && l.relay != nil && r.Node != nil && r.Entries != nil && r.Raw == nil
 }
 
-// answer is the answer for the CL: one node's own where nothing had to be put together. gone says that it has gone already.
+// answer is the answer for the CL: one node's own where nothing had to be put together. gone says that it has gone
+// already.
 func (l *listing) answer() (a engine.Answer, gone bool) {
 	i, single := l.source()
 	switch {

@@ -8,14 +8,14 @@ import (
 	"executionbackup/internal/engine"
 )
 
-// A list is what getBlobs, hasBlobs and getPayloadBodies answer with: an entry for each position that was asked for. What one
-// node lacks at a position another may have. All of this file is pure.
+// A list is what getBlobs, hasBlobs and getPayloadBodies answer with: an entry for each position that was asked for.
+// What one node lacks at a position another may have. All of this file is pure.
 
 // noNode is where an entry is from that no node sent.
 const noNode = math.MaxInt
 
-// merge puts the lists of nodes together, the first list's entries before those of the others. The result is as long as the
-// longest of them. whole says that nothing is missing.
+// merge puts the lists of nodes together, the first list's entries before those of the others. The result is as long as
+// the longest of them. whole says that nothing is missing.
 func merge(asked *engine.List, lists [][]engine.Entry) (merged []engine.Entry, whole bool) {
 	merged = []engine.Entry{}
 	for from, l := range lists {
@@ -117,9 +117,9 @@ func joinCells(a, b engine.Entry) engine.Entry {
 	return mixed
 }
 
-// joinBodies prefers a body with transactions to one without, and a body with its block access list to the same body without
-// it. Bodies that differ otherwise are of different blocks, or of clients that write JSON differently: the first one stays. No
-// body is made of two.
+// joinBodies prefers a body with transactions to one without, and a body with its block access list to the same body
+// without it. Bodies that differ otherwise are of different blocks, or of clients that write JSON differently: the
+// first one stays. No body is made of two.
 func joinBodies(a, b engine.Entry) engine.Entry {
 	switch {
 	case a.Parts == nil:

@@ -9,11 +9,11 @@ import (
 	"executionbackup/internal/outlet"
 )
 
-// relay passes a list on while it comes in from the node whose entries come first in the answer, whatever the others have:
-// up to the first gap. Reading doesn't wait for the CL: all entries are kept until the answer has gone.
+// relay passes a list on while it comes in from the node whose entries come first in the answer, whatever the others
+// have: up to the first gap. Reading doesn't wait for the CL: all entries are kept until the answer has gone.
 //
-// call, out and release belong to the listing; held belongs to the goroutine that asks the node; out belongs to send as long
-// as that runs.
+// call, out and release belong to the listing; held belongs to the goroutine that asks the node; out belongs to send as
+// long as that runs.
 type relay struct {
 	call    *engine.Call
 	out     *outlet.Outlet
@@ -28,7 +28,8 @@ type relay struct {
 	sending sync.WaitGroup
 }
 
-// stretch is what stands in one piece of memory from one entry to another, with what is between them: it goes in one write.
+// stretch is what stands in one piece of memory from one entry to another, with what is between them: it goes in one
+// write.
 type stretch struct {
 	bytes   []byte
 	entries int
@@ -112,8 +113,8 @@ func (r *relay) stop() (sent int) {
 	return r.sent
 }
 
-// finish sends what is still missing of the answer, and reports whether there is one. Where there is none, what has gone
-// must not look like one.
+// finish sends what is still missing of the answer, and reports whether there is one. Where there is none, what has
+// gone must not look like one.
 func (r *relay) finish(merged []engine.Entry) bool {
 	sent := r.stop()
 	if merged == nil && !r.out.HasBegun() {

@@ -1,5 +1,5 @@
-// Package memory remembers what nodes said of blocks, and which of them have proved that they follow the chain. No I/O, no
-// clock.
+// Package memory remembers what nodes said of blocks, and which of them have proved that they follow the chain. No I/O,
+// no clock.
 //
 //	words.go       what a node said of a block, and what that comes to later
 //	objection.go   an INVALID, which covers the block's descendants

@@ -1256,8 +1256,8 @@ func TestMemoryAgainstModel(t *testing.T) {
 						if m.Qualified(node) != walk.qualified[node] {
 							t.Fatalf("node %s: qualified %v", node, !walk.qualified[node])
 						}
-						// Who has called a block VALID, from this up to where an objection begins, is heard. (One that began in
-						// doubt, above another of the same node, doesn't show.)
+						// Who has called a block VALID, from this up to where an objection begins, is heard. (One that
+						// began in doubt, above another of the same node, doesn't show.)
 						accepts := w.status == valid
 						for _, up := range walk.line(n) {
 							objected := slices.ContainsFunc(nodes, func(o quorum.NodeID) bool { return walk.stands(up, o) })

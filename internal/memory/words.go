@@ -51,8 +51,8 @@ type Note struct {
 	Status engine.Status
 	Reason string // the validationError of an INVALID
 	Seq    uint64 // counts the calls in the order of their sending
-	// Voter says that its status is a vote, MayObject that its INVALID is one, and Proved that this may well be more than
-	// one of a node that nobody could contradict: see Lapse. All are as they were when the call began.
+	// Voter says that its status is a vote, MayObject that its INVALID is one, and Proved that this may well be more
+	// than one of a node that nobody could contradict: see Lapse. All are as they were when the call began.
 	Voter, MayObject, Proved bool
 	// Fresh says that the call was a newPayload that the node had never been sent before.
 	Fresh bool

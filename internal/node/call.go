@@ -13,9 +13,9 @@ import (
 )
 
 // Call makes a call under the node's own token and returns its answer, or a *wire.Failure. A connection that breaks in
-// mid-call is retried once on a fresh one: engine calls are idempotent. What the outcome says about the node's health is
-// noted. Any other error says that the result is none which the method has; its bytes are in the answer all the same. Safe
-// for concurrent use.
+// mid-call is retried once on a fresh one: engine calls are idempotent. What the outcome says about the node's health
+// is noted. Any other error says that the result is none which the method has; its bytes are in the answer all the
+// same. Safe for concurrent use.
 func (n *Node) Call(ctx context.Context, c *engine.Call) (engine.Answer, error) {
 	a, _, err := n.CallRetried(ctx, c)
 	return a, err
@@ -65,8 +65,8 @@ func (n *Node) Stream(ctx context.Context, c *engine.Call, take func(result io.R
 }
 
 // StreamList is Call for a list, except that the entries of a large one are handed to take while it comes in. Then the
-// answer has the entries alone. follows says that an entry's bytes stand behind those of the one before, in the same memory.
-// release, if not nil, lets the memory of the entries be used for something else.
+// answer has the entries alone. follows says that an entry's bytes stand behind those of the one before, in the same
+// memory. release, if not nil, lets the memory of the entries be used for something else.
 func (n *Node) StreamList(ctx context.Context, c *engine.Call, take func(e *engine.Entry, follows bool)) (
 	a engine.Answer, release func(), err error) {
 	list, opened := enginejson.NewListReader(&c.List), false

@@ -13,8 +13,8 @@ import (
 // nodes' order.
 func (p *Pool) Home() []identity.Chain { return homes(p.Nodes()) }
 
-// judgeChains finds the nodes that are on another chain than the one we follow: they get no calls. In a tie nobody knows
-// which that is, so none is shut out, and everything says so.
+// judgeChains finds the nodes that are on another chain than the one we follow: they get no calls. In a tie nobody
+// knows which that is, so none is shut out, and everything says so.
 func (p *Pool) judgeChains() {
 	p.judging.Lock()
 	defer p.judging.Unlock()

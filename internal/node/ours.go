@@ -12,13 +12,14 @@ import (
 // GetPayload asks for the payload under a node's own id.
 func GetPayload(m engine.Method, id string) *engine.Call { return enginejson.GetPayload(m, id) }
 
-// ForkchoiceUpdated makes a block the head, without payload attributes: in the CL's words where the forkchoice has them.
+// ForkchoiceUpdated makes a block the head, without payload attributes: in the CL's words where the forkchoice has
+// them.
 func ForkchoiceUpdated(method string, f *engine.Forkchoice) *engine.Call {
 	return enginejson.ForkchoiceUpdated(method, f)
 }
 
-// NewPayload shows a payload that a node built, as the CL would (see getPayload's method), with the parent's beacon root of
-// its attributes. It is nil where getPayload's version isn't known.
+// NewPayload shows a payload that a node built, as the CL would (see getPayload's method), with the parent's beacon
+// root of its attributes. It is nil where getPayload's version isn't known.
 func NewPayload(getPayload engine.Method, b *engine.Built, beaconRoot *common.Hash) (*engine.Call, error) {
 	return enginejson.NewPayload(getPayload, b, beaconRoot)
 }

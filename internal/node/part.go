@@ -9,8 +9,8 @@ import (
 	"executionbackup/internal/quorum"
 )
 
-// Who takes part in a call, and as what, is decided here and nowhere else. All of it is pure: it looks at conditions as they
-// were at one moment.
+// Who takes part in a call, and as what, is decided here and nowhere else. All of it is pure: it looks at conditions as
+// they were at one moment.
 
 // MayVote reports whether the operator lets the node vote, build and be primary.
 func (s *Status) MayVote() bool { return !s.DoNotUse && !s.Drained }
@@ -21,8 +21,8 @@ func (s *Status) Reachable() bool { return s.State != health.Dead }
 // Called reports whether newPayload and forkchoiceUpdated are sent to the node.
 func (s *Status) Called() bool { return s.Reachable() || s.Unable }
 
-// fitness ranks a node as primary: 0 is unfit. objects says that it objects to the head or to a block under it. A laggard
-// that has the chain is better than a node that lacks it.
+// fitness ranks a node as primary: 0 is unfit. objects says that it objects to the head or to a block under it. A
+// laggard that has the chain is better than a node that lacks it.
 func (s *Status) fitness(objects bool) int {
 	switch {
 	case !s.MayVote() || !s.Reachable():
@@ -40,8 +40,8 @@ func (s *Status) fitness(objects bool) int {
 }
 
 // Awaited reports whether a node's answer is waited for beside those of others, to a call that one answer may be enough
-// for: that of an alive node which is no laggard; of any node that can be reached where none is alive, or as long as there
-// is no result.
+// for: that of an alive node which is no laggard; of any node that can be reached where none is alive, or as long as
+// there is no result.
 func (s *Status) Awaited(anyAlive, result bool) bool {
 	return s.Reachable() && (!result || !s.Laggard && (s.State == health.Alive || !anyAlive))
 }
@@ -55,8 +55,8 @@ func (e *Electorate) Add(mayVote bool, s health.State) {
 	e.Reachable = e.Reachable || mayVote && s != health.Dead
 }
 
-// Has reports whether a node in this state votes: the alive ones do, or the reachable ones where none is alive, or all where
-// none can be reached.
+// Has reports whether a node in this state votes: the alive ones do, or the reachable ones where none is alive, or all
+// where none can be reached.
 func (e Electorate) Has(mayVote bool, s health.State) bool {
 	return mayVote && (s == health.Alive || !e.Alive && (s != health.Dead || !e.Reachable))
 }
@@ -136,8 +136,8 @@ func (r Roll) Judges(builder *Node) []*Node {
 	})
 }
 
-// lastVoter refuses to leave no node that is alive and may vote, or where none is alive, none that may: the CL would hear
-// nothing but SYNCING. what is what happens to the nodes that it would be without.
+// lastVoter refuses to leave no node that is alive and may vote, or where none is alive, none that may: the CL would
+// hear nothing but SYNCING. what is what happens to the nodes that it would be without.
 func (r Roll) lastVoter(without []*Node, what string) error {
 	var left []string // who may vote then
 	alive, aliveLeft := false, false

@@ -189,8 +189,8 @@ type Events struct {
 	Returned func(*Node)
 	// Removed is called when a node has been removed. It must not use the pool.
 	Removed func(*Node)
-	// Renamed is called when a node gets another name, with the one that it had, while nothing of it is counted. It must
-	// not use the pool.
+	// Renamed is called when a node gets another name, with the one that it had, while nothing of it is counted. It
+	// must not use the pool.
 	Renamed func(old string)
 }
 

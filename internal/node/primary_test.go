@@ -55,7 +55,8 @@ func (p *Pool) primaryIs(t *testing.T, want string) {
 	}
 }
 
-// Who leads, of three nodes that have become what they are in their order. Those that object do so to the head's parent.
+// Who leads, of three nodes that have become what they are in their order. Those that object do so to the head's
+// parent.
 func TestPrimary(t *testing.T) {
 	for _, test := range []struct {
 		states  [3]string

@@ -1,5 +1,5 @@
-// Package outlet is where the answer to a call goes that is alone in its request. Part of it may go while the rest still
-// comes in. What stands around a result, and between the entries of a list, is the door's business.
+// Package outlet is where the answer to a call goes that is alone in its request. Part of it may go while the rest
+// still comes in. What stands around a result, and between the entries of a list, is the door's business.
 package outlet
 
 import (
@@ -22,8 +22,8 @@ type Format struct {
 	Entry func(kind engine.ListKind, e *engine.Entry) [][]byte
 }
 
-// Outlet takes the answer to one call. A nil Outlet is that of a call whose answer is collected: an entry of a batch, say.
-// It belongs to one goroutine at a time.
+// Outlet takes the answer to one call. A nil Outlet is that of a call whose answer is collected: an entry of a batch,
+// say. It belongs to one goroutine at a time.
 type Outlet struct {
 	w      http.ResponseWriter
 	format *Format

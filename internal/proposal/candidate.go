@@ -23,8 +23,8 @@ type candidate struct {
 	objection []byte       // the result in which one called it INVALID
 }
 
-// compare looks for what is not as the attributes of its build ask for. It returns why the candidate must not be proposed, or
-// "".
+// compare looks for what is not as the attributes of its build ask for. It returns why the candidate must not be
+// proposed, or "".
 func (c *candidate) compare(b *session.Build) string {
 	if c.Payload.Parent != b.Head {
 		return fmt.Sprintf("its parent is %s, not the head %s", c.Payload.Parent, b.Head)
@@ -56,9 +56,9 @@ func (c *candidate) isDoubted() bool { return c.objection != nil }
 // isOffered reports whether it can be proposed, be it as a last resort.
 func (c *candidate) isOffered() bool { return c.out == "" || c.isDoubted() }
 
-// rank orders candidates, best first: those with the right fee recipient, then the one that won before, then by value, where
-// they are worth the same (or have no value, as in V1) by gas used, for the primary may have built an empty one, and then
-// the primary's.
+// rank orders candidates, best first: those with the right fee recipient, then the one that won before, then by value,
+// where they are worth the same (or have no value, as in V1) by gas used, for the primary may have built an empty one,
+// and then the primary's.
 func rank(candidates []*candidate, isPrimary, hasWon func(*candidate) bool) {
 	slices.SortStableFunc(candidates, func(a, b *candidate) int {
 		return cmp.Or(

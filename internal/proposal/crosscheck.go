@@ -28,10 +28,10 @@ func (p *proposal) sound(ctx context.Context) *candidate {
 	return nil
 }
 
-// crossCheck puts a candidate out if its content hasn't its block hash, or another voter calls it INVALID. Its hash, which
-// takes longer than all else of ours, is only checked here, while the voters look at it. They see it out of their lanes: the
-// block is not the CL's yet. Without time or another voter it goes out unseen, and unchecked where the method is newer than
-// we are.
+// crossCheck puts a candidate out if its content hasn't its block hash, or another voter calls it INVALID. Its hash,
+// which takes longer than all else of ours, is only checked here, while the voters look at it. They see it out of their
+// lanes: the block is not the CL's yet. Without time or another voter it goes out unseen, and unchecked where the
+// method is newer than we are.
 func (p *proposal) crossCheck(ctx context.Context, c *candidate) {
 	call, err := node.NewPayload(p.call.Method, c.Built, p.build.Attributes.BeaconRoot)
 	if err != nil {
@@ -77,8 +77,8 @@ func (p *proposal) wrongHash(ctx context.Context, call *engine.Call) string {
 	return ""
 }
 
-// hearing is a candidate before the voters that didn't build it. It belongs to the proposal's goroutine until that goes on
-// without it, and then to readOn.
+// hearing is a candidate before the voters that didn't build it. It belongs to the proposal's goroutine until that goes
+// on without it, and then to readOn.
 type hearing struct {
 	proposal  *proposal
 	candidate *candidate
@@ -92,7 +92,8 @@ type hearing struct {
 	objection engine.PayloadStatus
 }
 
-// show puts a candidate to the judges. They keep the block: giving up on the answer is no reason to make them drop the call.
+// show puts a candidate to the judges. They keep the block: giving up on the answer is no reason to make them drop the
+// call.
 func (p *proposal) show(ctx context.Context, c *candidate) *hearing {
 	h := &hearing{
 		proposal: p, candidate: c, judges: p.fleet.Pool.Roll().Judges(c.Node),

@@ -1,5 +1,5 @@
-// Package proposal answers getPayload: every node is asked for what it built, under its own id, and the most valuable payload
-// that is what was asked for is proposed, if no other voter calls it INVALID.
+// Package proposal answers getPayload: every node is asked for what it built, under its own id, and the most valuable
+// payload that is what was asked for is proposed, if no other voter calls it INVALID.
 //
 //	GetPayload   ask, gather, choose, answer        proposal.go
 //	candidate    is it what was asked for?          candidate.go
@@ -65,11 +65,11 @@ type answered struct {
 // answers is the memory of answers that have been dealt with: it is used again, because they have megabytes.
 var answers = sync.Pool{New: func() any { return new([]byte) }}
 
-// GetPayload answers with the most valuable payload that is what was asked for. An id that we don't know may be from before
-// our restart: then every node is asked for that very id, as where none that builds for it is left.
+// GetPayload answers with the most valuable payload that is what was asked for. An id that we don't know may be from
+// before our restart: then every node is asked for that very id, as where none that builds for it is left.
 //
-// The answer goes to out, if that isn't nil: then what is reported and counted doesn't keep the CL waiting, and the answer's
-// memory is used again. gone says that it has gone, and there is nothing more to send.
+// The answer goes to out, if that isn't nil: then what is reported and counted doesn't keep the CL waiting, and the
+// answer's memory is used again. gone says that it has gone, and there is nothing more to send.
 func (h *House) GetPayload(ctx context.Context, s *session.Session, c *engine.Call, out *outlet.Outlet) (
 	answer engine.Answer, gone bool) {
 	p := &proposal{
@@ -93,8 +93,8 @@ func (h *House) GetPayload(ctx context.Context, s *session.Session, c *engine.Ca
 	return answer, false
 }
 
-// release lets the memory of the answers that came be used again. Nothing reads them any more: what was to be checked, shown
-// or kept of them is a copy, and the one that was chosen has gone to the CL.
+// release lets the memory of the answers that came be used again. Nothing reads them any more: what was to be checked,
+// shown or kept of them is a copy, and the one that was chosen has gone to the CL.
 func (p *proposal) release() {
 	const most = 64 << 20 // bytes: far above 128 blobs in hex; more than that a hostile node sends
 	for _, got := range p.came {
@@ -105,8 +105,8 @@ func (p *proposal) release() {
 	p.came, p.candidates, p.failures = nil, nil, nil
 }
 
-// askBuilders asks the nodes that build for an id of the CL's, each under its own id; where there are none, all that serve
-// for that very id.
+// askBuilders asks the nodes that build for an id of the CL's, each under its own id; where there are none, all that
+// serve for that very id.
 func (p *proposal) askBuilders(ctx context.Context, s *session.Session) {
 	if b, known := s.Builds.Find(p.call.PayloadID); known {
 		p.build = &b
@@ -146,8 +146,8 @@ func (p *proposal) read(got fleet.Reply) answered {
 	return answered{Reply: got, candidate: c}
 }
 
-// gather collects what the nodes offer: after the first good one the others get the build grace, and no more than the time
-// that is left. While there is none, the nodes have their timeouts.
+// gather collects what the nodes offer: after the first good one the others get the build grace, and no more than the
+// time that is left. While there is none, the nodes have their timeouts.
 func (p *proposal) gather(ctx context.Context) {
 	if !slices.ContainsFunc(p.candidates, (*candidate).isOffered) {
 		p.deadline, p.timeUp = time.Time{}, nil
@@ -209,8 +209,9 @@ func (p *proposal) isLate() bool { return !p.deadline.IsZero() && time.Until(p.d
 
 var errSilent = errors.New("no answer in time")
 
-// choose returns what is proposed, or nil. What seemed good may turn out not to be: then the others are waited for after all.
-// Where every candidate is out, it is the primary's own answer, as if we weren't there: an empty slot is certain without one.
+// choose returns what is proposed, or nil. What seemed good may turn out not to be: then the others are waited for
+// after all. Where every candidate is out, it is the primary's own answer, as if we weren't there: an empty slot is
+// certain without one.
 func (p *proposal) choose(ctx context.Context) *candidate {
 	for {
 		p.gather(ctx)
@@ -232,13 +233,14 @@ func (p *proposal) best(ctx context.Context) *candidate {
 	return p.sound(ctx)
 }
 
-// hasWon reports whether a candidate is of the node whose payload the CL got before: it may have promised that one to others.
+// hasWon reports whether a candidate is of the node whose payload the CL got before: it may have promised that one to
+// others.
 func (p *proposal) hasWon(c *candidate) bool { return c.Node.ID == p.build.Winner }
 
 func (p *proposal) isPrimary(c *candidate) bool { return c.Node == p.fleet.Pool.Primary() }
 
-// lastResort returns one of those that are out, or nil: where all that speaks against some is another node's word, it is one
-// of them, for no proposal is lost to a cross-check.
+// lastResort returns one of those that are out, or nil: where all that speaks against some is another node's word, it
+// is one of them, for no proposal is lost to a cross-check.
 func (p *proposal) lastResort() *candidate {
 	left := p.candidates
 	sure := func(c *candidate) bool { return !c.isDoubted() }

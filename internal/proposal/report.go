@@ -230,8 +230,8 @@ func (h *hearing) record() *history.Record {
 	}
 }
 
-// keep hands over an INVALID to a built payload, with what every judge has said so far. dispute is one that the proposal could
-// heed.
+// keep hands over an INVALID to a built payload, with what every judge has said so far. dispute is one that the
+// proposal could heed.
 func (h *hearing) keep(dispute bool) {
 	e := h.event(evidence.CrossCheck)
 	shown := h.candidate.shown

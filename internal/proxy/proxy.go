@@ -1,5 +1,5 @@
-// Package proxy is the door that a consensus client talks to: JSON-RPC over HTTP. It decodes calls and encodes answers, one
-// at a time or in a batch; who answers them is package calls' business. This is the path of a call:
+// Package proxy is the door that a consensus client talks to: JSON-RPC over HTTP. It decodes calls and encodes answers,
+// one at a time or in a batch; who answers them is package calls' business. This is the path of a call:
 //
 //	front       is there room for it?
 //	auth        which consensus client is it?

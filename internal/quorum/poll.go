@@ -15,9 +15,11 @@ type Poll struct {
 	Grace time.Duration
 	// Forkchoice says that the call is a forkchoiceUpdated.
 	Forkchoice bool
-	// Builds says that it carries payload attributes: whoever says VALID has a payload id to give, and a grace for that.
+	// Builds says that it carries payload attributes: whoever says VALID has a payload id to give, and a grace for
+	// that.
 	Builds bool
-	// NoneAlive says that no node was alive when the call began: then any status shows that there is no more to hope for.
+	// NoneAlive says that no node was alive when the call began: then any status shows that there is no more to hope
+	// for.
 	NoneAlive bool
 	// Headless says that there is no head yet, after a power cut, say: then whoever says SYNCING may be short, and one
 	// VALID shows it. So a SYNCING, though it is settled, gives the others a grace to say so: the next call is asked of

@@ -3,8 +3,8 @@
 //
 //	reply → vote → verdict
 //
-// A reply is what a node sent, a vote is what of it counts (see Seat, and package memory), the verdict is what we answer.
-// The same votes give the same verdict in whatever order they came.
+// A reply is what a node sent, a vote is what of it counts (see Seat, and package memory), the verdict is what we
+// answer. The same votes give the same verdict in whatever order they came.
 package quorum
 
 import "executionbackup/internal/engine"

@@ -197,8 +197,8 @@ func skipKey(b []byte, i int) int {
 	return SkipSpace(b, i+1)
 }
 
-// nesting remembers, bit by bit, which of the open brackets are objects. It is small, because calls to nodes are made by
-// goroutines of their own, whose stacks begin small: 64 levels are more than any client sends.
+// nesting remembers, bit by bit, which of the open brackets are objects. It is small, because calls to nodes are made
+// by goroutines of their own, whose stacks begin small: 64 levels are more than any client sends.
 type nesting struct {
 	depth int
 	outer uint64   // of the first 64

@@ -180,8 +180,9 @@ type Field struct {
 	Elements *[][]byte // becomes its elements, if it is an array
 }
 
-// Read reads the object b in one pass: each field where it stands, of at most 64 in one object. Other members are passed over. It returns ErrSyntax
-// where b is not one JSON object, and an *AmbiguousError where a field stands in its object twice or in another case.
+// Read reads the object b in one pass: each field where it stands, of at most 64 in one object. Other members are
+// passed over. It returns ErrSyntax where b is not one JSON object, and an *AmbiguousError where a field stands in its
+// object twice or in another case.
 func Read(b []byte, fields ...Field) error {
 	end, err := readFields(b, SkipSpace(b, 0), fields)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 )
 
-// Chain is what we told the CL about its chain: the head, and the blocks that we answered VALID. Bounded, oldest out. Safe
-// for concurrent use; the zero value is empty.
+// Chain is what we told the CL about its chain: the head, and the blocks that we answered VALID. Bounded, oldest out.
+// Safe for concurrent use; the zero value is empty.
 type Chain struct {
 	mu              sync.Mutex // guards what follows
 	head, finalized common.Hash
@@ -51,7 +51,8 @@ func (c *Chain) SetHead(head, finalized common.Hash, seq uint64) {
 	}
 }
 
-// Refuse notes that we answered a forkchoiceUpdated with an error: clients look at safe and finalized after they have moved.
+// Refuse notes that we answered a forkchoiceUpdated with an error: clients look at safe and finalized after they have
+// moved.
 func (c *Chain) Refuse() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

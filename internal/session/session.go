@@ -1,5 +1,6 @@
-// Package session is what one consensus client has been told, and has told us: the chain that it was answered, the payloads
-// that are built for it, what it can do. Today there is one session. What all consensus clients share is package fleet's.
+// Package session is what one consensus client has been told, and has told us: the chain that it was answered, the
+// payloads that are built for it, what it can do. Today there is one session. What all consensus clients share is
+// package fleet's.
 package session
 
 import (
@@ -18,8 +19,8 @@ type Session struct {
 	Capabilities Capabilities
 }
 
-// Methods are those with which the CL sent its last payloads and forkchoices. Safe for concurrent use; the zero value is
-// empty.
+// Methods are those with which the CL sent its last payloads and forkchoices. Safe for concurrent use; the zero value
+// is empty.
 type Methods struct {
 	mu   sync.Mutex // guards what follows
 	last map[engine.Family][]string
@@ -45,9 +46,9 @@ func (ms *Methods) Use(m engine.Method) (usual bool) {
 	return false
 }
 
-// Capabilities are what the CL said last in exchangeCapabilities. Clients configure themselves by it (geth has blob cells
-// or not), so it is said again, in its words, to a node that wasn't there to hear it or has forgotten it. Safe for
-// concurrent use; the zero value is that of a CL which has said nothing.
+// Capabilities are what the CL said last in exchangeCapabilities. Clients configure themselves by it (geth has blob
+// cells or not), so it is said again, in its words, to a node that wasn't there to hear it or has forgotten it. Safe
+// for concurrent use; the zero value is that of a CL which has said nothing.
 type Capabilities struct {
 	mu     sync.Mutex // guards what follows
 	params []byte

@@ -7,8 +7,8 @@ import (
 	"executionbackup/internal/quorum"
 )
 
-// compose turns what the CL is to hear into its answer: a voter's own bytes, said anew only where they must be. It changes
-// nothing. The answer's status is None where it is an error.
+// compose turns what the CL is to hear into its answer: a voter's own bytes, said anew only where they must be. It
+// changes nothing. The answer's status is None where it is an error.
 func (pl *poll) compose(j judgement) engine.Answer {
 	switch {
 	case j.passed:
@@ -30,8 +30,8 @@ func (pl *poll) compose(j judgement) engine.Answer {
 	return pl.syncing(j.Status)
 }
 
-// passed is the only node's answer. Never is there a payload id beside a status other than VALID: what stands in the node's
-// bytes is its own, but nothing is built for it.
+// passed is the only node's answer. Never is there a payload id beside a status other than VALID: what stands in the
+// node's bytes is its own, but nothing is built for it.
 func (pl *poll) passed() engine.Answer {
 	a := pl.seats[0].Answer
 	if a.Status != engine.Valid {
@@ -49,8 +49,8 @@ func (pl *poll) refutation() engine.Answer {
 	}}
 }
 
-// agreedError is the error that is the answer, or nil: that of nodes none of which gave a status, or the one that most of
-// those which are asked give, where none calls the block VALID.
+// agreedError is the error that is the answer, or nil: that of nodes none of which gave a status, or the one that most
+// of those which are asked give, where none calls the block VALID.
 func (pl *poll) agreedError(status engine.Status) *engine.Error {
 	if status == engine.None {
 		return pl.commonError()
@@ -107,8 +107,8 @@ func (pl *poll) invalid() engine.Answer {
 	return a
 }
 
-// syncing is the answer for SYNCING and ACCEPTED. A word that we don't know goes out only where all that are asked say it, or
-// have nothing to say.
+// syncing is the answer for SYNCING and ACCEPTED. A word that we don't know goes out only where all that are asked say
+// it, or have nothing to say.
 func (pl *poll) syncing(status engine.Status) engine.Answer {
 	says := func(i int) bool { return pl.votes[i].Voter && pl.votes[i].Said == status }
 	chosen := pl.pick(func(i int) bool { return says(i) && pl.seats[i].Unknown == "" })
@@ -160,7 +160,8 @@ func (pl *poll) pick(fits func(i int) bool) *seat {
 	return first
 }
 
-// choosePayloadID returns the id that the CL gets: the primary's where it gave one, else a VALID voter's, else anyone's.
+// choosePayloadID returns the id that the CL gets: the primary's where it gave one, else a VALID voter's, else
+// anyone's.
 func (pl *poll) choosePayloadID() string {
 	builds := func(i int) bool { return pl.votes[i].MayVote && pl.seats[i].PayloadID != "" }
 	s := pl.pick(func(i int) bool { return builds(i) && pl.vote(i) == engine.Valid })

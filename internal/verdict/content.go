@@ -11,10 +11,10 @@ import (
 	"executionbackup/internal/quorum"
 )
 
-// A block is its content. The block hash in a payload is a claim, and whoever proposes a block can claim the hash of another.
-// So what is remembered under a hash comes only from calls whose content has that hash: a quorum of nodes says VALID to it
-// (the specification makes every one of them check that), or we have checked it ourselves, beside the wait. A call with
-// another content is judged by the votes on that very call, and leaves nothing behind.
+// A block is its content. The block hash in a payload is a claim, and whoever proposes a block can claim the hash of
+// another. So what is remembered under a hash comes only from calls whose content has that hash: a quorum of nodes says
+// VALID to it (the specification makes every one of them check that), or we have checked it ourselves, beside the wait.
+// A call with another content is judged by the votes on that very call, and leaves nothing behind.
 
 // content is what is known of a newPayload's content. It belongs to the poll's goroutine.
 type content struct {
@@ -71,8 +71,8 @@ func (pl *poll) claim() {
 	}
 }
 
-// wordsMatter reports whether what nodes said before could change a vote, if this is the block. An INVALID to its parent
-// may come at any time.
+// wordsMatter reports whether what nodes said before could change a vote, if this is the block. An INVALID to its
+// parent may come at any time.
 func (pl *poll) wordsMatter() bool {
 	return pl.fleet.Memory.Matter(pl.call.Block, pl.call.Payload.Parent)
 }
@@ -100,8 +100,8 @@ func (c *content) dropSettled() {
 	}
 }
 
-// consent takes it that the content is the block's where a quorum says VALID, unless another is known. It reports whether
-// that is news.
+// consent takes it that the content is the block's where a quorum says VALID, unless another is known. It reports
+// whether that is news.
 func (pl *poll) consent(given bool) (news bool) {
 	c := &pl.content
 	if !given || !pl.hasContent() || c.state != unknown || c.another {
@@ -137,8 +137,8 @@ func (pl *poll) learn(proof memory.Proof) {
 	pl.settle(genuine)
 }
 
-// settle ends the claim: it is known what the content is. What follows from that is drawn before others go on that wait for
-// it.
+// settle ends the claim: it is known what the content is. What follows from that is drawn before others go on that wait
+// for it.
 func (pl *poll) settle(s contentState) {
 	pl.content.state = s
 	if pl.decided {
@@ -148,8 +148,8 @@ func (pl *poll) settle(s contentState) {
 	pl.bench.claims.Leave(&pl.content.own)
 }
 
-// reviewContent looks again at a content that stands for its hash though nobody could check it: another one may have taken
-// its place.
+// reviewContent looks again at a content that stands for its hash though nobody could check it: another one may have
+// taken its place.
 func (pl *poll) reviewContent() {
 	c := &pl.content
 	if c.state == genuine && c.unchecked &&
@@ -170,9 +170,9 @@ func (pl *poll) markSent() {
 	}
 }
 
-// contentArrived draws from a status what it says of the content. Where it is other than VALID, the content is checked: if
-// that isn't the block's, a second witness is at hand. Where nothing can be checked, the content stands for the block that a
-// voter was the first to call VALID.
+// contentArrived draws from a status what it says of the content. Where it is other than VALID, the content is checked:
+// if that isn't the block's, a second witness is at hand. Where nothing can be checked, the content stands for the
+// block that a voter was the first to call VALID.
 func (pl *poll) contentArrived(v *quorum.Seat) {
 	c := &pl.content
 	switch {

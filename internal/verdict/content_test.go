@@ -85,8 +85,8 @@ func TestAloneKeepsNoForgedPayload(t *testing.T) {
 
 // What is said late to a content that is kept, and has been displaced since, is nobody's word.
 func TestKeptContentThatIsDisplaced(t *testing.T) {
-	// Nobody knows the first content under the hash of block 3, and the third node calls it INVALID when it is sent again,
-	// late. Two know the second.
+	// Nobody knows the first content under the hash of block 3, and the third node calls it INVALID when it is sent
+	// again, late. Two know the second.
 	var calls atomic.Int32
 	knows := func() *bubble.Fake {
 		return &bubble.Fake{Contents: func(call []byte) string {

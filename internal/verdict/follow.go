@@ -48,12 +48,12 @@ func (pl *poll) tellLate(i int) {
 	pl.keepLate(i, objects)
 }
 
-// compareToHead notes that a node which says SYNCING is behind: to a payload of the head's chain that another voter calls
-// VALID, or to a forkchoiceUpdated on the head that it hasn't called VALID.
+// compareToHead notes that a node which says SYNCING is behind: to a payload of the head's chain that another voter
+// calls VALID, or to a forkchoiceUpdated on the head that it hasn't called VALID.
 //
-// A SYNCING to a child of the head that nobody calls VALID is no such sign: whoever proposes a block with a wrong number,
-// say, makes every client look for its parent in vain, and must not have set aside all but the one that hangs or comes back
-// just then. But the node may lack something, and is fed.
+// A SYNCING to a child of the head that nobody calls VALID is no such sign: whoever proposes a block with a wrong
+// number, say, makes every client look for its parent in vain, and must not have set aside all but the one that hangs
+// or comes back just then. But the node may lack something, and is fed.
 func (pl *poll) compareToHead(i int) {
 	s, v := &pl.seats[i], &pl.votes[i]
 	if s.compared || v.Said != engine.Syncing || !pl.call.Named || s.node.FollowedSince(pl.begun) {
@@ -77,15 +77,15 @@ func (pl *poll) compareToHead(i int) {
 
 func (pl *poll) isHead(block common.Hash) bool { return block != zeroHash && block == pl.head() }
 
-// isOnHeadsChain reports whether the payload is no side branch's: it is of the head's chain, or goes on with it. Before there
-// is a head, every payload is.
+// isOnHeadsChain reports whether the payload is no side branch's: it is of the head's chain, or goes on with it. Before
+// there is a head, every payload is.
 func (pl *poll) isOnHeadsChain() bool {
 	head, words := pl.head(), pl.fleet.Memory
 	return head == zeroHash || words.Descends(pl.call.Payload.Parent, head) || words.Descends(head, pl.call.Block)
 }
 
-// compareMethods notes that a node lacks a method to which another gives a status: that of the CL's last calls, or one that
-// it says it has. A port without the Engine API can't follow, whatever it says of itself.
+// compareMethods notes that a node lacks a method to which another gives a status: that of the CL's last calls, or one
+// that it says it has. A port without the Engine API can't follow, whatever it says of itself.
 func (pl *poll) compareMethods(i int) {
 	s := &pl.seats[i]
 	if s.Err == nil || s.Err.Code != engine.CodeMethodNotFound || pl.alone() {

@@ -15,8 +15,9 @@ type judgement struct {
 	passed  bool // the only node's answer passes through
 }
 
-// judge finds what the CL is to hear, if it is due, or begins to check what is needed for that. A SYNCING is never passed on blindly: where no node has called the
-// content VALID, it is checked first; so it is where what nodes said before hangs on it.
+// judge finds what the CL is to hear, if it is due, or begins to check what is needed for that. A SYNCING is never
+// passed on blindly: where no node has called the content VALID, it is checked first; so it is where what nodes said
+// before hangs on it.
 func (pl *poll) judge(l quorum.Look) (j judgement, due bool) {
 	j.Verdict = l.Verdict
 	if l.Done && j.Status == engine.Syncing && pl.isWordOpen() {
@@ -54,8 +55,8 @@ func (pl *poll) isVote(s engine.Status) bool {
 	return slices.ContainsFunc(pl.quorum.Ballots, func(b quorum.Ballot) bool { return b.Vote == s })
 }
 
-// refuted is the judgement on a payload whose content isn't the block's. One that is asked and says INVALID is the second
-// witness. A quorum of VALID is believed more than our own check; less is a dispute.
+// refuted is the judgement on a payload whose content isn't the block's. One that is asked and says INVALID is the
+// second witness. A quorum of VALID is believed more than our own check; less is a dispute.
 func (pl *poll) refuted(l quorum.Look) (j judgement, due bool) {
 	j.Verdict = l.Verdict
 	switch {
@@ -70,8 +71,8 @@ func (pl *poll) refuted(l quorum.Look) (j judgement, due bool) {
 	return j, l.Done
 }
 
-// isWordOpen reports whether the answer would be a word that we don't know if those that are missing say it too. They have a
-// grace for that.
+// isWordOpen reports whether the answer would be a word that we don't know if those that are missing say it too. They
+// have a grace for that.
 func (pl *poll) isWordOpen() bool {
 	if pl.alone() || time.Since(pl.begun) >= pl.settings.Grace {
 		return false

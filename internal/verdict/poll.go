@@ -17,8 +17,8 @@ import (
 	"executionbackup/internal/wire"
 )
 
-// poll is one newPayload or forkchoiceUpdated that is put to the nodes. Whoever calls Judge makes it; after fanOut all of it
-// belongs to the goroutine of gather, but for arrivals and answer, and for call and nodes, which don't change.
+// poll is one newPayload or forkchoiceUpdated that is put to the nodes. Whoever calls Judge makes it; after fanOut all
+// of it belongs to the goroutine of gather, but for arrivals and answer, and for call and nodes, which don't change.
 type poll struct {
 	bench    *Bench
 	fleet    *fleet.Fleet
@@ -93,8 +93,8 @@ func (pl *poll) isPayload() bool { return pl.call.Method.Family == engine.NewPay
 // alone reports whether there is but one node: then nothing is judged, and its answer passes through.
 func (pl *poll) alone() bool { return len(pl.seats) == 1 }
 
-// convene gives each node its seat, and finds who gets the call. Where no node that may vote can be reached, all are tried
-// but those of another chain.
+// convene gives each node its seat, and finds who gets the call. Where no node that may vote can be reached, all are
+// tried but those of another chain.
 func (pl *poll) convene() {
 	pl.seats = make([]seat, len(pl.nodes))
 	pl.votes = make([]quorum.Seat, len(pl.nodes))
@@ -133,7 +133,8 @@ func (pl *poll) electorate() (voters node.Electorate) {
 	return voters
 }
 
-// enfranchise finds who votes. Who may object is settled here: whoever proves itself in this call may from the next one on.
+// enfranchise finds who votes. Who may object is settled here: whoever proves itself in this call may from the next one
+// on.
 func (pl *poll) enfranchise() {
 	voters, proved := pl.electorate(), false
 	for i := range pl.seats {
@@ -165,8 +166,8 @@ func (pl *poll) reconvene() {
 // vote is what counts of a seat, as of the last look.
 func (pl *poll) vote(i int) engine.Status { return pl.quorum.Ballots[i].Vote }
 
-// refresh brings what counts of the seats up to date: who has died or become a laggard, and what their nodes said before.
-// Words are about a block, and count in a newPayload only where its content is that block's.
+// refresh brings what counts of the seats up to date: who has died or become a laggard, and what their nodes said
+// before. Words are about a block, and count in a newPayload only where its content is that block's.
 func (pl *poll) refresh() {
 	for i := range pl.seats {
 		s, v := &pl.seats[i], &pl.votes[i]
@@ -228,8 +229,8 @@ func (pl *poll) take(a arrival) {
 
 var errOtherBlock = errors.New("it is about another block")
 
-// isAboutAnother reports whether what came calls another block VALID than the call is about: an answer that was meant for
-// another call. The only node's answers pass through.
+// isAboutAnother reports whether what came calls another block VALID than the call is about: an answer that was meant
+// for another call. The only node's answers pass through.
 func (pl *poll) isAboutAnother(s *seat) bool {
 	return s.failure == nil && pl.isPayload() && !pl.alone() && pl.call.Named && s.Status == engine.Valid &&
 		s.LatestValidHash != nil && *s.LatestValidHash != pl.call.Block
@@ -272,8 +273,8 @@ func (pl *poll) noteTime(s *seat, v *quorum.Seat) {
 	}
 }
 
-// noteUsedUp notes which voters have let all their time go by when the CL is answered: the CL's next call, which may come
-// before the end of theirs is taken in, is not to give it to them again.
+// noteUsedUp notes which voters have let all their time go by when the CL is answered: the CL's next call, which may
+// come before the end of theirs is taken in, is not to give it to them again.
 func (pl *poll) noteUsedUp() {
 	if !pl.isPayload() || pl.alone() {
 		return
@@ -285,8 +286,8 @@ func (pl *poll) noteUsedUp() {
 	}
 }
 
-// noteLate notes which voters have not answered a grace after the first, when that is over. A node that catches up is late,
-// and no laggard.
+// noteLate notes which voters have not answered a grace after the first, when that is over. A node that catches up is
+// late, and no laggard.
 func (pl *poll) noteLate() {
 	if pl.lateNoted || pl.first.IsZero() || time.Since(pl.first) < pl.settings.Grace {
 		return

@@ -1,5 +1,5 @@
-// Package verdict answers newPayload and forkchoiceUpdated: it asks all nodes, gathers what they say, decides, and composes
-// the answer.
+// Package verdict answers newPayload and forkchoiceUpdated: it asks all nodes, gathers what they say, decides, and
+// composes the answer.
 //
 //	Judge     the call has its place in the lane of every node     verdict.go, poll.go
 //	gather    statuses, until they decide or the time is up        verdict.go (what counts of them: package quorum)
@@ -39,9 +39,9 @@ func New(f *fleet.Fleet, c *catchup.CatchUp, r prometheus.Registerer) *Bench {
 	return &Bench{fleet: f, catchUp: c, metrics: newMetrics(r), checks: claim.NewChecks()}
 }
 
-// Judge puts a newPayload or forkchoiceUpdated of a CL to all nodes. It has its place in their lanes when Judge returns; wait
-// returns the answer for the CL. What the nodes say after that is still read: they need the call, and an objection may come
-// late.
+// Judge puts a newPayload or forkchoiceUpdated of a CL to all nodes. It has its place in their lanes when Judge
+// returns; wait returns the answer for the CL. What the nodes say after that is still read: they need the call, and an
+// objection may come late.
 func (b *Bench) Judge(s *session.Session, c *engine.Call) (wait func(context.Context) engine.Answer) {
 	pl := b.newPoll(s, c)
 	pl.fanOut()
@@ -191,8 +191,8 @@ func (pl *poll) due() (at time.Time) {
 	return at
 }
 
-// decide answers the CL. What whoever asks us then should see is noted before that; the log, the metrics and the evidence
-// don't keep the CL waiting.
+// decide answers the CL. What whoever asks us then should see is noted before that; the log, the metrics and the
+// evidence don't keep the CL waiting.
 func (pl *poll) decide(j judgement) {
 	pl.decided = true
 	answer := pl.compose(j)

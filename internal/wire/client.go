@@ -32,11 +32,11 @@ type Client struct {
 type Options struct {
 	URL    *url.URL    // of the node: http or https
 	Secret auth.Secret // of which the node's tokens are made
-	// Transport makes one exchange; nil means over TCP. It must not follow a redirect, which would carry the node's token
-	// to whom we don't know.
+	// Transport makes one exchange; nil means over TCP. It must not follow a redirect, which would carry the node's
+	// token to whom we don't know.
 	Transport http.RoundTripper
-	// Broke is told of breaks: connections that were refused, or ended by the node in mid-call or soon after a call. It is
-	// called by whoever makes a call, before Do returns; nil means that nobody is told.
+	// Broke is told of breaks: connections that were refused, or ended by the node in mid-call or soon after a call. It
+	// is called by whoever makes a call, before Do returns; nil means that nobody is told.
 	Broke func()
 }
 
@@ -72,14 +72,14 @@ type Request struct {
 	ID    []byte // of the request; where it isn't given, it is looked for in Body
 	Limit int64  // of the answer, in bytes; 0 means far above 128 blobs in hex (38 MB)
 
-	// Into, where it isn't nil, has memory for the answer. Where that is too little, *Into is the larger memory that was
-	// needed. The reply is good until that is used for something else.
+	// Into, where it isn't nil, has memory for the answer. Where that is too little, *Into is the larger memory that
+	// was needed. The reply is good until that is used for something else.
 	Into *[]byte
 	// Fields are looked for in the result.
 	Fields []rawjson.Field
-	// Take, where it isn't nil, reads a large result while it comes in, to its end; it can be read with io.Copy without a
-	// further buffer. Then the reply is empty, an error means that Take has only a part of the result, or failed itself,
-	// and nothing is tried again.
+	// Take, where it isn't nil, reads a large result while it comes in, to its end; it can be read with io.Copy without
+	// a further buffer. Then the reply is empty, an error means that Take has only a part of the result, or failed
+	// itself, and nothing is tried again.
 	Take func(result io.Reader) error
 }
 

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// connection is one to a node. It makes one call at a time, and belongs to whoever makes it; to its transport while it is
-// idle.
+// connection is one to a node. It makes one call at a time, and belongs to whoever makes it; to its transport while it
+// is idle.
 type connection struct {
 	net.Conn
 	of     *transport
@@ -121,8 +121,8 @@ func (c *connection) response(req *http.Request) (*http.Response, error) {
 // endTime bounds how long it takes to look what has come on an idle connection.
 const endTime = 10 * time.Millisecond
 
-// readEnd reads what has come on an idle connection that isn't quiet, and reports whether that is its end: of itself, or
-// of its TLS. The connection is of no use after that.
+// readEnd reads what has come on an idle connection that isn't quiet, and reports whether that is its end: of itself,
+// or of its TLS. The connection is of no use after that.
 func (c *connection) readEnd() bool {
 	c.SetReadDeadline(time.Now().Add(endTime))
 	_, err := c.Conn.Read(make([]byte, 1))

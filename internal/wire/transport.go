@@ -14,7 +14,8 @@ import (
 const (
 	// dialTimeout bounds the set-up of a live call's connection; a probe has less.
 	dialTimeout = 3 * time.Second
-	// maxIdle is how many connections a node has kept for it: a batch or a burst of eth_ calls must not end in fresh ones.
+	// maxIdle is how many connections a node has kept for it: a batch or a burst of eth_ calls must not end in fresh
+	// ones.
 	maxIdle = 64
 	// idleTime is how long a connection is kept without a call. geth hangs up after two minutes; where a client does so
 	// sooner, that is seen.

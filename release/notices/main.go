@@ -1,5 +1,6 @@
 // Command notices prints the notices that go with the binary: the licence of every module that is linked into it on any
-// platform that we release for. `make notices` writes them to THIRD_PARTY_NOTICES; a test says when that is out of date.
+// platform that we release for. `make notices` writes them to THIRD_PARTY_NOTICES; a test says when that is out of
+// date.
 package main
 
 import (

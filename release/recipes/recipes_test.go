@@ -1,5 +1,5 @@
-// Package recipes tests the files for Docker Compose and Kubernetes with the types of those who read them. It is a module of
-// its own, so that nobody who builds ExecutionBackup needs them.
+// Package recipes tests the files for Docker Compose and Kubernetes with the types of those who read them. It is a
+// module of its own, so that nobody who builds ExecutionBackup needs them.
 package recipes
 
 import (

@@ -22,9 +22,9 @@ import (
 	"executionbackup/internal/geth"
 )
 
-// Three geths have different pools, and for each of twenty blocks another one the fullest. ExecutionBackup asks each for its own
-// build (geth gives the same id for the same attributes) and answers with the most valuable; the nodes whose pools lack its
-// transactions take it.
+// Three geths have different pools, and for each of twenty blocks another one the fullest. ExecutionBackup asks each
+// for its own build (geth gives the same id for the same attributes) and answers with the most valuable; the nodes
+// whose pools lack its transactions take it.
 func TestMostValuablePayload(t *testing.T) {
 	const blocks = 20
 	genesis := osaka()
@@ -132,8 +132,8 @@ func (s *sender) send(t *testing.T, node *geth.Node, count int) {
 	})
 }
 
-// wantMostValuable asks each node for the build that it has just been asked for: the first getPayload has fixed it. The answer must
-// be the bytes of the most valuable of them.
+// wantMostValuable asks each node for the build that it has just been asked for: the first getPayload has fixed it. The
+// answer must be the bytes of the most valuable of them.
 func wantMostValuable(t *testing.T, nodes []*geth.Node, method string, params []any, answer json.RawMessage) {
 	t.Helper()
 	most := new(big.Int)

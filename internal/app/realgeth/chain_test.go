@@ -17,7 +17,8 @@ func TestOwnChain(t *testing.T) { followChain(t, own(t)) }
 // The chain of ethereum/execution-apis, made by others, blobs included.
 func TestForeignChain(t *testing.T) { followChain(t, foreign(t)) }
 
-// followChain puts a chain to three geths. Before each block come its wrong siblings: all are INVALID, and the chain goes on.
+// followChain puts a chain to three geths. Before each block come its wrong siblings: all are INVALID, and the chain
+// goes on.
 func followChain(t *testing.T, chain *geth.Chain) {
 	nodes := geths(t, chain.Genesis, 3)
 	for _, node := range nodes {
@@ -75,8 +76,8 @@ func followChain(t *testing.T, chain *geth.Chain) {
 	}
 }
 
-// wantInvalid checks an INVALID. Its reason is a node's, whose name it begins with; or, where the block hash is wrong, our own,
-// if our check was ready before a second node had spoken.
+// wantInvalid checks an INVALID. Its reason is a node's, whose name it begins with; or, where the block hash is wrong,
+// our own, if our check was ready before a second node had spoken.
 func wantInvalid(t *testing.T, w wrong, method string, got, want status) {
 	t.Helper()
 	if !w.rehashed && strings.HasPrefix(got.Status, "INVALID") && strings.HasPrefix(got.ValidationError, "block hash mismatch: ") {
@@ -93,7 +94,8 @@ func wantInvalid(t *testing.T, w wrong, method string, got, want status) {
 	}
 }
 
-// When no node says anything, ExecutionBackup judges by the block hash: what is wrong in itself is INVALID, all else SYNCING.
+// When no node says anything, ExecutionBackup judges by the block hash: what is wrong in itself is INVALID, all else
+// SYNCING.
 func TestBlockHashIsCheckedWithoutNodes(t *testing.T) {
 	for _, of := range []struct {
 		name  string
@@ -122,7 +124,8 @@ func TestBlockHashIsCheckedWithoutNodes(t *testing.T) {
 	}
 }
 
-// judgeAlone sends every block of a chain and its wrong siblings to an ExecutionBackup that learns nothing from its nodes.
+// judgeAlone sends every block of a chain and its wrong siblings to an ExecutionBackup that learns nothing from its
+// nodes.
 func judgeAlone(t *testing.T, m *multiplexer, chain *geth.Chain) {
 	t.Helper()
 	for _, p := range chain.Payloads {

@@ -23,8 +23,8 @@ import (
 // The nodes share one secret, which the CL doesn't know.
 var nodeSecret, clSecret = [32]byte{1}, [32]byte{2}
 
-// multiplexer is an ExecutionBackup in this process, and two ways to talk to it: as a CL that sends any bytes, and as one
-// that follows or produces a chain.
+// multiplexer is an ExecutionBackup in this process, and two ways to talk to it: as a CL that sends any bytes, and as
+// one that follows or produces a chain.
 type multiplexer struct {
 	*apptest.Multiplexer
 	call geth.Call
@@ -113,7 +113,8 @@ func urls(nodes []*geth.Node) []string {
 
 // The chains are read once for all tests, and must not be changed.
 var (
-	// ownChain is what geth made over every fork. Blobs are left to the foreign chain: here they would cost ten seconds.
+	// ownChain is what geth made over every fork. Blobs are left to the foreign chain: here they would cost ten
+	// seconds.
 	ownChain = sync.OnceValues(func() (*geth.Chain, error) { return geth.NewChain(context.Background(), false) })
 	// foreignChain is that of ethereum/execution-apis, which nobody here has made.
 	foreignChain = sync.OnceValues(func() (*geth.Chain, error) {
@@ -161,7 +162,8 @@ func head(t testing.TB, call geth.Call) common.Hash {
 	return block.Hash
 }
 
-// wantHead fails the test unless every node, asked directly, comes to have this head. Nobody waits for a node that is syncing.
+// wantHead fails the test unless every node, asked directly, comes to have this head. Nobody waits for a node that is
+// syncing.
 func wantHead(t testing.TB, nodes []*geth.Node, want common.Hash) {
 	t.Helper()
 	for i, node := range nodes {

@@ -31,8 +31,8 @@ var verdicts = map[string]string{
 	"INVALID SYNCING": "SYNCING",
 }
 
-// Some of two or three geths lie about a block, which is good or bad. The CL hears what the table says, whoever the liars are
-// and for both methods.
+// Some of two or three geths lie about a block, which is good or bad. The CL hears what the table says, whoever the
+// liars are and for both methods.
 func TestLiars(t *testing.T) {
 	chain := own(t)
 	parent, good := chain.Payloads[0], chain.Payloads[1]

@@ -22,8 +22,8 @@ type judged struct {
 	exact bool
 }
 
-// A call that can be read in two ways is refused, and no node sees it. This shows for every judged member which of the two geth would
-// have read; a client in another language may well read the other.
+// A call that can be read in two ways is refused, and no node sees it. This shows for every judged member which of the
+// two geth would have read; a client in another language may well read the other.
 func TestNoSecondReading(t *testing.T) {
 	nodes := geths(t, osaka(), 2)
 	direct := enginetest.NewCL(t, nodes[0].AuthURL(), nodeSecret[:])

@@ -55,7 +55,8 @@ func startValidator(t *testing.T, m *multiplexer) *validator {
 	return v
 }
 
-// produce makes the next block with a transfer in it. If a call fails on the way or is not answered with VALID, so does the test.
+// produce makes the next block with a transfer in it. If a call fails on the way or is not answered with VALID, so does
+// the test.
 func (v *validator) produce(t *testing.T) {
 	t.Helper()
 	tx := geth.Transfer(v.Head.Number)
@@ -71,8 +72,8 @@ func (v *validator) produce(t *testing.T) {
 	}
 }
 
-// wantVotes fails the test unless these come to be the votes on the head, node by node; "" is none. Nobody waits for the vote of a
-// node that is syncing.
+// wantVotes fails the test unless these come to be the votes on the head, node by node; "" is none. Nobody waits for
+// the vote of a node that is syncing.
 func (v *validator) wantVotes(t *testing.T, want ...string) {
 	t.Helper()
 	apptest.Try(t, apptest.Patience, func() error {
@@ -96,8 +97,8 @@ func wantVoter(t *testing.T, m *multiplexer, i int) {
 	}
 }
 
-// Each of three geths is stopped in turn, at another point of a block's production, and misses at least a block. It is fed what it
-// missed, and votes again.
+// Each of three geths is stopped in turn, at another point of a block's production, and misses at least a block. It is
+// fed what it missed, and votes again.
 func TestStopInMidProduction(t *testing.T) {
 	nodes := startFleet(t)
 	m := start(t, urls(nodes))
@@ -143,8 +144,8 @@ func TestRestartBetweenBlocks(t *testing.T) {
 	wantHead(t, nodes, v.Head.Hash)
 }
 
-// A geth that was killed has lost the state of its last blocks and misses others. It is fed all of them while the chain goes on,
-// and votes again.
+// A geth that was killed has lost the state of its last blocks and misses others. It is fed all of them while the chain
+// goes on, and votes again.
 func TestKill(t *testing.T) {
 	nodes := startFleet(t)
 	// geth can come back from a kill by itself only where it was stopped cleanly once, some blocks after genesis.

@@ -22,7 +22,8 @@ import (
 	"executionbackup/internal/geth"
 )
 
-// twins are two geths to which the same happens: one is asked directly, the other over an ExecutionBackup that has no other node.
+// twins are two geths to which the same happens: one is asked directly, the other over an ExecutionBackup that has no
+// other node.
 type twins struct {
 	direct, through *enginetest.CL
 	nodes           []*geth.Node
@@ -163,7 +164,8 @@ func wantSameWitness(t *testing.T, tw *twins, producer *geth.Producer) {
 	}
 }
 
-// wantSameErrors goes through the error codes of the Engine API and JSON-RPC. old is the first block's hash, head the last one's.
+// wantSameErrors goes through the error codes of the Engine API and JSON-RPC. old is the first block's hash, head the
+// last one's.
 func wantSameErrors(t *testing.T, tw *twins, old, head common.Hash) {
 	state := func(head, finalized common.Hash) string {
 		return fmt.Sprintf(`{"headBlockHash":%q,"safeBlockHash":%q,"finalizedBlockHash":%q}`, head, common.Hash{}, finalized)
@@ -398,8 +400,9 @@ func wantSameHTTP(t *testing.T, tw *twins) {
 	}
 }
 
-// These are the differences between a geth and an ExecutionBackup before it that are known, and meant to be. Two others are no matter
-// of single answers: the calls in a batch are made side by side, and / takes nothing but POST, of any content type.
+// These are the differences between a geth and an ExecutionBackup before it that are known, and meant to be. Two others
+// are no matter of single answers: the calls in a batch are made side by side, and / takes nothing but POST, of any
+// content type.
 func TestOneNodeDifferences(t *testing.T) {
 	tw := startTwins(t, own(t))
 	call := `{"jsonrpc":"2.0","id":1,` + askChainID
