@@ -35,11 +35,11 @@ func levels(t *testing.T) (levels [][]string) {
 	return levels
 }
 
-// imports returns which packages of ours each package of ours imports, without its tests.
-func imports(t *testing.T) map[string][]string {
+// imports returns which packages of ours each package of ours in a directory imports, without its tests.
+func imports(t *testing.T, directory string) map[string][]string {
 	t.Helper()
 	all := make(map[string][]string)
-	err := filepath.WalkDir(".", func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(directory, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
 		}
@@ -70,7 +70,7 @@ func TestLevels(t *testing.T) {
 			level[p] = i
 		}
 	}
-	all := imports(t)
+	all := imports(t, ".")
 	for p := range level {
 		if _, there := all[p]; !there {
 			t.Errorf("docs/architecture.md has the package %s, and there is none", p)
@@ -97,12 +97,23 @@ func TestLevels(t *testing.T) {
 
 // Who decides knows no JSON: it is known to those that read and write it, speak to nodes, or are doors.
 func TestWhoKnowsJSON(t *testing.T) {
-	for importer, imported := range imports(t) {
+	for importer, imported := range imports(t, ".") {
 		if slices.Contains(forTests, importer) || slices.Contains(knowJSON, importer) {
 			continue
 		}
 		for _, name := range imported {
 			if name == "jsonrpc" || name == "enginejson" {
+				t.Errorf("%s imports %s", importer, name)
+			}
+		}
+	}
+}
+
+// The daemon has nothing in it that is for tests.
+func TestNothingForTestsInTheDaemon(t *testing.T) {
+	for importer, imported := range imports(t, "../cmd/executionbackup") {
+		for _, name := range imported {
+			if slices.Contains(forTests, name) {
 				t.Errorf("%s imports %s", importer, name)
 			}
 		}

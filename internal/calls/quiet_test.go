@@ -1,54 +1,34 @@
 package calls_test
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/bubble"
 )
-
-// journal keeps what is logged.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
-
-// since returns the lines after the first n.
-func (j *journal) since(n int) []string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return slices.Collect(strings.Lines(j.text.String()))[n:]
-}
 
 // Healthy calls and probes leave no line at info, and one for each verdict at debug.
 func TestQuietWhenHealthy(t *testing.T) {
 	for _, level := range []slog.Level{slog.LevelInfo, slog.LevelDebug} {
 		synctest.Test(t, func(t *testing.T) {
-			j := new(journal)
-			log := slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{Level: level}))
+			book := new(apptest.Logbook)
+			log := slog.New(slog.NewTextHandler(book, &slog.HandlerOptions{Level: level}))
 			b := bubble.New(t, []*bubble.Fake{{}, {}, {}}, bubble.Options{Log: log})
 			b.Run(func() {
 				b.Follow(1, 2)
-				begun := len(j.since(0))
+				begun := len(book.Lines())
 				b.Follow(3, 100)
 				b.Post(t.Context(), []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}`))
 				b.Post(t.Context(), []byte(`{"jsonrpc":"2.0","id":1,"method":"engine_getBlobsV1","params":[["0x01"]]}`))
 				verdicts := 0
-				for _, line := range j.since(begun) {
+				for _, line := range book.Lines()[begun:] {
 					if strings.Contains(line, "level=DEBUG msg=verdict ") {
 						verdicts++
 					} else if !strings.Contains(line, "level=DEBUG") {
@@ -71,22 +51,22 @@ func TestOneLinePerChange(t *testing.T) {
 		for i := range int32(3) {
 			fakes = append(fakes, &bubble.Fake{Refuse: func() bool { return dead.Load() == i+1 }})
 		}
-		j := new(journal)
-		b := bubble.New(t, fakes, bubble.Options{Log: slog.New(slog.NewTextHandler(j, nil))})
+		book := new(apptest.Logbook)
+		b := bubble.New(t, fakes, bubble.Options{Log: slog.New(slog.NewTextHandler(book, nil))})
 		b.Run(func() {
 			b.Follow(1, 5)
 			name, number := "n1", int32(1)
 			if b.Fleet.Pool.Primary().Name() == name {
 				name, number = "n2", 2
 			}
-			begun := len(j.since(0))
+			begun := len(book.Lines())
 			dead.Store(number)
 			b.Follow(6, 20)
 			dead.Store(0)
 			b.Follow(26, 20)
 			time.Sleep(time.Minute)
 			var got []string
-			for _, line := range j.since(begun) {
+			for _, line := range book.Lines()[begun:] {
 				level, rest, _ := strings.Cut(strings.SplitN(line, "level=", 2)[1], " msg=")
 				message := strings.Trim(strings.SplitN(rest, " node=", 2)[0], `"`)
 				got = append(got, fmt.Sprint(level, " ", message, strings.Contains(line, "node="+name)))
