@@ -49,7 +49,8 @@ func workloads() []*workload {
 	}
 	for _, callers := range []int{1, 16, 64} {
 		list = append(list, &workload{
-			name: fmt.Sprintf("eth_blockNumber, %d callers", callers), callers: callers, single: true, slice: 2000 / callers, want: `"0x1234567"`,
+			name: fmt.Sprintf("eth_blockNumber, %d callers", callers), callers: callers, single: true,
+			slice: 2000 / callers, want: `"0x1234567"`,
 			body: call("eth_blockNumber"),
 		})
 	}
@@ -113,8 +114,9 @@ func afterInvalid(blocks int) *workload {
 	bad := head.Child(func(p *enginetest.Payload) { p.ExtraData = []byte{0xba, 0xd0} })
 	p := head.Child(nil)
 	w := &workload{
-		name: fmt.Sprintf("newPayload, one invalid block in the last %d", blocks), callers: 1, slice: 200, want: `"VALID"`, past: blocks,
-		body: call("engine_newPayloadV4", p.Params()...), prepare: call("engine_newPayloadV4", bad.Params()...), prepared: `"INVALID"`,
+		name: fmt.Sprintf("newPayload, one invalid block in the last %d", blocks), callers: 1, slice: 200,
+		body: call("engine_newPayloadV4", p.Params()...), want: `"VALID"`, past: blocks,
+		prepare: call("engine_newPayloadV4", bad.Params()...), prepared: `"INVALID"`,
 	}
 	header := headerOf(p)
 	parent, hash := member(w.body, "parentHash"), member(w.body, "blockHash")
@@ -168,9 +170,12 @@ func getPayload(blobs int) *workload {
 	attributes := head.Attributes()
 	attributes.SuggestedFeeRecipient = recipient(blobs)
 	return &workload{
-		name: fmt.Sprintf("getPayload, %d blobs", blobs), callers: 1, slice: max(4, 60/(blobs+1)), want: `"executionPayload"`,
-		body:    call("engine_getPayloadV5", payloadID(recipient(blobs).Hex())),
-		prepare: call("engine_forkchoiceUpdatedV3", engine.ForkchoiceStateV1{HeadBlockHash: head.BlockHash}, withdrawing(attributes)), prepared: "payloadId",
+		name: fmt.Sprintf("getPayload, %d blobs", blobs), callers: 1, slice: max(4, 60/(blobs+1)),
+		want: `"executionPayload"`,
+		body: call("engine_getPayloadV5", payloadID(recipient(blobs).Hex())),
+		prepare: call("engine_forkchoiceUpdatedV3",
+			engine.ForkchoiceStateV1{HeadBlockHash: head.BlockHash}, withdrawing(attributes)),
+		prepared: "payloadId",
 	}
 }
 
@@ -183,13 +188,15 @@ func withdrawing(a *engine.PayloadAttributes) json.RawMessage {
 	if err != nil {
 		panic(err)
 	}
-	return json.RawMessage(strings.NewReplacer(`,"slotNumber":null`, "", `,"targetGasLimit":null`, "").Replace(string(raw)))
+	absent := strings.NewReplacer(`,"slotNumber":null`, "", `,"targetGasLimit":null`, "")
+	return json.RawMessage(absent.Replace(string(raw)))
 }
 
 // getBlobs asks for so many blobs, all of which the node has.
 func getBlobs(blobs int) *workload {
 	return &workload{
-		name: fmt.Sprintf("getBlobs, %d blobs", blobs), callers: 1, single: true, slice: max(2, 200/blobs), want: `"blob"`,
+		name: fmt.Sprintf("getBlobs, %d blobs", blobs), callers: 1, single: true,
+		slice: max(2, 200/blobs), want: `"blob"`,
 		body: call("engine_getBlobsV2", make([]common.Hash, blobs)),
 	}
 }

@@ -39,10 +39,12 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.program, "program", "bin/executionbackup", "the ExecutionBackup to measure")
-	flag.StringVar(&o.against, "against", "", "another ExecutionBackup to measure beside it, with three nodes: the one before a change, say")
+	flag.StringVar(&o.against, "against", "",
+		"another ExecutionBackup to measure beside it, with three nodes: the one before a change, say")
 	flag.StringVar(&o.out, "out", "", "keep the result here, as JSON")
 	flag.IntVar(&o.rounds, "rounds", 15, "how many rounds")
-	flag.StringVar(&o.profiles, "profiles", "", "write a CPU profile of each workload, with three nodes, into this directory")
+	flag.StringVar(&o.profiles, "profiles", "",
+		"write a CPU profile of each workload, with three nodes, into this directory")
 	match := flag.String("match", "", "only workloads that match this regular expression")
 	nodes := flag.Int("serve", 0, "be so many nodes (this program starts itself so)")
 	probe := flag.String("probe", "", "be this probe before the nodes in the arguments (this program starts itself so)")

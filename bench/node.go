@@ -24,7 +24,9 @@ func serve(l net.Listener, answers map[string][]byte) {
 					return
 				}
 				body := answer(start[:n], answers)
-				if err := w.send(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body)), body); err != nil {
+				head := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"+
+					"Content-Length: %d\r\n\r\n", len(body))
+				if err := w.send(head, body); err != nil {
 					return
 				}
 			}

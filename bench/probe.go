@@ -80,7 +80,8 @@ func passRaw(cl *wire, nodes []string) error {
 		if body, err = cl.message(body); err != nil {
 			return err
 		}
-		request := fmt.Appendf(nil, "POST / HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
+		request := fmt.Appendf(nil,
+			"POST / HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
 		if asksOne(body) {
 			if err := passOne(cl, wires[0], request, body); err != nil {
 				return err
@@ -90,7 +91,8 @@ func passRaw(cl *wire, nodes []string) error {
 		if err := fanOut(wires, request, body, answers); err != nil {
 			return err
 		}
-		if err := cl.send(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(answers[0])), answers[0]); err != nil {
+		head := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(answers[0]))
+		if err := cl.send(head, answers[0]); err != nil {
 			return err
 		}
 	}

@@ -23,7 +23,8 @@ type process struct {
 
 func start(name string, args ...string) (*process, error) {
 	cmd := exec.Command(name, args...)
-	log, err := os.OpenFile(filepath.Join(directory, filepath.Base(name)+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(filepath.Join(directory, filepath.Base(name)+".log"),
+		os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}

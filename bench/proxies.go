@@ -22,13 +22,15 @@ events { worker_connections 1024; }
 http {
 	access_log off; client_max_body_size 0; keepalive_requests 1000000000;
 	client_body_temp_path `+file("nginx-body")+`; proxy_temp_path `+file("nginx-proxy")+`;
-	fastcgi_temp_path `+file("nginx-fastcgi")+`; uwsgi_temp_path `+file("nginx-uwsgi")+`; scgi_temp_path `+file("nginx-scgi")+`;
+	fastcgi_temp_path `+file("nginx-fastcgi")+`; uwsgi_temp_path `+file("nginx-uwsgi")+
+		`; scgi_temp_path `+file("nginx-scgi")+`;
 	upstream node { server `+node+`; keepalive 64; keepalive_requests 1000000000; }
 	server {
 		listen `+address+`;
 		location / {
 			proxy_pass http://node; proxy_http_version 1.1; proxy_set_header Connection "";
-			proxy_request_buffering off; proxy_buffering off; proxy_buffer_size 64k; proxy_buffers 8 64k; client_body_buffer_size 256k;
+			proxy_request_buffering off; proxy_buffering off; proxy_buffer_size 64k; proxy_buffers 8 64k;
+			client_body_buffer_size 256k;
 		}
 	}
 }`, "-c")

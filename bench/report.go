@@ -62,7 +62,10 @@ func rows(ctx context.Context, w *workload, all []*measurement) ([]Row, error) {
 		if w.single {
 			limit = limits[1]
 		}
-		r := Row{Workload: w.name, Way: m.name, P50: milliseconds(percentile(m.took, 50)), P99: milliseconds(percentile(m.took, 99)), Ratio: ratio(m.medians, limit.medians)}
+		r := Row{
+			Workload: w.name, Way: m.name, P50: milliseconds(percentile(m.took, 50)),
+			P99: milliseconds(percentile(m.took, 99)), Ratio: ratio(m.medians, limit.medians),
+		}
 		r.Rate = float64(time.Second) / float64(median(m.medians))
 		if m.process != nil {
 			r.CPU, r.PeakMB = milliseconds(m.cpu)/float64(m.calls), megabytes(m.process.memory("VmHWM"))
@@ -133,8 +136,10 @@ func growth(eight, one, limit8, limit1 []time.Duration) float64 {
 
 // print writes the result as one Markdown table.
 func (r *Result) print(w io.Writer) {
-	fmt.Fprintf(w, "%s, %d cores, %s, %s, %d rounds; idle with three nodes: %.0f MB\n\n", r.CPU, r.Cores, r.Go, r.Time.Format(time.DateOnly), r.Rounds, r.IdleMB)
-	fmt.Fprintln(w, "| workload | way | p50 ms | p99 ms | calls/s | × limit | growth 1 → 8 | CPU ms | allocations | peak MB |")
+	fmt.Fprintf(w, "%s, %d cores, %s, %s, %d rounds; idle with three nodes: %.0f MB\n\n",
+		r.CPU, r.Cores, r.Go, r.Time.Format(time.DateOnly), r.Rounds, r.IdleMB)
+	fmt.Fprintln(w,
+		"| workload | way | p50 ms | p99 ms | calls/s | × limit | growth 1 → 8 | CPU ms | allocations | peak MB |")
 	fmt.Fprintln(w, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
 	last := ""
 	for _, row := range r.Rows {
@@ -143,7 +148,8 @@ func (r *Result) print(w io.Writer) {
 			name = ""
 		}
 		last = row.Workload
-		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %.2f | %s | %s | %s | %s |\n", name, row.Way, short(row.P50), short(row.P99), short(row.Rate), row.Ratio,
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %.2f | %s | %s | %s | %s |\n",
+			name, row.Way, short(row.P50), short(row.P99), short(row.Rate), row.Ratio,
 			short(row.Growth), short(row.CPU), short(row.Allocs), short(row.PeakMB))
 	}
 }

@@ -305,8 +305,8 @@ func (c *caller) call(body []byte, want string) (time.Duration, error) {
 		c.minted = time.Now()
 		c.token = s.Token(c.minted)
 	}
-	head := fmt.Appendf(nil, "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
-		c.token, len(body))
+	head := fmt.Appendf(nil, "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n", c.token, len(body))
 	begun := time.Now()
 	err := c.exchange(head, body)
 	took := time.Since(begun)

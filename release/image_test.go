@@ -36,7 +36,8 @@ type buildah struct {
 
 func (b *buildah) run(args ...string) string {
 	b.t.Helper()
-	cmd := exec.Command("buildah", append([]string{"--root", b.root + "/storage", "--runroot", b.root + "/run", "--storage-driver", "vfs"}, args...)...)
+	storage := []string{"--root", b.root + "/storage", "--runroot", b.root + "/run", "--storage-driver", "vfs"}
+	cmd := exec.Command("buildah", append(storage, args...)...)
 	cmd.Env = append(os.Environ(), "BUILDAH_ISOLATION=chroot")
 	cmd.Dir = ".."
 	var stderr bytes.Buffer
@@ -64,13 +65,15 @@ func build(t *testing.T) *image {
 			t.Fatal(err)
 		}
 	}
-	b.run("config", "--env", "PATH="+os.Getenv("PATH"), "--env", "HOME=/root", "--env", "GOPATH=/go", "--env", "GOCACHE=/cache",
+	b.run("config", "--env", "PATH="+os.Getenv("PATH"), "--env", "HOME=/root", "--env", "GOPATH=/go",
+		"--env", "GOCACHE=/cache",
 		"--env", "GOPROXY="+goEnv(t, "GOPROXY"), "--env", "GOFLAGS="+os.Getenv("GOFLAGS"), base)
 	b.run("umount", base)
 	b.run("commit", "-q", base, "docker.io/library/golang:1.26-bookworm")
 
 	b.run("bud", "-q", "--pull-never", "--format", "docker", "-f", "dockerized/Dockerfile", "-t", "executionbackup",
-		"-v", "/usr:/usr:ro", "-v", "/etc/ssl:/etc/ssl:ro", "-v", goEnv(t, "GOMODCACHE")+":/go/pkg/mod", "-v", goEnv(t, "GOCACHE")+":/cache", ".")
+		"-v", "/usr:/usr:ro", "-v", "/etc/ssl:/etc/ssl:ro", "-v", goEnv(t, "GOMODCACHE")+":/go/pkg/mod",
+		"-v", goEnv(t, "GOCACHE")+":/cache", ".")
 	i := &image{}
 	container := b.run("from", "--pull-never", "executionbackup")
 	i.root = b.run("mount", container)
@@ -101,7 +104,10 @@ func TestImage(t *testing.T) {
 
 	secret := [32]byte{7}
 	port := freePort(t)
-	environ := []string{"JWT_SECRET=" + hex.EncodeToString(secret[:]), "PORT=" + port, "LOG_LEVEL=INFO", "FCU_MAJORITY=", "SHOW_NODE_TIMINGS=false"}
+	environ := []string{
+		"JWT_SECRET=" + hex.EncodeToString(secret[:]), "PORT=" + port,
+		"LOG_LEVEL=INFO", "FCU_MAJORITY=", "SHOW_NODE_TIMINGS=false",
+	}
 	chain, nodes := chainAndNodes(t, secret, 2)
 	environ = append(environ, "NODES="+strings.Join(nodes, ","))
 

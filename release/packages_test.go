@@ -45,7 +45,9 @@ func output(t *testing.T, name string, args ...string) string {
 
 // There is an archive and an SBOM for every platform, a .deb and an .rpm for Linux, and SHA256SUMS has them all.
 func TestArtifacts(t *testing.T) {
-	for _, platform := range []string{"linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64", "windows_amd64", "windows_arm64"} {
+	for _, platform := range []string{
+		"linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64", "windows_amd64", "windows_arm64",
+	} {
 		pattern := "executionbackup_*_" + platform + ".tar.gz"
 		if strings.HasPrefix(platform, "windows") {
 			pattern = "executionbackup_*_" + platform + ".zip"
@@ -63,7 +65,11 @@ func TestArtifacts(t *testing.T) {
 		t.Errorf("SHA256SUMS: %v\n%s", err, out)
 	}
 	contents := output(t, "tar", "-tzf", one(t, "executionbackup_*_linux_amd64.tar.gz"))
-	for _, want := range []string{"/executionbackup\n", "/LICENSE\n", "/THIRD_PARTY_NOTICES\n", "/executionbackup.example.yaml\n", "/docs/configuration.md\n", "/extras/executionbackup.1.gz\n"} {
+	for _, want := range []string{
+		"/executionbackup\n", "/LICENSE\n", "/THIRD_PARTY_NOTICES\n",
+		"/executionbackup.example.yaml\n", "/docs/configuration.md\n",
+		"/extras/executionbackup.1.gz\n",
+	} {
 		if !strings.Contains(contents, want) {
 			t.Errorf("the archive has no %q: %s", want, contents)
 		}
@@ -115,7 +121,8 @@ func TestReproducible(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if libraries, _ := f.ImportedLibraries(); len(libraries) > 0 || slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
+	libraries, _ := f.ImportedLibraries()
+	if len(libraries) > 0 || slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
 		t.Errorf("it is not static: %v", libraries)
 	}
 	said := output(t, shipped, "version")
@@ -128,7 +135,8 @@ func TestReproducible(t *testing.T) {
 	output(t, "git", "clone", "-q", "--local", "..", elsewhere)
 	output(t, "git", "-C", elsewhere, "checkout", "-q", version[2])
 	commit := strings.TrimSpace(output(t, "git", "-C", elsewhere, "rev-parse", "HEAD"))
-	again := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags(t, version[1], commit), "-o", "again", "./cmd/executionbackup")
+	again := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags(t, version[1], commit),
+		"-o", "again", "./cmd/executionbackup")
 	again.Dir = elsewhere
 	again.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := again.CombinedOutput(); err != nil {
@@ -168,7 +176,8 @@ func TestDeb(t *testing.T) {
 		t.Errorf("version: %s", got)
 	}
 	const unit = "/usr/lib/systemd/system/executionbackup.service"
-	if out := output(t, "systemd-analyze", "verify", "--man=no", unit); strings.Contains(out, "executionbackup.service") {
+	out := output(t, "systemd-analyze", "verify", "--man=no", unit)
+	if strings.Contains(out, "executionbackup.service") {
 		t.Errorf("systemd-analyze verify: %s", out)
 	}
 	// At most 1.5 of 10, "OK".
@@ -177,7 +186,8 @@ func TestDeb(t *testing.T) {
 	secret := [32]byte{8}
 	chain, nodes := chainAndNodes(t, secret, 2)
 	credentials := t.TempDir()
-	if err := os.WriteFile(filepath.Join(credentials, "jwt.hex"), []byte(hex.EncodeToString(secret[:])), 0o600); err != nil {
+	err := os.WriteFile(filepath.Join(credentials, "jwt.hex"), []byte(hex.EncodeToString(secret[:])), 0o600)
+	if err != nil {
 		t.Fatal(err)
 	}
 	const environment = "/etc/executionbackup/environment"
@@ -195,7 +205,9 @@ func TestDeb(t *testing.T) {
 		t.Errorf("after an upgrade the settings are %q, %v", got, err)
 	}
 	output(t, "dpkg", "--purge", "executionbackup")
-	for _, path := range []string{"/usr/bin/executionbackup", unit, "/etc/executionbackup", "/usr/share/doc/executionbackup"} {
+	for _, path := range []string{
+		"/usr/bin/executionbackup", unit, "/etc/executionbackup", "/usr/share/doc/executionbackup",
+	} {
 		if _, err := os.Stat(path); !os.IsNotExist(err) {
 			t.Errorf("after a purge there is still %s (%v)", path, err)
 		}
@@ -246,7 +258,10 @@ func TestRPM(t *testing.T) {
 	needs(t, "rpm")
 	rpm := one(t, "executionbackup_*_linux_amd64.rpm")
 	files := output(t, "rpm", "-qpl", rpm)
-	for _, want := range []string{"/usr/bin/executionbackup\n", "/usr/lib/systemd/system/executionbackup.service\n", "/etc/executionbackup/environment\n", "/usr/share/man/man1/executionbackup.1.gz\n"} {
+	for _, want := range []string{
+		"/usr/bin/executionbackup\n", "/usr/lib/systemd/system/executionbackup.service\n",
+		"/etc/executionbackup/environment\n", "/usr/share/man/man1/executionbackup.1.gz\n",
+	} {
 		if !strings.Contains(files, want) {
 			t.Errorf("the package has no %s", want)
 		}

@@ -33,7 +33,8 @@ func TestHAProxy(t *testing.T) {
 	text := string(config)
 	for _, address := range []string{"127.0.0.1:7001", "127.0.0.1:7002"} {
 		port := freePort(t)
-		cmd := exec.Command(binary, "--nodes", strings.Join(nodes, ","), "--jwt-secret", secretFile, "--port", port, "--evidence-dir", "")
+		cmd := exec.Command(binary, "--nodes", strings.Join(nodes, ","), "--jwt-secret", secretFile,
+			"--port", port, "--evidence-dir", "")
 		instances = append(instances, startCommand(t, cmd, "http://127.0.0.1:"+port))
 		text = strings.Replace(text, address, "127.0.0.1:"+port, 1)
 	}
@@ -57,7 +58,8 @@ func TestHAProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := chain.Payloads[len(chain.Payloads)-1]
-	if status, err := last.ForkchoiceUpdated(t.Context(), call, common.Hash{}, common.Hash{}); err != nil || status.Status != "VALID" {
+	status, err := last.ForkchoiceUpdated(t.Context(), call, common.Hash{}, common.Hash{})
+	if err != nil || status.Status != "VALID" {
 		t.Errorf("the second instance: %+v, %v", status, err)
 	}
 }
@@ -82,7 +84,8 @@ func TestKeepalived(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What isn't here: our binary, and in some sandboxes the right to become another user.
-	here := strings.NewReplacer("/usr/bin/executionbackup healthcheck --url http://127.0.0.1:7000", "/bin/true", "script_user nobody", "script_user root")
+	here := strings.NewReplacer("/usr/bin/executionbackup healthcheck --url http://127.0.0.1:7000", "/bin/true",
+		"script_user nobody", "script_user root")
 	file := filepath.Join(t.TempDir(), "keepalived.conf")
 	if err := os.WriteFile(file, []byte(here.Replace(string(config))), 0o644); err != nil {
 		t.Fatal(err)

@@ -64,7 +64,9 @@ func (c *consensusClient) propose(ctx context.Context) (geth.Payload, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if c.payload == nil {
-		payload, err := c.producer.Build(ctx, geth.Order{Timestamp: c.producer.Head.Timestamp + c.step, Transactions: c.txs})
+		payload, err := c.producer.Build(ctx, geth.Order{
+			Timestamp: c.producer.Head.Timestamp + c.step, Transactions: c.txs,
+		})
 		if err != nil {
 			return geth.Payload{}, err
 		}

@@ -131,7 +131,8 @@ func (g *gate) pass(ctx context.Context, header http.Header, body []byte) ([]byt
 		return nil, nil, fmt.Errorf("nothing is behind %s", g.address)
 	}
 	// A node finishes what it has begun, though the caller may hang up.
-	request, err := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodPost, g.target, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodPost, g.target,
+		bytes.NewReader(body))
 	if err != nil {
 		return nil, nil, err
 	}

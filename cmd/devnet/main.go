@@ -52,11 +52,13 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.port, "port", 7000, "`port` of ExecutionBackup; the nodes have the next three; 0 = any free ones")
 	flags.DurationVar(&o.period, "period", 2*time.Second, "`time` from block to block")
-	flags.IntVar(&o.blocks, "blocks", 0, "end after this `number` of blocks, with status 1 if one was missed or a call failed")
+	flags.IntVar(&o.blocks, "blocks", 0,
+		"end after this `number` of blocks, with status 1 if one was missed or a call failed")
 	flags.BoolVar(&o.chaos, "chaos", false, "break the nodes by itself, one after the other")
 	flags.StringVar(&o.data, "data", "", "empty or new `directory` for the nodes' data and the log, kept at the end")
 	flags.Usage = func() {
-		fmt.Fprintln(stderr, "Three geth nodes, ExecutionBackup before them, and a consensus client that makes blocks through it.\n\nFlags:")
+		fmt.Fprintln(stderr, "Three geth nodes, ExecutionBackup before them, "+
+			"and a consensus client that makes blocks through it.\n\nFlags:")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(args); err != nil {
@@ -146,7 +148,8 @@ func banner(s *screen, net *network) {
 	}
 	s.write(
 		"",
-		s.paint(bold, "Three geth nodes, ExecutionBackup before them. Each block is put to all of them, and their votes decide."),
+		s.paint(bold,
+			"Three geth nodes, ExecutionBackup before them. Each block is put to all of them, and their votes decide."),
 		"",
 		"  ExecutionBackup  "+net.url+"    look there at /nodes /blocks /metrics",
 	)

@@ -143,7 +143,9 @@ func newGenesis(step uint64) *core.Genesis {
 	now := uint64(time.Now().Unix())
 	amsterdam := now + amsterdamBlock*step
 	begin := new(uint64)
-	genesis := geth.Genesis(geth.Schedule{Shanghai: begin, Cancun: begin, Prague: begin, Osaka: begin, BPO1: begin, Amsterdam: &amsterdam})
+	genesis := geth.Genesis(geth.Schedule{
+		Shanghai: begin, Cancun: begin, Prague: begin, Osaka: begin, BPO1: begin, Amsterdam: &amsterdam,
+	})
 	genesis.Timestamp = now
 	return genesis
 }
@@ -192,7 +194,8 @@ func (net *network) startNodes(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if first, err = producer.Produce(ctx, geth.Order{Timestamp: producer.Head.Timestamp + net.step}); err != nil {
+			order := geth.Order{Timestamp: producer.Head.Timestamp + net.step}
+			if first, err = producer.Produce(ctx, order); err != nil {
 				return err
 			}
 		} else if err := first.Import(ctx, call, common.Hash{}, common.Hash{}); err != nil {

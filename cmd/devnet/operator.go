@@ -21,7 +21,9 @@ type operator struct {
 }
 
 // startOperator starts the operator, who works until ctx ends.
-func startOperator(ctx context.Context, net *network, screen *screen, planned bool, keys <-chan byte, quit func()) *operator {
+func startOperator(
+	ctx context.Context, net *network, screen *screen, planned bool, keys <-chan byte, quit func(),
+) *operator {
 	o := &operator{net: net, screen: screen, quit: quit, slots: make(chan bool), done: make(chan struct{})}
 	if planned {
 		o.chaos = new(chaos)

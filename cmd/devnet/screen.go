@@ -35,7 +35,9 @@ const (
 )
 
 func newScreen(w io.Writer) *screen {
-	return &screen{w: w, newline: "\n", colours: isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	return &screen{
+		w: w, newline: "\n", colours: isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+	}
 }
 
 func isTerminal(stream any) bool {

@@ -90,7 +90,8 @@ func (s *story) lateVotes(records []record) {
 		}
 		for i, v := range r.Votes {
 			if before.Votes[i].Status == "" && v.Status != "" {
-				late[v.Node] = append(late[v.Node], fmt.Sprintf("#%d %s after %s", r.Number, v.Status, milliseconds(v.Took)))
+				late[v.Node] = append(late[v.Node],
+					fmt.Sprintf("#%d %s after %s", r.Number, v.Status, milliseconds(v.Took)))
 			}
 		}
 	}
@@ -110,7 +111,8 @@ func (s *story) block(r record, now slot) {
 	if now.txs == 1 {
 		txs = "1 tx"
 	}
-	line := fmt.Sprintf("#%-4d %s  %-5s  %s %7s", r.Number, shortHash(r.Hash), txs, s.status(r.Verdict), milliseconds(r.Took))
+	line := fmt.Sprintf("#%-4d %s  %-5s  %s %7s",
+		r.Number, shortHash(r.Hash), txs, s.status(r.Verdict), milliseconds(r.Took))
 	for _, v := range r.Votes {
 		line += fmt.Sprintf("   %s %s", v.Node, s.cell(v))
 	}
@@ -174,7 +176,8 @@ func (s *story) outcome(now slot) {
 	case refused && status.Status.Status == engine.SYNCING && s.last.disputed():
 		s.halts++
 		if !s.halted {
-			s.screen.remark(bold, "halted: dispute. Any of the nodes may be right, so the consensus client must not act on the block.",
+			s.screen.remark(bold,
+				"halted: dispute. Any of the nodes may be right, so the consensus client must not act on the block.",
 				"It asks again in every slot.")
 		}
 		s.halted = true

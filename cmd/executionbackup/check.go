@@ -13,7 +13,8 @@ func (p *program) checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "check",
 		Usage: "connect to every node once and show what is wrong",
-		Description: `Takes its settings as the daemon does, from flags, environment and file, but doesn't listen. The clock skew is
+		Description: `Takes its settings as the daemon does, from flags, environment and file, but doesn't listen. ` +
+			`The clock skew is
 an estimate, and LACKS lists the engine methods that other nodes have. The exit status is 1 if something is wrong;
 warnings are not.
 

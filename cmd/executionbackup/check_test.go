@@ -46,7 +46,8 @@ func TestCheckAllGood(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	status, stdout, stderr := execute(t, nil, "check", "--nodes", spec(a, "#name=a")+","+spec(b, "#name=b"), "-j", secretFile(t))
+	status, stdout, stderr := execute(t, nil, "check",
+		"--nodes", spec(a, "#name=a")+","+spec(b, "#name=b"), "-j", secretFile(t))
 	if status != 0 || stderr != "" {
 		t.Errorf("status %d, stderr %q", status, stderr)
 	}
@@ -63,7 +64,8 @@ func TestCheckAllGood(t *testing.T) {
 			t.Errorf("line %d: got %q, want %q", i+1, got, want)
 		}
 	}
-	if column := strings.Index(lines[0], "CLIENT"); column != strings.Index(lines[1], "geth") || column != strings.Index(lines[2], "besu") {
+	column := strings.Index(lines[0], "CLIENT")
+	if column != strings.Index(lines[1], "geth") || column != strings.Index(lines[2], "besu") {
 		t.Errorf("not aligned:\n%s", stdout)
 	}
 	if v := a.Violations(); len(v) > 0 {
@@ -90,8 +92,9 @@ func TestCheckFinds(t *testing.T) {
 			below: "problem: n3: unreachable: dial tcp ADDRESS: connect: connection refused: does it run",
 		},
 		{
-			name:  "hanging",
-			spoil: func(n *enginetest.Node) { n.Script(enginetest.Rule{Hang: true}) }, options: "#timeout=100", status: 1,
+			name:    "hanging",
+			spoil:   func(n *enginetest.Node) { n.Script(enginetest.Rule{Hang: true}) },
+			options: "#timeout=100", status: 1,
 			row:   "no - n/a - - - - -",
 			below: "problem: n3: unreachable: no answer in 100ms: does it run",
 		},
@@ -104,8 +107,9 @@ func TestCheckFinds(t *testing.T) {
 		{
 			name:   "wrong chain",
 			client: enginetest.Client{ChainID: 17000}, status: 1,
-			row:   "yes accepted ~ 17000 0x9e5e519e 0 geth/v1.17.10 -",
-			below: "problem: n3: it is on another chain (chain id 17000, genesis 0x9e5e519e) than the others (chain id 1, genesis 0x9e5e519e)",
+			row: "yes accepted ~ 17000 0x9e5e519e 0 geth/v1.17.10 -",
+			below: "problem: n3: it is on another chain (chain id 17000, genesis 0x9e5e519e) than the others " +
+				"(chain id 1, genesis 0x9e5e519e)",
 		},
 		{
 			name:   "wrong genesis",
@@ -116,10 +120,13 @@ func TestCheckFinds(t *testing.T) {
 		{
 			name: "no Engine API",
 			spoil: func(n *enginetest.Node) {
-				n.Script(enginetest.Rule{Method: "engine_", Error: &enginetest.RPCError{Code: -32601, Message: "no\nsuch method"}})
+				n.Script(enginetest.Rule{
+					Method: "engine_", Error: &enginetest.RPCError{Code: -32601, Message: "no\nsuch method"},
+				})
 			}, status: 1,
-			row:   good,
-			below: "problem: n3: engine_exchangeCapabilities: no such method (-32601): is this the address of its Engine API",
+			row: good,
+			below: "problem: n3: engine_exchangeCapabilities: no such method (-32601): is this the " +
+				"address of its Engine API",
 		},
 		{
 			name: "no JSON-RPC",
@@ -138,15 +145,17 @@ func TestCheckFinds(t *testing.T) {
 		{
 			name:   "lacking",
 			client: enginetest.Client{Capabilities: []string{"engine_newPayloadV1", "engine_newPayloadV6"}}, status: 0,
-			row: "yes accepted ~ 1 0x9e5e519e 0 geth/v1.17.10 forkchoiceUpdatedV1 forkchoiceUpdatedV2 forkchoiceUpdatedV3 " +
-				"getClientVersionV1 getPayloadV1 getPayloadV2 getPayloadV3 getPayloadV4 getPayloadV5 " +
-				"newPayloadV2 newPayloadV3 newPayloadV4",
+			row: "yes accepted ~ 1 0x9e5e519e 0 geth/v1.17.10 forkchoiceUpdatedV1 forkchoiceUpdatedV2 " +
+				"forkchoiceUpdatedV3 getClientVersionV1 getPayloadV1 getPayloadV2 getPayloadV3 getPayloadV4 " +
+				"getPayloadV5 newPayloadV2 newPayloadV3 newPayloadV4",
 			below: "no problem found",
 		},
 		{
 			name: "no blocks",
 			spoil: func(n *enginetest.Node) {
-				n.Script(enginetest.Rule{Method: "eth_getBlockByNumber", Error: &enginetest.RPCError{Code: -32601, Message: "no"}})
+				n.Script(enginetest.Rule{
+					Method: "eth_getBlockByNumber", Error: &enginetest.RPCError{Code: -32601, Message: "no"},
+				})
 			}, status: 1,
 			row:   "yes accepted ~ 1 - - geth/v1.17.10 -",
 			below: "problem: n3: eth_getBlockByNumber: no (-32601): is this the address of its Engine API",
@@ -159,14 +168,16 @@ func TestCheckFinds(t *testing.T) {
 			if test.spoil != nil {
 				test.spoil(bad)
 			}
-			status, table, below := checked(t, "-j", other, "-n", spec(a, "#name=n1"), "-n", spec(b, "#name=n2"), "-n", spec(bad, "#name=n3"+test.options))
+			status, table, below := checked(t, "-j", other, "-n", spec(a, "#name=n1"), "-n", spec(b, "#name=n2"),
+				"-n", spec(bad, "#name=n3"+test.options))
 			if status != test.status {
 				t.Errorf("exit status %d, want %d", status, test.status)
 			}
 			if got, want := words(table[2]), "n3 "+bad.URL+" "+test.row; got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}
-			if want := strings.Replace(test.below, "ADDRESS", strings.TrimPrefix(bad.URL, "http://"), 1); !strings.HasPrefix(below, want) {
+			want := strings.Replace(test.below, "ADDRESS", strings.TrimPrefix(bad.URL, "http://"), 1)
+			if !strings.HasPrefix(below, want) {
 				t.Errorf("got  %s\nwant %s", below, want)
 			}
 			if want := "executionbackup: 1 problem found\n"; test.status == 1 && !strings.HasSuffix(below, "\n"+want) {
@@ -198,7 +209,8 @@ func TestCheckListsAllMethods(t *testing.T) {
 	n := enginetest.New(t, enginetest.Client{})
 	checked(t, "-n", spec(n, "#name=a"))
 	calls := n.CallsOf("engine_exchangeCapabilities")
-	if len(calls) != 1 || !strings.Contains(string(calls[0].Params), `"engine_getBlobsV4"`) || !strings.Contains(string(calls[0].Params), `"engine_newPayloadV5"`) {
+	if len(calls) != 1 || !strings.Contains(string(calls[0].Params), `"engine_getBlobsV4"`) ||
+		!strings.Contains(string(calls[0].Params), `"engine_newPayloadV5"`) {
 		t.Errorf("got %d calls: %s", len(calls), calls[0].Params)
 	}
 }
@@ -207,12 +219,15 @@ func TestCheckListsAllMethods(t *testing.T) {
 func TestCheckTie(t *testing.T) {
 	a, b := enginetest.New(t, enginetest.Client{ChainID: 5}), enginetest.New(t, enginetest.Client{})
 	status, _, below := checked(t, "-n", spec(a, "#name=a"), "-n", spec(b, "#name=b"))
-	for _, want := range []string{"problem: a: a tie of chains: it is on chain id 5,", "problem: b: a tie of chains: it is on chain id 1,"} {
+	for _, want := range []string{
+		"problem: a: a tie of chains: it is on chain id 5,", "problem: b: a tie of chains: it is on chain id 1,",
+	} {
 		if status != 1 || !strings.Contains(below, want) {
 			t.Errorf("status %d: %s; want %s", status, below, want)
 		}
 	}
-	if want := "note: without --jwt-secret the consensus client must use the secret of a\n"; !strings.Contains(below, want) {
+	want := "note: without --jwt-secret the consensus client must use the secret of a\n"
+	if !strings.Contains(below, want) {
 		t.Errorf("got %s, want %s", below, want)
 	}
 }
@@ -222,7 +237,8 @@ func TestCheckChainOfVoters(t *testing.T) {
 	a, b := enginetest.New(t, enginetest.Client{ChainID: 5}), enginetest.New(t, enginetest.Client{})
 	status, _, below := checked(t, "-n", spec(a, "#name=a#do-not-use"), "-n", spec(b, "#name=b"))
 	want := "problem: a: it is on another chain (chain id 5, genesis 0x9e5e519e) than the others (chain id 1,"
-	if status != 1 || !strings.HasPrefix(below, want) || !strings.HasSuffix(below, "executionbackup: 1 problem found\n") {
+	if status != 1 || !strings.HasPrefix(below, want) ||
+		!strings.HasSuffix(below, "executionbackup: 1 problem found\n") {
 		t.Errorf("status %d: %s; want %s", status, below, want)
 	}
 }

@@ -42,7 +42,8 @@ Example:
 		Flags:   p.settingFlags(),
 		Action:  alone(p.daemon),
 		Commands: []*cli.Command{p.checkCommand(), p.nodesCommand(), p.statusCommand(),
-			p.evidenceCommand(), p.replayCommand(), p.healthcheckCommand(), containerCommand(), p.manCommand(), versionCommand()},
+			p.evidenceCommand(), p.replayCommand(), p.healthcheckCommand(), containerCommand(),
+			p.manCommand(), versionCommand()},
 		Writer:                p.stdout,
 		ErrWriter:             p.stderr,
 		EnableShellCompletion: true,
@@ -89,7 +90,9 @@ type settingFlag struct {
 func (p *program) settingFlags() []cli.Flag {
 	var flags []cli.Flag
 	for _, s := range config.Settings() {
-		f := &cli.GenericFlag{Name: s.Key, Aliases: s.Aliases, Usage: s.Help, DefaultText: s.Default, HideDefault: s.Bool, Local: true}
+		f := &cli.GenericFlag{
+			Name: s.Key, Aliases: s.Aliases, Usage: s.Help, DefaultText: s.Default, HideDefault: s.Bool, Local: true,
+		}
 		if s.Short != "" {
 			f.Aliases = append([]string{s.Short}, s.Aliases...)
 		}
@@ -132,7 +135,8 @@ func alone(action cli.ActionFunc) cli.ActionFunc {
 		if strings.Contains(word, "://") {
 			word = "URL" // there may be a password in it
 		}
-		return usageError("unexpected %s: it is no command of %s and no flag's value (one that needs none is written --flag=false): see %[2]s --help",
+		return usageError("unexpected %s: it is no command of %s and no flag's value "+
+			"(one that needs none is written --flag=false): see %[2]s --help",
 			word, cmd.FullName())
 	}
 }

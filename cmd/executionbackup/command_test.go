@@ -24,16 +24,20 @@ func TestFlagsPassUnchanged(t *testing.T) {
 	}{
 		{nil, map[string][]string{}},
 		{
-			[]string{"-n", "http://a:1#jwt-secret=/p#timeout=3000, http://b:2/ ", "--nodes", "http://c:3#name=x=y", "--nodes=http://d:4#do-not-use"},
-			map[string][]string{"nodes": {"http://a:1#jwt-secret=/p#timeout=3000, http://b:2/ ", "http://c:3#name=x=y", "http://d:4#do-not-use"}},
+			[]string{"-n", "http://a:1#jwt-secret=/p#timeout=3000, http://b:2/ ",
+				"--nodes", "http://c:3#name=x=y", "--nodes=http://d:4#do-not-use"},
+			map[string][]string{"nodes": {"http://a:1#jwt-secret=/p#timeout=3000, http://b:2/ ",
+				"http://c:3#name=x=y", "http://d:4#do-not-use"}},
 		},
 		{
 			[]string{"-j", "/s", "-p", "1", "-l", "debug", "--evidence-dir", "", "--grace="},
-			map[string][]string{"jwt-secret": {"/s"}, "port": {"1"}, "log-level": {"debug"}, "evidence-dir": {""}, "grace": {""}},
+			map[string][]string{"jwt-secret": {"/s"}, "port": {"1"}, "log-level": {"debug"},
+				"evidence-dir": {""}, "grace": {""}},
 		},
 		{
 			[]string{"--node-timings", "--holesky", "--sepolia=false", "--open-admin=maybe"},
-			map[string][]string{"node-timings": {"true"}, "holesky": {"true"}, "sepolia": {"false"}, "open-admin": {"maybe"}},
+			map[string][]string{"node-timings": {"true"}, "holesky": {"true"}, "sepolia": {"false"},
+				"open-admin": {"maybe"}},
 		},
 		{
 			[]string{"--fcu-majority", "0.6", "--fcu-invalid-threshold", "2/3"},
@@ -88,7 +92,9 @@ func TestErrors(t *testing.T) {
 		{"-x", 2, "unknown flag -x"},
 		{"--port", 2, "flag --port needs a value"},
 		{"chek", 2, `unexpected "chek": it is no command of executionbackup`},
-		{"--node-timings false", 2, `unexpected "false": it is no command of executionbackup and no flag's value (one that needs none is written --flag=false)`},
+		{"--node-timings false", 2,
+			`unexpected "false": it is no command of executionbackup and no flag's value ` +
+				`(one that needs none is written --flag=false)`},
 		{"http://user:pass@node:8551", 2, "unexpected URL: it is no command of executionbackup"},
 		{"check http://user:pass@node:8551", 2, "unexpected URL: it is no command of executionbackup check"},
 		{"nodes chek", 2, `unexpected "chek": it is no command of executionbackup nodes`},
@@ -105,7 +111,9 @@ func TestErrors(t *testing.T) {
 		{"--port abc", 1, `--port: "abc" is not a port (0 to 65535)`},
 		{"--port 1 --port 2", 1, "--port: give it once, with one value"},
 		{"--nodes http://a:1", 1, "--nodes: http://a:1: no JWT secret"},
-		{"--nodes http://a:1 -j /nowhere", 1, "--jwt-secret: read the secret file: open /nowhere: no such file or directory: give the node's own file, or make one for both with: openssl rand -hex 32"},
+		{"--nodes http://a:1 -j /nowhere", 1,
+			"--jwt-secret: read the secret file: open /nowhere: no such file or directory: " +
+				"give the node's own file, or make one for both with: openssl rand -hex 32"},
 		{"--config /nowhere", 1, "--config: open /nowhere: "},
 		{"--nodes http://a:1 --jwt-secret " + secretFile(t) + " --port " + port, 1, "listen on 127.0.0.1:"},
 	} {
@@ -124,7 +132,8 @@ func TestErrors(t *testing.T) {
 
 func TestHelpHasExamples(t *testing.T) {
 	for _, command := range []string{
-		"", "check", "nodes", "nodes add", "nodes remove", "nodes drain", "nodes undrain", "nodes clear-objections", "completion", "status", "container",
+		"", "check", "nodes", "nodes add", "nodes remove", "nodes drain", "nodes undrain", "nodes clear-objections",
+		"completion", "status", "container",
 		"evidence", "evidence list", "evidence show", "replay", "healthcheck", "version",
 	} {
 		status, stdout, stderr := execute(t, nil, append(strings.Fields(command), "--help")...)
@@ -183,7 +192,8 @@ func TestCompletion(t *testing.T) {
 		"executionbackup nodes add --admi": "--admin-token-file",
 	} {
 		// bash-completion, which need not be here, says what was typed.
-		script := `_get_comp_words_by_ref() { cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=("${COMP_WORDS[@]}") cword=$COMP_CWORD; }
+		script := `_get_comp_words_by_ref() { cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} ` +
+			`words=("${COMP_WORDS[@]}") cword=$COMP_CWORD; }
 			source <(executionbackup completion bash)
 			COMP_WORDS=(` + typed + `) COMP_CWORD=$((${#COMP_WORDS[@]}-1))
 			__executionbackup_bash_autocomplete; echo "${COMPREPLY[@]}"`
@@ -198,7 +208,8 @@ func TestCompletion(t *testing.T) {
 func TestVersion(t *testing.T) {
 	for _, arg := range []string{"version", "--version", "-v"} {
 		status, stdout, stderr := execute(t, nil, arg)
-		if status != 0 || stderr != "" || !strings.HasPrefix(stdout, "executionbackup version ") || strings.Count(stdout, "\n") != 1 {
+		if status != 0 || stderr != "" || !strings.HasPrefix(stdout, "executionbackup version ") ||
+			strings.Count(stdout, "\n") != 1 {
 			t.Errorf("%s: status %d, stderr %q, stdout %q", arg, status, stderr, stdout)
 		}
 	}

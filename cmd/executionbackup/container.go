@@ -15,7 +15,8 @@ func containerCommand() *cli.Command {
 	return &cli.Command{
 		Name: "container", ArgsUsage: "[COMMAND] [flags]",
 		Usage: "any of this, with the environment variables of the container image",
-		Description: `The image's entry point. It takes NODES, PORT, JWT_SECRET (a file, or the 64 digits themselves), FCU_MAJORITY,
+		Description: `The image's entry point. It takes NODES, PORT, JWT_SECRET (a file, ` +
+			`or the 64 digits themselves), FCU_MAJORITY,
 SHOW_NODE_TIMINGS and LOG_LEVEL, as the original's image does, and listens on 0.0.0.0. Our own variables and flags beat
 these.
 

@@ -13,9 +13,14 @@ import (
 func TestContainer(t *testing.T) {
 	a, b := enginetest.New(t, enginetest.Client{}), enginetest.New(t, enginetest.Client{})
 	nodes := "NODES=" + strings.TrimPrefix(a.URL, "http://") + ", " + spec(b, "")
-	for name, secret := range map[string]string{"text": hex.EncodeToString(a.Secret), "text with 0x": "0x" + hex.EncodeToString(a.Secret), "file": a.SecretFile} {
+	for name, secret := range map[string]string{
+		"text":         hex.EncodeToString(a.Secret),
+		"text with 0x": "0x" + hex.EncodeToString(a.Secret),
+		"file":         a.SecretFile,
+	} {
 		t.Run(name, func(t *testing.T) {
-			d := start(t, []string{nodes, "JWT_SECRET=" + secret, "PORT=1", "FCU_MAJORITY=0.7", "SHOW_NODE_TIMINGS=true", "LOG_LEVEL=INFO", "RELEASE_TAG="}, "container")
+			d := start(t, []string{nodes, "JWT_SECRET=" + secret, "PORT=1", "FCU_MAJORITY=0.7",
+				"SHOW_NODE_TIMINGS=true", "LOG_LEVEL=INFO", "RELEASE_TAG="}, "container")
 			_, port, _ := net.SplitHostPort(strings.TrimPrefix(d.URL, "http://"))
 			if !strings.HasPrefix(d.log.String(), "time=") || !strings.Contains(d.log.String(), "address=[::]:"+port) {
 				t.Errorf("it doesn't listen on every address: %s", d.log)
@@ -25,7 +30,8 @@ func TestContainer(t *testing.T) {
 				t.Errorf("got %d nodes, want 2", got)
 			}
 			d.log.Match(t, `msg="node timing"`)
-			if status, err := d.cl(t, a.Secret).NewPayload(t.Context(), enginetest.Chain(4, 1, nil)[0]); err != nil || status.Status != "VALID" {
+			status, err := d.cl(t, a.Secret).NewPayload(t.Context(), enginetest.Chain(4, 1, nil)[0])
+			if err != nil || status.Status != "VALID" {
 				t.Errorf("newPayload: %+v, %v", status, err)
 			}
 			if status, _, stderr := execute(t, []string{"PORT=" + port}, "container", "healthcheck"); status != 0 {
@@ -44,14 +50,17 @@ func TestContainerErrors(t *testing.T) {
 		{"NODES=a:1 JWT_SECRET=" + digits, "EXECUTIONBACKUP_JWT_SECRET: this is a secret itself"},
 		{"NODES=a:1 JWT_SECRET=/nowhere", "EXECUTIONBACKUP_JWT_SECRET: read the secret file: open /nowhere"},
 		{"NODES=a:1 FCU_MAJORITY=2", "EXECUTIONBACKUP_FCU_MAJORITY: 2 is out of range"},
-		{"NODES=a:1 PORT=x EXECUTIONBACKUP_LOG_LEVEL=loud LOG_LEVEL=INFO", `EXECUTIONBACKUP_LOG_LEVEL: "loud" is not a log level`},
+		{"NODES=a:1 PORT=x EXECUTIONBACKUP_LOG_LEVEL=loud LOG_LEVEL=INFO",
+			`EXECUTIONBACKUP_LOG_LEVEL: "loud" is not a log level`},
 	} {
 		status, stdout, stderr := execute(t, strings.Fields(test.environ), "container")
-		if status != 1 || stdout != "" || !strings.HasPrefix(stderr, "executionbackup: "+test.want) || strings.Contains(stderr, digits) {
+		if status != 1 || stdout != "" || !strings.HasPrefix(stderr, "executionbackup: "+test.want) ||
+			strings.Contains(stderr, digits) {
 			t.Errorf("%s: status %d, %q, want %q", test.environ, status, stderr, test.want)
 		}
 	}
-	if status, _, stderr := execute(t, nil, "--port", "1", "container"); status != 2 || !strings.Contains(stderr, "write it before everything else") {
+	status, _, stderr := execute(t, nil, "--port", "1", "container")
+	if status != 2 || !strings.Contains(stderr, "write it before everything else") {
 		t.Errorf("container after a flag: status %d, %q", status, stderr)
 	}
 }

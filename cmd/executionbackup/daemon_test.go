@@ -29,11 +29,14 @@ func TestCommandLinesOfTheOriginal(t *testing.T) {
 		{fmt.Sprintf("--nodes %s#timeout=3000,https%s/#jwt-secret=%s#timeout=5200 --jwt-secret %s",
 			a.URL, strings.TrimPrefix(gone.URL, "http"), gone.SecretFile, a.SecretFile), a.Secret, 2},
 		{fmt.Sprintf("--nodes %s --jwt-secret %s --fcu-majority 0.6", spec(a, ""), secretFile(t)), secret, 1},
-		{fmt.Sprintf("--nodes %s --jwt-secret %s --fcu-invalid-threshold 0.51 --node-timings --holesky", a.URL, a.SecretFile), a.Secret, 1},
-		{fmt.Sprintf("--nodes %s --jwt-secret %s --listen-addr 127.0.0.1 --timeout 2000 --sepolia", a.URL, a.SecretFile), a.Secret, 1},
+		{fmt.Sprintf("--nodes %s --jwt-secret %s --fcu-invalid-threshold 0.51 --node-timings --holesky",
+			a.URL, a.SecretFile), a.Secret, 1},
+		{fmt.Sprintf("--nodes %s --jwt-secret %s --listen-addr 127.0.0.1 --timeout 2000 --sepolia",
+			a.URL, a.SecretFile), a.Secret, 1},
 		// Its short flags, and what its container's script runs.
 		{fmt.Sprintf("-n %s -j %s -a 127.0.0.1 -f 0.6", a.URL, a.SecretFile), a.Secret, 1},
-		{fmt.Sprintf("--node-timings -p 0 -n %s --listen-addr 0.0.0.0 --jwt-secret %s --log-level info --fcu-majority 0.6", a.URL, a.SecretFile), a.Secret, 1},
+		{fmt.Sprintf("--node-timings -p 0 -n %s --listen-addr 0.0.0.0 --jwt-secret %s "+
+			"--log-level info --fcu-majority 0.6", a.URL, a.SecretFile), a.Secret, 1},
 		{fmt.Sprintf("-n %s -n %s -j %s -p 0 -l debug", a.URL, spec(b, "#do-not-use"), a.SecretFile), a.Secret, 2},
 	} {
 		t.Run(test.args, func(t *testing.T) {
@@ -57,13 +60,15 @@ func TestCommandLinesOfTheOriginal(t *testing.T) {
 // A flag beats the environment, which beats the file.
 func TestFileAndEnvironment(t *testing.T) {
 	a, b := enginetest.New(t, enginetest.Client{}), enginetest.New(t, enginetest.Client{})
-	yaml := file(t, fmt.Sprintf("nodes:\n- url: %s\n  jwt_secret: %s\n  name: filed\nlog_level: error\nport: 1\n", a.URL, a.SecretFile))
+	yaml := file(t, fmt.Sprintf("nodes:\n- url: %s\n  jwt_secret: %s\n  name: filed\nlog_level: error\nport: 1\n",
+		a.URL, a.SecretFile))
 
 	d := start(t, []string{"EXECUTIONBACKUP_CONFIG=" + yaml, "EXECUTIONBACKUP_LOG_LEVEL=debug"}, "--log-level=info")
 	if got, want := d.names(t), "filed"; got != want {
 		t.Errorf("file: got nodes %s, want %s", got, want)
 	}
-	d = start(t, []string{"EXECUTIONBACKUP_NODES=" + spec(b, "#name=environed"), "EXECUTIONBACKUP_LOG_LEVEL="}, "--config", yaml, "-l", "info")
+	d = start(t, []string{"EXECUTIONBACKUP_NODES=" + spec(b, "#name=environed"), "EXECUTIONBACKUP_LOG_LEVEL="},
+		"--config", yaml, "-l", "info")
 	if got, want := d.names(t), "environed"; got != want {
 		t.Errorf("environment: got nodes %s, want %s", got, want)
 	}
@@ -89,7 +94,8 @@ func TestLogFormatJSON(t *testing.T) {
 	}
 	for line := range strings.Lines(log.String()) {
 		var entry struct{ Time, Level, Msg string }
-		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Time == "" || entry.Level == "" || entry.Msg == "" {
+		err := json.Unmarshal([]byte(line), &entry)
+		if err != nil || entry.Time == "" || entry.Level == "" || entry.Msg == "" {
 			t.Errorf("%s: %v", line, err)
 		}
 	}

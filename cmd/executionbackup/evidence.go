@@ -50,10 +50,11 @@ Example:
 // evidenceDirFlag says where evidence is, as the daemon's own flag does.
 func (p *program) evidenceDirFlag() cli.Flag {
 	return &cli.StringFlag{
-		Name:        "evidence-dir",
-		Usage:       "directory with the records of disputes",
-		Value:       cmp.Or(p.getenv("EVIDENCE_DIR"), config.DefaultEvidenceDir(p.environ)),
-		DefaultText: "that in " + config.EnvPrefix + "EVIDENCE_DIR, or executionbackup/evidence in the user's state directory",
+		Name:  "evidence-dir",
+		Usage: "directory with the records of disputes",
+		Value: cmp.Or(p.getenv("EVIDENCE_DIR"), config.DefaultEvidenceDir(p.environ)),
+		DefaultText: "that in " + config.EnvPrefix + "EVIDENCE_DIR, " +
+			"or executionbackup/evidence in the user's state directory",
 	}
 }
 
@@ -70,7 +71,8 @@ func (p *program) listEvidence(_ context.Context, cmd *cli.Command) error {
 			kind = "damaged"
 		}
 		table = append(table, []string{
-			moment(e.Time), kind, strings.TrimPrefix(e.Method, "engine_"), number(e.Number), e.Verdict, strings.Join(objectors(e.Replies), ", "), e.File,
+			moment(e.Time), kind, strings.TrimPrefix(e.Method, "engine_"), number(e.Number), e.Verdict,
+			strings.Join(objectors(e.Replies), ", "), e.File,
 		})
 	}
 	return printTable(p.stdout, table)
@@ -113,7 +115,9 @@ func (p *program) showEvidence(_ context.Context, cmd *cli.Command) error {
 		if r.About != nil {
 			about = *r.About
 		}
-		table = append(table, []string{r.Node, r.Status, r.Vote, microseconds(r.Took), about.State, about.Client, r.Reason})
+		table = append(table, []string{
+			r.Node, r.Status, r.Vote, microseconds(r.Took), about.State, about.Client, r.Reason,
+		})
 	}
 	err = printTable(p.stdout, table)
 	if len(f.Records) == 0 {
@@ -124,7 +128,8 @@ func (p *program) showEvidence(_ context.Context, cmd *cli.Command) error {
 	for _, r := range f.Records {
 		heard := cmp.Or(r.Verdict, "(a late reply)")
 		table = append(table, []string{
-			moment(r.Time), strings.TrimPrefix(r.Method, "engine_"), number(r.Number), short(r.Block.Hex()), heard, votes(r.Replies),
+			moment(r.Time), strings.TrimPrefix(r.Method, "engine_"), number(r.Number), short(r.Block.Hex()),
+			heard, votes(r.Replies),
 		})
 	}
 	return errors.Join(err, printTable(p.stdout, table))

@@ -63,7 +63,9 @@ func TestReplayOfADispute(t *testing.T) {
 	nodes, payloads := fleet(t)
 	dir := t.TempDir()
 	j := secretFile(t)
-	specs := []string{"-j", j, "-n", nodes[0].URL + "#name=g1", "-n", nodes[1].URL + "#name=g2", "-n", nodes[2].URL + "#name=g3"}
+	specs := []string{
+		"-j", j, "-n", nodes[0].URL + "#name=g1", "-n", nodes[1].URL + "#name=g2", "-n", nodes[2].URL + "#name=g3",
+	}
 	d := start(t, nil, append(specs, "--evidence-dir", dir, "--grace", "5s")...)
 	d.nodes(t)
 	call, err := geth.Dial(d.URL, [32]byte(secret))
@@ -98,7 +100,8 @@ func TestReplayOfADispute(t *testing.T) {
 		t.Fatalf("status %d, %s", status, stderr)
 	}
 	lines := strings.Split(strings.TrimSpace(stdout), "\n")
-	if len(lines) != 3 || !strings.Contains(lines[1], "dispute") || !strings.Contains(lines[1], "newPayloadV4  2 ") || !strings.Contains(lines[1], "SYNCING  g3 ") {
+	if len(lines) != 3 || !strings.Contains(lines[1], "dispute") || !strings.Contains(lines[1], "newPayloadV4  2 ") ||
+		!strings.Contains(lines[1], "SYNCING  g3 ") {
 		t.Fatalf("got %s", stdout)
 	}
 	var files []string
@@ -109,8 +112,10 @@ func TestReplayOfADispute(t *testing.T) {
 
 	status, stdout, stderr = execute(t, nil, "evidence", "show", files[0], "--evidence-dir", dir)
 	for _, want := range []string{
-		"dispute, 20", payloads[1].Hash.Hex() + ", child of " + payloads[0].Hash.Hex(), "the consensus client heard SYNCING after ", "on-dispute halt",
-		"g1 VALID VALID TIME alive go-ethereum/", "g3 INVALID INVALID TIME alive go-ethereum/", " a lie\n", "what followed, on the block and its descendants:", "g3=VALID",
+		"dispute, 20", payloads[1].Hash.Hex() + ", child of " + payloads[0].Hash.Hex(),
+		"the consensus client heard SYNCING after ", "on-dispute halt",
+		"g1 VALID VALID TIME alive go-ethereum/", "g3 INVALID INVALID TIME alive go-ethereum/", " a lie\n",
+		"what followed, on the block and its descendants:", "g3=VALID",
 	} {
 		if !strings.Contains(fields(stdout), want) || status != 0 || stderr != "" {
 			t.Errorf("status %d, %s: got %s, want %s", status, stderr, fields(stdout), want)
@@ -118,8 +123,10 @@ func TestReplayOfADispute(t *testing.T) {
 	}
 
 	for i, want := range [][]string{
-		{"g1 VALID VALID TIME", "g2 VALID VALID TIME", "g3 INVALID VALID TIME", "verdict then: SYNCING, a dispute", "verdict now: VALID\n"},
-		{"g1 VALID INVALID TIME", "g2 VALID INVALID TIME", "g3 INVALID INVALID TIME", "verdict then: SYNCING, a dispute", "verdict now: INVALID\n"},
+		{"g1 VALID VALID TIME", "g2 VALID VALID TIME", "g3 INVALID VALID TIME",
+			"verdict then: SYNCING, a dispute", "verdict now: VALID\n"},
+		{"g1 VALID INVALID TIME", "g2 VALID INVALID TIME", "g3 INVALID INVALID TIME",
+			"verdict then: SYNCING, a dispute", "verdict now: INVALID\n"},
 	} {
 		args := append([]string{"replay", filepath.Join(dir, files[i])}, specs...)
 		status, stdout, stderr := execute(t, nil, args...)
@@ -131,10 +138,15 @@ func TestReplayOfADispute(t *testing.T) {
 	}
 
 	// The name alone will do where the directory is told. One that is gone and one that is new are told apart.
-	args := []string{"replay", files[0], "--evidence-dir", dir, "-j", j, "-n", nodes[0].URL + "#name=g1", "-n", nodes[1].URL + "#name=new"}
+	args := []string{
+		"replay", files[0], "--evidence-dir", dir, "-j", j,
+		"-n", nodes[0].URL + "#name=g1", "-n", nodes[1].URL + "#name=new",
+	}
 	nodes[1].Close()
 	status, stdout, stderr = execute(t, nil, args...)
-	for _, want := range []string{"g1 VALID VALID TIME", "new - - TIME", "g2 VALID (not asked)", "g3 INVALID (not asked)"} {
+	for _, want := range []string{
+		"g1 VALID VALID TIME", "new - - TIME", "g2 VALID (not asked)", "g3 INVALID (not asked)",
+	} {
 		if !strings.Contains(fields(stdout), want) {
 			t.Errorf("got %s, want %s", fields(stdout), want)
 		}
@@ -148,7 +160,8 @@ func TestReplayOfADispute(t *testing.T) {
 func TestReplayOfOtherCalls(t *testing.T) {
 	n := enginetest.New(t, enginetest.Client{})
 	chain := enginetest.Chain(4, 1, nil)
-	forkchoice := fmt.Sprintf(`{"jsonrpc":"2.0","id":null,"method":"engine_forkchoiceUpdatedV3","params":[{"headBlockHash":%q,"safeBlockHash":%q,"finalizedBlockHash":%q},null]}`,
+	forkchoice := fmt.Sprintf(`{"jsonrpc":"2.0","id":null,"method":"engine_forkchoiceUpdatedV3",`+
+		`"params":[{"headBlockHash":%q,"safeBlockHash":%q,"finalizedBlockHash":%q},null]}`,
 		chain[0].Hash(), common.Hash{}.Hex(), common.Hash{}.Hex())
 	for _, test := range []struct {
 		call, flag string
@@ -156,9 +169,11 @@ func TestReplayOfOtherCalls(t *testing.T) {
 		want       string
 		calls      int
 	}{
-		{forkchoice, "", 1, "there is no newPayload in it: a forkchoiceUpdated moves a node's head, and is sent with --forkchoice only", 0},
+		{forkchoice, "", 1, "there is no newPayload in it: " +
+			"a forkchoiceUpdated moves a node's head, and is sent with --forkchoice only", 0},
 		{forkchoice, "--forkchoice", 0, "n - VALID TIME", 1},
-		{`{"jsonrpc":"2.0","id":1,"method":"debug_setHead","params":["0x0"]}`, "--forkchoice", 1, "there is no newPayload in it", 0},
+		{`{"jsonrpc":"2.0","id":1,"method":"debug_setHead","params":["0x0"]}`, "--forkchoice", 1,
+			"there is no newPayload in it", 0},
 		{`nonsense`, "--forkchoice", 1, "the recorded call is none", 0},
 	} {
 		path := writeEvidence(t, []byte(test.call))
@@ -168,7 +183,8 @@ func TestReplayOfOtherCalls(t *testing.T) {
 		if status != test.status || !strings.Contains(fields(stdout)+stderr, test.want) {
 			t.Errorf("%s: status %d, %s%s, want %s", test.call, status, fields(stdout), stderr, test.want)
 		}
-		if got := len(n.CallsOf("engine_forkchoiceUpdated")) - before; got != test.calls || len(n.CallsOf("debug_setHead")) > 0 {
+		got := len(n.CallsOf("engine_forkchoiceUpdated")) - before
+		if got != test.calls || len(n.CallsOf("debug_setHead")) > 0 {
 			t.Errorf("%s: %d calls came, want %d", test.call, got, test.calls)
 		}
 	}
@@ -212,8 +228,11 @@ func TestEvidenceErrors(t *testing.T) {
 func TestEvidencePrintsSafely(t *testing.T) {
 	n := enginetest.New(t, enginetest.Client{})
 	dir := t.TempDir()
-	nodes := []*enginetest.Node{n, enginetest.New(t, enginetest.Client{Name: "\x1b[31mx"}), enginetest.New(t, enginetest.Client{})}
-	d := start(t, nil, "-n", spec(nodes[0], "#name=a"), "-n", spec(nodes[1], "#name=b"), "-n", spec(nodes[2], "#name=c"), "--evidence-dir", dir)
+	nodes := []*enginetest.Node{
+		n, enginetest.New(t, enginetest.Client{Name: "\x1b[31mx"}), enginetest.New(t, enginetest.Client{}),
+	}
+	d := start(t, nil, "-n", spec(nodes[0], "#name=a"), "-n", spec(nodes[1], "#name=b"),
+		"-n", spec(nodes[2], "#name=c"), "--evidence-dir", dir)
 	d.nodes(t)
 	cl := d.cl(t, n.Secret)
 	chain := enginetest.Chain(4, 2, nil)
@@ -247,7 +266,10 @@ func TestStatus(t *testing.T) {
 	d := start(t, nil, args...)
 	d.nodes(t)
 	_, stdout, _ := execute(t, nil, "status", "--url", d.URL)
-	for _, want := range []string{"3 of 3 nodes vote, no payload yet, no dispute on record\n", "NAME URL STATE SINCE PRIMARY LAGGARD OBJECTIONS CLIENT RESPONSE TIME\na " + nodes[0].URL + " alive TIME "} {
+	for _, want := range []string{
+		"3 of 3 nodes vote, no payload yet, no dispute on record\n",
+		"NAME URL STATE SINCE PRIMARY LAGGARD OBJECTIONS CLIENT RESPONSE TIME\na " + nodes[0].URL + " alive TIME ",
+	} {
 		if !strings.Contains(fields(stdout), want) {
 			t.Errorf("got %s, want %s", fields(stdout), want)
 		}
@@ -271,8 +293,10 @@ func TestStatus(t *testing.T) {
 	}
 	got := fields(stdout)
 	for _, want := range []string{
-		"2 of 3 nodes vote, verdicts in TIME, last dispute TIME ago on block 10 (1 on record)\n", "\nb " + nodes[1].URL + " dead TIME ", "\nb: no connection: connection refused\n",
-		"\nNUMBER BLOCK HEARD AFTER a b c\n3 ", "\n10 " + chain[9].Hash()[:10] + " SYNCING, dispute TIME VALID TIME VALID TIME INVALID TIME",
+		"2 of 3 nodes vote, verdicts in TIME, last dispute TIME ago on block 10 (1 on record)\n",
+		"\nb " + nodes[1].URL + " dead TIME ", "\nb: no connection: connection refused\n",
+		"\nNUMBER BLOCK HEARD AFTER a b c\n3 ",
+		"\n10 " + chain[9].Hash()[:10] + " SYNCING, dispute TIME VALID TIME VALID TIME INVALID TIME",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got\n%s\nwant %s", got, want)

@@ -17,7 +17,8 @@ func (p *program) healthcheckCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "healthcheck",
 		Usage: "ask a running ExecutionBackup whether it is ready, for containers",
-		Description: `The exit status is 0 if it takes calls, and 1 if it doesn't yet, doesn't any more or isn't there. Whether nodes
+		Description: `The exit status is 0 if it takes calls, and 1 if it doesn't yet, doesn't any more ` +
+			`or isn't there. Whether nodes
 are alive doesn't matter.
 
 Example:

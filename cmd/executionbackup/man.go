@@ -75,7 +75,9 @@ func paragraphs(text string) string {
 		if i > 0 || text != "" {
 			b.WriteString(".PP\n")
 		}
-		verbatim := slices.ContainsFunc(strings.Split(part, "\n"), func(line string) bool { return strings.HasPrefix(line, "  ") })
+		verbatim := slices.ContainsFunc(strings.Split(part, "\n"), func(line string) bool {
+			return strings.HasPrefix(line, "  ")
+		})
 		if verbatim {
 			fmt.Fprintf(&b, ".nf\n%s\n.fi\n", roff(part))
 		} else {

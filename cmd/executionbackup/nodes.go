@@ -36,7 +36,8 @@ Example:
 		Action: alone(p.listNodes),
 		Commands: []*cli.Command{
 			p.changeCommand("add", "/add_nodes", "SPEC…", "add nodes, all or none",
-				`A SPEC is written as in --nodes: URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#name=NAME]. The secret is read
+				`A SPEC is written as in --nodes: URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#name=NAME]. `+
+					`The secret is read
 where ExecutionBackup runs, not here. A node added so is gone after a restart or a reload: write it into the
 configuration as well.
 
@@ -47,8 +48,10 @@ Example:
 
 Example:
   executionbackup nodes remove besu --admin-token-file /etc/executionbackup/admin.token`),
-			p.changeCommand("drain", "/drain_nodes", "NODE…", "keep nodes up to date, but ask nothing of them, all or none",
-				`A NODE is a URL or a name. A drained node gets every payload, but has no vote: stop and upgrade it at will. The
+			p.changeCommand("drain", "/drain_nodes", "NODE…",
+				"keep nodes up to date, but ask nothing of them, all or none",
+				`A NODE is a URL or a name. A drained node gets every payload, but has no vote: `+
+					`stop and upgrade it at will. The
 last voter that is alive can't be drained.
 
 Example:
@@ -58,8 +61,10 @@ Example:
 
 Example:
   executionbackup nodes undrain besu --admin-token-file /etc/executionbackup/admin.token`),
-			p.changeCommand("clear-objections", "/clear_objections", "NODE…", "forget every INVALID of nodes, all or none",
-				`A NODE is a URL or a name. It ends the disputes that these nodes' objections keep up, until they say INVALID again.
+			p.changeCommand("clear-objections", "/clear_objections", "NODE…",
+				"forget every INVALID of nodes, all or none",
+				`A NODE is a URL or a name. It ends the disputes that these nodes' objections keep up, `+
+					`until they say INVALID again.
 
 Example:
   executionbackup nodes clear-objections besu --admin-token-file /etc/executionbackup/admin.token`),

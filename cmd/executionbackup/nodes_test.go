@@ -26,7 +26,9 @@ func TestNodesConversation(t *testing.T) {
 	token := file(t, adminToken+"\n")
 	d := start(t, nil, "-n", spec(a, "#name=a"), "--admin-token-file", token)
 	d.nodes(t) // until they have been probed
-	environ := []string{"EXECUTIONBACKUP_ADMIN_TOKEN_FILE=" + token, "EXECUTIONBACKUP_PORT=" + d.URL[strings.LastIndex(d.URL, ":")+1:]}
+	environ := []string{
+		"EXECUTIONBACKUP_ADMIN_TOKEN_FILE=" + token, "EXECUTIONBACKUP_PORT=" + d.URL[strings.LastIndex(d.URL, ":")+1:],
+	}
 	const (
 		listHead   = "NAME URL STATE PRIMARY LAGGARD CLIENT RESPONSE TIME\n"
 		changeHead = "URL STATE PRIMARY RESPONSE TIME\n"
@@ -41,13 +43,16 @@ func TestNodesConversation(t *testing.T) {
 	}{
 		{"nodes --url " + d.URL, nil, 0, listHead + rowA, ""},
 		{"nodes", environ, 0, listHead + rowA, ""},
-		{"nodes add " + spec(b, "#name=b") + " --url " + d.URL, nil, 1, "", "answers HTTP 401: the Authorization header is missing: --admin-token-file must have"},
-		{"nodes add --url " + d.URL + " --admin-token-file " + file(t, "another-token-than-that") + " " + spec(b, "#name=b"), nil, 1, "",
+		{"nodes add " + spec(b, "#name=b") + " --url " + d.URL, nil, 1, "",
+			"answers HTTP 401: the Authorization header is missing: --admin-token-file must have"},
+		{"nodes add --url " + d.URL + " --admin-token-file " + file(t, "another-token-than-that") +
+			" " + spec(b, "#name=b"), nil, 1, "",
 			"answers HTTP 401: wrong admin token: --admin-token-file must have"},
 		{"nodes --admin-token-file " + token + " add --url " + d.URL + "/ " + spec(b, "#name=b"), nil, 0,
 			changeHead + a.URL + " alive yes TIME\n" + b.URL + " alive no TIME", ""},
 		{"nodes add " + spec(b, ""), environ, 1, "", "node " + b.URL + " is there already"},
-		{"nodes add http://c:1#nonsense", environ, 1, "", `answers HTTP 400: node 1: http://c:1: unknown option "nonsense"`},
+		{"nodes add http://c:1#nonsense", environ, 1, "",
+			`answers HTTP 400: node 1: http://c:1: unknown option "nonsense"`},
 		{"nodes drain b", environ, 0, changeHead + a.URL + " alive yes TIME\n" + b.URL + " alive no TIME", ""},
 		{"nodes", environ, 0, listHead + rowA + "\nb " + b.URL + " alive, drained no no besu/v26 TIME", ""},
 		{"nodes drain a", environ, 1, "", "answers HTTP 400: the last voter can't be drained"},
@@ -57,8 +62,10 @@ func TestNodesConversation(t *testing.T) {
 		{"nodes", environ, 0, listHead + rowA, ""},
 	} {
 		status, stdout, stderr := execute(t, step.environ, strings.Fields(step.args)...)
-		if got := fields(stdout); status != step.status || got != step.stdout || !strings.Contains(stderr, step.stderr) {
-			t.Errorf("%s: status %d, want %d\n got %s\nwant %s\n got %s\nwant %s", step.args, status, step.status, got, step.stdout, stderr, step.stderr)
+		got := fields(stdout)
+		if status != step.status || got != step.stdout || !strings.Contains(stderr, step.stderr) {
+			t.Errorf("%s: status %d, want %d\n got %s\nwant %s\n got %s\nwant %s",
+				step.args, status, step.status, got, step.stdout, stderr, step.stderr)
 		}
 		if strings.Count(stderr, "\n") != step.status {
 			t.Errorf("%s: the error is not one line: %q", step.args, stderr)
@@ -72,7 +79,9 @@ func TestNodesReasons(t *testing.T) {
 	d := start(t, nil, "-n", spec(a, "#name=a"), "-n", spec(b, "#name=b#do-not-use"))
 	d.nodes(t)
 	_, stdout, _ := execute(t, nil, "nodes", "--url", d.URL)
-	for _, want := range []string{"b " + b.URL + " dead, do-not-use no no - -", "b: no connection: connection refused"} {
+	for _, want := range []string{
+		"b " + b.URL + " dead, do-not-use no no - -", "b: no connection: connection refused",
+	} {
 		if !strings.Contains(fields(stdout), "\n"+want) {
 			t.Errorf("got\n%swant %s", stdout, want)
 		}
@@ -83,11 +92,13 @@ func TestNodesWithoutAdmin(t *testing.T) {
 	a := enginetest.New(t, enginetest.Client{})
 	d := start(t, nil, "-n", spec(a, ""))
 	status, _, stderr := execute(t, nil, "nodes", "remove", a.URL, "--url", d.URL)
-	if want := "answers HTTP 403: changes over the REST API are disabled: start with --admin-token-file FILE"; status != 1 || !strings.Contains(stderr, want) {
+	want := "answers HTTP 403: changes over the REST API are disabled: start with --admin-token-file FILE"
+	if status != 1 || !strings.Contains(stderr, want) {
 		t.Errorf("status %d, %q, want %q", status, stderr, want)
 	}
 	d = start(t, nil, "-n", spec(a, ""), "--open-admin")
-	if status, _, stderr = execute(t, nil, "nodes", "drain", a.URL, "--url", d.URL); status != 1 || !strings.Contains(stderr, "last voter") {
+	status, _, stderr = execute(t, nil, "nodes", "drain", a.URL, "--url", d.URL)
+	if status != 1 || !strings.Contains(stderr, "last voter") {
 		t.Errorf("open: status %d, %q", status, stderr)
 	}
 }
@@ -117,7 +128,8 @@ func TestNodesElsewhere(t *testing.T) {
 		"nodes drain a":     "answers HTTP 307",
 	} {
 		status, stdout, stderr := execute(t, environ, append(strings.Fields(args), "--url", server.URL)...)
-		if status != 1 || stdout != "" || !strings.Contains(stderr, want) || len(stderr) > 500 || strings.Contains(stderr, "\x1b") {
+		if status != 1 || stdout != "" || !strings.Contains(stderr, want) || len(stderr) > 500 ||
+			strings.Contains(stderr, "\x1b") {
 			t.Errorf("%s: status %d, %q, want %q", args, status, stderr, want)
 		}
 	}
@@ -137,17 +149,20 @@ func TestHealthcheck(t *testing.T) {
 	if status, stdout, stderr := execute(t, []string{port}, "healthcheck"); status != 0 || stdout != "ready\n" {
 		t.Errorf("status %d, %q, %q", status, stdout, stderr)
 	}
-	if status, stdout, stderr := execute(t, nil, "healthcheck", "--live", "--url", d.URL); status != 0 || stdout != "ok\n" {
+	status, stdout, stderr := execute(t, nil, "healthcheck", "--live", "--url", d.URL)
+	if status != 0 || stdout != "ok\n" {
 		t.Errorf("live: status %d, %q, %q", status, stdout, stderr)
 	}
-	if status, _, stderr := execute(t, nil, "healthcheck", "--url", a.URL); status != 1 || !strings.Contains(stderr, "does ExecutionBackup run at") {
+	if status, _, stderr := execute(t, nil, "healthcheck", "--url", a.URL); status != 1 ||
+		!strings.Contains(stderr, "does ExecutionBackup run at") {
 		t.Errorf("gone: status %d, %q", status, stderr)
 	}
 	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "draining", http.StatusServiceUnavailable)
 	}))
 	defer busy.Close()
-	if status, _, stderr := execute(t, nil, "healthcheck", "--url", busy.URL); status != 1 || !strings.HasSuffix(stderr, "answers HTTP 503: draining\n") {
+	if status, _, stderr := execute(t, nil, "healthcheck", "--url", busy.URL); status != 1 ||
+		!strings.HasSuffix(stderr, "answers HTTP 503: draining\n") {
 		t.Errorf("draining: status %d, %q", status, stderr)
 	}
 }

@@ -117,7 +117,8 @@ func (r *remote) do(ctx context.Context, method, path string, content []byte) ([
 		return nil, fmt.Errorf("read the answer of %s: %w", r.url.Host, err)
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
-		return nil, fmt.Errorf("%s answers HTTP 401: %s: --admin-token-file must have the token that it was started with",
+		return nil, fmt.Errorf(
+			"%s answers HTTP 401: %s: --admin-token-file must have the token that it was started with",
 			r.url.Host, reasonIn(answer))
 	}
 	if resp.StatusCode != http.StatusOK {

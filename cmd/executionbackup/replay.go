@@ -25,12 +25,14 @@ func (p *program) replayCommand() *cli.Command {
 	return &cli.Command{
 		Name: "replay", ArgsUsage: "FILE",
 		Usage: "put a recorded call to nodes again, and show what they say now",
-		Description: `FILE is one of evidence list. Takes its settings as the daemon does, from flags, environment and file, but doesn't
+		Description: `FILE is one of evidence list. Takes its settings as the daemon does, from flags, ` +
+			`environment and file, but doesn't
 listen: give it the nodes that were there then, or others. A recorded newPayload changes nothing that a node follows. A
 recorded forkchoiceUpdated moves its head, so it is sent with --forkchoice only: not to a node that a validator needs.
 
 Example:
-  executionbackup replay 20261125T120007.000Z-22345678-0x….json.gz --nodes http://127.0.0.1:8551 --jwt-secret /etc/ethereum/jwt.hex`,
+  executionbackup replay 20261125T120007.000Z-22345678-0x….json.gz ` +
+			`--nodes http://127.0.0.1:8551 --jwt-secret /etc/ethereum/jwt.hex`,
 		Flags: append(p.settingFlags(),
 			&cli.BoolFlag{Name: "forkchoice", Usage: "send a recorded forkchoiceUpdated, too", Local: true}),
 		HideHelpCommand: true,

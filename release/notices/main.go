@@ -23,12 +23,14 @@ func main() {
 	os.Stdout.Write(text)
 }
 
-const head = `ExecutionBackup is under the MIT licence (file LICENSE). The binary also contains the modules below, under their own
+const head = `ExecutionBackup is under the MIT licence (file LICENSE). The binary also contains the modules below, ` +
+	`under their own
 licences.
 
 go-ethereum (github.com/ethereum/go-ethereum) is used under the GNU Lesser General Public License, version 3, which is
 below together with the GNU General Public License that it refers to. The module is unmodified; its source is
-at https://github.com/ethereum/go-ethereum. The binary is statically linked. To link it with another version of go-ethereum,
+at https://github.com/ethereum/go-ethereum. The binary is statically linked. To link it with another version of ` +
+	`go-ethereum,
 take ExecutionBackup's source of the same version, which is public and under the MIT licence, and run
 
     go mod edit -replace github.com/ethereum/go-ethereum=/path/to/your/go-ethereum
@@ -66,7 +68,8 @@ func notices() ([]byte, error) {
 			if err != nil {
 				return nil, err
 			}
-			texts = add(texts, bytes.TrimSpace(bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n"))), d.name+": "+filepath.Base(file))
+			texts = add(texts, bytes.TrimSpace(bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n"))),
+				d.name+": "+filepath.Base(file))
 		}
 	}
 	var b bytes.Buffer
@@ -102,7 +105,8 @@ func linked() ([]dir, error) {
 	var dirs []dir
 	for _, platform := range platforms {
 		list := exec.Command("go", "list", "-deps", "-f",
-			"{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}\t{{$.Dir}}{{end}}{{end}}", "executionbackup/cmd/executionbackup")
+			"{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}\t{{$.Dir}}{{end}}{{end}}",
+			"executionbackup/cmd/executionbackup")
 		list.Env = append(os.Environ(), "GOOS="+platform, "CGO_ENABLED=0")
 		list.Stderr = os.Stderr
 		out, err := list.Output()
@@ -116,7 +120,9 @@ func linked() ([]dir, error) {
 			}
 			module, root, folder := parts[0], parts[1], parts[2]
 			for ; strings.HasPrefix(folder, root); folder = filepath.Dir(folder) {
-				dirs = append(dirs, dir{module + strings.TrimPrefix(filepath.ToSlash(folder), filepath.ToSlash(root)), folder})
+				dirs = append(dirs, dir{
+					module + strings.TrimPrefix(filepath.ToSlash(folder), filepath.ToSlash(root)), folder,
+				})
 			}
 		}
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 func TestNoticesAreCurrent(t *testing.T) {
-	if _, err := os.ReadFile("../../go.mod"); err != nil { // read, so that a cached result doesn't outlive a change of it
+	// read, so that a cached result doesn't outlive a change of it
+	if _, err := os.ReadFile("../../go.mod"); err != nil {
 		t.Fatal(err)
 	}
 	want, err := notices()
@@ -43,7 +44,10 @@ func TestNothingIsWithoutLicence(t *testing.T) {
 			t.Errorf("%s has no licence", module)
 		}
 	}
-	for _, want := range []string{"GNU LESSER GENERAL PUBLIC LICENSE", "GNU GENERAL PUBLIC LICENSE\n", "github.com/ethereum/go-ethereum v", "Go's standard library: LICENSE"} {
+	for _, want := range []string{
+		"GNU LESSER GENERAL PUBLIC LICENSE", "GNU GENERAL PUBLIC LICENSE\n",
+		"github.com/ethereum/go-ethereum v", "Go's standard library: LICENSE",
+	} {
 		if !bytes.Contains(text, []byte(want)) {
 			t.Errorf("the notices have no %q", want)
 		}

@@ -22,7 +22,8 @@ import (
 // compose loads files as docker compose config does: schema, variables, references between services, volumes, configs.
 func compose(t *testing.T, environ []string, files ...string) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions(files, cli.WithEnv(environ), cli.WithName("test"), cli.WithInterpolation(true))
+	options, err := cli.NewProjectOptions(files, cli.WithEnv(environ), cli.WithName("test"),
+		cli.WithInterpolation(true))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,8 @@ func TestCompose(t *testing.T) {
 	dir := copied(t)
 	project := compose(t, []string{"PORT=9090"}, filepath.Join(dir, "docker-compose.yml"))
 	eb := project.Services["executionbackup"]
-	if len(eb.Ports) != 1 || eb.Ports[0].HostIP != "127.0.0.1" || eb.Ports[0].Published != "9090" || eb.Ports[0].Target != 9090 {
+	if len(eb.Ports) != 1 || eb.Ports[0].HostIP != "127.0.0.1" || eb.Ports[0].Published != "9090" ||
+		eb.Ports[0].Target != 9090 {
 		t.Errorf("ports: %+v", eb.Ports)
 	}
 	for _, variable := range []string{"NODES", "PORT", "JWT_SECRET", "FCU_MAJORITY", "SHOW_NODE_TIMINGS", "LOG_LEVEL"} {
@@ -71,7 +73,8 @@ func TestCompose(t *testing.T) {
 
 func TestComposeWithMonitoring(t *testing.T) {
 	dir := copied(t)
-	project := compose(t, []string{"GRAFANA_PASSWORD=x"}, filepath.Join(dir, "docker-compose.yml"), filepath.Join(dir, "docker-compose.monitoring.yml"))
+	project := compose(t, []string{"GRAFANA_PASSWORD=x"}, filepath.Join(dir, "docker-compose.yml"),
+		filepath.Join(dir, "docker-compose.monitoring.yml"))
 	for _, name := range []string{"executionbackup", "prometheus", "grafana"} {
 		if _, err := project.GetService(name); err != nil {
 			t.Error(err)
@@ -91,7 +94,8 @@ func TestComposeWithMonitoring(t *testing.T) {
 			Params map[string][]string `json:"params"`
 		} `json:"scrape_configs"`
 	}
-	if err := yaml.Unmarshal([]byte(project.Configs["prometheus"].Content), &scrape); err != nil || len(scrape.ScrapeConfigs) != 1 || scrape.ScrapeConfigs[0].Params["format"][0] != "prometheus" {
+	err := yaml.Unmarshal([]byte(project.Configs["prometheus"].Content), &scrape)
+	if err != nil || len(scrape.ScrapeConfigs) != 1 || scrape.ScrapeConfigs[0].Params["format"][0] != "prometheus" {
 		t.Errorf("the scrape configuration is %+v, %v", scrape, err)
 	}
 }
@@ -108,7 +112,8 @@ func TestEthDocker(t *testing.T) {
 func TestKubernetes(t *testing.T) {
 	deployment := new(apps.Deployment)
 	kinds := map[string]any{
-		"Secret": new(core.Secret), "ConfigMap": new(core.ConfigMap), "Service": new(core.Service), "Deployment": deployment,
+		"Secret": new(core.Secret), "ConfigMap": new(core.ConfigMap), "Service": new(core.Service),
+		"Deployment":    deployment,
 		"NetworkPolicy": new(networking.NetworkPolicy), "ServiceMonitor": new(monitoring.ServiceMonitor),
 	}
 	for _, file := range []string{"executionbackup.yaml", "servicemonitor.yaml"} {
@@ -136,7 +141,8 @@ func TestKubernetes(t *testing.T) {
 	}
 	c := pod.Containers[0]
 	for name, probe := range map[string]*core.Probe{"/healthz": c.StartupProbe, "/readyz": c.ReadinessProbe} {
-		if probe == nil || probe.HTTPGet == nil || probe.HTTPGet.Path != name || probe.HTTPGet.Port.StrVal != c.Ports[0].Name {
+		if probe == nil || probe.HTTPGet == nil || probe.HTTPGet.Path != name ||
+			probe.HTTPGet.Port.StrVal != c.Ports[0].Name {
 			t.Errorf("no probe of %s on port %s", name, c.Ports[0].Name)
 		}
 	}
