@@ -76,7 +76,8 @@ func TestBlobsOfOneNodeOnly(t *testing.T) {
 				Cells  []hexutil.Bytes `json:"blob_cells"`
 				Proofs []hexutil.Bytes
 			}
-			w.clients[0].result(&v4, w.URL, "engine_getBlobsV4", c.hashes, "0x21000000000000000000000000000000") // cells 0 and 5
+			// cells 0 and 5
+			w.clients[0].result(&v4, w.URL, "engine_getBlobsV4", c.hashes, "0x21000000000000000000000000000000")
 			var has []bool
 			w.clients[0].result(&has, w.URL, "engine_hasBlobs", c.hashes)
 			for i, want := range c.want {
@@ -107,8 +108,10 @@ func blobFrom(t *testing.T, key *ecdsa.PrivateKey, n uint64) *types.Transaction 
 	}
 	chain := tx.ChainId()
 	return types.MustSignNewTx(key, types.LatestSignerForChainID(chain), &types.BlobTx{
-		ChainID: uint256.MustFromBig(chain), BlobHashes: tx.BlobHashes(), Sidecar: tx.BlobTxSidecar(), Gas: params.TxGas,
-		GasTipCap: uint256.NewInt(params.GWei), GasFeeCap: uint256.NewInt(100 * params.GWei), BlobFeeCap: uint256.NewInt(params.GWei),
+		ChainID: uint256.MustFromBig(chain), BlobHashes: tx.BlobHashes(),
+		Sidecar: tx.BlobTxSidecar(), Gas: params.TxGas,
+		GasTipCap: uint256.NewInt(params.GWei), GasFeeCap: uint256.NewInt(100 * params.GWei),
+		BlobFeeCap: uint256.NewInt(params.GWei),
 	})
 }
 

@@ -39,7 +39,8 @@ func TestKilledGethCatchesUp(t *testing.T) {
 			victim.end(syscall.SIGKILL)
 			killed := time.Now()
 			w.produceFor(c.away, c.period, func() bool {
-				return c.blocks == 200 && w.producer.Head.Number-before >= 200 || c.blocks == 0 && time.Since(killed) >= c.away
+				return c.blocks == 200 && w.producer.Head.Number-before >= 200 ||
+					c.blocks == 0 && time.Since(killed) >= c.away
 			})
 			if lost := w.producer.Head.Number - before; int(lost) < c.blocks {
 				t.Fatalf("%d blocks were produced while it was away, want %d", lost, c.blocks)
@@ -53,7 +54,8 @@ func TestKilledGethCatchesUp(t *testing.T) {
 			if !w.produceFor(5*time.Second, period, func() bool { return w.votes()[2] == "VALID" }) {
 				t.Fatalf("it doesn't vote: %v, %s", w.votes(), w.state(2))
 			}
-			t.Logf("%d blocks lost; VALID again after %v; slowest call of the CL meanwhile: %v", w.producer.Head.Number-before, time.Since(back), w.slowest)
+			t.Logf("%d blocks lost; VALID again after %v; slowest call of the CL meanwhile: %v",
+				w.producer.Head.Number-before, time.Since(back), w.slowest)
 			w.produce()
 			if got, want := victim.latest(), w.producer.Head.Hash; got != want {
 				t.Errorf("its head is %s, want %s", got, want)

@@ -70,7 +70,8 @@ func TestLargestBodies(t *testing.T) {
 		{largest + 1, 413, "request body too large"},
 		{largest, 200, `"result":"0x"`},
 	} {
-		if status, body, err := d.post(t.Context(), ethCall, c.size); err != nil || status != c.status || !strings.Contains(body, c.want) {
+		status, body, err := d.post(t.Context(), ethCall, c.size)
+		if err != nil || status != c.status || !strings.Contains(body, c.want) {
 			t.Errorf("%d bytes: HTTP %d %s, %v; want %d %s", c.size, status, body, err, c.status, c.want)
 		}
 	}
@@ -95,7 +96,8 @@ func TestLargestBodies(t *testing.T) {
 		times = append(times, d.verdict(p))
 	}
 	callers.Wait()
-	t.Logf("of 100 bodies of 128 MiB at once: %v by HTTP status (0: cut off while sending); median verdict %v", outcomes, median(times))
+	t.Logf("of 100 bodies of 128 MiB at once: %v by HTTP status (0: cut off while sending); median verdict %v",
+		outcomes, median(times))
 	many := d.level()
 	t.Logf("after one at a time: %v; after all: %v", one, many)
 	if outcomes[200] == 0 || outcomes[503] == 0 {
@@ -191,7 +193,8 @@ func TestHostileAnswers(t *testing.T) {
 				outcomes[end[:min(len(end), 60)]]++
 			}
 			now := d.level()
-			t.Logf("median verdict %v, longest %v; 32 eth_calls: %v; %v", median(times), times[len(times)-1], outcomes, now)
+			t.Logf("median verdict %v, longest %v; 32 eth_calls: %v; %v",
+				median(times), times[len(times)-1], outcomes, now)
 			if median(times) > time.Second || times[len(times)-1] > 3*time.Second {
 				t.Errorf("verdicts took %v", times)
 			}

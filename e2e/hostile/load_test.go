@@ -104,7 +104,8 @@ func TestVerdictsUnderLoad(t *testing.T) {
 		chain = chain[10:]
 	}
 	q, l := median(quiet), median(loaded)
-	t.Logf("median verdict: %v without callers, %v with 256, who made %d calls in about %v", q, l, calls, time.Since(begun)/2)
+	t.Logf("median verdict: %v without callers, %v with 256, who made %d calls in about %v",
+		q, l, calls, time.Since(begun)/2)
 	if l > q+q/2 {
 		t.Errorf("verdicts take %v with 256 callers, and %v without", l, q)
 	}
@@ -139,7 +140,8 @@ func TestIdleAndSlowConnections(t *testing.T) {
 	}
 	for range 100 {
 		dial("POST / HTTP/1.1\r\nHost: x\r\n")
-		dial("POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + enginetest.Token(secret, time.Now()) + "\r\nContent-Length: 100000000\r\n\r\n")
+		dial("POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + enginetest.Token(secret, time.Now()) +
+			"\r\nContent-Length: 100000000\r\n\r\n")
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -176,7 +178,8 @@ func (d *daemon) settles(want level, heap int) {
 	var now level
 	for begun := time.Now(); time.Since(begun) < 30*time.Second; {
 		now = d.level() // takes a while, and makes some garbage
-		if now.goroutines <= want.goroutines+10 && now.descriptors <= want.descriptors+10 && now.live <= want.live+heap {
+		if now.goroutines <= want.goroutines+10 && now.descriptors <= want.descriptors+10 &&
+			now.live <= want.live+heap {
 			d.t.Logf("afterwards: %v", now)
 			return
 		}

@@ -37,7 +37,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	command = filepath.Join(dir, "executionbackup")
-	if out, err := exec.Command("go", "build", "-o", command, "executionbackup/cmd/executionbackup").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", command, "executionbackup/cmd/executionbackup")
+	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the daemon: %v\n%s", err, out)
 		return 1
 	}
@@ -60,7 +61,8 @@ func start(t *testing.T, nodes []string, args ...string) *daemon {
 	if err := os.WriteFile(file, []byte(hex.EncodeToString(secret)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	args = append([]string{"--nodes", strings.Join(nodes, ","), "--jwt-secret", file, "--port", "0", "--evidence-dir", ""}, args...)
+	args = append([]string{"--nodes", strings.Join(nodes, ","), "--jwt-secret", file, "--port", "0",
+		"--evidence-dir", ""}, args...)
 	p := apptest.StartProcess(t, exec.Command(command, args...))
 	t.Cleanup(func() {
 		p.Signal(syscall.SIGTERM)
@@ -79,7 +81,8 @@ type level struct {
 }
 
 func (l level) String() string {
-	return fmt.Sprintf("%d goroutines, %d descriptors, %d MB live, %d MB resident, %d MB at most", l.goroutines, l.descriptors, l.live>>20, l.resident>>20, l.peak>>20)
+	return fmt.Sprintf("%d goroutines, %d descriptors, %d MB live, %d MB resident, %d MB at most",
+		l.goroutines, l.descriptors, l.live>>20, l.resident>>20, l.peak>>20)
 }
 
 func (d *daemon) level() level {
@@ -101,7 +104,10 @@ func (d *daemon) level() level {
 		d.t.Fatal(err)
 	}
 	// The next collection is due at twice what was live at the last one.
-	return level{int(d.Metric(d.t, "go_goroutines")), len(files), int(d.Metric(d.t, "go_memstats_next_gc_bytes")) / 2, kilobytes("VmRSS"), kilobytes("VmHWM")}
+	return level{
+		int(d.Metric(d.t, "go_goroutines")), len(files), int(d.Metric(d.t, "go_memstats_next_gc_bytes")) / 2,
+		kilobytes("VmRSS"), kilobytes("VmHWM"),
+	}
 }
 
 // node is an execution client that keeps nothing, so that it can be sent gigabytes.
@@ -121,7 +127,9 @@ func startNode(t *testing.T) *node {
 }
 
 // families are those that the nodes tell apart, by a part of their methods' names.
-var families = []string{"newPayload", "forkchoiceUpdated", "eth_syncing", "eth_chainId", "eth_getBlockByNumber", "eth_call"}
+var families = []string{
+	"newPayload", "forkchoiceUpdated", "eth_syncing", "eth_chainId", "eth_getBlockByNumber", "eth_call",
+}
 
 func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := make([]byte, 1<<10)
@@ -154,8 +162,9 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		latest = string(m[1])
 	}
 	result := map[string]string{
-		"newPayload":           `{"status":"VALID","latestValidHash":` + latest + `,"validationError":null}`,
-		"forkchoiceUpdated":    `{"payloadStatus":{"status":"VALID","latestValidHash":` + latest + `,"validationError":null},"payloadId":null}`,
+		"newPayload": `{"status":"VALID","latestValidHash":` + latest + `,"validationError":null}`,
+		"forkchoiceUpdated": `{"payloadStatus":{"status":"VALID","latestValidHash":` + latest +
+			`,"validationError":null},"payloadId":null}`,
 		"eth_syncing":          "false",
 		"eth_chainId":          `"0x1"`,
 		"eth_getBlockByNumber": `{"hash":"` + enginetest.GenesisHash + `","number":"0x0"}`,

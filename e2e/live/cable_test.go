@@ -51,7 +51,8 @@ func newCable(t testing.TB) *cable {
 	c.run("ip -n %s link set lo up", c.namespace)
 	c.run("ip link add %s type veth peer name %s netns %s", c.device, c.peer, c.namespace)
 	if out, err := tool("tc qdisc add dev " + c.device + " root netem delay 1ms"); err != nil {
-		c.refused = fmt.Sprintf("this kernel refuses tc netem (%s): in its place the test itself carries the packets, over two TUN devices", out)
+		c.refused = fmt.Sprintf("this kernel refuses tc netem (%s): in its place the test itself carries the packets, "+
+			"over two TUN devices", out)
 		t.Log("NETEM REFUSED: " + c.refused)
 		c.run("ip link del %s", c.device)
 		c.layLine()

@@ -30,7 +30,8 @@ const osakaTarget = 6
 var disputes = []scenario{
 	{
 		name: "dispute, majority", short: true,
-		about: "The first blobs come, ethereumjs objects, and on_dispute is majority: the chain goes on, against the objection.",
+		about: "The first blobs come, ethereumjs objects, and on_dispute is majority: " +
+			"the chain goes on, against the objection.",
 		play: func(r *run) {
 			r.eb.reload(r.specs(), "majority")
 			r.before(2)
@@ -43,7 +44,8 @@ var disputes = []scenario{
 	},
 	{
 		name: "dispute, halt", short: true, halts: true, amid: true,
-		about: "on_dispute becomes halt, the default: the verdict is SYNCING, the validators stop. It becomes majority again four slots later, and they go on.",
+		about: "on_dispute becomes halt, the default: the verdict is SYNCING, the validators stop. It becomes " +
+			"majority again four slots later, and they go on.",
 		play: func(r *run) {
 			r.before(2)
 			r.eb.reload(r.specs(), "halt")
@@ -57,7 +59,8 @@ var disputes = []scenario{
 	},
 	{
 		name: "dispute, do-not-use", short: true, halts: true, amid: true,
-		about: "on_dispute is halt again, and three slots later ethereumjs becomes do-not-use: its objections are gone, and the validators go on.",
+		about: "on_dispute is halt again, and three slots later ethereumjs becomes do-not-use: its objections are " +
+			"gone, and the validators go on.",
 		play: func(r *run) {
 			r.before(2)
 			r.eb.reload(r.specs(), "halt")
@@ -100,7 +103,8 @@ func (r *run) disputed(within time.Duration) bool { return r.lastVerdict(within)
 func (r *run) finalVerdict(want string) {
 	got := r.lastVerdict(time.Minute)
 	if got.Verdict != want || !got.Dispute {
-		r.fail("the last payload, %d, was called %s (dispute: %v), want %s in a dispute", got.Number, got.Verdict, got.Dispute, want)
+		r.fail("the last payload, %d, was called %s (dispute: %v), want %s in a dispute",
+			got.Number, got.Verdict, got.Dispute, want)
 	}
 }
 
@@ -128,8 +132,8 @@ func (r *run) wantRecovery() {
 // call it VALID.
 var liesValid = scenario{
 	name: "lies VALID",
-	about: "A payload with a wrong state root is put to ExecutionBackup beside Prysm's calls. Two real clients say INVALID; a third one is made to " +
-		"say VALID. The verdict must be INVALID, and the chain go on.",
+	about: "A payload with a wrong state root is put to ExecutionBackup beside Prysm's calls. Two real clients say " +
+		"INVALID; a third one is made to say VALID. The verdict must be INVALID, and the chain go on.",
 	play: func(r *run) {
 		v := &victim{node: other(r)}
 		r.note("it happens to %s", v.name)
@@ -139,7 +143,9 @@ var liesValid = scenario{
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		honest := v.proxy.Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: wrong.BlockHash.Hex(), Status: "VALID"})
+		honest := v.proxy.Script(enginetest.Rule{
+			Method: "engine_newPayload", BlockHash: wrong.BlockHash.Hex(), Status: "VALID",
+		})
 		ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
 		defer cancel()
 		raw, err := r.sender.call(ctx, "engine_newPayloadV4", wrong, []common.Hash{}, wrongBeaconRoot, []string{})
@@ -194,8 +200,9 @@ var wrongBeaconRoot = common.Hash{1}
 func wrongChild(config *params.ChainConfig, parent *types.Header, at uint64) *engine.ExecutableData {
 	excess := eip4844.CalcExcessBlobGas(config, parent, at)
 	header := &types.Header{
-		ParentHash: parent.Hash(), UncleHash: types.EmptyUncleHash, TxHash: types.EmptyTxsHash, ReceiptHash: types.EmptyReceiptsHash,
-		Root: common.Hash{0xba, 0xd}, Number: new(big.Int).Add(parent.Number, common.Big1), Difficulty: new(big.Int),
+		ParentHash: parent.Hash(), UncleHash: types.EmptyUncleHash,
+		TxHash: types.EmptyTxsHash, ReceiptHash: types.EmptyReceiptsHash, Root: common.Hash{0xba, 0xd},
+		Number: new(big.Int).Add(parent.Number, common.Big1), Difficulty: new(big.Int),
 		GasLimit: parent.GasLimit, Time: at, BaseFee: eip1559.CalcBaseFee(config, parent),
 		WithdrawalsHash: &types.EmptyWithdrawalsHash, RequestsHash: &types.EmptyRequestsHash,
 		BlobGasUsed: new(uint64), ExcessBlobGas: &excess, ParentBeaconRoot: &wrongBeaconRoot,

@@ -54,8 +54,9 @@ var faults = []fault{
 		short: true, who: primary, slots: 5, do: kill,
 	},
 	{
-		name:  "kill -9 in mid-proposal",
-		about: "kill -9 of the primary 30 ms into a slot, when the payload is fetched; it starts again after three slots.",
+		name: "kill -9 in mid-proposal",
+		about: "kill -9 of the primary 30 ms into a slot, when the payload is fetched; " +
+			"it starts again after three slots.",
 		alone: true, who: primary, slots: 3,
 		do: func(r *run, v *victim) func() {
 			r.until(r.startOf(r.slotAt(time.Now()) + 1).Add(30 * time.Millisecond))
@@ -63,12 +64,14 @@ var faults = []fault{
 		},
 	},
 	{
-		name: "kill -9 of another", about: "kill -9 of a geth that isn't the primary; it starts again after five slots.",
+		name:  "kill -9 of another",
+		about: "kill -9 of a geth that isn't the primary; it starts again after five slots.",
 		alone: true, who: other, slots: 5, do: kill,
 	},
 	{
-		name: "hangs", about: "SIGSTOP of the primary, SIGCONT five slots later: connections stay, and nothing answers.",
-		who: primary, slots: 5,
+		name:  "hangs",
+		about: "SIGSTOP of the primary, SIGCONT five slots later: connections stay, and nothing answers.",
+		who:   primary, slots: 5,
 		do: func(r *run, v *victim) func() {
 			v.Signal(syscall.SIGSTOP)
 			return func() {
@@ -78,9 +81,10 @@ var faults = []fault{
 		},
 	},
 	{
-		name:  "empty data directory",
-		about: "SIGTERM, its data directory is removed, and it starts again at once. Behind ExecutionBackup the other geth is its peer.",
-		who:   other, slots: 5,
+		name: "empty data directory",
+		about: "SIGTERM, its data directory is removed, and it starts again at once. Behind ExecutionBackup the " +
+			"other geth is its peer.",
+		who: other, slots: 5,
 		do: func(r *run, v *victim) func() {
 			r.terminate(v.node)
 			v.wipe()
@@ -90,8 +94,9 @@ var faults = []fault{
 		},
 	},
 	{
-		name: "wrong secret", about: "It is restarted with another JWT secret, and after five slots with the right one.",
-		who: other, slots: 5,
+		name:  "wrong secret",
+		about: "It is restarted with another JWT secret, and after five slots with the right one.",
+		who:   other, slots: 5,
 		do: func(r *run, v *victim) func() {
 			right := v.secretFile
 			r.terminate(v.node)
@@ -136,8 +141,8 @@ var faults = []fault{
 	},
 	{
 		name: "lies INVALID",
-		about: "It calls every payload and head INVALID, although it executes them. Behind ExecutionBackup that is a dispute, which " +
-			"halts the chain until the liar is removed, four slots later.",
+		about: "It calls every payload and head INVALID, although it executes them. Behind ExecutionBackup that is a " +
+			"dispute, which halts the chain until the liar is removed, four slots later.",
 		halts: true, who: other, path: overProxy, slots: 4,
 		do: func(r *run, v *victim) func() {
 			honest := v.proxy.Script(enginetest.Rule{Method: "engine_", Status: "INVALID", ValidationError: "a lie"})

@@ -77,7 +77,10 @@ type genesis struct {
 func newGenesis(t testing.TB, dir string, at time.Time, slot time.Duration, fuluEpoch int) genesis {
 	t.Helper()
 	file := func(name string) string { return filepath.Join(dir, name) }
-	g := genesis{time: at, slot: slot, fuluEpoch: fuluEpoch, chain: file("chain.yaml"), beacon: file("genesis.ssz"), execution: file("genesis.json")}
+	g := genesis{
+		time: at, slot: slot, fuluEpoch: fuluEpoch, chain: file("chain.yaml"),
+		beacon: file("genesis.ssz"), execution: file("genesis.json"),
+	}
 	seconds := int(slot / time.Second)
 	config := fmt.Sprintf(chainConfig, fuluEpoch, seconds, 1000*seconds, seconds)
 	if err := os.WriteFile(g.chain, []byte(config), 0o644); err != nil {
@@ -97,7 +100,8 @@ func (g genesis) generate(t testing.TB, flags ...string) {
 	t.Helper()
 	args := append([]string{
 		"testnet", "generate-genesis", "--fork", "electra", "--num-validators", strconv.Itoa(validators),
-		"--genesis-time", strconv.FormatInt(g.time.Unix(), 10), "--chain-config-file", g.chain, "--output-ssz", g.beacon,
+		"--genesis-time", strconv.FormatInt(g.time.Unix(), 10), "--chain-config-file", g.chain,
+		"--output-ssz", g.beacon,
 	}, flags...)
 	if out, err := exec.Command(program("prysmctl"), args...).CombinedOutput(); err != nil {
 		t.Fatalf("prysmctl: %v\n%s", err, out)

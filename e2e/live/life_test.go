@@ -19,7 +19,8 @@ var baseline = scenario{
 // restarts comes first: a geth that is killed before it ever wrote a state needs peers.
 var restarts = scenario{
 	name: "clean restart", short: true,
-	about: "SIGTERM for a geth that isn't the primary, which starts again after two slots; then the same for the primary.",
+	about: "SIGTERM for a geth that isn't the primary, which starts again after two slots; " +
+		"then the same for the primary.",
 	play: func(r *run) {
 		r.before(long(3, 2))
 		for _, n := range []*node{other(r), primary(r)} {
@@ -34,7 +35,8 @@ var restarts = scenario{
 // fork goes over the border of Electra and Fulu without one node.
 var fork = scenario{
 	name: "fork without one node", short: true,
-	about: "Fulu begins (for the execution clients: Osaka) while a geth that isn't the primary is down after kill -9. It starts again three slots into it.",
+	about: "Fulu begins (for the execution clients: Osaka) while a geth that isn't the primary is down after " +
+		"kill -9. It starts again three slots into it.",
 	play: func(r *run) {
 		first := r.fuluEpoch * slotsPerEpoch
 		if now := r.slotAt(time.Now()); now > first-4 {
@@ -53,8 +55,9 @@ var fork = scenario{
 
 // both loses two of the nodes, one after the other.
 var both = scenario{
-	name:  "kill -9 of both geths",
-	about: "The primary is killed, and two slots later the other geth. Two more slots later both start again. Erigon remains.",
+	name: "kill -9 of both geths",
+	about: "The primary is killed, and two slots later the other geth. Two more slots later both start again. " +
+		"Erigon remains.",
 	play: func(r *run) {
 		first, second := primary(r), other(r)
 		r.before(3)
@@ -71,8 +74,9 @@ var both = scenario{
 // killed loses ExecutionBackup itself.
 var killed = scenario{
 	name: "kill -9 of ExecutionBackup", short: true,
-	about: "It is killed in the middle of three slots in a row, between the forkchoiceUpdated with attributes, which Prysm sends when the last " +
-		"block is in, and the getPayload, which comes with the next slot. A supervisor starts it again. No proposal may be lost.",
+	about: "It is killed in the middle of three slots in a row, between the forkchoiceUpdated with attributes, which " +
+		"Prysm sends when the last block is in, and the getPayload, which comes with the next slot. A supervisor " +
+		"starts it again. No proposal may be lost.",
 	play: func(r *run) {
 		r.before(2)
 		_, starts := r.eb.current()
@@ -91,8 +95,9 @@ var killed = scenario{
 // changes are scenarios in which ExecutionBackup is told to change or to stop.
 var changes = []scenario{
 	{
-		name:  "SIGHUP",
-		about: "In mid-slot the primary leaves the configuration; two slots later it comes back and Erigon leaves, at once; two slots later Erigon is back.",
+		name: "SIGHUP",
+		about: "In mid-slot the primary leaves the configuration; two slots later it comes back and Erigon leaves, " +
+			"at once; two slots later Erigon is back.",
 		play: func(r *run) {
 			n, erigon := primary(r), r.node("r1")
 			r.note("the primary is %s", n.name)
@@ -112,8 +117,9 @@ var changes = []scenario{
 	},
 	{
 		name: "SIGTERM in mid-call", spare: 1,
-		about: "One node answers newPayload 1 s late. While ExecutionBackup waits for it, it gets SIGTERM: the call must have its answer and the " +
-			"exit status be 0. What Prysm calls next, before the supervisor has started it again, is refused: that may cost this slot.",
+		about: "One node answers newPayload 1 s late. While ExecutionBackup waits for it, it gets SIGTERM: the call " +
+			"must have its answer and the exit status be 0. What Prysm calls next, before the supervisor has started " +
+			"it again, is refused: that may cost this slot.",
 		play: func(r *run) {
 			v := &victim{node: other(r)}
 			r.divert(v)

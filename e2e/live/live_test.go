@@ -127,7 +127,8 @@ func (f fault) tellDirect(t *testing.T) {
 func build(t testing.TB) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "executionbackup")
-	if out, err := exec.Command("go", "build", "-o", binary, "executionbackup/cmd/executionbackup").CombinedOutput(); err != nil {
+	out, err := exec.Command("go", "build", "-o", binary, "executionbackup/cmd/executionbackup").CombinedOutput()
+	if err != nil {
 		t.Fatalf("build: %v: %s", err, out)
 	}
 	return binary

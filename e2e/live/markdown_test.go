@@ -17,12 +17,15 @@ func (b *book) markdown() string {
 		form, command = "short", "make e2e-short"
 	}
 	fmt.Fprintf(&m, "# End-to-end report, %s form\n\n", form)
-	fmt.Fprintf(&m, "As `%s` wrote it on %s, after %s, on %s.\n\n", command, b.Begun.Format("2 January 2006, 15:04 MST"), b.Took, b.Machine)
+	fmt.Fprintf(&m, "As `%s` wrote it on %s, after %s, on %s.\n\n",
+		command, b.Begun.Format("2 January 2006, 15:04 MST"), b.Took, b.Machine)
 	for _, name := range slices.Sorted(maps.Keys(b.Versions)) {
 		fmt.Fprintf(&m, "- %s %s\n", name, b.Versions[name])
 	}
-	m.WriteString("\nPrysm has all 64 validators of the network. A slot is missed if the chain has no block for it; two validators attest in each. ")
-	m.WriteString("Times to verdict are those of newPayload. \"Back\" is from when a node could be reached again to its first VALID in a newPayload.\n")
+	m.WriteString("\nPrysm has all 64 validators of the network. A slot is missed if the chain has no block for it; " +
+		"two validators attest in each. ")
+	m.WriteString("Times to verdict are those of newPayload. \"Back\" is from when a node could be reached again to " +
+		"its first VALID in a newPayload.\n")
 	b.writeFailures(&m)
 	b.writeTable(&m)
 	b.writeSideBySide(&m)
@@ -43,14 +46,16 @@ func (b *book) writeFailures(m *strings.Builder) {
 		fmt.Fprintf(m, "- %s\n", f)
 	}
 	if names := b.untested(); len(names) > 0 {
-		fmt.Fprintf(m, "\n**NOT TESTED, because this machine refuses what they need: %s.**\n", strings.Join(names, ", "))
+		fmt.Fprintf(m, "\n**NOT TESTED, because this machine refuses what they need: %s.**\n",
+			strings.Join(names, ", "))
 	}
 }
 
 // writeTable has all scenarios behind ExecutionBackup.
 func (b *book) writeTable(m *strings.Builder) {
 	m.WriteString("\n## Behind ExecutionBackup\n\n")
-	m.WriteString("| scenario | slots | missed before / during / after | attestations | blocks with transactions | blobs | finalized epoch | errors in Prysm's logs | verdict p50 / p99, ms | back, s |\n")
+	m.WriteString("| scenario | slots | missed before / during / after | attestations | blocks with transactions | " +
+		"blobs | finalized epoch | errors in Prysm's logs | verdict p50 / p99, ms | back, s |\n")
 	m.WriteString("|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range b.Results {
 		if r.Direct {
@@ -60,8 +65,10 @@ func (b *book) writeTable(m *strings.Builder) {
 			fmt.Fprintf(m, "| %s | **NOT TESTED** | | | | | | | | |\n", r.Name)
 			continue
 		}
-		fmt.Fprintf(m, "| %s | %d | %s | %d of %d | %d | %d | %d | %d | %.0f / %.0f | %s |\n", r.Name, r.Slots, r.missedByPhase(),
-			r.Attested, r.Attesters, r.BlocksWithTransactions, r.BlobTransactions, r.Finalized, r.CLErrors, r.P50, r.P99, r.backText())
+		fmt.Fprintf(m, "| %s | %d | %s | %d of %d | %d | %d | %d | %d | %.0f / %.0f | %s |\n",
+			r.Name, r.Slots, r.missedByPhase(),
+			r.Attested, r.Attesters, r.BlocksWithTransactions, r.BlobTransactions, r.Finalized, r.CLErrors,
+			r.P50, r.P99, r.backText())
 	}
 }
 
@@ -73,13 +80,15 @@ func (b *book) writeSideBySide(m *strings.Builder) {
 		if !direct.Direct || with == nil {
 			continue
 		}
-		fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s |\n", direct.Name, with.missedOf(), with.goesOn(), direct.missedOf(), direct.goesOn())
+		fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s |\n",
+			direct.Name, with.missedOf(), with.goesOn(), direct.missedOf(), direct.goesOn())
 	}
 	if rows.Len() == 0 {
 		return
 	}
 	m.WriteString("\n## The same faults without it\n\nPrysm directly on one geth, each fault on a new chain.\n\n")
-	m.WriteString("| fault | behind ExecutionBackup: missed | at the end | Prysm directly on one geth: missed | at the end |\n|---|---|---|---|---|\n")
+	m.WriteString("| fault | behind ExecutionBackup: missed | at the end | Prysm directly on one geth: missed | " +
+		"at the end |\n|---|---|---|---|---|\n")
 	m.WriteString(rows.String())
 }
 
@@ -96,7 +105,8 @@ func (r *result) write(m *strings.Builder) {
 	for _, p := range r.Phases {
 		fmt.Fprintf(m, "- %s: slots %d to %d, %d missed\n", p.Name, p.From, p.To-1, p.Missed)
 	}
-	fmt.Fprintf(m, "- %d transactions, %d of them with a blob, in %d of %d blocks\n", r.Transactions, r.BlobTransactions, r.BlocksWithTransactions, r.Slots-len(r.Missed))
+	fmt.Fprintf(m, "- %d transactions, %d of them with a blob, in %d of %d blocks\n",
+		r.Transactions, r.BlobTransactions, r.BlocksWithTransactions, r.Slots-len(r.Missed))
 	if !r.Direct {
 		fmt.Fprintf(m, "- verdicts of newPayload: %s; %d in a dispute\n", counts(r.Verdicts), r.Disputes)
 	}

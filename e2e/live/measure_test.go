@@ -53,7 +53,9 @@ func (r *run) readBlocks(from, to int) {
 
 // readLogs counts what the consensus client complained of, and looks for the reason of each miss.
 func (r *run) readLogs(from, to time.Time) {
-	logs := map[string]string{"beacon": filepath.Join(r.dir, "beacon.log"), "validator": filepath.Join(r.dir, "validator.log")}
+	logs := map[string]string{
+		"beacon": filepath.Join(r.dir, "beacon.log"), "validator": filepath.Join(r.dir, "validator.log"),
+	}
 	if r.eb != nil {
 		logs[executionBackup] = r.eb.log()
 	}
@@ -93,7 +95,8 @@ func explain(lines []logLine, begin time.Time, slot time.Duration) (why []string
 	said := map[string]bool{}
 	for _, line := range lines {
 		text := short(line.String())
-		if line.Time.Before(begin.Add(-slot)) || !line.Time.Before(begin.Add(slot+slot/2)) || said[text] || len(why) == most {
+		if line.Time.Before(begin.Add(-slot)) || !line.Time.Before(begin.Add(slot+slot/2)) ||
+			said[text] || len(why) == most {
 			continue
 		}
 		said[text] = true

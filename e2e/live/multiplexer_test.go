@@ -47,8 +47,8 @@ type multiplexer struct {
 func startMultiplexer(t testing.TB, dir, binary, port, secretFile string, nodes []string) *multiplexer {
 	t.Helper()
 	m := &multiplexer{
-		Client: apptest.NewClient(t, "http://127.0.0.1:"+port, nil), t: t, port: port, dir: dir, binary: binary, secret: secretFile,
-		nodes: nodes, onDispute: "halt", done: make(chan struct{}),
+		Client: apptest.NewClient(t, "http://127.0.0.1:"+port, nil), t: t, port: port, dir: dir,
+		binary: binary, secret: secretFile, nodes: nodes, onDispute: "halt", done: make(chan struct{}),
 	}
 	m.write()
 	m.start()
@@ -66,7 +66,8 @@ func (m *multiplexer) log() string        { return filepath.Join(m.dir, "executi
 // write writes the configuration.
 func (m *multiplexer) write() {
 	var b strings.Builder
-	fmt.Fprintf(&b, "port: %s\njwt_secret: %s\nlog_format: json\nopen_admin: true\nevidence_dir: %s\non_dispute: %s\nnodes:\n",
+	fmt.Fprintf(&b,
+		"port: %s\njwt_secret: %s\nlog_format: json\nopen_admin: true\nevidence_dir: %s\non_dispute: %s\nnodes:\n",
 		m.port, m.secret, filepath.Join(m.dir, "evidence"), m.onDispute)
 	for _, n := range m.nodes {
 		fmt.Fprintf(&b, "  - %q\n", n)

@@ -118,27 +118,34 @@ func (n *node) command() []string {
 	switch n.kind {
 	case "geth":
 		return []string{
-			program("geth"), "--config", n.gethConfig(), "--datadir", n.dir, "--networkid", "1337", "--syncmode", "full",
+			program("geth"), "--config", n.gethConfig(), "--datadir", n.dir,
+			"--networkid", "1337", "--syncmode", "full",
 			"--state.scheme", "path", "--nat", "none", "--ipcdisable", "--cache", "256", "--verbosity", "3",
-			"--authrpc.addr", n.host, "--authrpc.port", auth, "--authrpc.jwtsecret", n.secretFile, "--authrpc.vhosts", "*",
-			"--http", "--http.addr", n.host, "--http.port", http, "--http.vhosts", "*", "--http.api", "eth,net,web3,admin",
+			"--authrpc.addr", n.host, "--authrpc.port", auth, "--authrpc.jwtsecret", n.secretFile,
+			"--authrpc.vhosts", "*",
+			"--http", "--http.addr", n.host, "--http.port", http, "--http.vhosts", "*",
+			"--http.api", "eth,net,web3,admin",
 		}
 	case "erigon":
 		return []string{
 			program("erigon"), "--datadir", n.dir, "--networkid", "1337", "--externalcl", "--prune.mode", "archive",
 			"--nodiscover", "--maxpeers", "0", "--nat", "none", "--no-downloader", "--snap.stop", "--snap.state.stop",
 			"--port", peers, "--p2p.allowed-ports", peers + "," + strconv.Itoa(n.peers+1),
-			"--private.api.addr", "127.0.0.1:" + strconv.Itoa(n.peers+2), "--sentry.api.addr", "127.0.0.1:" + strconv.Itoa(n.peers+3),
-			"--authrpc.addr", n.host, "--authrpc.port", auth, "--authrpc.jwtsecret", n.secretFile, "--authrpc.vhosts", "*",
+			"--private.api.addr", "127.0.0.1:" + strconv.Itoa(n.peers+2),
+			"--sentry.api.addr", "127.0.0.1:" + strconv.Itoa(n.peers+3),
+			"--authrpc.addr", n.host, "--authrpc.port", auth, "--authrpc.jwtsecret", n.secretFile,
+			"--authrpc.vhosts", "*",
 			"--http", "--http.addr", n.host, "--http.port", http, "--http.vhosts", "*", "--http.api", "eth,net,web3",
 			"--batchSize", "64M", "--db.size.limit", "8GB",
 		}
 	}
 	return []string{
-		"node", "--require", ethereumjs("loopback.cjs"), ethereumjs("node_modules/@ethereumjs/client/dist/esm/bin/cli.js"),
+		"node", "--require", ethereumjs("loopback.cjs"),
+		ethereumjs("node_modules/@ethereumjs/client/dist/esm/bin/cli.js"),
 		"--dataDir", n.dir, "--gethGenesis", n.genesis, "--rpc", "--rpcAddr", n.host, "--rpcPort", http,
 		"--rpcEngine", "--rpcEngineAddr", n.host, "--rpcEnginePort", auth, "--jwtSecret", n.secretFile,
-		"--discDns=false", "--discV4=false", "--maxPeers", "0", "--port", peers, "--isSingleNode", "--sync", "none", "--logFile", "false",
+		"--discDns=false", "--discV4=false", "--maxPeers", "0", "--port", peers,
+		"--isSingleNode", "--sync", "none", "--logFile", "false",
 	}
 }
 

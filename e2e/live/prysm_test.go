@@ -37,9 +37,12 @@ func startPrysm(t testing.TB, dir string, g genesis, ports *ports, endpoint, sec
 		"--datadir", filepath.Join(dir, "beacon"), "--genesis-state", g.beacon, "--chain-config-file", g.chain,
 		"--contract-deployment-block", "0", "--execution-endpoint", endpoint, "--jwt-secret", secretFile,
 		"--accept-terms-of-use", "--suggested-fee-recipient", feeRecipient, "--log-format", "json",
-		"--bootstrap-node=", "--no-discovery", "--disable-quic", "--p2p-local-ip", "127.0.0.1", "--p2p-host-ip", "127.0.0.1",
-		"--p2p-tcp-port", ports.next(), "--p2p-udp-port", ports.next(), "--min-sync-peers", "0", "--minimum-peers-per-subnet", "0",
-		"--rpc-host", "127.0.0.1", "--rpc-port", rpc, "--http-host", "127.0.0.1", "--http-port", rest, "--monitoring-port", ports.next())
+		"--bootstrap-node=", "--no-discovery", "--disable-quic", "--p2p-local-ip", "127.0.0.1",
+		"--p2p-host-ip", "127.0.0.1",
+		"--p2p-tcp-port", ports.next(), "--p2p-udp-port", ports.next(), "--min-sync-peers", "0",
+		"--minimum-peers-per-subnet", "0",
+		"--rpc-host", "127.0.0.1", "--rpc-port", rpc, "--http-host", "127.0.0.1", "--http-port", rest,
+		"--monitoring-port", ports.next())
 	p.validator = launch(t, filepath.Join(dir, "validator.log"), program("validator"),
 		"--datadir", filepath.Join(dir, "validator"), "--wallet-dir", filepath.Join(dir, "validator", "wallet"),
 		"--chain-config-file", g.chain, "--accept-terms-of-use", "--log-format", "json", "--disable-monitoring",
@@ -88,7 +91,9 @@ func (p *prysm) block(slot any) (*beaconBlock, error) {
 		return nil, err
 	}
 	m := answer.Data.Message
-	b := &beaconBlock{Transactions: len(m.Body.Payload.Transactions), Blobs: len(m.Body.Commitments), attested: map[int]uint64{}}
+	b := &beaconBlock{
+		Transactions: len(m.Body.Payload.Transactions), Blobs: len(m.Body.Commitments), attested: map[int]uint64{},
+	}
 	if b.Slot, err = strconv.Atoi(m.Slot); err != nil {
 		return nil, err
 	}

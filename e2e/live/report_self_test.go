@@ -43,7 +43,9 @@ panic: no JSON
 	if err != nil || len(lines) != 3 {
 		t.Fatalf("got %v, %v, want three lines", lines, err)
 	}
-	for i, want := range []string{"eb warn: node is dead: g1: refused", "eb error: no payload: EOF", "eb info: Chain reorg occurred"} {
+	for i, want := range []string{
+		"eb warn: node is dead: g1: refused", "eb error: no payload: EOF", "eb info: Chain reorg occurred",
+	} {
 		if got := lines[i].String(); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -57,15 +59,21 @@ func TestFirstValid(t *testing.T) {
 		r.Votes = append(r.Votes, ballot{Node: "g1", Status: status, Took: 500_000})
 		return r
 	}
-	records := []record{said(-time.Second, "VALID"), said(time.Second, "SYNCING"), said(3*time.Second, "VALID"), said(4*time.Second, "VALID")}
+	records := []record{
+		said(-time.Second, "VALID"), said(time.Second, "SYNCING"),
+		said(3*time.Second, "VALID"), said(4*time.Second, "VALID"),
+	}
 	if got, want := firstValid(comeback{"g1", at}, records), (returned{"g1", 3.5, false}); got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	records = []record{said(3*time.Second, "VALID"), said(7*time.Second, "SYNCING"), said(11*time.Second, "VALID")}
-	if got, want := firstValid(comeback{"g1", at.Add(4 * time.Second)}, records), (returned{"g1", 7.5, false}); got != want {
+	got, want := firstValid(comeback{"g1", at.Add(4 * time.Second)}, records), (returned{"g1", 7.5, false})
+	if got != want {
 		t.Errorf("got %v, want %v: in time enough", got, want)
 	}
-	if got, want := firstValid(comeback{"g1", at.Add(3600 * time.Millisecond)}, append(records[:1:1], said(9*time.Second, ""), records[2])), (returned{"g1", 7.9, true}); got != want {
+	missed := append(records[:1:1], said(9*time.Second, ""), records[2])
+	got, want = firstValid(comeback{"g1", at.Add(3600 * time.Millisecond)}, missed), (returned{"g1", 7.9, true})
+	if got != want {
 		t.Errorf("got %v, want %v: late", got, want)
 	}
 	if got, want := firstValid(comeback{"g2", at}, records), (returned{"g2", never, true}); got != want {
@@ -75,8 +83,16 @@ func TestFirstValid(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	b := newReport()
-	with := &result{Name: "kill -9", Phases: []phase{{Name: "before", From: 1, To: 3}, {Name: "during", From: 3, To: 5}}, P50: 5, P99: 80, Back: []returned{{Node: "g1", Seconds: 2.5}}}
-	direct := &result{Name: "kill -9", Direct: true, Phases: []phase{{Name: "before", From: 1, To: 3}, {Name: "during", From: 3, To: 5}}, Failures: []string{"it stands still"}}
+	with := &result{
+		Name:   "kill -9",
+		Phases: []phase{{Name: "before", From: 1, To: 3}, {Name: "during", From: 3, To: 5}},
+		P50:    5, P99: 80, Back: []returned{{Node: "g1", Seconds: 2.5}},
+	}
+	direct := &result{
+		Name: "kill -9", Direct: true,
+		Phases:   []phase{{Name: "before", From: 1, To: 3}, {Name: "during", From: 3, To: 5}},
+		Failures: []string{"it stands still"},
+	}
 	for slot := 1; slot < 5; slot++ {
 		with.add(slot, &beaconBlock{Transactions: 4, Blobs: 1})
 		if slot < 3 {

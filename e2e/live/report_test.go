@@ -78,7 +78,8 @@ func (b *book) describe() {
 	if b.Machine != "" {
 		return
 	}
-	b.Machine = fmt.Sprintf("%s/%s, %d cores, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), output("uname", "-r"))
+	b.Machine = fmt.Sprintf("%s/%s, %d cores, %s",
+		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), output("uname", "-r"))
 	b.Versions["ExecutionBackup"] = output("git", "describe", "--tags", "--always", "--dirty")
 	b.Versions["Go"] = runtime.Version()
 	b.Versions["geth"] = pinned("geth", "ethereum/go-ethereum ")

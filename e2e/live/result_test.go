@@ -85,7 +85,8 @@ func (r *result) String() string {
 	for _, p := range r.Phases {
 		phases = append(phases, fmt.Sprintf("%s %d-%d missed %d", p.Name, p.From, p.To-1, p.Missed))
 	}
-	return fmt.Sprintf("%s: %s; attested %d/%d; blocks with transactions %d, blobs %d; finalized %d; CL errors %d; verdicts %v, disputes %d, p50 %.0f ms, p99 %.0f ms; back %v; notes %q",
-		r.Name, strings.Join(phases, ", "), r.Attested, r.Attesters, r.BlocksWithTransactions, r.BlobTransactions, r.Finalized,
-		r.CLErrors, r.Verdicts, r.Disputes, r.P50, r.P99, r.Back, r.Notes)
+	return fmt.Sprintf("%s: %s; attested %d/%d; blocks with transactions %d, blobs %d; finalized %d; CL errors %d; "+
+		"verdicts %v, disputes %d, p50 %.0f ms, p99 %.0f ms; back %v; notes %q",
+		r.Name, strings.Join(phases, ", "), r.Attested, r.Attesters, r.BlocksWithTransactions,
+		r.BlobTransactions, r.Finalized, r.CLErrors, r.Verdicts, r.Disputes, r.P50, r.P99, r.Back, r.Notes)
 }

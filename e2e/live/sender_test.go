@@ -79,7 +79,9 @@ func (s *sender) blob(nonce uint64) (*types.Transaction, error) {
 }
 
 // send sends an account's next transactions. Errors don't matter: a node that has a transaction already says so, too.
-func (s *sender) send(ctx context.Context, account common.Address, n uint64, transaction func(nonce uint64) (*types.Transaction, error)) {
+func (s *sender) send(
+	ctx context.Context, account common.Address, n uint64, transaction func(nonce uint64) (*types.Transaction, error),
+) {
 	nonce, known := s.nonce(ctx, account)
 	if !known {
 		return

@@ -46,7 +46,8 @@ func newWorld(t testing.TB, slot time.Duration, fuluEpoch int, kinds ...string) 
 	count := map[string]int{}
 	for _, kind := range kinds {
 		count[kind]++
-		n := w.newNode(fmt.Sprintf("%s%d", map[string]string{"geth": "g", "erigon": "r", "ethereumjs": "e"}[kind], count[kind]), kind)
+		n := w.newNode(fmt.Sprintf("%s%d",
+			map[string]string{"geth": "g", "erigon": "r", "ethereumjs": "e"}[kind], count[kind]), kind)
 		n.start()
 		w.nodes = append(w.nodes, n)
 	}
