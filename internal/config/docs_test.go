@@ -8,7 +8,8 @@ import (
 )
 
 // documented is a key's line in docs/configuration.md.
-var documented = regexp.MustCompile("(?m)^\\| `([a-z_]+)`(?: \\(([^)]+)\\))? \\| (.+?) \\| (reload|start|–) \\| (.+) \\|$")
+var documented = regexp.MustCompile("(?m)^\\| `([a-z_]+)`(?: \\(([^)]+)\\))? \\| (.+?) \\| " +
+	"(reload|start|–) \\| (.+) \\|$")
 
 // Every setting is documented with its default and its other names, and nothing else is documented as one.
 func TestDocumentation(t *testing.T) {

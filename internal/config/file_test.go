@@ -16,9 +16,12 @@ func TestLargeFiles(t *testing.T) {
 		}
 	}
 	for _, test := range []struct{ flags, want string }{
-		{"--nodes=http://a:1 --jwt-secret=" + large, "--jwt-secret: read the secret file: " + large + ": larger than 1 MiB"},
-		{"--nodes=http://a:1 --jwt-secret=" + good + " --config=" + large, "--config: " + large + ": larger than 1 MiB"},
-		{"--nodes=http://a:1 --jwt-secret=" + good + " --admin-token-file=" + large, "--admin-token-file: " + large + ": larger than 1 MiB"},
+		{"--nodes=http://a:1 --jwt-secret=" + large,
+			"--jwt-secret: read the secret file: " + large + ": larger than 1 MiB"},
+		{"--nodes=http://a:1 --jwt-secret=" + good + " --config=" + large,
+			"--config: " + large + ": larger than 1 MiB"},
+		{"--nodes=http://a:1 --jwt-secret=" + good + " --admin-token-file=" + large,
+			"--admin-token-file: " + large + ": larger than 1 MiB"},
 		{"--nodes=http://a:1 --jwt-secret=" + good, ""},
 	} {
 		_, err := Load(Inputs{Flags: flags(test.flags)})
@@ -27,7 +30,8 @@ func TestLargeFiles(t *testing.T) {
 		}
 	}
 	_, err := ParseNode("http://a:1#jwt-secret="+large, NodeDefaults{})
-	if got, want := message(err), "http://a:1: option jwt-secret: read the secret file: "+large+": larger than 1 MiB"; got != want {
+	got, want := message(err), "http://a:1: option jwt-secret: read the secret file: "+large+": larger than 1 MiB"
+	if got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

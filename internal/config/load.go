@@ -128,7 +128,8 @@ func (d *draft) check() error {
 		return fmt.Errorf("%s: %d is more than there are voters (%d)", d.where["min-valid"], d.Rules.MinValid, voters)
 	}
 	if d.MaxBody > d.MaxInFlight {
-		return fmt.Errorf("%s: more than %s, which bounds all requests together", d.where["max-body"], d.where["max-in-flight"])
+		return fmt.Errorf("%s: more than %s, which bounds all requests together",
+			d.where["max-body"], d.where["max-in-flight"])
 	}
 	if d.OpenAdmin && !d.AdminToken.IsZero() {
 		return fmt.Errorf("%s and %s exclude each other", d.where["open-admin"], d.where["admin-token-file"])

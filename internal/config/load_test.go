@@ -11,6 +11,18 @@ import (
 	"executionbackup/internal/quorum"
 )
 
+// What many errors end with.
+const (
+	notAddress   = " is not an address: write one without a port, such as 127.0.0.1, ::1 or localhost"
+	notDuration  = " is not a duration: write milliseconds (500) or a unit (500ms, 2s)"
+	notSize      = " is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)"
+	noSecret     = ": no JWT secret: add #jwt-secret=PATH to the node, or set --jwt-secret for all"
+	secretItself = "this is a secret itself: give the path of a file that contains it"
+	noSecretFile = "read the secret file: open no.hex: file does not exist: " +
+		"give the node's own file, or make one for both with: openssl rand -hex 32"
+	theOptions = ": there are jwt-secret=PATH, timeout=MS, do-not-use and name=NAME"
+)
+
 func ratio(t *testing.T, text string) quorum.Ratio {
 	t.Helper()
 	r, err := quorum.ParseRatio(text)
@@ -37,7 +49,8 @@ func TestDefaults(t *testing.T) {
 		got, want any
 	}{
 		{"listen address", c.ListenAddr, "127.0.0.1"}, {"port", c.Port, 7000},
-		{"timeout", c.Timeout, 7500 * time.Millisecond}, {"read timeout", c.ReadTimeout, 30 * time.Second}, {"grace", c.Grace, 500 * time.Millisecond},
+		{"timeout", c.Timeout, 7500 * time.Millisecond}, {"read timeout", c.ReadTimeout, 30 * time.Second},
+		{"grace", c.Grace, 500 * time.Millisecond},
 		{"build grace", c.BuildGrace, 300 * time.Millisecond}, {"cross-check", c.CrossCheck, 200 * time.Millisecond},
 		{"replay bytes", c.ReplayBytes, int64(128 << 20)}, {"max body", c.MaxBody, int64(128 << 20)},
 		{"max in flight", c.MaxInFlight, int64(512 << 20)}, {"max connections", c.MaxConnections, 1024},
@@ -58,8 +71,10 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestValues(t *testing.T) {
-	c, err := Load(Inputs{ReadFile: disk.ReadFile, Flags: flags(`--nodes=http://a:1,http://b:1 --nodes=http://c:1#do-not-use
-		--jwt-secret=a.hex --listen-addr=::1 --port=0 --timeout=3000 --read-timeout=1m --fcu-majority=2/3 --min-valid=2 --on-dispute=majority
+	c, err := Load(Inputs{ReadFile: disk.ReadFile,
+		Flags: flags(`--nodes=http://a:1,http://b:1 --nodes=http://c:1#do-not-use
+		--jwt-secret=a.hex --listen-addr=::1 --port=0 --timeout=3000 --read-timeout=1m
+		--fcu-majority=2/3 --min-valid=2 --on-dispute=majority
 		--vote-by=client --grace=0 --build-grace=1s --cross-check=0ms --replay-bytes=0 --max-body=1GiB --evidence-dir=
 		--max-in-flight=2GiB --max-connections=7
 		--allow-namespaces=debug,txpool --allow-namespaces=trace --admin-token-file=admin --open-admin=false
@@ -76,14 +91,17 @@ func TestValues(t *testing.T) {
 		got, want any
 	}{
 		{"listen address", c.ListenAddr, "::1"}, {"port", c.Port, 0}, {"timeout", c.Timeout, 3 * time.Second},
-		{"read timeout", c.ReadTimeout, time.Minute}, {"grace", c.Grace, time.Duration(0)}, {"build grace", c.BuildGrace, time.Second},
+		{"read timeout", c.ReadTimeout, time.Minute}, {"grace", c.Grace, time.Duration(0)},
+		{"build grace", c.BuildGrace, time.Second},
 		{"cross-check", c.CrossCheck, time.Duration(0)}, {"replay bytes", c.ReplayBytes, int64(0)},
 		{"max body", c.MaxBody, int64(1 << 30)}, {"evidence", c.EvidenceDir, ""},
 		{"max in flight", c.MaxInFlight, int64(2 << 30)}, {"max connections", c.MaxConnections, 7},
 		{"namespaces", strings.Join(c.AllowNamespaces, " "), "debug txpool trace"},
 		{"admin token", c.AdminToken.Matches("0123456789abcdef"), true}, {"open admin", c.OpenAdmin, false},
-		{"log level", c.LogLevel, LevelCritical}, {"log format", c.LogFormat, "json"}, {"node timings", c.NodeTimings, true},
-		{"nodes", len(c.Nodes), 3}, {"third node", c.Nodes[2].DoNotUse, true}, {"its timeout", c.Nodes[2].Timeout, 3 * time.Second},
+		{"log level", c.LogLevel, LevelCritical}, {"log format", c.LogFormat, "json"},
+		{"node timings", c.NodeTimings, true},
+		{"nodes", len(c.Nodes), 3}, {"third node", c.Nodes[2].DoNotUse, true},
+		{"its timeout", c.Nodes[2].Timeout, 3 * time.Second},
 	} {
 		if test.got != test.want {
 			t.Errorf("%s: got %v, want %v", test.what, test.got, test.want)
@@ -104,7 +122,9 @@ func TestFirstNodeSecret(t *testing.T) {
 	if d := c.NodeDefaults(); !d.Secret.IsZero() || d.Timeout != c.Timeout {
 		t.Errorf("defaults have a secret: %t, timeout %v", !d.Secret.IsZero(), d.Timeout)
 	}
-	c, err = Load(Inputs{ReadFile: disk.ReadFile, Flags: flags("--nodes=http://b:1#jwt-secret=b.hex --jwt-secret=a.hex")})
+	c, err = Load(Inputs{
+		ReadFile: disk.ReadFile, Flags: flags("--nodes=http://b:1#jwt-secret=b.hex --jwt-secret=a.hex"),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +170,8 @@ func TestPrecedenceOfLists(t *testing.T) {
 		Flags: flags("--nodes=http://c:1"),
 		Environ: []string{"EXECUTIONBACKUP_CONFIG=f.yaml", "EXECUTIONBACKUP_NODES=http://b:1, http://d:1",
 			"EXECUTIONBACKUP_ALLOW_NAMESPACES=debug, txpool"},
-		ReadFile: files{"a.hex": hexA, "f.yaml": "nodes: [http://a:1]\njwt_secret: a.hex\nallow_namespaces: trace"}.ReadFile,
+		ReadFile: files{"a.hex": hexA,
+			"f.yaml": "nodes: [http://a:1]\njwt_secret: a.hex\nallow_namespaces: trace"}.ReadFile,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -184,7 +205,7 @@ func TestFlagErrors(t *testing.T) {
 			" for example --nodes http://127.0.0.1:8551"},
 		{"--nodes=", `--nodes: "": the URL must begin with http:// or https://`},
 		{"--nodes=http://a:1#jwt-secret=a.hex,", `--nodes: "": the URL must begin with http:// or https://`},
-		{"--nodes=http://a:1", "--nodes: http://a:1: no JWT secret: add #jwt-secret=PATH to the node, or set --jwt-secret for all"},
+		{"--nodes=http://a:1", "--nodes: http://a:1" + noSecret},
 		{"--nodes=http://a:1,http://a:1/ --jwt-secret=a.hex", "--nodes: two nodes have the URL http://a:1"},
 		{"--nodes=http://a:1#do-not-use,http://b:1#do-not-use --jwt-secret=a.hex",
 			"--nodes: every node is do-not-use: none could vote"},
@@ -194,29 +215,31 @@ func TestFlagErrors(t *testing.T) {
 		{node + "--jwt_secret=1", "--jwt_secret: unknown setting: did you mean --jwt-secret?"},
 		{node + "--something=1", "--something: unknown setting"},
 		{node + "--port=1 --port=2", "--port: give it once, with one value"},
-		{node + "--fcu-majority=0.6 --fcu-invalid-threshold=0.7", "--fcu-majority: already set by --fcu-invalid-threshold"},
+		{node + "--fcu-majority=0.6 --fcu-invalid-threshold=0.7",
+			"--fcu-majority: already set by --fcu-invalid-threshold"},
 
 		{node + "--jwt-secret=", "--jwt-secret: the path is empty"},
-		{node + "--jwt-secret=no.hex", "--jwt-secret: read the secret file: open no.hex: file does not exist: give the node's own file, or make one for both with: openssl rand -hex 32"},
-		{node + "--jwt-secret=bad.hex", "--jwt-secret: bad.hex: not a secret: want 64 hexadecimal digits, got 4 characters"},
-		{node + "--jwt-secret=0x" + hexA, "--jwt-secret: this is a secret itself: give the path of a file that contains it"},
+		{node + "--jwt-secret=no.hex", "--jwt-secret: " + noSecretFile},
+		{node + "--jwt-secret=bad.hex",
+			"--jwt-secret: bad.hex: not a secret: want 64 hexadecimal digits, got 4 characters"},
+		{node + "--jwt-secret=0x" + hexA, "--jwt-secret: " + secretItself},
 
 		{node + "--port=70000", `--port: "70000" is not a port (0 to 65535)`},
 		{node + "--port=-1", `--port: "-1" is not a port (0 to 65535)`},
 		{node + "--port=0x10", `--port: "0x10" is not a port (0 to 65535)`},
 		{node + "--port=", `--port: "" is not a port (0 to 65535)`},
-		{node + "--listen-addr=", `--listen-addr: "" is not an address: write one without a port, such as 127.0.0.1, ::1 or localhost`},
-		{node + "--listen-addr=127.0.0.1:7000", `--listen-addr: "127.0.0.1:7000" is not an address: write one without a port, such as 127.0.0.1, ::1 or localhost`},
-		{node + "--listen-addr=[::1]", `--listen-addr: "[::1]" is not an address: write one without a port, such as 127.0.0.1, ::1 or localhost`},
+		{node + "--listen-addr=", `--listen-addr: ""` + notAddress},
+		{node + "--listen-addr=127.0.0.1:7000", `--listen-addr: "127.0.0.1:7000"` + notAddress},
+		{node + "--listen-addr=[::1]", `--listen-addr: "[::1]"` + notAddress},
 
 		{node + "--timeout=0", `--timeout: "0" must be more than zero`},
-		{node + "--timeout=", `--timeout: "" is not a duration: write milliseconds (500) or a unit (500ms, 2s)`},
-		{node + "--timeout=7.5", `--timeout: "7.5" is not a duration: write milliseconds (500) or a unit (500ms, 2s)`},
+		{node + "--timeout=", `--timeout: ""` + notDuration},
+		{node + "--timeout=7.5", `--timeout: "7.5"` + notDuration},
 		{node + "--timeout=-1s", `--timeout: "-1s" is negative`},
-		{node + "--timeout=9999999999999999", `--timeout: "9999999999999999" is not a duration: write milliseconds (500) or a unit (500ms, 2s)`},
+		{node + "--timeout=9999999999999999", `--timeout: "9999999999999999"` + notDuration},
 		{node + "--grace=-1ms", `--grace: "-1ms" is negative`},
-		{node + "--build-grace=x", `--build-grace: "x" is not a duration: write milliseconds (500) or a unit (500ms, 2s)`},
-		{node + "--cross-check=1d", `--cross-check: "1d" is not a duration: write milliseconds (500) or a unit (500ms, 2s)`},
+		{node + "--build-grace=x", `--build-grace: "x"` + notDuration},
+		{node + "--cross-check=1d", `--cross-check: "1d"` + notDuration},
 
 		{node + "--fcu-invalid-threshold=half", `--fcu-invalid-threshold: "half" is not a number`},
 		{node + "--fcu-majority=0.5", `--fcu-majority: 0.5 is out of range: more than 0.5 and at most 1`},
@@ -225,30 +248,37 @@ func TestFlagErrors(t *testing.T) {
 		{node + "--min-valid=1.5", `--min-valid: "1.5" is not a whole number from 1`},
 		{node + "--min-valid=2", `--min-valid: 2 is more than there are voters (1)`},
 		{node + "--min-valid=2 --vote-by=client", `--min-valid: 2 is more than there are voters (1)`},
-		{node + "--nodes=http://b:1#jwt-secret=a.hex#do-not-use --min-valid=2", `--min-valid: 2 is more than there are voters (1)`},
+		{node + "--nodes=http://b:1#jwt-secret=a.hex#do-not-use --min-valid=2",
+			`--min-valid: 2 is more than there are voters (1)`},
 		{node + "--on-dispute=stop", `--on-dispute: "stop" is neither halt nor majority`},
 		{node + "--vote-by=Client", `--vote-by: "Client" is neither node nor client`},
 
-		{node + "--replay-bytes=-1", `--replay-bytes: "-1" is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)`},
-		{node + "--replay-bytes=", `--replay-bytes: "" is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)`},
-		{node + "--replay-bytes=MiB", `--replay-bytes: "MiB" is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)`},
-		{node + "--max-body=1TiB", `--max-body: "1TiB" is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)`},
-		{node + "--max-body=99999999999GiB", `--max-body: "99999999999GiB" is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)`},
+		{node + "--replay-bytes=-1", `--replay-bytes: "-1"` + notSize},
+		{node + "--replay-bytes=", `--replay-bytes: ""` + notSize},
+		{node + "--replay-bytes=MiB", `--replay-bytes: "MiB"` + notSize},
+		{node + "--max-body=1TiB", `--max-body: "1TiB"` + notSize},
+		{node + "--max-body=99999999999GiB", `--max-body: "99999999999GiB"` + notSize},
 		{node + "--max-body=0KiB", `--max-body: "0KiB" must be more than zero`},
-		{node + "--max-body=1GiB", `--max-body: more than default of max-in-flight, which bounds all requests together`},
-		{node + "--max-in-flight=1MiB", `default of max-body: more than --max-in-flight, which bounds all requests together`},
+		{node + "--max-body=1GiB",
+			`--max-body: more than default of max-in-flight, which bounds all requests together`},
+		{node + "--max-in-flight=1MiB",
+			`default of max-body: more than --max-in-flight, which bounds all requests together`},
 		{node + "--max-in-flight=0", `--max-in-flight: "0" must be more than zero`},
 		{node + "--max-connections=0", `--max-connections: "0" is not a whole number from 1`},
 
-		{node + "--allow-namespaces=debug_", `--allow-namespaces: "debug_" is not a namespace: write its letters only, such as debug`},
-		{node + "--allow-namespaces=debug,,txpool", `--allow-namespaces: "" is not a namespace: write its letters only, such as debug`},
+		{node + "--allow-namespaces=debug_",
+			`--allow-namespaces: "debug_" is not a namespace: write its letters only, such as debug`},
+		{node + "--allow-namespaces=debug,,txpool",
+			`--allow-namespaces: "" is not a namespace: write its letters only, such as debug`},
 		{node + "--admin-token-file=no", "--admin-token-file: open no: file does not exist"},
-		{node + "--admin-token-file=short", "--admin-token-file: short: not a token: want at least 16 characters, got 10"},
+		{node + "--admin-token-file=short",
+			"--admin-token-file: short: not a token: want at least 16 characters, got 10"},
 		{node + "--admin-token-file=", "--admin-token-file: the path is empty"},
 		{node + "--open-admin --admin-token-file=admin", "--open-admin and --admin-token-file exclude each other"},
 		{node + "--open-admin=yes", `--open-admin: "yes" is neither true nor false`},
 		{node + "--holesky=maybe", `--holesky: "maybe" is neither true nor false`},
-		{node + "--log-level=loud", `--log-level: "loud" is not a log level: write trace, debug, info, warn, error or critical`},
+		{node + "--log-level=loud",
+			`--log-level: "loud" is not a log level: write trace, debug, info, warn, error or critical`},
 		{node + "--log-format=xml", `--log-format: "xml" is neither text nor json`},
 		{node + "--config=", "--config: the path is empty"},
 		{node + "--config=no.yaml", "--config: open no.yaml: file does not exist"},
@@ -269,9 +299,10 @@ func TestEnvironmentErrors(t *testing.T) {
 		{"EXECUTIONBACKUP_PORT=70000", `EXECUTIONBACKUP_PORT: "70000" is not a port (0 to 65535)`},
 		{"EXECUTIONBACKUP_PORT=", ""},
 		{"EXECUTIONBACKUP_OPEN_ADMIN=1", ""},
-		{"EXECUTIONBACKUP_FCU_MAJORITY=2", "EXECUTIONBACKUP_FCU_MAJORITY: 2 is out of range: more than 0.5 and at most 1"},
+		{"EXECUTIONBACKUP_FCU_MAJORITY=2",
+			"EXECUTIONBACKUP_FCU_MAJORITY: 2 is out of range: more than 0.5 and at most 1"},
 		{"EXECUTIONBACKUP_MIN_VALID=5", "EXECUTIONBACKUP_MIN_VALID: 5 is more than there are voters (1)"},
-		{"EXECUTIONBACKUP_JWT_SECRET=no.hex", "EXECUTIONBACKUP_JWT_SECRET: read the secret file: open no.hex: file does not exist: give the node's own file, or make one for both with: openssl rand -hex 32"},
+		{"EXECUTIONBACKUP_JWT_SECRET=no.hex", "EXECUTIONBACKUP_JWT_SECRET: " + noSecretFile},
 		{"EXECUTIONBACKUP_CONFIG=no.yaml", "EXECUTIONBACKUP_CONFIG: open no.yaml: file does not exist"},
 		{"not a variable", ""},
 	} {
@@ -299,11 +330,14 @@ func TestEvidenceDir(t *testing.T) {
 		want    string
 	}{
 		{"linux", map[string]string{"HOME": "/home/u"}, "/home/u/.local/state/executionbackup/evidence"},
-		{"linux", map[string]string{"HOME": "/home/u", "XDG_STATE_HOME": "/var/state"}, "/var/state/executionbackup/evidence"},
-		{"linux", map[string]string{"HOME": "/home/u", "XDG_STATE_HOME": "state"}, "/home/u/.local/state/executionbackup/evidence"},
+		{"linux", map[string]string{"HOME": "/home/u", "XDG_STATE_HOME": "/var/state"},
+			"/var/state/executionbackup/evidence"},
+		{"linux", map[string]string{"HOME": "/home/u", "XDG_STATE_HOME": "state"},
+			"/home/u/.local/state/executionbackup/evidence"},
 		{"linux", map[string]string{"XDG_STATE_HOME": "/var/state"}, "/var/state/executionbackup/evidence"},
 		{"linux", nil, ""},
-		{"darwin", map[string]string{"HOME": "/Users/u"}, "/Users/u/Library/Application Support/executionbackup/evidence"},
+		{"darwin", map[string]string{"HOME": "/Users/u"},
+			"/Users/u/Library/Application Support/executionbackup/evidence"},
 		{"darwin", nil, ""},
 		{"windows", map[string]string{"LOCALAPPDATA": "/L"}, "/L/executionbackup/evidence"},
 		{"windows", map[string]string{"HOME": "/home/u"}, ""},

@@ -27,7 +27,8 @@ func parseListenAddr(text string) (string, error) {
 		return text, nil
 	}
 	if text == "" || strings.ContainsAny(text, ":/[]#?@, \t\n") {
-		return "", fmt.Errorf("%q is not an address: write one without a port, such as 127.0.0.1, ::1 or localhost", text)
+		return "", fmt.Errorf("%q is not an address: write one without a port, such as 127.0.0.1, ::1 or localhost",
+			text)
 	}
 	return text, nil
 }

@@ -140,7 +140,8 @@ func Settings() []Setting {
 		},
 		{
 			Key: "allow-namespaces", List: true,
-			Help: "JSON-RPC namespaces to let through beside engine, eth, net and web3, separated by commas: debug,txpool",
+			Help: "JSON-RPC namespaces to let through beside engine, eth, net and web3, separated by commas: " +
+				"debug,txpool",
 			set: func(d *draft, texts []string) (err error) {
 				d.AllowNamespaces, err = parseNamespaces(texts)
 				return err

@@ -14,7 +14,8 @@ func TestFileNodes(t *testing.T) {
 		{"list of texts", "nodes:\n- http://a:1#jwt-secret=b.hex#timeout=2s#do-not-use#name=x\n- http://b:1"},
 		{"mappings", "nodes:\n- {url: 'http://a:1', jwt_secret: b.hex, timeout: 2000, do_not_use: true, name: x}\n" +
 			"- url: http://b:1\n  do_not_use: false"},
-		{"mixed", "nodes:\n- name: x\n  do_not_use: true\n  timeout: 2s\n  jwt_secret: b.hex\n  url: http://a:1\n- http://b:1"},
+		{"mixed", "nodes:\n- name: x\n  do_not_use: true\n  timeout: 2s\n  jwt_secret: b.hex\n" +
+			"  url: http://a:1\n- http://b:1"},
 	} {
 		fs := files{"a.hex": hexA, "b.hex": hexB, "f.yaml": "jwt_secret: a.hex\n" + test.file}
 		c, err := Load(Inputs{Flags: flags("--config=f.yaml"), ReadFile: fs.ReadFile})
@@ -58,7 +59,8 @@ allow_namespaces: []
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Port != 1 || c.Timeout != 500*time.Millisecond || c.MaxBody != 1e6 || c.MaxInFlight != 2e6 || c.MaxConnections != 3 || c.Rules.Threshold != ratio(t, "1") ||
+	if c.Port != 1 || c.Timeout != 500*time.Millisecond || c.MaxBody != 1e6 || c.MaxInFlight != 2e6 ||
+		c.MaxConnections != 3 || c.Rules.Threshold != ratio(t, "1") ||
 		!c.OpenAdmin || c.EvidenceDir != "" || len(c.AllowNamespaces) != 0 {
 		t.Errorf("got %+v", c)
 	}
@@ -84,7 +86,8 @@ func TestFileErrors(t *testing.T) {
 		{"something: 1", "line 1: something: unknown setting"},
 		{"<<: {port: 1}", "line 1: <<: unknown setting"},
 		{"port: 1\nport: 1", "line 2: port: already set by f.yaml: line 1: port"},
-		{"fcu_majority: 0.6\nfcu_invalid_threshold: 0.6", "line 2: fcu_invalid_threshold: already set by f.yaml: line 1: fcu_majority"},
+		{"fcu_majority: 0.6\nfcu_invalid_threshold: 0.6",
+			"line 2: fcu_invalid_threshold: already set by f.yaml: line 1: fcu_majority"},
 		{"config: g.yaml", "line 1: config: a file cannot name another"},
 		{"port:", "line 1: port: there is no value"},
 		{"port: [1]", "line 1: port: want one value"},
@@ -92,8 +95,9 @@ func TestFileErrors(t *testing.T) {
 		{"port: &a 1\ngrace: *a", "line 2: grace: want one value"},
 		{"open_admin: yes", `line 1: open_admin: "yes" is neither true nor false`},
 		{"min_valid: 2", "line 1: min_valid: 2 is more than there are voters (1)"},
-		{"open_admin: true\nadmin_token_file: admin", "line 1: open_admin and f.yaml: line 2: admin_token_file exclude each other"},
-		{"jwt_secret: 0x" + hexA, "line 1: jwt_secret: this is a secret itself: give the path of a file that contains it"},
+		{"open_admin: true\nadmin_token_file: admin",
+			"line 1: open_admin and f.yaml: line 2: admin_token_file exclude each other"},
+		{"jwt_secret: 0x" + hexA, "line 1: jwt_secret: " + secretItself},
 		{"allow_namespaces: [debug, [x]]", "line 1: allow_namespaces: want one value"},
 		{"allow_namespaces: {debug: true}", "line 1: allow_namespaces: want one value"},
 
@@ -108,14 +112,17 @@ func TestFileErrors(t *testing.T) {
 		{"nodes: {url: x}", "line 1: nodes: want one value"},
 		{"nodes: [http://a:1, [x]]", "line 1: nodes: want one value"},
 		{"nodes: [~]", "line 1: nodes: there is no value"},
-		{"nodes:\n- http://a:1", "line 1: nodes: http://a:1: no JWT secret: add #jwt-secret=PATH to the node, or set --jwt-secret for all"},
+		{"nodes:\n- http://a:1", "line 1: nodes: http://a:1" + noSecret},
 		{"nodes:\n- name: x", "line 1: nodes: line 2: a node has no url"},
 		{"nodes:\n- url:", "line 1: nodes: line 2: url: there is no value"},
-		{"nodes:\n- url: http://a:1\n  jwt-secret: a.hex", "line 1: nodes: line 3: jwt-secret: unknown setting: did you mean jwt_secret?"},
+		{"nodes:\n- url: http://a:1\n  jwt-secret: a.hex",
+			"line 1: nodes: line 3: jwt-secret: unknown setting: did you mean jwt_secret?"},
 		{"nodes:\n- url: http://a:1\n  url: http://b:1", "line 1: nodes: line 3: url: given twice"},
-		{"nodes:\n- url: http://a:1\n  do_not_use: maybe", `line 1: nodes: line 3: do_not_use: "maybe" is neither true nor false`},
+		{"nodes:\n- url: http://a:1\n  do_not_use: maybe",
+			`line 1: nodes: line 3: do_not_use: "maybe" is neither true nor false`},
 		{"nodes:\n- url: http://a:1#do-not-use", "line 1: nodes: line 2: url: a # is not possible here"},
-		{"nodes:\n- url: http://a:1\n  jwt_secret: a.hex\n  timeout: 0", `line 1: nodes: http://a:1: option timeout: "0" must be more than zero`},
+		{"nodes:\n- url: http://a:1\n  jwt_secret: a.hex\n  timeout: 0",
+			`line 1: nodes: http://a:1: option timeout: "0" must be more than zero`},
 	} {
 		fs := files{"a.hex": hexA, "admin": "0123456789abcdef", "f.yaml": test.file}
 		in := Inputs{Flags: flags("--config=f.yaml"), ReadFile: fs.ReadFile}
@@ -169,8 +176,8 @@ func TestExample(t *testing.T) {
 // FuzzFile tries configuration files.
 func FuzzFile(f *testing.F) {
 	for _, file := range []string{
-		"port: 1", "nodes: [http://a:1, {url: 'http://b:1', name: x}]", "port: &a 1\ngrace: *a", "? [x]\n: y", "a: *a", "- x", "---\n---\n",
-		"nodes: &n [*n]", "!!binary x: y", "\xff\xfe", "{}: {}",
+		"port: 1", "nodes: [http://a:1, {url: 'http://b:1', name: x}]", "port: &a 1\ngrace: *a", "? [x]\n: y",
+		"a: *a", "- x", "---\n---\n", "nodes: &n [*n]", "!!binary x: y", "\xff\xfe", "{}: {}",
 	} {
 		f.Add(file)
 	}
