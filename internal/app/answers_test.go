@@ -99,7 +99,7 @@ func TestPrimaryIsPreferred(t *testing.T) {
 		t.Errorf("a tie: got %s, want n2's payload", got)
 	}
 	for i, n := range nodes {
-		n.Script(enginetest.Rule{Method: "engine_newPayload", Error: &enginetest.RPCError{Code: -38005 - i, Message: "Unsupported fork"}})
+		fails(n, "engine_newPayload", -38005-i, "Unsupported fork")
 		n.Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Status: "INVALID", ValidationError: "bad"})
 	}
 	if got := m.call(t, "engine_newPayloadV4", head.Params()...); got != "error -38006: Unsupported fork" {
@@ -143,7 +143,9 @@ func TestLatestValidHash(t *testing.T) {
 	} {
 		block := chain[2].Child(func(p *enginetest.Payload) { p.GasUsed = uint64(i) })
 		for j, named := range strings.Fields(test.named) {
-			nodes[j].Script(enginetest.Rule{Method: "engine_", BlockHash: block.Hash(), Status: "INVALID", LatestValidHash: blocks[named]})
+			nodes[j].Script(enginetest.Rule{
+				Method: "engine_", BlockHash: block.Hash(), Status: "INVALID", LatestValidHash: blocks[named],
+			})
 		}
 		for _, got := range []enginetest.Status{m.newPayload(t, block), m.forkchoice(t, block)} {
 			if got.Status != "INVALID" || got.LatestValidHash != blocks[test.want] {
@@ -185,10 +187,14 @@ func TestInclusionListSatisfied(t *testing.T) {
 			t.Parallel()
 			nodes := three(t)
 			for i, satisfied := range strings.Fields(test.satisfied) {
-				nodes[i].Script(enginetest.Rule{Method: "engine_newPayload", Status: "VALID", Extra: `"inclusionListSatisfied":` + satisfied + `,"x":0`})
+				nodes[i].Script(enginetest.Rule{
+					Method: "engine_newPayload", Status: "VALID",
+					Extra: `"inclusionListSatisfied":` + satisfied + `,"x":0`,
+				})
 			}
 			m := start(t, apptest.Fakes(nodes...), nil)
-			want := fmt.Sprintf(`{"status":"VALID","latestValidHash":"%s","validationError":null,"inclusionListSatisfied":%s,"x":0}`, block.Hash(), test.want)
+			want := fmt.Sprintf(`{"status":"VALID","latestValidHash":"%s","validationError":null,`+
+				`"inclusionListSatisfied":%s,"x":0}`, block.Hash(), test.want)
 			if got := m.call(t, "engine_newPayloadV6", params...); got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
@@ -214,36 +220,38 @@ func TestSyncingIsChecked(t *testing.T) {
 		raw, _ := json.Marshal(params[0])
 		return append([]any{json.RawMessage(strings.Replace(string(raw), "{", `{"newField":"0x1",`, 1))}, params[1:]...)
 	}
+	withBlob := func(p *enginetest.Payload) { p.VersionedHashes = make([]common.Hash, 1) }
+	withEmpty := func(p *enginetest.Payload) { p.Transactions = [][]byte{{}} }
 	const mismatch = "block hash mismatch"
 	for _, test := range []struct {
 		name    string
 		words   string
-		method  string
+		version string // of newPayload
 		payload enginetest.Payload
 		params  func([]any) []any
 		want    string
 		reason  string // of an INVALID
 		outcome string // as the metric counts it; "" where nothing is checked
 	}{
-		{"V1", "SYNCING SYNCING", "engine_newPayloadV1", wrong(1, right), nil, "SYNCING", "", "match"},
-		{"V5", "SYNCING SYNCING", "engine_newPayloadV5", wrong(5, right), nil, "SYNCING", "", "match"},
-		{"V1, wrong", "SYNCING SYNCING", "engine_newPayloadV1", wrong(1, wrongHash), nil, "INVALID_BLOCK_HASH", mismatch, "invalid"},
-		{"V2, wrong", "SYNCING SYNCING", "engine_newPayloadV2", wrong(2, wrongHash), nil, "INVALID", mismatch, "invalid"},
-		{"V3, wrong", "SYNCING SYNCING", "engine_newPayloadV3", wrong(3, wrongHash), nil, "INVALID", mismatch, "invalid"},
-		{"V4, wrong", "SYNCING SYNCING", "engine_newPayloadV4", wrong(4, wrongHash), nil, "INVALID", mismatch, "invalid"},
-		{"V5, wrong", "SYNCING SYNCING", "engine_newPayloadV5", wrong(5, wrongHash), nil, "INVALID", mismatch, "invalid"},
-		{"V6, wrong", "SYNCING SYNCING", "engine_newPayloadV6", wrong(5, wrongHash), withList, "INVALID", mismatch, "invalid"},
-		{"accepted, wrong", "ACCEPTED ACCEPTED", "engine_newPayloadV4", wrong(4, wrongHash), nil, "INVALID", mismatch, "invalid"},
-		{"no answers, wrong", "html html", "engine_newPayloadV4", wrong(4, wrongHash), nil, "INVALID", mismatch, "invalid"},
-		{"dispute, wrong", "INVALID SYNCING", "engine_newPayloadV4", wrong(4, wrongHash), nil, "INVALID", mismatch, "invalid"},
-		{"blobs", "SYNCING SYNCING", "engine_newPayloadV3", wrong(3, func(p *enginetest.Payload) { p.VersionedHashes = make([]common.Hash, 1) }), nil, "INVALID", "blob versioned hashes", "invalid"},
-		{"empty transaction", "SYNCING SYNCING", "engine_newPayloadV4", wrong(4, func(p *enginetest.Payload) { p.Transactions = [][]byte{{}} }), nil, "INVALID", "transaction", "invalid"},
-		{"unknown version", "SYNCING SYNCING", "engine_newPayloadV9", wrong(4, wrongHash), nil, "SYNCING", "", "skipped"},
-		{"unknown field", "SYNCING SYNCING", "engine_newPayloadV4", wrong(4, wrongHash), withField, "SYNCING", "", "skipped"},
-		{"one VALID", "VALID SYNCING", "engine_newPayloadV4", wrong(4, right), nil, "VALID", "", "match"},
-		{"VALID", "VALID VALID", "engine_newPayloadV4", wrong(4, wrongHash), nil, "VALID", "", ""},
-		{"one node, wrong", "SYNCING", "engine_newPayloadV4", wrong(4, wrongHash), nil, "SYNCING", "", "invalid"},
-		{"one node, VALID", "VALID", "engine_newPayloadV4", wrong(4, wrongHash), nil, "VALID", "", ""},
+		{"V1", "SYNCING SYNCING", "V1", wrong(1, right), nil, "SYNCING", "", "match"},
+		{"V5", "SYNCING SYNCING", "V5", wrong(5, right), nil, "SYNCING", "", "match"},
+		{"V1, wrong", "SYNCING SYNCING", "V1", wrong(1, wrongHash), nil, "INVALID_BLOCK_HASH", mismatch, "invalid"},
+		{"V2, wrong", "SYNCING SYNCING", "V2", wrong(2, wrongHash), nil, "INVALID", mismatch, "invalid"},
+		{"V3, wrong", "SYNCING SYNCING", "V3", wrong(3, wrongHash), nil, "INVALID", mismatch, "invalid"},
+		{"V4, wrong", "SYNCING SYNCING", "V4", wrong(4, wrongHash), nil, "INVALID", mismatch, "invalid"},
+		{"V5, wrong", "SYNCING SYNCING", "V5", wrong(5, wrongHash), nil, "INVALID", mismatch, "invalid"},
+		{"V6, wrong", "SYNCING SYNCING", "V6", wrong(5, wrongHash), withList, "INVALID", mismatch, "invalid"},
+		{"accepted, wrong", "ACCEPTED ACCEPTED", "V4", wrong(4, wrongHash), nil, "INVALID", mismatch, "invalid"},
+		{"no answers, wrong", "html html", "V4", wrong(4, wrongHash), nil, "INVALID", mismatch, "invalid"},
+		{"dispute, wrong", "INVALID SYNCING", "V4", wrong(4, wrongHash), nil, "INVALID", mismatch, "invalid"},
+		{"blobs", "SYNCING SYNCING", "V3", wrong(3, withBlob), nil, "INVALID", "blob versioned hashes", "invalid"},
+		{"empty transaction", "SYNCING SYNCING", "V4", wrong(4, withEmpty), nil, "INVALID", "transaction", "invalid"},
+		{"unknown version", "SYNCING SYNCING", "V9", wrong(4, wrongHash), nil, "SYNCING", "", "skipped"},
+		{"unknown field", "SYNCING SYNCING", "V4", wrong(4, wrongHash), withField, "SYNCING", "", "skipped"},
+		{"one VALID", "VALID SYNCING", "V4", wrong(4, right), nil, "VALID", "", "match"},
+		{"VALID", "VALID VALID", "V4", wrong(4, wrongHash), nil, "VALID", "", ""},
+		{"one node, wrong", "SYNCING", "V4", wrong(4, wrongHash), nil, "SYNCING", "", "invalid"},
+		{"one node, VALID", "VALID", "V4", wrong(4, wrongHash), nil, "VALID", "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -253,7 +261,8 @@ func TestSyncingIsChecked(t *testing.T) {
 				params = test.params(params)
 			}
 			var got enginetest.Status
-			if raw := m.call(t, test.method, params...); json.Unmarshal([]byte(raw), &got) != nil || got.Status != test.want {
+			raw := m.call(t, "engine_newPayload"+test.version, params...)
+			if json.Unmarshal([]byte(raw), &got) != nil || got.Status != test.want {
 				t.Fatalf("got %s, want %s", raw, test.want)
 			}
 			if !strings.Contains(got.ValidationError, test.reason) || test.reason != "" && got.LatestValidHash != "" {
@@ -261,7 +270,8 @@ func TestSyncingIsChecked(t *testing.T) {
 			}
 			if test.reason == mismatch {
 				honest := enginetest.Chain(test.payload.Version, 1, nil)[0].Hash()
-				if !strings.Contains(got.ValidationError, honest) || !strings.Contains(got.ValidationError, test.payload.Hash()) {
+				if !strings.Contains(got.ValidationError, honest) ||
+					!strings.Contains(got.ValidationError, test.payload.Hash()) {
 					t.Errorf("%q doesn't have both hashes", got.ValidationError)
 				}
 			}

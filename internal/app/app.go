@@ -179,9 +179,11 @@ func (a *App) drain() {
 // and of what is kept, and where evidence goes can't change while we run.
 func (a *App) Reload(c *config.Config) {
 	old := a.config.Load()
-	if c.ListenAddr != old.ListenAddr || c.Port != old.Port || c.MaxBody != old.MaxBody || c.MaxInFlight != old.MaxInFlight ||
-		c.MaxConnections != old.MaxConnections || c.ReplayBytes != old.ReplayBytes || c.EvidenceDir != old.EvidenceDir || c.LogFormat != old.LogFormat {
-		a.log.Warn("listen-addr, port, max-body, max-in-flight, max-connections, replay-bytes, evidence-dir and log-format change at the next start only")
+	if c.ListenAddr != old.ListenAddr || c.Port != old.Port || c.MaxBody != old.MaxBody ||
+		c.MaxInFlight != old.MaxInFlight || c.MaxConnections != old.MaxConnections ||
+		c.ReplayBytes != old.ReplayBytes || c.EvidenceDir != old.EvidenceDir || c.LogFormat != old.LogFormat {
+		a.log.Warn("listen-addr, port, max-body, max-in-flight, max-connections, replay-bytes, evidence-dir and " +
+			"log-format change at the next start only")
 	}
 	a.config.Store(c)
 	a.fleet.Pool.Reload(c.Nodes)

@@ -79,15 +79,20 @@ func TestTokens(t *testing.T) {
 		{"HS512", "Bearer " + token(`{"alg":"HS512","typ":"JWT"}`, iat(0), ours), false},
 		{"no signature", "Bearer " + good[:strings.LastIndexByte(good, '.')+1], false},
 		{"half a signature", "Bearer " + good[:len(good)-20], false},
-		{"other claims than those signed", "Bearer " + strings.Replace(good, ".", "."+base64url([]byte(`{}`)), 1), false},
+		{"other claims than those signed",
+			"Bearer " + strings.Replace(good, ".", "."+base64url([]byte(`{}`)), 1), false},
 	} {
-		for _, body := range []string{`{"jsonrpc":"2.0","id":1,"method":"eth_test"}`, `[{"jsonrpc":"2.0","id":1,"method":"eth_test"}]`, ``, `garbage`} {
+		for _, body := range []string{
+			`{"jsonrpc":"2.0","id":1,"method":"eth_test"}`,
+			`[{"jsonrpc":"2.0","id":1,"method":"eth_test"}]`, ``, `garbage`,
+		} {
 			before := called(nodes)
 			got := m.REST(t, "POST", "/", body, "Authorization", test.authorization)
 			if want := map[bool]int{true: 200, false: 401}[test.ok]; got.Status != want {
 				t.Errorf("%s: got %+v, want HTTP %d", test.name, got, want)
 			}
-			if !test.ok && (called(nodes) != before || strings.Contains(got.Body, "jsonrpc") || got.Header.Get("WWW-Authenticate") == "") {
+			if !test.ok && (called(nodes) != before || strings.Contains(got.Body, "jsonrpc") ||
+				got.Header.Get("WWW-Authenticate") == "") {
 				t.Errorf("%s: it reached a node, or got an odd answer: %+v", test.name, got)
 			}
 		}
@@ -95,12 +100,14 @@ func TestTokens(t *testing.T) {
 	// The clock may tick a few times on the way.
 	for seconds, ok := range map[int]bool{-3600: false, -61: false, -50: true, 60: true, 70: false, 3600: false} {
 		authorization := "Bearer " + token(header, iat(seconds), ours)
-		if got := m.REST(t, "POST", "/", `{"jsonrpc":"2.0","id":1,"method":"eth_test"}`, "Authorization", authorization); (got.Status == 200) != ok {
+		got := m.REST(t, "POST", "/", `{"jsonrpc":"2.0","id":1,"method":"eth_test"}`, "Authorization", authorization)
+		if (got.Status == 200) != ok {
 			t.Errorf("issued %d s from now: got %+v", seconds, got)
 		}
 	}
 	for _, two := range [][]string{{"Bearer " + good, "Bearer " + good}, {"Bearer " + good, ""}} {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", m.URL, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"eth_test"}`))
+		req, err := http.NewRequestWithContext(t.Context(), "POST", m.URL,
+			strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"eth_test"}`))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,25 +18,32 @@ func TestBatch(t *testing.T) {
 	block := enginetest.Genesis(4).Hash()
 	for _, test := range []struct{ name, batch, want string }{
 		{"mixed", `[ {"jsonrpc":"2.0","id":"b","method":"eth_chainId","params":[]},
-			{"jsonrpc":"2.0","id":1,"method":"engine_forkchoiceUpdatedV3","params":[{"headBlockHash":"` + block + `"},null]},
+			{"jsonrpc":"2.0","id":1,"method":"engine_forkchoiceUpdatedV3","params":[{"headBlockHash":"` + block +
+			`"},null]},
 			{"jsonrpc":"2.0","method":"net_version"},
 			{"jsonrpc":"2.0","id":1,"method":"debug_traceBlock","params":[]}, 7 ,
 			{"jsonrpc":"2.0","id":2,"method":"eth_chainId","method":"eth_syncing"},
 			{"jsonrpc":"2.0","id":null,"method":"eth_syncing"}]`,
 			`[{"jsonrpc":"2.0","id":"b","result":"0x1"},` +
-				`{"jsonrpc":"2.0","id":1,"result":{"payloadStatus":{"status":"VALID","latestValidHash":"` + block + `","validationError":null},"payloadId":null}},` +
+				`{"jsonrpc":"2.0","id":1,"result":{"payloadStatus":{"status":"VALID","latestValidHash":"` + block +
+				`","validationError":null},"payloadId":null}},` +
 				`{"jsonrpc":"2.0","id":1,"error":{"code":-32601}},` +
 				`{"jsonrpc":"2.0","id":null,"error":{"code":-32600}},` +
 				`{"jsonrpc":"2.0","id":null,"error":{"code":-32600}},` +
 				`{"jsonrpc":"2.0","id":null,"result":false}]`},
 		{"one", `[{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}]`, `[{"jsonrpc":"2.0","id":1,"result":"0x1"}]`},
 		{"empty", ` [ ] `, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600}}`},
-		{"no calls in it", `[1,"x",[]]`, `[` + strings.Repeat(`,{"jsonrpc":"2.0","id":null,"error":{"code":-32600}}`, 3)[1:] + `]`},
-		{"cut off", `[{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32700}}`},
-		{"more behind it", `[{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}]]`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32700}}`},
-		{"a broken entry", `[{"jsonrpc":"2.0","id":1,"method":"eth_chainId"},{"jsonrpc"]`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32700}}`},
+		{"no calls in it", `[1,"x",[]]`,
+			`[` + strings.Repeat(`,{"jsonrpc":"2.0","id":null,"error":{"code":-32600}}`, 3)[1:] + `]`},
+		{"cut off", `[{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}`,
+			`{"jsonrpc":"2.0","id":null,"error":{"code":-32700}}`},
+		{"more behind it", `[{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}]]`,
+			`{"jsonrpc":"2.0","id":null,"error":{"code":-32700}}`},
+		{"a broken entry", `[{"jsonrpc":"2.0","id":1,"method":"eth_chainId"},{"jsonrpc"]`,
+			`{"jsonrpc":"2.0","id":null,"error":{"code":-32700}}`},
 		{"too many", `[` + strings.Repeat(`1,`, 2000) + `1]`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600}}`},
-		{"calls without id", `[{"jsonrpc":"2.0","method":"eth_test","params":["one"]},{"jsonrpc":"2.0","method":"eth_test"}]`, ``},
+		{"calls without id",
+			`[{"jsonrpc":"2.0","method":"eth_test","params":["one"]},{"jsonrpc":"2.0","method":"eth_test"}]`, ``},
 	} {
 		if got := withoutMessages(m.say(t, test.batch)); got != test.want {
 			t.Errorf("%s: got %s, want %s", test.name, got, test.want)
@@ -73,12 +80,14 @@ func TestBatchIsConcurrent(t *testing.T) {
 	m := start(t, apptest.Fakes(n), nil)
 	release := n.Script(enginetest.Rule{Method: "eth_slow", Hang: true, Result: `"slow"`})
 	answered := later(func() string {
-		return m.say(t, `[{"jsonrpc":"2.0","id":1,"method":"eth_slow"},{"jsonrpc":"2.0","id":2,"method":"net_version"}]`)
+		return m.say(t,
+			`[{"jsonrpc":"2.0","id":1,"method":"eth_slow"},{"jsonrpc":"2.0","id":2,"method":"net_version"}]`)
 	})
 	n.Wait("eth_slow", 1)
 	n.WaitEnded("net_version", 1)
 	release()
-	if got, want := <-answered, `[{"jsonrpc":"2.0","id":1,"result":"slow"},{"jsonrpc":"2.0","id":2,"result":"1"}]`; got != want {
+	got, want := <-answered, `[{"jsonrpc":"2.0","id":1,"result":"slow"},{"jsonrpc":"2.0","id":2,"result":"1"}]`
+	if got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -92,7 +101,10 @@ func TestIDs(t *testing.T) {
 		`1`, `0`, `-7`, `1.50`, `1E+2`, `18446744073709551616`, strings.Repeat("9", 300), `null`, `true`, `""`, `"1"`,
 		`"a\"b\\"`, `"\u00e9\ud83d\ude00\/"`, `"é😀"`, `[1, {"a":[]}]`, `{"id": 1, "ID":2}`,
 	} {
-		for _, method := range []string{"engine_newPayloadV4", "engine_forkchoiceUpdatedV3", "engine_getPayloadV4", "engine_exchangeCapabilities", "eth_chainId", "debug_x"} {
+		for _, method := range []string{
+			"engine_newPayloadV4", "engine_forkchoiceUpdatedV3", "engine_getPayloadV4",
+			"engine_exchangeCapabilities", "eth_chainId", "debug_x",
+		} {
 			got := m.say(t, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":"%s","params":[]}`, id, method))
 			if want := `{"jsonrpc":"2.0","id":` + id + `,"`; !strings.HasPrefix(got, want) {
 				t.Errorf("%s: got %s, want %s…", method, got, want)
@@ -111,7 +123,8 @@ func TestCallWithoutID(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, call := range []string{
-		`{"jsonrpc":"2.0","method":"engine_newPayloadV4","params":[` + string(payload) + `,[],"` + enginetest.GenesisHash + `",[]]}`,
+		`{"jsonrpc":"2.0","method":"engine_newPayloadV4","params":[` + string(payload) + `,[],"` +
+			enginetest.GenesisHash + `",[]]}`,
 		`{"jsonrpc":"2.0","method":"debug_x"}`,
 		`{"jsonrpc":"2.0","method":"eth_chainId"}`,
 	} {

@@ -170,7 +170,9 @@ func (b *browser) text(selector string) string {
 // view sets the theme that the system prefers, and the size of the window in pixels.
 func (b *browser) view(theme string, width, height int64) {
 	b.t.Helper()
-	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}})
+	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}},
+	})
 	b.do(chromedp.EmulateViewport(width, height))
 }
 
@@ -210,7 +212,8 @@ func (b *browser) shootAll(name string) {
 // faintText finds a text whose contrast to what is behind it is less than 4.5 to 1 (WCAG 2, AA).
 const faintText = `(() => {
 	const parse = (color) => color.match(/[\d.]+/g).map(Number);
-	const light = ([r, g, b]) => [r, g, b].map((c) => c / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+	const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+		.map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
 		.reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
 	const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 	for (let text; (text = texts.nextNode());) {
@@ -219,7 +222,8 @@ const faintText = `(() => {
 		while (behind && parse(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
 		const [a, b] = [light(color), light(parse(getComputedStyle(behind).backgroundColor))].sort((a, b) => b - a);
 		const ratio = (a + 0.05) / (b + 0.05);
-		if (ratio < 4.5) return ratio.toFixed(1) + ": " + text.data + " in " + text.parentElement.outerHTML.slice(0, 200);
+		if (ratio < 4.5)
+			return ratio.toFixed(1) + ": " + text.data + " in " + text.parentElement.outerHTML.slice(0, 200);
 	}
 	return "";
 })()`

@@ -88,7 +88,8 @@ func TestPayloadID(t *testing.T) {
 					id = `"` + ownID(i) + `"`
 				}
 				rule := enginetest.Rule{Method: "engine_forkchoiceUpdated"}
-				rule.Result = fmt.Sprintf(`{"payloadStatus":{"status":"%s","latestValidHash":null,"validationError":null},"payloadId":%s}`, word[:len(word)-1], id)
+				rule.Result = fmt.Sprintf(`{"payloadStatus":{"status":"%s","latestValidHash":null,`+
+					`"validationError":null},"payloadId":%s}`, word[:len(word)-1], id)
 				if word == "html" {
 					rule.Result = "<html>"
 				}
@@ -144,7 +145,8 @@ func TestMostValuablePayload(t *testing.T) {
 				case "broken":
 					rule.Result = `{"executionPayload":null,"blockValue":"0x5"}`
 				default:
-					if envelope := offer(nodes[i], head, value, func(p *enginetest.Payload) { p.GasUsed = used }); i+1 == test.winner {
+					envelope := offer(nodes[i], head, value, func(p *enginetest.Payload) { p.GasUsed = used })
+					if i+1 == test.winner {
 						want = envelope
 					}
 					continue
@@ -242,7 +244,7 @@ func TestNoPayload(t *testing.T) {
 	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	id := m.build(t, enginetest.Chain(4, 1, nil)[0]).PayloadID
 	for i, n := range nodes {
-		n.Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001 - i, Message: "Unknown payload"}})
+		fails(n, "engine_getPayload", -38001-i, "Unknown payload")
 	}
 	if got := m.call(t, "engine_getPayloadV4", id); got != "error -38001: Unknown payload" {
 		t.Errorf("all have errors: got %s", got)
@@ -314,7 +316,9 @@ func TestBuildGrace(t *testing.T) {
 	hang := func(head enginetest.Payload) (id, first, better string, release func()) {
 		id = m.build(t, head).PayloadID
 		first, better = offer(nodes[0], head, "0x1", nil), offer(nodes[1], head, "0x2", nil)
-		return id, first, better, nodes[1].Script(enginetest.Rule{Method: "engine_getPayload", Hang: true, Result: better})
+		return id, first, better, nodes[1].Script(enginetest.Rule{
+			Method: "engine_getPayload", Hang: true, Result: better,
+		})
 	}
 	id, first, _, release := hang(chain[0])
 	defer release()
@@ -347,7 +351,10 @@ func TestLatePayloadID(t *testing.T) {
 		t.Errorf("n3 was asked for %s", got)
 	}
 	release()
-	apptest.Until(t, "n3 is asked for its build", func() bool { m.call(t, "engine_getPayloadV4", id); return asked(nodes[2]) != "" })
+	apptest.Until(t, "n3 is asked for its build", func() bool {
+		m.call(t, "engine_getPayloadV4", id)
+		return asked(nodes[2]) != ""
+	})
 }
 
 // Nor does one that is set aside, be it before the forkchoiceUpdated or while it answers that: its id comes late, and
@@ -369,7 +376,8 @@ func TestLatePayloadIDOfASetAsideNode(t *testing.T) {
 			}
 			release()
 			apptest.Until(t, "n3's answer has been read", func() bool {
-				return m.Metric(t, `executionbackup_slowest_reply_duration_seconds_count{method="ForkchoiceUpdated"}`) == 1
+				return m.Metric(t,
+					`executionbackup_slowest_reply_duration_seconds_count{method="ForkchoiceUpdated"}`) == 1
 			})
 			m.call(t, "engine_getPayloadV4", id)
 			if how == "drained before" {
@@ -414,7 +422,8 @@ func TestNoBuilderIsLeft(t *testing.T) {
 	}
 }
 
-const noPayloadID = `{"payloadStatus":{"status":"VALID","latestValidHash":null,"validationError":null},"payloadId":null}`
+const noPayloadID = `{"payloadStatus":{"status":"VALID","latestValidHash":null,` +
+	`"validationError":null},"payloadId":null}`
 
 // Nodes that are not to be used get everything that keeps them up to date, and never build.
 func TestSetAsideNodesNeverBuild(t *testing.T) {
@@ -446,7 +455,8 @@ func TestSetAsideNodesNeverBuild(t *testing.T) {
 			if got := asked(nodes[2]); got != "" {
 				t.Errorf("n3 was asked for %s", got)
 			}
-			if calls := nodes[2].WaitEnded("engine_forkchoiceUpdated", 1); !strings.Contains(string(calls[0].Params), "suggestedFeeRecipient") {
+			calls := nodes[2].WaitEnded("engine_forkchoiceUpdated", 1)
+			if !strings.Contains(string(calls[0].Params), "suggestedFeeRecipient") {
 				t.Error("n3 didn't get the payload attributes")
 			}
 		})

@@ -29,7 +29,8 @@ func TestCapabilities(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
 	// ethereumjs lists names without their version, and some list what the CL need not be told.
-	can(nodes[0], "engine_newPayload", "engine_newPayloadV1", "engine_newPayloadV4", "engine_exchangeCapabilities", "eth_chainId")
+	can(nodes[0], "engine_newPayload", "engine_newPayloadV1", "engine_newPayloadV4",
+		"engine_exchangeCapabilities", "eth_chainId")
 	can(nodes[1], "engine_newPayloadV4", "engine_getBlobs", "engine_getBlobsV2", "engine_hasBlobs")
 	can(nodes[2], "engine_newPayloadV5")
 	m := startLed(t, apptest.Fakes(nodes...), nil)
@@ -38,7 +39,8 @@ func TestCapabilities(t *testing.T) {
 	if got := m.exchange(t); got != union {
 		t.Errorf("got %s, want %s", got, union)
 	}
-	m.Log.Wait(t, "level=WARN", "lacks methods", "node=n3", "engine_newPayloadV1 engine_newPayloadV4 engine_getBlobsV2 engine_hasBlobs")
+	m.Log.Wait(t, "level=WARN", "lacks methods", "node=n3",
+		"engine_newPayloadV1 engine_newPayloadV4 engine_getBlobsV2 engine_hasBlobs")
 
 	nodes[1].Close()
 	if got := m.exchange(t); got != union {
@@ -59,7 +61,7 @@ func TestCapabilitiesOfASlowNode(t *testing.T) {
 	can(nodes[0], "engine_newPayloadV1")
 	can(nodes[1], "engine_newPayloadV2")
 	can(nodes[2], "engine_newPayloadV3")
-	nodes[1].Script(enginetest.Rule{Method: "engine_exchangeCapabilities", Error: &enginetest.RPCError{Code: -32601, Message: "what?"}})
+	fails(nodes[1], "engine_exchangeCapabilities", -32601, "what?")
 	release := nodes[2].Script(enginetest.Rule{Method: "engine_exchangeCapabilities", Hang: true})
 	m := start(t, apptest.Fakes(nodes...), nil)
 	if got := m.exchange(t); got != "newPayloadV1" {
@@ -73,7 +75,7 @@ func TestCapabilitiesOfASlowNode(t *testing.T) {
 		t.Errorf("n3 is slow: got %s", got)
 	}
 	for _, n := range nodes {
-		n.Script(enginetest.Rule{Method: "engine_exchangeCapabilities", Error: &enginetest.RPCError{Code: -32601, Message: "what?"}})
+		fails(n, "engine_exchangeCapabilities", -32601, "what?")
 	}
 	if got := m.exchange(t); got != "newPayloadV1 newPayloadV3" {
 		t.Errorf("nobody has the method any more: got %s", got)
@@ -86,9 +88,11 @@ func TestClientVersions(t *testing.T) {
 	t.Parallel()
 	var nodes []*enginetest.Node
 	for _, code := range []string{"NM", "GE", "EJ", "BU", "RH"} {
-		nodes = append(nodes, enginetest.New(t, enginetest.Client{Code: code, Name: strings.ToLower(code), Version: "1", Commit: "0x00000000"}))
+		nodes = append(nodes, enginetest.New(t, enginetest.Client{
+			Code: code, Name: strings.ToLower(code), Version: "1", Commit: "0x00000000",
+		}))
 	}
-	nodes[2].Script(enginetest.Rule{Method: "engine_getClientVersion", Error: &enginetest.RPCError{Code: -32601, Message: "what?"}})
+	fails(nodes[2], "engine_getClientVersion", -32601, "what?")
 	// A multiplexer behind us.
 	nodes[4].Script(enginetest.Rule{Method: "engine_getClientVersion", Result: `[{"code":"EG"}, {"code":"TE","x":1}]`})
 	configured := apptest.Fakes(nodes...)
@@ -105,7 +109,7 @@ func TestClientVersions(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	for _, n := range nodes {
-		n.Script(enginetest.Rule{Method: "engine_getClientVersion", Error: &enginetest.RPCError{Code: -32601, Message: "what?"}})
+		fails(n, "engine_getClientVersion", -32601, "what?")
 	}
 	if got := m.call(t, "engine_getClientVersionV1", ours); got != "error -32601: what?" {
 		t.Errorf("nobody has the method: got %s", got)

@@ -67,7 +67,8 @@ func TestDashboard(t *testing.T) {
 		test func(*testing.T, context.Context)
 	}{
 		{"follows", dashboardFollows}, {"late objection", dashboardLateObjection}, {"escapes", dashboardEscapes},
-		{"evidence", dashboardEvidence}, {"reconnects", dashboardReconnects}, {"theme", dashboardTheme}, {"keyboard", dashboardKeyboard}, {"screens", dashboardScreens},
+		{"evidence", dashboardEvidence}, {"reconnects", dashboardReconnects}, {"theme", dashboardTheme},
+		{"keyboard", dashboardKeyboard}, {"screens", dashboardScreens},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, chromium) })
 	}
@@ -89,10 +90,14 @@ func dashboardFollows(t *testing.T, chromium context.Context) {
 	chain := enginetest.Chain(4, 4, nil)
 	m.follow(t, chain[:2])
 	b.sees("two blocks", `document.querySelectorAll("#blocks li").length === 2`)
-	b.sees("the summary", `document.querySelector("#summary[data-level=good] h1")?.textContent.startsWith("3 of 3 nodes vote, verdicts in ")`)
-	b.sees("the heads", `[...document.querySelectorAll(".card")].every((card) => card.innerText.includes("`+chain[1].Hash()[:8]+`"))`)
+	b.sees("the summary", `document.querySelector("#summary[data-level=good] h1")?.textContent`+
+		`.startsWith("3 of 3 nodes vote, verdicts in ")`)
+	b.sees("the heads", `[...document.querySelectorAll(".card")].`+
+		`every((card) => card.innerText.includes("`+chain[1].Hash()[:8]+`"))`)
 
-	nodes[1].Script(enginetest.Rule{Method: "engine_", BlockHash: chain[2].Hash(), Status: "INVALID", ValidationError: "bad state root"})
+	nodes[1].Script(enginetest.Rule{
+		Method: "engine_", BlockHash: chain[2].Hash(), Status: "INVALID", ValidationError: "bad state root",
+	})
 	m.hears(t, "SYNCING", "engine_newPayload", chain[2])
 	b.sees("a dispute", `document.querySelector("#pinned article")`)
 	for i, want := range []string{"n1 ✓ VALID", "n2 ✕ INVALID bad state root", "n3 ✓ VALID"} {
@@ -107,20 +112,24 @@ func dashboardFollows(t *testing.T, chromium context.Context) {
 	}
 
 	b.do(chromedp.Click(chromedp.CSS("#pinned button")))
-	b.sees("it is acknowledged", `document.getElementById("pinned").hidden && document.querySelector("#past-list details")`)
+	b.sees("it is acknowledged",
+		`document.getElementById("pinned").hidden && document.querySelector("#past-list details")`)
 
 	nodes[2].Close()
-	if took := b.sees("n3 is red", `document.querySelector(".card[data-node=n3][data-condition=dead]")`); took > 3*time.Second {
+	took := b.sees("n3 is red", `document.querySelector(".card[data-node=n3][data-condition=dead]")`)
+	if took > 3*time.Second {
 		t.Errorf("n3 was red after %v, want at most 3 s", took)
 	}
-	if got := eval[string](b, `getComputedStyle(document.querySelector(".card[data-node=n3] .state")).backgroundColor`); got != "rgb(188, 28, 34)" {
+	got := eval[string](b, `getComputedStyle(document.querySelector(".card[data-node=n3] .state")).backgroundColor`)
+	if got != "rgb(188, 28, 34)" {
 		t.Errorf("its state is shown in %s", got)
 	}
 	if !eval[bool](b, "window.sameVisit === true") {
 		t.Error("the page was loaded anew meanwhile")
 	}
 	b.do(chromedp.Reload())
-	b.sees("it is still acknowledged", `document.querySelector("#past-list details") && document.getElementById("pinned").hidden`)
+	b.sees("it is still acknowledged",
+		`document.querySelector("#past-list details") && document.getElementById("pinned").hidden`)
 }
 
 func containsAll(text string, words []string) bool {
@@ -134,7 +143,10 @@ func dashboardLateObjection(t *testing.T, chromium context.Context) {
 	b := browse(t, chromium, m)
 	chain := enginetest.Chain(4, 2, nil)
 	m.follow(t, chain[:1])
-	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "too late", Delay: 500 * time.Millisecond})
+	nodes[2].Script(enginetest.Rule{
+		Method: "engine_newPayload", BlockHash: chain[1].Hash(), Status: "INVALID",
+		ValidationError: "too late", Delay: 500 * time.Millisecond,
+	})
 	m.hears(t, "VALID", "engine_newPayload", chain[1])
 	b.sees("the objection", `document.querySelector("#pinned article")?.innerText.includes("Late objection")`)
 	if got := b.text("#pinned"); !containsAll(got, []string{"too late", "VALID after", "a node objected later"}) {
@@ -159,8 +171,10 @@ func dashboardEscapes(t *testing.T, chromium context.Context) {
 	b := browse(t, chromium, m)
 	chain := enginetest.Chain(4, 3, nil)
 	m.follow(t, chain[:1])
-	nodes[1].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID", ValidationError: script + image, Times: 1})
-	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Error: &enginetest.RPCError{Code: -32000, Message: image}})
+	nodes[1].Script(enginetest.Rule{
+		Method: "engine_newPayload", Status: "INVALID", ValidationError: script + image, Times: 1,
+	})
+	fails(nodes[2], "engine_newPayload", -32000, image)
 	m.newPayload(t, chain[1])
 	b.sees("the dispute", `document.querySelector("#pinned article")`)
 	if got := b.text(".card[data-node=n1]"); !strings.Contains(got, script+" "+image) {
@@ -178,7 +192,8 @@ func dashboardEscapes(t *testing.T, chromium context.Context) {
 	// Should it ever get there all the same:
 	eval[bool](b, `document.querySelector("main").insertAdjacentHTML("beforeend", '`+image+`') === undefined`)
 	b.sees("the policy is broken", `document.querySelector("main img").complete`)
-	if said := strings.Join(b.said(), "\n"); !strings.Contains(said, "Content Security Policy") || eval[bool](b, "window.pwned === 1") {
+	said := strings.Join(b.said(), "\n")
+	if !strings.Contains(said, "Content Security Policy") || eval[bool](b, "window.pwned === 1") {
 		t.Errorf("the policy did not hold; the console has: %s", said)
 	}
 }
@@ -195,17 +210,22 @@ func dashboardEvidence(t *testing.T, chromium context.Context) {
 	})
 	b := browse(t, chromium, m)
 	downloads := t.TempDir()
-	call(b, cdpbrowser.SetDownloadBehavior, cdpbrowser.SetDownloadBehaviorParams{Behavior: "allow", DownloadPath: downloads})
+	call(b, cdpbrowser.SetDownloadBehavior, cdpbrowser.SetDownloadBehaviorParams{
+		Behavior: "allow", DownloadPath: downloads,
+	})
 	chain := enginetest.Chain(4, 2, nil)
 	m.follow(t, chain[:1])
 	nodes[1].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID", ValidationError: "bad"})
 	m.newPayload(t, chain[1])
-	b.sees("the file", `document.querySelectorAll("#files li").length === 1 && document.querySelector("#files").innerText.includes("KiB")`)
+	b.sees("the file", `document.querySelectorAll("#files li").length === 1 && `+
+		`document.querySelector("#files").innerText.includes("KiB")`)
 	if got := b.text("#files"); !containsAll(got, []string{"dispute", "block 2", chain[1].Hash()[:8]}) {
 		t.Errorf("the page says %q", got)
 	}
 	b.do(chromedp.Click(chromedp.CSS("#files button")))
-	b.sees("a token is asked for", `document.getElementById("evidence-error").textContent.includes("admin token") && document.activeElement.id === "token"`)
+	b.sees("a token is asked for",
+		`document.getElementById("evidence-error").textContent.includes("admin token") && `+
+			`document.activeElement.id === "token"`)
 	if said := b.said(); len(said) != 1 || !strings.Contains(said[0], "401") {
 		t.Errorf("the console has %v", said)
 	}
@@ -218,7 +238,8 @@ func dashboardEvidence(t *testing.T, chromium context.Context) {
 	if got := b.text("#evidence-error"); got != "" {
 		t.Errorf("the page complains: %s", got)
 	}
-	if eval[bool](b, `Object.values(localStorage).concat(Object.values(sessionStorage), document.cookie).some((kept) => kept.includes("`+token+`"))`) {
+	if eval[bool](b, `Object.values(localStorage).concat(Object.values(sessionStorage), document.cookie)`+
+		`.some((kept) => kept.includes("`+token+`"))`) {
 		t.Error("the token is kept")
 	}
 }
@@ -228,13 +249,16 @@ func dashboardReconnects(t *testing.T, chromium context.Context) {
 	nodes := apptest.Fakes(clients(t, 2)...)
 	m := start(t, nodes, nil)
 	b := browse(t, chromium, m)
-	b.sees("the nodes", `document.querySelectorAll(".card").length === 2 && document.getElementById("connection").textContent === "live"`)
+	b.sees("the nodes", `document.querySelectorAll(".card").length === 2 && `+
+		`document.getElementById("connection").textContent === "live"`)
 	eval[bool](b, "window.sameVisit = true")
 	m.Stop()
-	b.sees("it is lost", `document.getElementById("connection").textContent.startsWith("ExecutionBackup stopped") && document.title.startsWith("? connection lost")`)
+	b.sees("it is lost", `document.getElementById("connection").textContent.startsWith("ExecutionBackup stopped") && `+
+		`document.title.startsWith("? connection lost")`)
 	b.shoot("lost")
 	start(t, nodes[:1], func(c *config.Config) { c.Port = m.App.Addr().(*net.TCPAddr).Port })
-	b.sees("it is back", `document.getElementById("connection").textContent === "live" && document.querySelectorAll(".card").length === 1`)
+	b.sees("it is back", `document.getElementById("connection").textContent === "live" && `+
+		`document.querySelectorAll(".card").length === 1`)
 	if !eval[bool](b, "window.sameVisit === true") {
 		t.Error("the page was loaded anew")
 	}
@@ -275,10 +299,12 @@ func dashboardKeyboard(t *testing.T, chromium context.Context) {
 	b.sees("three blocks", `document.querySelectorAll("#blocks li").length === 3`)
 	b.do(chromedp.KeyEvent("\t")) // the theme
 	b.do(chromedp.KeyEvent("\t"), chromedp.KeyEvent("\t"), chromedp.KeyEvent("\r"))
-	b.sees("the second block is chosen", `document.querySelector("#block h3").textContent.includes("`+chain[1].Hash()+`") && document.activeElement.getAttribute("aria-pressed") === "true"`)
+	second := `document.querySelector("#block h3").textContent.includes("` + chain[1].Hash() + `") && ` +
+		`document.activeElement.getAttribute("aria-pressed") === "true"`
+	b.sees("the second block is chosen", second)
 	m.newPayload(t, chain[2])
 	b.sees("a fourth block", `document.querySelectorAll("#blocks li").length === 4`)
-	b.sees("the second is still looked at", `document.querySelector("#block h3").textContent.includes("`+chain[1].Hash()+`") && document.activeElement.getAttribute("aria-pressed") === "true"`)
+	b.sees("the second is still looked at", second)
 	b.do(chromedp.KeyEvent("\x1b"))
 	b.sees("the newest is", `document.querySelector("#block h3").textContent.includes("`+chain[2].Hash()+`")`)
 }
@@ -297,9 +323,12 @@ func dashboardScreens(t *testing.T, chromium context.Context) {
 			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
 				m.follow(t, chain)
 			}},
-		{"3-healthy", 3, `document.querySelectorAll("#blocks li").length === 40 && document.querySelectorAll(".proposal").length === 2`,
+		{"3-healthy", 3, `document.querySelectorAll("#blocks li").length === 40 && ` +
+			`document.querySelectorAll(".proposal").length === 2`,
 			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
-				nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[30].Hash(), Delay: 300 * time.Millisecond})
+				nodes[2].Script(enginetest.Rule{
+					Method: "engine_newPayload", BlockHash: chain[30].Hash(), Delay: 300 * time.Millisecond,
+				})
 				m.follow(t, chain)
 				propose(t, m, nodes, chain[39])
 			}},
@@ -310,17 +339,21 @@ func dashboardScreens(t *testing.T, chromium context.Context) {
 					ValidationError: "invalid block: state root mismatch, want 0x4c3d…, got 0x91ab…"})
 				m.follow(t, chain[37:])
 			}},
-		{"3-disputes", 3, `document.querySelectorAll("#pinned article").length === 1 && document.querySelectorAll("#pinned details").length === 4`,
+		{"3-disputes", 3, `document.querySelectorAll("#pinned article").length === 1 && ` +
+			`document.querySelectorAll("#pinned details").length === 4`,
 			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
 				m.follow(t, chain[:10])
 				for i := 10; i < 20; i += 2 {
-					nodes[2].Script(enginetest.Rule{Method: "engine_", BlockHash: chain[i].Hash(), Status: "INVALID", Times: 1})
+					nodes[2].Script(enginetest.Rule{
+						Method: "engine_", BlockHash: chain[i].Hash(), Status: "INVALID", Times: 1,
+					})
 					m.newPayload(t, chain[i])
 					m.must(t, "/clear_objections", "besu-a")
 					m.follow(t, chain[i:i+2])
 				}
 			}},
-		{"3-bad", 3, `document.querySelector(".card[data-condition=dead]") && document.querySelector(".card[data-condition=syncing]")`,
+		{"3-bad", 3, `document.querySelector(".card[data-condition=dead]") && ` +
+			`document.querySelector(".card[data-condition=syncing]")`,
 			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
 				m.follow(t, chain[:37])
 				nodes[1].Close()
@@ -336,7 +369,8 @@ func dashboardScreens(t *testing.T, chromium context.Context) {
 				}
 				m.newPayload(t, chain[10])
 			}},
-		{"12-mixed", 12, `document.querySelectorAll(".proposal").length === 2 && document.querySelector(".card[data-condition=laggard]")`,
+		{"12-mixed", 12, `document.querySelectorAll(".proposal").length === 2 && ` +
+			`document.querySelector(".card[data-condition=laggard]")`,
 			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
 				m.follow(t, chain[:30])
 				nodes[4].Close()
@@ -350,7 +384,10 @@ func dashboardScreens(t *testing.T, chromium context.Context) {
 	} {
 		t.Run(screen.name, func(t *testing.T) {
 			nodes := clients(t, screen.nodes)
-			m := start(t, named(nodes), func(c *config.Config) { c.Grace = 100 * time.Millisecond; c.BuildGrace = 300 * time.Millisecond })
+			m := start(t, named(nodes), func(c *config.Config) {
+				c.Grace = 100 * time.Millisecond
+				c.BuildGrace = 300 * time.Millisecond
+			})
 			b := browse(t, chromium, m)
 			screen.make(t, m, nodes, enginetest.Chain(4, 40, func(p *enginetest.Payload) {
 				if p.Number == 1 {
@@ -358,7 +395,8 @@ func dashboardScreens(t *testing.T, chromium context.Context) {
 				}
 			}))
 			b.sees(screen.name, screen.ready)
-			b.sees("the heads", `[...document.querySelectorAll(".card[data-condition=alive]")].every((card) => !card.innerText.includes("behind"))`)
+			b.sees("the heads", `[...document.querySelectorAll(".card[data-condition=alive]")].every((card) => `+
+				`!card.innerText.includes("behind"))`)
 			b.shootAll(screen.name)
 		})
 	}

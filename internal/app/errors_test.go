@@ -51,10 +51,14 @@ func TestErrorIsANodesOwn(t *testing.T) {
 	const failure = `{"code":-38003,"message":"Invalid payload attributes","data":{"err":"x"},"more":[1, 2]}`
 	nodes := three(t)
 	for _, n := range nodes {
-		n.Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Reply: &enginetest.Reply{Body: `{"jsonrpc":"2.0","id":$ID,"error":` + failure + `}`}})
+		n.Script(enginetest.Rule{
+			Method: "engine_forkchoiceUpdated",
+			Reply:  &enginetest.Reply{Body: `{"jsonrpc":"2.0","id":$ID,"error":` + failure + `}`},
+		})
 	}
 	m := start(t, apptest.Fakes(nodes...), nil)
-	got := m.say(t, `{"jsonrpc":"2.0","id":7,"method":"engine_forkchoiceUpdatedV3","params":[{"headBlockHash":"`+enginetest.GenesisHash+`"},null]}`)
+	got := m.say(t, `{"jsonrpc":"2.0","id":7,"method":"engine_forkchoiceUpdatedV3","params":[{"headBlockHash":"`+
+		enginetest.GenesisHash+`"},null]}`)
 	if want := `{"jsonrpc":"2.0","id":7,"error":` + failure + `}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -72,10 +76,12 @@ func TestNothingReachable(t *testing.T) {
 		if noticed {
 			m.Recheck(t)
 		}
-		if got, want := m.newPayload(t, enginetest.Chain(4, 1, nil)[0]), (enginetest.Status{Status: "SYNCING"}); got != want {
+		got, want := m.newPayload(t, enginetest.Chain(4, 1, nil)[0]), (enginetest.Status{Status: "SYNCING"})
+		if got != want {
 			t.Errorf("newPayload: got %+v", got)
 		}
-		if got := m.newPayload(t, wrong(4, wrongHash)); got.Status != "INVALID" || !strings.Contains(got.ValidationError, "block hash mismatch") {
+		if got := m.newPayload(t, wrong(4, wrongHash)); got.Status != "INVALID" ||
+			!strings.Contains(got.ValidationError, "block hash mismatch") {
 			t.Errorf("newPayload with a wrong hash: got %+v", got)
 		}
 		if got, want := m.forkchoice(t, enginetest.Genesis(4)), (enginetest.Status{Status: "SYNCING"}); got != want {
@@ -132,7 +138,8 @@ func TestRules(t *testing.T) {
 		{"vote by node", "GE GE GE NM", "SYNCING SYNCING SYNCING VALID", "SYNCING", nil},
 		{"vote by client", "GE GE GE NM", "SYNCING SYNCING SYNCING VALID", "VALID", byClient},
 		{"vote by client", "GE NM BU", "INVALID INVALID VALID", "INVALID", byClient},
-		{"vote by client and min-valid", "GE GE NM", "VALID VALID SYNCING", "SYNCING", func(c *config.Config) { byClient(c); minValid2(c) }},
+		{"vote by client and min-valid", "GE GE NM", "VALID VALID SYNCING", "SYNCING",
+			func(c *config.Config) { byClient(c); minValid2(c) }},
 		{"vote by client's name", "geth geth geth besu", "INVALID INVALID INVALID VALID", "SYNCING", byClient},
 	} {
 		t.Run(test.name+" "+test.words, func(t *testing.T) {
@@ -143,7 +150,7 @@ func TestRules(t *testing.T) {
 					nodes[i].Update(func(c *enginetest.Client) { c.Code = client })
 				} else { // an old one, which has no code
 					nodes[i].Update(func(c *enginetest.Client) { c.Name = client })
-					nodes[i].Script(enginetest.Rule{Method: "engine_getClientVersion", Error: &enginetest.RPCError{Code: -32601, Message: "what?"}})
+					fails(nodes[i], "engine_getClientVersion", -32601, "what?")
 				}
 			}
 			m := start(t, apptest.Fakes(nodes...), test.rules)

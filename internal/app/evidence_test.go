@@ -62,7 +62,9 @@ func TestEvidenceOfADispute(t *testing.T) {
 	m := start(t, apptest.Fakes(nodes...), change)
 	chain := enginetest.Chain(4, 5, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
-	undo := nodes[2].Script(enginetest.Rule{Method: "engine_", BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "bad state root"})
+	undo := nodes[2].Script(enginetest.Rule{
+		Method: "engine_", BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "bad state root",
+	})
 	for _, p := range chain[1:4] {
 		if p.Number > chain[1].Number {
 			nodes[2].Script(enginetest.Rule{Method: "engine_", BlockHash: p.Hash(), Status: "SYNCING"})
@@ -80,8 +82,9 @@ func TestEvidenceOfADispute(t *testing.T) {
 		t.Fatalf("got %d files, want one", len(files))
 	}
 	c := files[0].Case
-	if c.Kind != evidence.Dispute || c.Block != chain[1].BlockHash || c.Parent != chain[0].BlockHash || c.Number != 2 || c.Verdict != "SYNCING" ||
-		!c.Dispute || c.Took <= 0 || c.Program != "v1.2.3" || c.Settings.Threshold != "0.6" || c.Settings.OnDispute != "halt" || c.Settings.Grace != "500ms" {
+	if c.Kind != evidence.Dispute || c.Block != chain[1].BlockHash || c.Parent != chain[0].BlockHash ||
+		c.Number != 2 || c.Verdict != "SYNCING" || !c.Dispute || c.Took <= 0 || c.Program != "v1.2.3" ||
+		c.Settings.Threshold != "0.6" || c.Settings.OnDispute != "halt" || c.Settings.Grace != "500ms" {
 		t.Errorf("got %+v", c)
 	}
 	if !strings.Contains(string(c.Answer), `"SYNCING"`) || time.Since(c.Time).Abs() > time.Minute {
@@ -93,13 +96,17 @@ func TestEvidenceOfADispute(t *testing.T) {
 		t.Errorf("got the calls %s, want %s", calls, sent)
 	}
 	good, bad := replyOf(t, c.Record, "n1"), replyOf(t, c.Record, "n3")
-	if good.Status != "VALID" || good.Vote != "VALID" || good.Took <= 0 || !strings.Contains(string(good.Answer), `"status":"VALID"`) {
+	if good.Status != "VALID" || good.Vote != "VALID" || good.Took <= 0 ||
+		!strings.Contains(string(good.Answer), `"status":"VALID"`) {
 		t.Errorf("n1: got %+v", good)
 	}
-	if bad.Status != "INVALID" || bad.Vote != "INVALID" || bad.Reason != "bad state root" || !strings.Contains(string(bad.Answer), `"validationError":"bad state root"`) {
+	if bad.Status != "INVALID" || bad.Vote != "INVALID" || bad.Reason != "bad state root" ||
+		!strings.Contains(string(bad.Answer), `"validationError":"bad state root"`) {
 		t.Errorf("n3: got %+v", bad)
 	}
-	if a := bad.About; a.URL != nodes[2].URL || a.Client != "geth/v1.17.10/0x01020304" || a.State != "alive" || !a.Voter || !a.Asked || !a.MayObject || !a.Sent || a.Laggard || a.Timeout != 7500_000 {
+	a := bad.About
+	if a.URL != nodes[2].URL || a.Client != "geth/v1.17.10/0x01020304" || a.State != "alive" || !a.Voter || !a.Asked ||
+		!a.MayObject || !a.Sent || a.Laggard || a.Timeout != 7500_000 {
 		t.Errorf("n3: got %+v", a)
 	}
 	var after []string
@@ -112,8 +119,10 @@ func TestEvidenceOfADispute(t *testing.T) {
 			t.Errorf("a record on %s has the answer %s", r.Block, replyOf(t, r, "n3").Answer)
 		}
 	}
-	if got, want := strings.Join(after, ", "), "forkchoiceUpdatedV3 SYNCING INVALID, newPayloadV4 SYNCING INVALID, forkchoiceUpdatedV3 SYNCING INVALID, "+
-		"newPayloadV4 SYNCING INVALID, forkchoiceUpdatedV3 SYNCING INVALID, newPayloadV4 VALID VALID"; got != want {
+	got, want := strings.Join(after, ", "),
+		"forkchoiceUpdatedV3 SYNCING INVALID, newPayloadV4 SYNCING INVALID, forkchoiceUpdatedV3 SYNCING INVALID, "+
+			"newPayloadV4 SYNCING INVALID, forkchoiceUpdatedV3 SYNCING INVALID, newPayloadV4 VALID VALID"
+	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
@@ -126,7 +135,9 @@ func TestEvidenceOfALateObjection(t *testing.T) {
 	m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { change(c); c.Grace = 100 * time.Millisecond })
 	chain := enginetest.Chain(4, 3, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
-	release := nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Hang: true, Status: "INVALID", ValidationError: "bad"})
+	release := nodes[2].Script(enginetest.Rule{
+		Method: "engine_newPayload", Hang: true, Status: "INVALID", ValidationError: "bad",
+	})
 	defer release()
 	m.hears(t, "VALID", "engine_newPayload", chain[1])
 	release()
@@ -198,7 +209,8 @@ func TestEvidenceOfAForkchoice(t *testing.T) {
 	nodes[2].Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Status: "INVALID"})
 	m.hears(t, "SYNCING", "engine_forkchoiceUpdated", chain[1])
 	f := m.files(t, dir)[0]
-	if len(f.Calls) != 2 || f.Calls[0].Method != "engine_newPayloadV4" || f.Calls[1].Method != "engine_forkchoiceUpdatedV3" ||
+	if len(f.Calls) != 2 || f.Calls[0].Method != "engine_newPayloadV4" ||
+		f.Calls[1].Method != "engine_forkchoiceUpdatedV3" ||
 		f.Case.Method != f.Calls[1].Method || f.Case.Number != 2 || f.Case.Parent != chain[0].BlockHash {
 		t.Errorf("got %s, %+v", f.Calls, f.Case)
 	}
@@ -217,7 +229,8 @@ func TestEvidenceOfAWrongBlockHash(t *testing.T) {
 	wrong.GasUsed = 1
 	m.hears(t, "INVALID", "engine_newPayload", wrong)
 	files := m.files(t, dir)
-	if len(files) != 1 || files[0].Case.Kind != evidence.WrongBlockHash || files[0].Case.Verdict != "INVALID" || !strings.Contains(files[0].Case.Reason, wrong.Hash()) {
+	if len(files) != 1 || files[0].Case.Kind != evidence.WrongBlockHash || files[0].Case.Verdict != "INVALID" ||
+		!strings.Contains(files[0].Case.Reason, wrong.Hash()) {
 		t.Fatalf("got %+v", files)
 	}
 }
@@ -228,7 +241,10 @@ func TestEvidenceOfACrossCheck(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 5)
 	dir, change := recording(t)
-	m := startLed(t, apptest.Fakes(nodes...), func(c *config.Config) { change(c); c.CrossCheck = 600 * time.Millisecond })
+	m := startLed(t, apptest.Fakes(nodes...), func(c *config.Config) {
+		change(c)
+		c.CrossCheck = 600 * time.Millisecond
+	})
 	head := enginetest.Chain(4, 1, nil)[0]
 	m.newPayload(t, head)
 	id := m.build(t, head).PayloadID
@@ -238,7 +254,8 @@ func TestEvidenceOfACrossCheck(t *testing.T) {
 	}
 	var releases []func()
 	for i, rule := range map[int]enginetest.Rule{
-		0: {Hang: true, Status: "INVALID", ValidationError: "gas as well"}, 1: {Status: "INVALID", ValidationError: "gas"}, 3: {Hang: true, Status: "VALID"},
+		0: {Hang: true, Status: "INVALID", ValidationError: "gas as well"},
+		1: {Status: "INVALID", ValidationError: "gas"}, 3: {Hang: true, Status: "VALID"},
 		4: {Hang: true, Error: &enginetest.RPCError{Code: -32000, Message: "no disk"}},
 	} {
 		rule.Method, rule.Times = "engine_newPayload", 1
@@ -253,16 +270,20 @@ func TestEvidenceOfACrossCheck(t *testing.T) {
 	}
 	f := m.files(t, dir)[0]
 	c := f.Case
-	if c.Kind != evidence.CrossCheck || !c.Dispute || c.Builder != "n3" || c.Number != 2 || c.Parent != head.BlockHash || c.Method != "engine_newPayloadV4" {
+	if c.Kind != evidence.CrossCheck || !c.Dispute || c.Builder != "n3" || c.Number != 2 ||
+		c.Parent != head.BlockHash || c.Method != "engine_newPayloadV4" {
 		t.Errorf("got %+v", c)
 	}
 	if len(c.Replies) != 4 {
 		t.Errorf("got %d replies, want those of all judges: %+v", len(c.Replies), c.Replies)
 	}
-	if r := replyOf(t, c.Record, "n2"); r.Status != "INVALID" || r.Vote != "INVALID" || r.Reason != "gas" || !strings.Contains(string(r.Answer), `"gas"`) || r.About.URL == "" || r.Took <= 0 {
+	r := replyOf(t, c.Record, "n2")
+	if r.Status != "INVALID" || r.Vote != "INVALID" || r.Reason != "gas" ||
+		!strings.Contains(string(r.Answer), `"gas"`) || r.About.URL == "" || r.Took <= 0 {
 		t.Errorf("got %+v", r)
 	}
-	if len(f.Calls) != 1 || !strings.Contains(string(f.Calls[0].Body), c.Block.Hex()) || !strings.Contains(best, c.Block.Hex()) {
+	if len(f.Calls) != 1 || !strings.Contains(string(f.Calls[0].Body), c.Block.Hex()) ||
+		!strings.Contains(best, c.Block.Hex()) {
 		t.Errorf("got %s", f.Calls)
 	}
 	after := make(map[string]evidence.Reply)
@@ -273,11 +294,16 @@ func TestEvidenceOfACrossCheck(t *testing.T) {
 		}
 		after[r.Replies[0].Node] = r.Replies[0]
 	}
-	for name, want := range map[string][3]string{"n1": {"INVALID", "gas as well", "gas as well"}, "n4": {"VALID", "", `"VALID"`}, "n5": {"", "no disk (-32000)", "no disk"}} {
+	for name, want := range map[string][3]string{
+		"n1": {"INVALID", "gas as well", "gas as well"},
+		"n4": {"VALID", "", `"VALID"`},
+		"n5": {"", "no disk (-32000)", "no disk"},
+	} {
 		if r := replyOf(t, c.Record, name); r.Reason != "no answer yet" || r.Status != "" {
 			t.Errorf("%s, when the payload was judged: got %+v", name, r)
 		}
-		if r := after[name]; r.Status != want[0] || r.Reason != want[1] || !strings.Contains(string(r.Answer), want[2]) {
+		r := after[name]
+		if r.Status != want[0] || r.Reason != want[1] || !strings.Contains(string(r.Answer), want[2]) {
 			t.Errorf("%s: got %+v", name, r)
 		}
 	}
@@ -295,7 +321,9 @@ func TestEvidenceOfALateCrossCheck(t *testing.T) {
 	offer(nodes[0], head, "0x1", nil)
 	offer(nodes[1], head, "0x1", nil)
 	best := offer(nodes[2], head, "0x3", nil)
-	release := nodes[1].Script(enginetest.Rule{Method: "engine_newPayload", Hang: true, Status: "INVALID", ValidationError: "gas"})
+	release := nodes[1].Script(enginetest.Rule{
+		Method: "engine_newPayload", Hang: true, Status: "INVALID", ValidationError: "gas",
+	})
 	defer release()
 	if got := m.call(t, "engine_getPayloadV4", id); got != best {
 		t.Errorf("got %s, want %s", got, best)
@@ -306,7 +334,8 @@ func TestEvidenceOfALateCrossCheck(t *testing.T) {
 		t.Errorf("%v late objections are counted", got)
 	}
 	c := m.files(t, dir)[0].Case
-	if c.Kind != evidence.CrossCheck || c.Dispute || c.Builder != "n3" || replyOf(t, c.Record, "n1").Status != "VALID" || replyOf(t, c.Record, "n2").Vote != "INVALID" {
+	if c.Kind != evidence.CrossCheck || c.Dispute || c.Builder != "n3" ||
+		replyOf(t, c.Record, "n1").Status != "VALID" || replyOf(t, c.Record, "n2").Vote != "INVALID" {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -396,8 +425,8 @@ func TestEvidenceOverREST(t *testing.T) {
 		Replies                     []struct{ Node, Status, Vote, Reason string }
 	}
 	apptest.Until(t, "it is listed", func() bool { m.Get(t, "/evidence", &list); return len(list) == 1 })
-	if e := list[0]; e.Kind != "dispute" || e.Block != chain[1].Hash() || e.Number != 2 || e.Verdict != "SYNCING" || e.Size == 0 || len(e.Replies) != 3 ||
-		e.Replies[2].Status != "INVALID" || e.Replies[2].Reason != "bad" {
+	if e := list[0]; e.Kind != "dispute" || e.Block != chain[1].Hash() || e.Number != 2 || e.Verdict != "SYNCING" ||
+		e.Size == 0 || len(e.Replies) != 3 || e.Replies[2].Status != "INVALID" || e.Replies[2].Reason != "bad" {
 		t.Errorf("got %+v", e)
 	}
 	path := "/evidence/" + list[0].File
@@ -420,7 +449,8 @@ func TestEvidenceOverREST(t *testing.T) {
 		if test.want != http.StatusOK {
 			continue
 		}
-		if kind := got.Header.Get("Content-Type"); kind != "application/gzip" || !strings.Contains(got.Header.Get("Content-Disposition"), list[0].File) {
+		kind := got.Header.Get("Content-Type")
+		if kind != "application/gzip" || !strings.Contains(got.Header.Get("Content-Disposition"), list[0].File) {
 			t.Errorf("got headers %v", got.Header)
 		}
 		if f, err := evidence.Read(strings.NewReader(got.Body)); err != nil || f.Case.Block != chain[1].BlockHash {
@@ -438,7 +468,8 @@ func TestEvidenceOverREST(t *testing.T) {
 	if len(list) != 1 || "/evidence/"+list[0].File != path {
 		t.Errorf("got %+v", list)
 	}
-	if got := again.REST(t, "GET", path, ""); got.Status != http.StatusForbidden || !strings.Contains(got.Body, "--admin-token-file") {
+	got := again.REST(t, "GET", path, "")
+	if got.Status != http.StatusForbidden || !strings.Contains(got.Body, "--admin-token-file") {
 		t.Errorf("without a token set: got %+v", got)
 	}
 }

@@ -33,7 +33,8 @@ func honest(t testing.TB, n int) (nodes []*enginetest.Node, clients []*enginetes
 		}))
 		t.Cleanup(server.Close)
 		clients = append(clients, client)
-		nodes = append(nodes, enginetest.Proxy(t, server.URL, []byte(fmt.Sprintf("a secret of thirty-two bytes, n%02d", i))[:32]))
+		nodes = append(nodes, enginetest.Proxy(t, server.URL,
+			[]byte(fmt.Sprintf("a secret of thirty-two bytes, n%02d", i))[:32]))
 	}
 	return nodes, clients
 }
@@ -200,7 +201,9 @@ func TestForgedPayloadBeside(t *testing.T) {
 				m.follows(t, chain[0])
 				var release []func()
 				for _, n := range nodes {
-					release = append(release, n.Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[1].Hash(), Hang: true}))
+					release = append(release, n.Script(enginetest.Rule{
+						Method: "engine_newPayload", BlockHash: chain[1].Hash(), Hang: true,
+					}))
 				}
 				params := [][]any{chain[1].Params(), f.params(chain[1], enginetest.Genesis(4))}
 				if first == "the forgery" {
@@ -220,7 +223,8 @@ func TestForgedPayloadBeside(t *testing.T) {
 				if first == "the forgery" {
 					slices.Reverse(got)
 				}
-				if !strings.HasPrefix(got[0], `{"status":"VALID"`) || !strings.HasPrefix(got[1], `{"status":"INVALID"`) {
+				if !strings.HasPrefix(got[0], `{"status":"VALID"`) ||
+					!strings.HasPrefix(got[1], `{"status":"INVALID"`) {
 					t.Errorf("got %s for the block, and %s for the forgery", got[0], got[1])
 				}
 				m.follows(t, chain[1:]...)
@@ -330,7 +334,8 @@ func TestWrongHashBesideAValid(t *testing.T) {
 			answered := later(func() enginetest.Status { return m.newPayload(t, payload) })
 			nodes[1].Wait("engine_newPayload", 2)
 			apptest.Until(t, "n1's VALID is in hand", func() bool {
-				return strings.Contains(m.REST(t, "GET", "/blocks", "").Body, payload.Hash()) && m.said(t, payload, "n1").Status == "VALID"
+				return strings.Contains(m.REST(t, "GET", "/blocks", "").Body, payload.Hash()) &&
+					m.said(t, payload, "n1").Status == "VALID"
 			})
 			release()
 			if got := <-answered; second == "INVALID" && got.Status != "SYNCING" {
@@ -356,16 +361,23 @@ func TestForgedPayloadIsNoLatestValid(t *testing.T) {
 	m.follows(t, chain[0])
 	var clear []func()
 	for _, n := range nodes {
-		clear = append(clear, n.Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[1].Hash(), Status: "ACCEPTED"}))
+		clear = append(clear, n.Script(enginetest.Rule{
+			Method: "engine_newPayload", BlockHash: chain[1].Hash(), Status: "ACCEPTED",
+		}))
 	}
 	m.hears(t, "ACCEPTED", "engine_newPayload", chain[1])
 	for _, clear := range clear {
 		clear()
 	}
 	m.is(t, "VALID", forged(chain[1], anotherState).Params())
-	apptest.Until(t, "it has been checked", func() bool { return m.Metric(t, `executionbackup_hash_checks_total{outcome="invalid"}`) == 1 })
+	apptest.Until(t, "it has been checked", func() bool {
+		return m.Metric(t, `executionbackup_hash_checks_total{outcome="invalid"}`) == 1
+	})
 	for _, n := range nodes {
-		n.Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[2].Hash(), Status: "INVALID", LatestValidHash: chain[1].Hash()})
+		n.Script(enginetest.Rule{
+			Method: "engine_newPayload", BlockHash: chain[2].Hash(),
+			Status: "INVALID", LatestValidHash: chain[1].Hash(),
+		})
 	}
 	if got := m.newPayload(t, chain[2]); got.Status != "INVALID" || got.LatestValidHash != "" {
 		t.Errorf("got %+v: nobody called that block VALID", got)
@@ -434,7 +446,9 @@ func TestForgedPayloadInHistory(t *testing.T) {
 		t.Errorf("/blocks has %s, want %s", heard, want)
 	}
 
-	nodes[2].Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "bad"})
+	nodes[2].Script(enginetest.Rule{
+		Method: "engine_forkchoiceUpdated", BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "bad",
+	})
 	m.hears(t, "SYNCING", "engine_forkchoiceUpdated", chain[1])
 	var disputes []struct {
 		Hash   string
@@ -450,7 +464,8 @@ func TestForgedPayloadInHistory(t *testing.T) {
 	if len(files) != 2 || files[0].Case.Kind != evidence.WrongBlockHash || files[1].Case.Kind != evidence.Dispute {
 		t.Fatalf("got %d files, want one of the forgery and one of the dispute: %+v", len(files), files)
 	}
-	if f := files[0]; f.Case.Verdict != "INVALID" || !strings.Contains(string(f.Calls[0].Body), `"blockNumber":"0x3e8"`) {
+	f := files[0]
+	if f.Case.Verdict != "INVALID" || !strings.Contains(string(f.Calls[0].Body), `"blockNumber":"0x3e8"`) {
 		t.Errorf("the forgery: got %+v", f.Case)
 	}
 	for _, r := range files[0].Records {

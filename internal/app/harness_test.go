@@ -80,6 +80,11 @@ func (m *multiplexer) must(t testing.TB, path string, nodes ...string) {
 	}
 }
 
+// fails lets a node answer a method with an error, until the result is called.
+func fails(n *enginetest.Node, method string, code int, message string) (undo func()) {
+	return n.Script(enginetest.Rule{Method: method, Error: &enginetest.RPCError{Code: code, Message: message}})
+}
+
 // vote is what GET /blocks says of a node's part in a newPayload.
 type vote struct{ Node, Status, Vote string }
 
@@ -124,7 +129,9 @@ func (m *multiplexer) prove(t testing.TB, nodes ...*enginetest.Node) {
 	apptest.Until(t, "all have proved themselves", func() bool {
 		states := m.Nodes(t)
 		return !slices.ContainsFunc(nodes, func(n *enginetest.Node) bool {
-			return !slices.ContainsFunc(states, func(s apptest.NodeState) bool { return strings.HasPrefix(s.URL, n.URL) && s.Qualified })
+			return !slices.ContainsFunc(states, func(s apptest.NodeState) bool {
+				return strings.HasPrefix(s.URL, n.URL) && s.Qualified
+			})
 		})
 	})
 }

@@ -37,22 +37,33 @@ func TestHostileNodes(t *testing.T) {
 		heard  string
 		reason string // what n2 said, as /blocks has it
 	}{
-		{"INVALID with a megabyte of reasons", enginetest.Rule{Status: "INVALID", ValidationError: long}, "SYNCING", "INVALID"},
-		{"an error of a megabyte", enginetest.Rule{Error: &enginetest.RPCError{Code: -32000, Message: long}}, "VALID", "xxx"},
-		{"HTTP 500 with a megabyte", enginetest.Rule{Reply: &enginetest.Reply{Status: 500, Body: long}}, "VALID", "HTTP 500 instead of an answer"},
-		{"a flood of headers", enginetest.Rule{Reply: reply(valid, "X-Flood", strings.Repeat("x", 1<<20))}, "VALID", "headers exceeded"},
-		{"a status line of a megabyte", enginetest.Rule{Reply: reply(valid, "X: y\r\n\r\nHTTP/1.1 "+long, "")}, "VALID", ""},
-		{"a length that is too short", enginetest.Rule{Reply: reply(valid, "Content-Length", "20")}, "VALID", "malformed answer: invalid JSON"},
-		{"a length that is too long", enginetest.Rule{Reply: reply(valid, "Content-Length", "250000000")}, "VALID", "connection broke twice: unexpected EOF"},
-		{"a length that is no number", enginetest.Rule{Reply: reply(valid, "Content-Length", "-7")}, "VALID", "bad Content-Length"},
-		{"deep brackets", enginetest.Rule{Result: strings.Repeat("[", 100_000)}, "VALID", "malformed answer: invalid JSON"},
-		{"an object with the status last of many members", enginetest.Rule{Result: "{" + strings.Repeat(`"a":0,`, 100_000) + `"status":"VALID"}`}, "VALID", "VALID"},
+		{"INVALID with a megabyte of reasons", enginetest.Rule{Status: "INVALID", ValidationError: long},
+			"SYNCING", "INVALID"},
+		{"an error of a megabyte",
+			enginetest.Rule{Error: &enginetest.RPCError{Code: -32000, Message: long}}, "VALID", "xxx"},
+		{"HTTP 500 with a megabyte", enginetest.Rule{Reply: &enginetest.Reply{Status: 500, Body: long}}, "VALID",
+			"HTTP 500 instead of an answer"},
+		{"a flood of headers", enginetest.Rule{Reply: reply(valid, "X-Flood", strings.Repeat("x", 1<<20))},
+			"VALID", "headers exceeded"},
+		{"a status line of a megabyte",
+			enginetest.Rule{Reply: reply(valid, "X: y\r\n\r\nHTTP/1.1 "+long, "")}, "VALID", ""},
+		{"a length that is too short", enginetest.Rule{Reply: reply(valid, "Content-Length", "20")}, "VALID",
+			"malformed answer: invalid JSON"},
+		{"a length that is too long", enginetest.Rule{Reply: reply(valid, "Content-Length", "250000000")}, "VALID",
+			"connection broke twice: unexpected EOF"},
+		{"a length that is no number", enginetest.Rule{Reply: reply(valid, "Content-Length", "-7")}, "VALID",
+			"bad Content-Length"},
+		{"deep brackets", enginetest.Rule{Result: strings.Repeat("[", 100_000)}, "VALID",
+			"malformed answer: invalid JSON"},
+		{"an object with the status last of many members",
+			enginetest.Rule{Result: "{" + strings.Repeat(`"a":0,`, 100_000) + `"status":"VALID"}`}, "VALID", "VALID"},
 		{"two statuses", enginetest.Rule{Status: "INVALID", Extra: `"Status":"VALID"`}, "VALID", "malformed answer"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			n1, n2 := enginetest.New(t, enginetest.Client{}), enginetest.New(t, enginetest.Client{})
-			m := start(t, apptest.Fakes(n1, n2), func(c *config.Config) { c.Grace = apptest.Patience }) // ten megabytes take time
+			// ten megabytes take time
+			m := start(t, apptest.Fakes(n1, n2), func(c *config.Config) { c.Grace = apptest.Patience })
 			chain := enginetest.Chain(4, 2, nil)
 			m.hears(t, "VALID", "engine_newPayload", chain[0]) // n2 may object
 			test.rule.Method = "engine_newPayload"
@@ -62,7 +73,8 @@ func TestHostileNodes(t *testing.T) {
 			if got := m.said(t, chain[1], "n2").Status; !strings.Contains(got, test.reason) {
 				t.Errorf("n2 said %.200s, want %s", got, test.reason)
 			}
-			if got := len(m.REST(t, "GET", "/blocks", "").Body) + len(m.REST(t, "GET", "/nodes", "").Body); got > 32<<10 {
+			got := len(m.REST(t, "GET", "/blocks", "").Body) + len(m.REST(t, "GET", "/nodes", "").Body)
+			if got > 32<<10 {
 				t.Errorf("/blocks and /nodes have %d bytes", got)
 			}
 			for _, line := range m.Log.Lines() {
@@ -81,10 +93,13 @@ func TestHostileProbes(t *testing.T) {
 	text := strings.Repeat("x", 100<<10)
 	n2.Script(enginetest.Rule{Method: "web3_clientVersion", Result: `"` + text + `"`})
 	n2.Script(enginetest.Rule{Method: "engine_getClientVersionV1", Result: "[" + strings.Repeat("{},", 1000) + "{}]"})
-	n2.Script(enginetest.Rule{Method: "engine_exchangeCapabilities", Result: `["engine_` + strings.Repeat(`xV1","engine_`, 2_000) + `V1"]`})
+	n2.Script(enginetest.Rule{
+		Method: "engine_exchangeCapabilities", Result: `["engine_` + strings.Repeat(`xV1","engine_`, 2_000) + `V1"]`,
+	})
 	m := start(t, apptest.Fakes(n1, n2), nil)
 	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0]) // this chain is ours
-	if got := m.call(t, "engine_exchangeCapabilities", []string{}); len(got) > 4<<10 || strings.Contains(got, "engine_x") {
+	got := m.call(t, "engine_exchangeCapabilities", []string{})
+	if len(got) > 4<<10 || strings.Contains(got, "engine_x") {
 		t.Errorf("capabilities: %.200s", got)
 	}
 	if got := len(m.REST(t, "GET", "/nodes", "").Body); got > 16<<10 {
@@ -110,7 +125,9 @@ func TestHostileProbes(t *testing.T) {
 func TestClaimedLengths(t *testing.T) {
 	n := enginetest.New(t, enginetest.Client{})
 	m := start(t, apptest.Fakes(n), nil)
-	n.Script(enginetest.Rule{Method: "eth_x", Reply: &enginetest.Reply{Header: http.Header{"Content-Length": {"250000000"}}, Body: "{"}})
+	n.Script(enginetest.Rule{
+		Method: "eth_x", Reply: &enginetest.Reply{Header: http.Header{"Content-Length": {"250000000"}}, Body: "{"},
+	})
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for range 10 {
@@ -144,7 +161,8 @@ func TestHostileRequests(t *testing.T) {
 		{"a hundred thousand brackets", strings.Repeat("[", many), "-32700", 200, false},
 		{"a hundred thousand brackets in params", call(strings.Repeat("[", many)), "-32700", 200, false},
 		{"a hundred thousand braces", strings.Repeat(`{"a":`, many), "-32700", 200, false},
-		{"a hundred thousand closed brackets", call(strings.Repeat("[", many) + strings.Repeat("]", many)), "-32700", 200, false},
+		{"a hundred thousand closed brackets", call(strings.Repeat("[", many) + strings.Repeat("]", many)),
+			"-32700", 200, false},
 		{"an endless string", `{"jsonrpc":"` + strings.Repeat("x", many), "-32700", 200, false},
 		{"backslashes", `{"jsonrpc":"` + strings.Repeat(`\\`, many), "-32700", 200, false},
 		{"white space", strings.Repeat(" ", many), "-32700", 200, false},
@@ -152,14 +170,20 @@ func TestHostileRequests(t *testing.T) {
 		{"a long number", call("[" + strings.Repeat("1", many) + "]"), "-32601", 200, true},
 		{"a hundred thousand params", call("[" + strings.Repeat("0,", many) + "0]"), "-32601", 200, true},
 		{"a hundred thousand members", call("[{" + strings.Repeat(`"a":0,`, many) + `"a":0}]`), "-32601", 200, true},
-		{"a hundred thousand unknown members", strings.Replace(call("[]"), "{", "{"+strings.Repeat(`"a":0,`, many), 1), "-32601", 200, true},
-		{"a long method", `{"jsonrpc":"2.0","id":1,"method":"` + strings.Repeat("<", many) + `"}`, "-32600", 200, false},
-		{"a method in escapes", `{"jsonrpc":"2.0","id":1,"method":"` + strings.Repeat(`\u003c`, many) + `"}`, "-32600", 200, false},
-		{"a long id", `{"jsonrpc":"2.0","method":"eth_x","id":"` + strings.Repeat("i", many) + `"}`, "-32601", many + 200, true},
+		{"a hundred thousand unknown members",
+			strings.Replace(call("[]"), "{", "{"+strings.Repeat(`"a":0,`, many), 1), "-32601", 200, true},
+		{"a long method", `{"jsonrpc":"2.0","id":1,"method":"` + strings.Repeat("<", many) + `"}`,
+			"-32600", 200, false},
+		{"a method in escapes", `{"jsonrpc":"2.0","id":1,"method":"` + strings.Repeat(`\u003c`, many) + `"}`,
+			"-32600", 200, false},
+		{"a long id", `{"jsonrpc":"2.0","method":"eth_x","id":"` + strings.Repeat("i", many) + `"}`,
+			"-32601", many + 200, true},
 		{"a batch of a hundred thousand", "[" + strings.Repeat("1,", many) + "1]", "-32600", 200, false},
 		{"a batch of 2,001", "[" + strings.Repeat("1,", 2000) + "1]", "-32600", 200, false},
 		{"a batch of 2,000 that are no calls", "[" + strings.Repeat("1,", 1999) + "1]", "-32600", 2000 * 100, false},
-		{"attributes of two million bytes", `{"jsonrpc":"2.0","id":1,"method":"engine_forkchoiceUpdatedV3","params":[{},{"a":"` + strings.Repeat("x", 20*many) + `"}]}`, "-32602", 200, true},
+		{"attributes of two million bytes",
+			`{"jsonrpc":"2.0","id":1,"method":"engine_forkchoiceUpdatedV3","params":[{},{"a":"` +
+				strings.Repeat("x", 20*many) + `"}]}`, "-32602", 200, true},
 	} {
 		before := len(ours())
 		got := m.say(t, test.body)
@@ -199,11 +223,13 @@ func TestHostileHTTP(t *testing.T) {
 		{"no token, and chunks that never come", head + "Transfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 401 "},
 		{"no token, and Expect", head + "Expect: 100-continue\r\nContent-Length: 1000000\r\n\r\n", "HTTP/1.1 401 "},
 		{"too much, and it never comes", head + token + "Content-Length: 1048577\r\n\r\n", "HTTP/1.1 413 "},
-		{"too much in chunks", head + token + "Transfer-Encoding: chunked\r\n\r\n180000\r\n" + strings.Repeat(" ", 0x180000), "HTTP/1.1 413 "},
+		{"too much in chunks", head + token + "Transfer-Encoding: chunked\r\n\r\n180000\r\n" +
+			strings.Repeat(" ", 0x180000), "HTTP/1.1 413 "},
 		{"more than can be counted", head + token + "Content-Length: 99999999999999999999\r\n\r\n", "HTTP/1.1 400 "},
 		{"less than nothing", head + token + "Content-Length: -1\r\n\r\n", "HTTP/1.1 400 "},
 		{"two lengths", head + token + "Content-Length: 2\r\nContent-Length: 3\r\n\r\nxx", "HTTP/1.1 400 "},
-		{"a length and chunks", head + token + "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 "},
+		{"a length and chunks", head + token + "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+			"HTTP/1.1 "},
 		{"chunks of nonsense", head + token + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", ""},
 		{"a header that is too long", head + "X: " + strings.Repeat("x", 1<<20), "HTTP/1.1 431 "},
 		{"many headers", head + strings.Repeat("X: y\r\n", 1<<16) + "\r\n", "HTTP/1.1 431 "},
@@ -255,12 +281,15 @@ func TestHostileInputTable(t *testing.T) {
 		t.Fatal("there is no table")
 	}
 	for line := range strings.Lines(tried) {
-		if strings.HasPrefix(line, "| ") && !strings.HasPrefix(line, "| what") && !regexp.MustCompile("`(Test|Fuzz)[A-Za-z]+").MatchString(line) {
+		if strings.HasPrefix(line, "| ") && !strings.HasPrefix(line, "| what") &&
+			!regexp.MustCompile("`(Test|Fuzz)[A-Za-z]+").MatchString(line) {
 			t.Errorf("a row without a test: %s", line)
 		}
 	}
 	var source strings.Builder
-	for _, pattern := range []string{"../../internal/*/*_test.go", "../../internal/*/*/*_test.go", "../../e2e/*_test.go", "../../e2e/*/*_test.go"} {
+	for _, pattern := range []string{
+		"../../internal/*/*_test.go", "../../internal/*/*/*_test.go", "../../e2e/*_test.go", "../../e2e/*/*_test.go",
+	} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

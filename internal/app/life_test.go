@@ -32,7 +32,8 @@ func TestTakenPort(t *testing.T) {
 	c := *m.Config
 	c.Port = m.App.Addr().(*net.TCPAddr).Port
 	_, err := app.New(&c, slog.New(slog.NewTextHandler(io.Discard, nil)))
-	if !errors.Is(err, syscall.EADDRINUSE) || !strings.HasPrefix(err.Error(), "listen on ") || !strings.Contains(err.Error(), m.App.Addr().String()) {
+	if !errors.Is(err, syscall.EADDRINUSE) || !strings.HasPrefix(err.Error(), "listen on ") ||
+		!strings.Contains(err.Error(), m.App.Addr().String()) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -196,7 +197,8 @@ func TestReloadInPlace(t *testing.T) {
 		t.Errorf("n5, whose secret is right now, is %+v", n)
 	}
 	metrics := m.REST(t, "GET", "/metrics?format=prometheus", "").Body
-	if strings.Contains(metrics, `node="n2"`) || !strings.Contains(metrics, `executionbackup_node_call_duration_seconds_count{method="NewPayload",node="two"`) {
+	if strings.Contains(metrics, `node="n2"`) ||
+		!strings.Contains(metrics, `executionbackup_node_call_duration_seconds_count{method="NewPayload",node="two"`) {
 		t.Errorf("n2 has metrics, or two has none")
 	}
 	if lines := append(m.Log.Lines("node removed"), m.Log.Lines("node added")...); len(lines) > 0 {
@@ -237,7 +239,9 @@ func TestReloadOfSettings(t *testing.T) {
 	}
 	m.Secret = []byte(strings.Repeat("\xab", 32))
 	m.hears(t, "SYNCING", "engine_newPayload", chain[1]) // two of at least three
-	if got := m.call(t, "debug_x"); !strings.HasPrefix(got, "error -32601: the method debug_x does not exist") || len(nodes[1].CallsOf("debug_x"))+len(nodes[2].CallsOf("debug_x")) != 1 {
+	got := m.call(t, "debug_x")
+	if !strings.HasPrefix(got, "error -32601: the method debug_x does not exist") ||
+		len(nodes[1].CallsOf("debug_x"))+len(nodes[2].CallsOf("debug_x")) != 1 {
 		t.Errorf("debug_x: got %s", got)
 	}
 	if got := m.ChangeNodes(t, "/drain_nodes", "n2"); got.Status != http.StatusForbidden {

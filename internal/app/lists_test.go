@@ -24,21 +24,33 @@ func TestListsAreMerged(t *testing.T) {
 		return `{"transactions":[],"withdrawals":[],"blockAccessList":` + accessList + `}`
 	}
 	for _, test := range []struct{ method, params, n1, n2, n3, want string }{
-		{"engine_hasBlobs", `[[` + h + `,` + h + `,` + h + `]]`, `[true,false,false]`, `[false,true,false]`, `[false,false,false]`, `[true,true,false]`},
+		{"engine_hasBlobs", `[[` + h + `,` + h + `,` + h + `]]`, `[true,false,false]`, `[false,true,false]`,
+			`[false,false,false]`, `[true,true,false]`},
 		{"engine_hasBlobsV9", `[[` + h + `]]`, `[false]`, `[false]`, `[true]`, `[true]`},
-		{"engine_getBlobsV1", `[[` + h + `,` + h + `]]`, `[` + a + `,null]`, `[null,` + b + `]`, `[null,null]`, `[` + a + `,` + b + `]`},
+		{"engine_getBlobsV1", `[[` + h + `,` + h + `]]`, `[` + a + `,null]`, `[null,` + b + `]`, `[null,null]`,
+			`[` + a + `,` + b + `]`},
 		{"engine_getBlobsV1", `[[` + h + `]]`, `[null]`, `[null]`, `[null]`, `[null]`},
 		{"engine_getBlobsV2", `[[` + h + `]]`, `null`, `null`, `[` + a + `]`, `[` + a + `]`},
-		{"engine_getBlobsV9", `[[` + h + `,` + h + `]]`, `[null,` + b + `]`, `[` + a + `,null]`, `[null,null]`, `[` + a + `,` + b + `]`},
-		{"engine_getPayloadBodiesByHashV1", `[[` + h + `,` + h + `]]`, `[` + c + `,null]`, `[null,` + d + `]`, `[null,null]`, `[` + c + `,` + d + `]`},
-		{"engine_getBlobsV4", `[[` + h + `,` + h + `],"0x03"]`, `[{"blob_cells":["0x0a",null],"proofs":["0x1a",null]},null]`,
-			`[null,{"blob_cells":["0x0c",null],"proofs":["0x1c",null]}]`, `[{"blob_cells":[null,"0x0b"],"proofs":[null,"0x1b"]},null]`,
-			`[{"blob_cells":["0x0a","0x0b"],"proofs":["0x1a","0x1b"]},{"blob_cells":["0x0c",null],"proofs":["0x1c",null]}]`},
-		{"engine_getPayloadBodiesByHashV2", `[[` + h + `,` + h + `]]`, `[` + e("null") + `,null]`, `[` + e(`"0x02"`) + `,` + e(`"0x02"`) + `]`, `[null,null]`, `[` + e(`"0x02"`) + `,` + e(`"0x02"`) + `]`},
-		{"engine_getPayloadBodiesByRangeV1", `["0x1","0x4"]`, `[null]`, `[]`, `[null,` + d + `]`, `[null,` + d + `]`}, // nobody knows a later block
+		{"engine_getBlobsV9", `[[` + h + `,` + h + `]]`, `[null,` + b + `]`, `[` + a + `,null]`, `[null,null]`,
+			`[` + a + `,` + b + `]`},
+		{"engine_getPayloadBodiesByHashV1", `[[` + h + `,` + h + `]]`, `[` + c + `,null]`, `[null,` + d + `]`,
+			`[null,null]`, `[` + c + `,` + d + `]`},
+		{"engine_getBlobsV4", `[[` + h + `,` + h + `],"0x03"]`,
+			`[{"blob_cells":["0x0a",null],"proofs":["0x1a",null]},null]`,
+			`[null,{"blob_cells":["0x0c",null],"proofs":["0x1c",null]}]`,
+			`[{"blob_cells":[null,"0x0b"],"proofs":[null,"0x1b"]},null]`,
+			`[{"blob_cells":["0x0a","0x0b"],"proofs":["0x1a","0x1b"]},` +
+				`{"blob_cells":["0x0c",null],"proofs":["0x1c",null]}]`},
+		{"engine_getPayloadBodiesByHashV2", `[[` + h + `,` + h + `]]`, `[` + e("null") + `,null]`,
+			`[` + e(`"0x02"`) + `,` + e(`"0x02"`) + `]`, `[null,null]`, `[` + e(`"0x02"`) + `,` + e(`"0x02"`) + `]`},
+		// nobody knows a later block
+		{"engine_getPayloadBodiesByRangeV1", `["0x1","0x4"]`, `[null]`, `[]`, `[null,` + d + `]`, `[null,` + d + `]`},
 		{"engine_getInclusionListV1", `[` + h + `]`, `["0x02aa"]`, `["0x02aa","0x02bb"]`, `[]`, `["0x02aa","0x02bb"]`},
-		{"engine_getInclusionListV1", `[` + h + `]`, `["0x02aa"]`, `["0x02` + strings.Repeat("aa", 8192) + `"]`, `["0x03aa","0x02aa"]`, `["0x02aa"]`}, // too long; a blob transaction
-		{"engine_getPayloadBodiesByRangeV1", `["0x1","0x2"]`, `[` + c + `]`, `[` + c + `,` + d + `]`, `[]`, `[` + c + `,` + d + `]`},
+		// too long; a blob transaction
+		{"engine_getInclusionListV1", `[` + h + `]`, `["0x02aa"]`, `["0x02` + strings.Repeat("aa", 8192) + `"]`,
+			`["0x03aa","0x02aa"]`, `["0x02aa"]`},
+		{"engine_getPayloadBodiesByRangeV1", `["0x1","0x2"]`, `[` + c + `]`, `[` + c + `,` + d + `]`, `[]`,
+			`[` + c + `,` + d + `]`},
 	} {
 		for i, result := range []string{test.n1, test.n2, test.n3} {
 			nodes[i].Script(enginetest.Rule{Method: test.method, Result: result})
@@ -88,17 +100,21 @@ func TestBodiesOfKeptPayloads(t *testing.T) {
 		return `[[` + strings.Join(list, ",") + `]]`
 	}
 	unknown := head.Child(nil)
-	const none, noTransactions = `{"transactions":[ ],"withdrawals":[] }`, `{"transactions":[ ],"withdrawals":[],"blockAccessList":null }`
+	const none, noTransactions = `{"transactions":[ ],"withdrawals":[] }`,
+		`{"transactions":[ ],"withdrawals":[],"blockAccessList":null }`
 	for _, test := range []struct{ method, params, nodes, want string }{
-		{"engine_getPayloadBodiesByHashV1", hashes(chain[0], unknown, side), `[null,null,null]`, `[` + body(chain[0], 1) + `,null,` + body(side, 1) + `]`},
+		{"engine_getPayloadBodiesByHashV1", hashes(chain[0], unknown, side), `[null,null,null]`,
+			`[` + body(chain[0], 1) + `,null,` + body(side, 1) + `]`},
 		{"engine_getPayloadBodiesByHashV1", hashes(chain[0]), `[` + none + `]`, `[` + body(chain[0], 1) + `]`},
 		{"engine_getPayloadBodiesByHashV1", hashes(empty), `[` + none + `]`, `[` + none + `]`},
 		{"engine_getPayloadBodiesByHashV1", hashes(amsterdam), `[null]`, `[` + body(amsterdam, 1) + `]`},
-		{"engine_getPayloadBodiesByHashV2", hashes(amsterdam), `[` + noTransactions + `]`, `[` + body(amsterdam, 2) + `]`},
+		{"engine_getPayloadBodiesByHashV2", hashes(amsterdam), `[` + noTransactions + `]`,
+			`[` + body(amsterdam, 2) + `]`},
 		{"engine_getPayloadBodiesByHashV2", hashes(chain[0]), `[null]`, `[` + body(chain[0], 2) + `]`},
 		{"engine_getPayloadBodiesByHashV2", hashes(empty), `[` + noTransactions + `]`, `[` + noTransactions + `]`},
 		{"engine_getPayloadBodiesByHashV3", hashes(chain[0]), `[null]`, `[null]`},
-		{"engine_getPayloadBodiesByRangeV1", `["0x3","0x3"]`, `[null]`, `[` + body(chain[2], 1) + `,` + body(empty, 1) + `,` + body(head, 1) + `]`},
+		{"engine_getPayloadBodiesByRangeV1", `["0x3","0x3"]`, `[null]`,
+			`[` + body(chain[2], 1) + `,` + body(empty, 1) + `,` + body(head, 1) + `]`},
 		{"engine_getPayloadBodiesByRangeV1", `["0x5","0x9"]`, `[]`, `[` + body(head, 1) + `]`},
 		{"engine_getPayloadBodiesByRangeV1", `["0x0","0x2"]`, `[null]`, `[null,` + body(chain[0], 1) + `]`},
 		{"engine_getPayloadBodiesByRangeV1", `["0xffffffffffffffff","0xffffffffffffffff"]`, `[]`, `[]`},

@@ -66,10 +66,13 @@ func TestWhoMayChange(t *testing.T) {
 			{open, "", "application/json", `{"nodes":[]}`, "no node is listed", 400},
 			{open, "", "application/json", `{"nodes":["x"],"force":true}`, "force", 400},
 		} {
-			got := test.m.REST(t, "POST", path, test.body, "Authorization", test.authorization, "Content-Type", test.kind)
+			got := test.m.REST(t, "POST", path, test.body, "Authorization", test.authorization,
+				"Content-Type", test.kind)
 			why := object(t, got.Body, "error")["error"].(string)
-			if got.Status != test.want || !strings.Contains(why, test.why) || got.Header.Get("Content-Type") != "application/json" {
-				t.Errorf("POST %s %s %q %q: got %+v, want %d, %q", path, test.body, test.authorization, test.kind, got, test.want, test.why)
+			if got.Status != test.want || !strings.Contains(why, test.why) ||
+				got.Header.Get("Content-Type") != "application/json" {
+				t.Errorf("POST %s %s %q %q: got %+v, want %d, %q",
+					path, test.body, test.authorization, test.kind, got, test.want, test.why)
 			}
 		}
 	}
@@ -97,7 +100,8 @@ func TestWhoMayProfile(t *testing.T) {
 		{guarded, "goroutine?debug=1", good, 200},
 		{guarded, "cmdline", good, 404},
 	} {
-		if got := test.m.REST(t, "GET", "/debug/pprof/"+test.path, "", "Authorization", test.authorization); got.Status != test.want {
+		got := test.m.REST(t, "GET", "/debug/pprof/"+test.path, "", "Authorization", test.authorization)
+		if got.Status != test.want {
 			t.Errorf("%s with %q: HTTP %d, want %d", test.path, test.authorization, got.Status, test.want)
 		}
 	}
@@ -119,7 +123,8 @@ func (m *multiplexer) names(t testing.TB) string {
 func (m *multiplexer) refused(t testing.TB, path, why string, nodes ...string) {
 	t.Helper()
 	before := m.names(t)
-	if got := m.ChangeNodes(t, path, nodes...); got.Status != 400 || !strings.Contains(object(t, got.Body, "error")["error"].(string), why) {
+	got := m.ChangeNodes(t, path, nodes...)
+	if got.Status != 400 || !strings.Contains(object(t, got.Body, "error")["error"].(string), why) {
 		t.Errorf("POST %s %v: got %+v, want %q", path, nodes, got, why)
 	}
 	if after := m.names(t); after != before {
@@ -140,7 +145,8 @@ func TestAddNodes(t *testing.T) {
 	m.refused(t, "/add_nodes", "node 1: ftp://x", "ftp://x", second)
 	m.refused(t, "/add_nodes", "node 2: http://y: option jwt-secret", second, "http://y#jwt-secret=/nowhere/at/all")
 	m.refused(t, "/add_nodes", nodes[0].URL+" is there already", second, spec(nodes[0], "#name=other"))
-	m.refused(t, "/add_nodes", nodes[0].URL+" is there already", spec(nodes[0], "#name=other")[:len(nodes[0].URL)]+"/"+spec(nodes[0], "#name=other")[len(nodes[0].URL):])
+	m.refused(t, "/add_nodes", nodes[0].URL+" is there already",
+		spec(nodes[0], "#name=other")[:len(nodes[0].URL)]+"/"+spec(nodes[0], "#name=other")[len(nodes[0].URL):])
 	m.refused(t, "/add_nodes", nodes[1].URL+" is there already", second, spec(nodes[1], "#name=twice"))
 	m.refused(t, "/add_nodes", nodes[1].URL+" is there already", spec(nodes[1], "#name=n1"))
 

@@ -24,7 +24,8 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		}, []string{"outcome"}),
 		lastReload: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "executionbackup_config_last_reload_successful",
-			Help: "1 where the last reload of the configuration was good, or there was none; 0 where an older one is still in force.",
+			Help: "1 where the last reload of the configuration was good, or there was none; 0 where an older " +
+				"one is still in force.",
 		}),
 		lastSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "executionbackup_config_last_reload_success_timestamp_seconds",

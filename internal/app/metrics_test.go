@@ -34,7 +34,11 @@ func busy(t testing.TB) (*multiplexer, []*enginetest.Node) {
 	t.Helper()
 	nodes := builders(t, 3)
 	_, change := recording(t)
-	m := startLed(t, apptest.Fakes(nodes...), func(c *config.Config) { change(c); untilAll(c); c.Grace = 5 * time.Second })
+	m := startLed(t, apptest.Fakes(nodes...), func(c *config.Config) {
+		change(c)
+		untilAll(c)
+		c.Grace = 5 * time.Second
+	})
 	chain := enginetest.Chain(4, 3, nil)
 	m.call(t, "engine_exchangeCapabilities", []string{})
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
@@ -57,7 +61,8 @@ func TestDocumentedMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	documented := make(map[string]string)
-	for _, row := range regexp.MustCompile("(?m)^\\| `(executionbackup_[a-z_]+)` \\| ([a-z]+) \\|").FindAllStringSubmatch(string(text), -1) {
+	rows := regexp.MustCompile("(?m)^\\| `(executionbackup_[a-z_]+)` \\| ([a-z]+) \\|")
+	for _, row := range rows.FindAllStringSubmatch(string(text), -1) {
 		documented[row[1]] = row[2]
 	}
 	exposed := m.exposed(t)
@@ -113,7 +118,8 @@ func TestShippedMetrics(t *testing.T) {
 func (m *multiplexer) series(t testing.TB, node string) (list []string) {
 	t.Helper()
 	for line := range strings.Lines(m.REST(t, "GET", "/metrics?format=prometheus", "").Body) {
-		if name, _, _ := strings.Cut(line, "{"); strings.Contains(line, `node="`+node+`"`) && !slices.Contains(list, name) {
+		name, _, _ := strings.Cut(line, "{")
+		if strings.Contains(line, `node="`+node+`"`) && !slices.Contains(list, name) {
 			list = append(list, name)
 		}
 	}
@@ -206,7 +212,9 @@ func TestOddNodes(t *testing.T) {
 			t.Errorf("got %s", line)
 		}
 	}
-	proto := m.REST(t, "GET", "/metrics", "", "Accept", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,text/plain;q=0.5")
+	proto := m.REST(t, "GET", "/metrics", "", "Accept",
+		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,"+
+			"text/plain;q=0.5")
 	if kind := proto.Header.Get("Content-Type"); !strings.HasPrefix(kind, "application/vnd.google.protobuf") {
 		t.Errorf("native histograms can't be had: got %s", kind)
 	}

@@ -67,7 +67,8 @@ func double(conn net.Conn, to string, late bool) {
 		if err != nil {
 			return
 		}
-		out := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(answer), answer)
+		out := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+			len(answer), answer)
 		switch again := out; {
 		case !bytes.Contains(body, []byte(`"engine_newPayload`)):
 		case late:
@@ -97,7 +98,10 @@ func TestTwoAnswersToOneCall(t *testing.T) {
 			for _, n := range nodes {
 				for i, p := range chain {
 					if i%2 == 1 {
-						n.Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: p.Hash(), Status: "INVALID", LatestValidHash: chain[0].Hash()})
+						n.Script(enginetest.Rule{
+							Method: "engine_newPayload", BlockHash: p.Hash(),
+							Status: "INVALID", LatestValidHash: chain[0].Hash(),
+						})
 					}
 				}
 			}
@@ -110,7 +114,8 @@ func TestTwoAnswersToOneCall(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got := m.say(t, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"engine_newPayloadV4","params":%s}`, id, params))
+				got := m.say(t, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"engine_newPayloadV4","params":%s}`,
+					id, params))
 				if bad := i%2 == 1; bad && strings.Contains(got, `"VALID"`) {
 					t.Errorf("payload %d, which all nodes call INVALID: got %s", p.Number, got)
 				}
@@ -156,14 +161,16 @@ func TestValidToAnotherBlock(t *testing.T) {
 				n.Script(valid(latest[i]))
 			}
 			got := m.newPayload(t, chain[1])
-			if got.Status != test.want || len(nodes) > 1 && got.LatestValidHash != "" && got.LatestValidHash != chain[1].Hash() {
+			if got.Status != test.want ||
+				len(nodes) > 1 && got.LatestValidHash != "" && got.LatestValidHash != chain[1].Hash() {
 				t.Errorf("got %+v, want %s", got, test.want)
 			}
 			for i, vote := range strings.Fields(test.votes) {
 				name := fmt.Sprintf("n%d", i+1)
 				apptest.Until(t, name+" has answered", func() bool { return m.said(t, chain[1], name).Status != "" })
 				said := m.said(t, chain[1], name)
-				if vote == "VALID" && said.Vote != "VALID" || vote == "malformed" && (said.Vote != "" || !strings.HasPrefix(said.Status, "malformed answer")) {
+				if vote == "VALID" && said.Vote != "VALID" ||
+					vote == "malformed" && (said.Vote != "" || !strings.HasPrefix(said.Status, "malformed answer")) {
 					t.Errorf("/blocks shows %+v, want %s", said, vote)
 				}
 			}
@@ -192,7 +199,9 @@ func TestHTTPErrorsAreNoVotes(t *testing.T) {
 				m.prove(t, nodes...)
 				result := `{"status":"` + vote + `","latestValidHash":null,"validationError":null}`
 				rules := []enginetest.Rule{
-					{Method: "engine_newPayload", Reply: &enginetest.Reply{Status: status, Body: `{"jsonrpc":"2.0","id":$ID,"result":` + result + `}`}},
+					{Method: "engine_newPayload", Reply: &enginetest.Reply{
+						Status: status, Body: `{"jsonrpc":"2.0","id":$ID,"result":` + result + `}`,
+					}},
 					{Method: "engine_forkchoiceUpdated", Reply: &enginetest.Reply{Status: status,
 						Body: `{"jsonrpc":"2.0","id":$ID,"result":{"payloadStatus":` + result + `,"payloadId":null}}`}},
 				}
@@ -209,7 +218,8 @@ func TestHTTPErrorsAreNoVotes(t *testing.T) {
 				m.hears(t, other, "engine_forkchoiceUpdated", block)
 				for _, name := range []string{"n2", "n3"} {
 					apptest.Until(t, name+" has answered", func() bool { return m.said(t, block, name).Status != "" })
-					if said := m.said(t, block, name); said.Vote != "" || said.Status != fmt.Sprintf("HTTP %d instead of an answer", status) {
+					said := m.said(t, block, name)
+					if said.Vote != "" || said.Status != fmt.Sprintf("HTTP %d instead of an answer", status) {
 						t.Errorf("/blocks shows %+v", said)
 					}
 				}
@@ -238,8 +248,9 @@ func TestLatestValidHashInAnyOrder(t *testing.T) {
 				var release []func()
 				for i, named := range strings.Fields(test.named) {
 					latest := map[string]string{"zero": zero, "parent": chain[0].Hash()}[named]
-					release = append(release, nodes[i].Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[1].Hash(),
-						Hang: true, Status: "INVALID", LatestValidHash: latest}))
+					release = append(release,
+						nodes[i].Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[1].Hash(),
+							Hang: true, Status: "INVALID", LatestValidHash: latest}))
 				}
 				answered := later(func() enginetest.Status { return m.newPayload(t, chain[1]) })
 				for _, n := range nodes {
@@ -248,7 +259,9 @@ func TestLatestValidHashInAnyOrder(t *testing.T) {
 				for _, i := range order {
 					release[i]()
 					name := fmt.Sprintf("n%d", i+1)
-					apptest.Until(t, name+" has answered", func() bool { return m.said(t, chain[1], name).Status == "INVALID" })
+					apptest.Until(t, name+" has answered", func() bool {
+						return m.said(t, chain[1], name).Status == "INVALID"
+					})
 				}
 				want := ""
 				if test.want == "parent" {
@@ -286,9 +299,10 @@ func TestBatchInOrder(t *testing.T) {
 		"head, payload":      {batch(head(1, chain[0]), payload(2, chain[0])), batch(head(1, chain[0]))},
 		"two of each":        {batch(payload(1, chain[0]), payload(2, chain[1]), head(3, chain[0]), head(4, chain[1]))},
 		"two of each, mixed": {batch(payload(1, chain[0]), head(2, chain[0]), payload(3, chain[1]), head(4, chain[1]))},
-		"child, parent":      {batch(payload(1, chain[1]), payload(2, chain[0]), head(3, chain[1]), payload(4, chain[1]), head(5, chain[1]))},
-		"the same id":        {batch(payload(1, chain[0]), head(1, chain[0]), payload(1, chain[1]), head(1, chain[1]))},
-		"something between":  {batch(payload(1, chain[0]), call(2, "eth_chainId"), head(3, chain[0]))},
+		"child, parent": {batch(payload(1, chain[1]), payload(2, chain[0]), head(3, chain[1]),
+			payload(4, chain[1]), head(5, chain[1]))},
+		"the same id":       {batch(payload(1, chain[0]), head(1, chain[0]), payload(1, chain[1]), head(1, chain[1]))},
+		"something between": {batch(payload(1, chain[0]), call(2, "eth_chainId"), head(3, chain[0]))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -341,7 +355,9 @@ func TestUnknownStatus(t *testing.T) {
 					switch name := fmt.Sprintf("n%d", i+1); word {
 					case "MISSING_STATE", "VALIDATED":
 						words[word]++
-						apptest.Until(t, name+" counts as syncing", func() bool { return m.Node(t, name).State == "syncing" })
+						apptest.Until(t, name+" counts as syncing", func() bool {
+							return m.Node(t, name).State == "syncing"
+						})
 						if method == "engine_newPayload" {
 							if said := m.said(t, block, name); said.Status != word || said.Vote != "SYNCING" {
 								t.Errorf("/blocks shows %+v", said)
@@ -350,7 +366,8 @@ func TestUnknownStatus(t *testing.T) {
 					}
 				}
 				for word, label := range map[string]string{"MISSING_STATE": "MISSING_STATE", "VALIDATED": "other"} {
-					if got := m.Metric(t, `executionbackup_unknown_statuses_total{word="`+label+`"}`); got != words[word] {
+					got := m.Metric(t, `executionbackup_unknown_statuses_total{word="`+label+`"}`)
+					if got != words[word] {
 						t.Errorf("%v are counted as %s, want %v", got, label, words[word])
 					}
 				}

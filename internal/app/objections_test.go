@@ -13,13 +13,17 @@ import (
 
 // dispute is a multiplexer with three nodes that all followed the first payload of a chain. n3 calls the second one
 // INVALID, in the method given, until undo is called.
-func dispute(t testing.TB, method string) (m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload, undo func()) {
+func dispute(
+	t testing.TB, method string,
+) (m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload, undo func()) {
 	t.Helper()
 	nodes = three(t)
 	m = start(t, apptest.Fakes(nodes...), nil)
 	chain = enginetest.Chain(4, 4, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
-	undo = nodes[2].Script(enginetest.Rule{Method: method, BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "bad"})
+	undo = nodes[2].Script(enginetest.Rule{
+		Method: method, BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "bad",
+	})
 	if method == "engine_forkchoiceUpdated" {
 		m.hears(t, "VALID", "engine_newPayload", chain[1])
 	}
@@ -44,7 +48,9 @@ var bothMethods = []string{"engine_newPayload", "engine_forkchoiceUpdated"}
 // A dispute binds: the block, its child and its grandchild stay SYNCING in both methods, whatever the objector does.
 func TestDisputeBinds(t *testing.T) {
 	for _, method := range bothMethods {
-		for _, next := range []string{"SYNCING", "ACCEPTED", "INVALID", "error", "hangs", "dies", "restarts", "drops out of sync"} {
+		for _, next := range []string{
+			"SYNCING", "ACCEPTED", "INVALID", "error", "hangs", "dies", "restarts", "drops out of sync",
+		} {
 			t.Run(method+", and then it "+next, func(t *testing.T) {
 				t.Parallel()
 				m, nodes, chain, undo := dispute(t, method)
@@ -52,7 +58,7 @@ func TestDisputeBinds(t *testing.T) {
 				undo()
 				switch next {
 				case "error":
-					objector.Script(enginetest.Rule{Method: "engine_", Error: &enginetest.RPCError{Code: -32000, Message: "x"}})
+					fails(objector, "engine_", -32000, "x")
 				case "hangs":
 					// Its VALID would end the dispute, to the block as to a descendant that is new to it.
 					defer objector.Script(enginetest.Rule{Method: "engine_", Hang: true})()
@@ -140,11 +146,14 @@ func TestDisputeEnds(t *testing.T) {
 			t.Run(method+", "+end.name, func(t *testing.T) {
 				t.Parallel()
 				m, nodes, chain, undo := dispute(t, method)
-				child := nodes[2].Script(enginetest.Rule{Method: "engine_", BlockHash: chain[2].Hash(), Status: "SYNCING"})
+				child := nodes[2].Script(enginetest.Rule{
+					Method: "engine_", BlockHash: chain[2].Hash(), Status: "SYNCING",
+				})
 				m.hears(t, "SYNCING", "engine_newPayload", chain[2])
 				undo()
 				child()
-				for range 2 { // its VALID to a child that it has been sent before ends nothing, nor that to a forkchoiceUpdated
+				// its VALID to a child that it has been sent before ends nothing, nor that to a forkchoiceUpdated
+				for range 2 {
 					m.hears(t, "SYNCING", "engine_forkchoiceUpdated", chain[2])
 					m.hears(t, "SYNCING", "engine_newPayload", chain[2])
 				}
@@ -174,7 +183,9 @@ func TestObjectionAfterStart(t *testing.T) {
 	undo()
 
 	// n1 and n2 have by now, n3 has not, and what it said before that has lapsed.
-	apptest.Until(t, "n1 and n2 have proved themselves", func() bool { return m.Node(t, "n1").Qualified && m.Node(t, "n2").Qualified })
+	apptest.Until(t, "n1 and n2 have proved themselves", func() bool {
+		return m.Node(t, "n1").Qualified && m.Node(t, "n2").Qualified
+	})
 	m.mayNotObject(t, nodes[2], chain[1])
 	m.hears(t, "VALID", "engine_newPayload", chain[2])
 	m.mayObject(t, nodes[2], chain[3])
@@ -189,7 +200,8 @@ func (m *multiplexer) mayNotObject(t testing.TB, n3 *enginetest.Node, block engi
 	defer n3.Script(enginetest.Rule{Method: "engine_", BlockHash: block.Hash(), Status: "INVALID"})()
 	m.hears(t, "VALID", "engine_newPayload", block)
 	m.hears(t, "VALID", "engine_forkchoiceUpdated", block)
-	apptest.Until(t, "/blocks shows n3's INVALID", func() bool { return m.said(t, block, "n3").Status == "INVALID" }) // nobody waits for it
+	// nobody waits for it
+	apptest.Until(t, "/blocks shows n3's INVALID", func() bool { return m.said(t, block, "n3").Status == "INVALID" })
 	if said := m.said(t, block, "n3"); said.Vote != "" {
 		t.Errorf("/blocks shows %+v", said)
 	}
@@ -201,7 +213,8 @@ func (m *multiplexer) mayNotObject(t testing.TB, n3 *enginetest.Node, block engi
 // mayObject is the opposite of mayNotObject.
 func (m *multiplexer) mayObject(t testing.TB, n3 *enginetest.Node, block enginetest.Payload) {
 	t.Helper()
-	apptest.Until(t, "n3 is qualified", func() bool { return m.Node(t, "n3").Qualified }) // nobody waits for the VALID that does it
+	// nobody waits for the VALID that does it
+	apptest.Until(t, "n3 is qualified", func() bool { return m.Node(t, "n3").Qualified })
 	defer n3.Script(enginetest.Rule{Method: "engine_", BlockHash: block.Hash(), Status: "INVALID"})()
 	m.hears(t, "SYNCING", "engine_newPayload", block)
 	m.hears(t, "SYNCING", "engine_forkchoiceUpdated", block)
@@ -219,19 +232,21 @@ type doing struct {
 // breaks are the ways in which n3's past comes into doubt.
 var breaks = []doing{
 	{"restart", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) { restart(t, m, n3) }},
-	{"a reset that the retry got over", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, next enginetest.Payload) {
-		n3.Script(enginetest.Rule{Method: "engine_newPayload", Fault: enginetest.Reset, Times: 1})
-		m.hears(t, "VALID", "engine_newPayload", next)
-		if got := len(n3.CallsOf("engine_newPayload")); got != 3 {
-			t.Errorf("n3 got %d newPayloads, want one more than there were", got)
-		}
-	}},
-	{"a connection that ended though it was to be kept", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
-		n3.Script(enginetest.Rule{Method: "eth_syncing", Times: 1, Reply: &enginetest.Reply{
-			Header: http.Header{"Connection": {"keep-alive"}}, Body: `{"jsonrpc":"2.0","id":$ID,"result":false}`}})
-		m.Recheck(t)
-		m.Recheck(t)
-	}},
+	{"a reset that the retry got over",
+		func(t *testing.T, m *multiplexer, n3 *enginetest.Node, next enginetest.Payload) {
+			n3.Script(enginetest.Rule{Method: "engine_newPayload", Fault: enginetest.Reset, Times: 1})
+			m.hears(t, "VALID", "engine_newPayload", next)
+			if got := len(n3.CallsOf("engine_newPayload")); got != 3 {
+				t.Errorf("n3 got %d newPayloads, want one more than there were", got)
+			}
+		}},
+	{"a connection that ended though it was to be kept",
+		func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
+			n3.Script(enginetest.Rule{Method: "eth_syncing", Times: 1, Reply: &enginetest.Reply{
+				Header: http.Header{"Connection": {"keep-alive"}}, Body: `{"jsonrpc":"2.0","id":$ID,"result":false}`}})
+			m.Recheck(t)
+			m.Recheck(t)
+		}},
 	{"another version", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
 		heal := n3.Script(enginetest.Rule{Method: "eth_syncing", Reply: &enginetest.Reply{Status: 500}})
 		m.Recheck(t)
@@ -260,7 +275,9 @@ var noBreaks = []doing{
 	{"a call that took too long", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, next enginetest.Payload) {
 		n3.Script(enginetest.Rule{Method: "engine_newPayload", Hang: true, Times: 1})
 		m.hears(t, "VALID", "engine_newPayload", next)
-		apptest.Until(t, "n3's call has failed", func() bool { return m.Node(t, "n3").LastError == "no answer in time" })
+		apptest.Until(t, "n3's call has failed", func() bool {
+			return m.Node(t, "n3").LastError == "no answer in time"
+		})
 	}},
 	{"a refused token", func(t *testing.T, m *multiplexer, n3 *enginetest.Node, _ enginetest.Payload) {
 		heal := n3.Script(enginetest.Rule{Method: "eth_syncing", Reply: &enginetest.Reply{Status: 401}})
@@ -356,7 +373,8 @@ func TestStandingValid(t *testing.T) {
 				if method == "engine_forkchoiceUpdated" {
 					ask = m.forkchoice
 				}
-				if got, want := ask(t, chain[0]), (enginetest.Status{Status: "VALID", LatestValidHash: chain[0].Hash()}); got != want {
+				got, want := ask(t, chain[0]), (enginetest.Status{Status: "VALID", LatestValidHash: chain[0].Hash()})
+				if got != want {
 					t.Errorf("got %+v, want %+v", got, want)
 				}
 				if got := ask(t, chain[1]).Status; got == "VALID" {
@@ -374,7 +392,9 @@ func TestLateObjection(t *testing.T) {
 	m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { c.Grace = 100 * time.Millisecond })
 	chain := enginetest.Chain(4, 3, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
-	release := nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Hang: true, Status: "INVALID", ValidationError: "bad state root"})
+	release := nodes[2].Script(enginetest.Rule{
+		Method: "engine_newPayload", Hang: true, Status: "INVALID", ValidationError: "bad state root",
+	})
 	defer release()
 	m.hears(t, "VALID", "engine_newPayload", chain[1])
 	release()

@@ -62,7 +62,9 @@ func TestOpenAPI(t *testing.T) {
 	c := &conversation{t, readOpenAPI(t), make(map[string]bool)}
 	c.try(unready, 503, "GET /readyz", "/readyz", "")
 	file := c.disagree(guarded, nodes[1], dir)
-	for _, path := range []string{"/metrics", "/recheck", "/nodes", "/blocks", "/disputes", "/proposals", "/evidence", "/healthz", "/readyz"} {
+	for _, path := range []string{
+		"/metrics", "/recheck", "/nodes", "/blocks", "/disputes", "/proposals", "/evidence", "/healthz", "/readyz",
+	} {
 		c.try(guarded, 200, "GET "+path, path, "")
 	}
 	c.try(guarded, 200, "GET /metrics", "/metrics?format=prometheus", "")
@@ -97,7 +99,9 @@ func (c *conversation) disagree(m *multiplexer, liar *enginetest.Node, dir strin
 	chain := enginetest.Chain(4, 2, nil)
 	m.hears(c.t, "VALID", "engine_newPayload", chain[0])
 	m.call(c.t, "engine_getPayloadV4", m.build(c.t, chain[0]).PayloadID)
-	liar.Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "no"})
+	liar.Script(enginetest.Rule{
+		Method: "engine_newPayload", BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "no",
+	})
 	m.hears(c.t, "SYNCING", "engine_newPayload", chain[1])
 	apptest.Until(c.t, "evidence is written", func() bool {
 		files, err := filepath.Glob(filepath.Join(dir, "*.gz"))

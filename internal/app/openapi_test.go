@@ -91,7 +91,8 @@ func (d openAPI) check(method, path string, got apptest.Answer) error {
 func (d openAPI) matches(schema, v any, where string) error {
 	s, _ := d.at(schema).(map[string]any)
 	for key := range s {
-		if !slices.Contains([]string{"type", "description", "enum", "format", "items", "properties", "required", "additionalProperties"}, key) {
+		if !slices.Contains([]string{"type", "description", "enum", "format",
+			"items", "properties", "required", "additionalProperties"}, key) {
 			return fmt.Errorf("%s: unknown keyword %s", where, key)
 		}
 	}

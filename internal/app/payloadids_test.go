@@ -86,7 +86,7 @@ func TestRepeatedRequest(t *testing.T) {
 	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	head := enginetest.Chain(4, 1, nil)[0]
 	m.build(t, head)
-	nodes[1].Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Error: &enginetest.RPCError{Code: -32000, Message: "busy"}})
+	fails(nodes[1], "engine_forkchoiceUpdated", -32000, "busy")
 	m.call(t, "engine_getPayloadV4", m.build(t, head).PayloadID)
 	if got, want := asked(nodes[1]), `["`+ownID(1)+`"]`; got != want {
 		t.Errorf("n2 was asked for %s, want %s", got, want)
@@ -104,19 +104,26 @@ func TestLargeAttributes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	attributes = fmt.Appendf(attributes[:len(attributes)-1], `,"noTxPool":true,"transactions":["0x%s"]}`, strings.Repeat("ab", 1<<19))
-	state := map[string]string{"headBlockHash": head.Hash(), "safeBlockHash": head.Hash(), "finalizedBlockHash": head.Hash()}
+	attributes = fmt.Appendf(attributes[:len(attributes)-1], `,"noTxPool":true,"transactions":["0x%s"]}`,
+		strings.Repeat("ab", 1<<19))
+	state := map[string]string{
+		"headBlockHash": head.Hash(), "safeBlockHash": head.Hash(), "finalizedBlockHash": head.Hash(),
+	}
 	build := func() {
 		t.Helper()
-		if got := m.call(t, "engine_forkchoiceUpdatedV3", state, json.RawMessage(attributes)); !strings.Contains(got, `"payloadId":"`+ownID(0)+`"`) {
+		got := m.call(t, "engine_forkchoiceUpdatedV3", state, json.RawMessage(attributes))
+		if !strings.Contains(got, `"payloadId":"`+ownID(0)+`"`) {
 			t.Fatalf("got %s", got)
 		}
 	}
 	for i, n := range nodes {
-		n.Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Result: strings.Replace(noPayloadID, `"payloadId":null`, `"payloadId":"`+ownID(i)+`"`, 1)})
+		n.Script(enginetest.Rule{
+			Method: "engine_forkchoiceUpdated",
+			Result: strings.Replace(noPayloadID, `"payloadId":null`, `"payloadId":"`+ownID(i)+`"`, 1),
+		})
 	}
 	build()
-	nodes[1].Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Error: &enginetest.RPCError{Code: -32000, Message: "busy"}})
+	fails(nodes[1], "engine_forkchoiceUpdated", -32000, "busy")
 	build()
 	offer(nodes[0], head, "0x9", func(p *enginetest.Payload) { p.Timestamp++ })
 	want := offer(nodes[1], head, "0x1", nil)
@@ -143,7 +150,7 @@ func TestPayloadFromBeforeOurRestart(t *testing.T) {
 	offer(nodes[0], chain[0], "0x9", after(100)) // on an older block
 	offer(nodes[1], chain[1], "0x8", nil)
 	newest := offer(nodes[2], chain[1], "0x1", after(1))
-	nodes[3].Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001, Message: "Unknown payload"}})
+	fails(nodes[3], "engine_getPayload", -38001, "Unknown payload")
 	m.hears(t, "VALID", "engine_forkchoiceUpdated", chain[1])
 	// The newest comes last, and the one on an older block before it.
 	release := nodes[2].Script(enginetest.Rule{Method: "engine_getPayload", Hang: true, Result: newest})
@@ -161,7 +168,7 @@ func TestPayloadFromBeforeOurRestart(t *testing.T) {
 		}
 	}
 	for _, n := range nodes {
-		n.Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001, Message: "Unknown payload"}})
+		fails(n, "engine_getPayload", -38001, "Unknown payload")
 	}
 	if got := m.call(t, "engine_getPayloadV4", id); got != "error -38001: Unknown payload" {
 		t.Errorf("nobody knows it: got %s", got)
@@ -175,9 +182,11 @@ func TestPayloadBeforeTheFirstForkchoice(t *testing.T) {
 	m := startLed(t, apptest.Fakes(nodes...), untilAll)
 	chain := enginetest.Chain(4, 2, nil)
 	for _, n := range nodes[:2] {
-		n.Script(enginetest.Rule{Method: "eth_getBlockByNumber", Result: fmt.Sprintf(`{"number":"0x2","hash":"%s"}`, chain[1].Hash())})
+		n.Script(enginetest.Rule{
+			Method: "eth_getBlockByNumber", Result: fmt.Sprintf(`{"number":"0x2","hash":"%s"}`, chain[1].Hash()),
+		})
 	}
-	nodes[2].Script(enginetest.Rule{Method: "eth_getBlockByNumber", Error: &enginetest.RPCError{Code: -32000, Message: "x"}})
+	fails(nodes[2], "eth_getBlockByNumber", -32000, "x")
 	stale := func(p *enginetest.Payload) { p.Timestamp += 100 }
 	offer(nodes[0], chain[0], "0x9", stale)
 	want := offer(nodes[1], chain[1], "0x1", nil)

@@ -22,7 +22,8 @@ func TestDisqualifiedPayloads(t *testing.T) {
 		why  string // in the log
 		bad  func(n *enginetest.Node, head enginetest.Payload)
 	}{
-		{"wrong parent", "its parent is " + elsewhere.Hash(), func(n *enginetest.Node, _ enginetest.Payload) { offer(n, elsewhere, "0xffff", nil) }},
+		{"wrong parent", "its parent is " + elsewhere.Hash(),
+			func(n *enginetest.Node, _ enginetest.Payload) { offer(n, elsewhere, "0xffff", nil) }},
 		{"wrong timestamp", "its timestamp is", func(n *enginetest.Node, head enginetest.Payload) {
 			offer(n, head, "0xffff", func(p *enginetest.Payload) { p.Timestamp++ })
 		}},
@@ -37,24 +38,37 @@ func TestDisqualifiedPayloads(t *testing.T) {
 		}},
 		{"wrong requests", "block hash mismatch", func(n *enginetest.Node, head enginetest.Payload) {
 			envelope := offer(n, head, "0xffff", nil)
-			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: strings.Replace(envelope, `"executionRequests":[]`, `"executionRequests":["0x0001"]`, 1)})
+			n.Script(enginetest.Rule{
+				Method: "engine_getPayload",
+				Result: strings.Replace(envelope, `"executionRequests":[]`, `"executionRequests":["0x0001"]`, 1),
+			})
 		}},
 		{"wrong block hash", "block hash mismatch", func(n *enginetest.Node, head enginetest.Payload) {
 			envelope := offer(n, head, "0xffff", nil)
-			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: strings.Replace(envelope, `"gasUsed":"0x0"`, `"gasUsed":"0x1"`, 1)})
+			n.Script(enginetest.Rule{
+				Method: "engine_getPayload",
+				Result: strings.Replace(envelope, `"gasUsed":"0x0"`, `"gasUsed":"0x1"`, 1),
+			})
 		}},
 		{"an empty transaction", "transaction 0 is empty", func(n *enginetest.Node, head enginetest.Payload) {
 			envelope := offer(n, head, "0xffff", nil)
-			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: strings.Replace(envelope, `"transactions":[]`, `"transactions":["0x"]`, 1)})
+			n.Script(enginetest.Rule{
+				Method: "engine_getPayload",
+				Result: strings.Replace(envelope, `"transactions":[]`, `"transactions":["0x"]`, 1),
+			})
 		}},
 		{"blobs without transactions", "blob versioned hashes", func(n *enginetest.Node, head enginetest.Payload) {
 			bundled(n, head, 1, 1, 1)
 		}},
-		{"a blob too few", "blobs bundle: 0 blobs for 1 commitments", func(n *enginetest.Node, head enginetest.Payload) { bundled(n, head, 1, 1, 0) }},
-		{"a proof too few", "blobs bundle: 0 proofs for 1 blobs", func(n *enginetest.Node, head enginetest.Payload) { bundled(n, head, 1, 0, 1) }},
+		{"a blob too few", "blobs bundle: 0 blobs for 1 commitments",
+			func(n *enginetest.Node, head enginetest.Payload) { bundled(n, head, 1, 1, 0) }},
+		{"a proof too few", "blobs bundle: 0 proofs for 1 blobs",
+			func(n *enginetest.Node, head enginetest.Payload) { bundled(n, head, 1, 0, 1) }},
 		{"no bundle", "blobs bundle: something is missing", func(n *enginetest.Node, head enginetest.Payload) {
 			envelope := offer(n, head, "0xffff", nil)
-			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: strings.Replace(envelope, `"blobsBundle"`, `"bundle"`, 1)})
+			n.Script(enginetest.Rule{
+				Method: "engine_getPayload", Result: strings.Replace(envelope, `"blobsBundle"`, `"bundle"`, 1),
+			})
 		}},
 		{"garbage", "blockValue is missing", func(n *enginetest.Node, _ enginetest.Payload) {
 			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: `{"executionPayload":7}`})
@@ -66,7 +80,8 @@ func TestDisqualifiedPayloads(t *testing.T) {
 			envelope := offer(n, head, "0xffff", nil)
 			n.Script(enginetest.Rule{Method: "engine_getPayload", Result: `{"blockvalue":"0x1",` + envelope[1:]})
 		}},
-		{"a negative value", "blockValue is missing", func(n *enginetest.Node, head enginetest.Payload) { offer(n, head, "-0x1", nil) }},
+		{"a negative value", "blockValue is missing",
+			func(n *enginetest.Node, head enginetest.Payload) { offer(n, head, "-0x1", nil) }},
 		{"a value beyond 256 bits", "blockValue is missing", func(n *enginetest.Node, head enginetest.Payload) {
 			offer(n, head, "0x1"+strings.Repeat("0", 64), nil)
 		}},
@@ -178,9 +193,11 @@ func TestCrossCheck(t *testing.T) {
 		}, 1, 4, nil},
 		{"one is syncing, one answers with an error", func(n []*enginetest.Node) {
 			n[0].Script(enginetest.Rule{Method: "engine_newPayload", Status: "SYNCING"})
-			n[1].Script(enginetest.Rule{Method: "engine_newPayload", Error: &enginetest.RPCError{Code: -32000, Message: "x"}})
+			fails(n[1], "engine_newPayload", -32000, "x")
 		}, 2, 2, nil},
-		{"one hangs", func(n []*enginetest.Node) { n[0].Script(enginetest.Rule{Method: "engine_newPayload", Hang: true}) }, 2, 2, nil},
+		{"one hangs", func(n []*enginetest.Node) {
+			n[0].Script(enginetest.Rule{Method: "engine_newPayload", Hang: true})
+		}, 2, 2, nil},
 		{"everyone objects to everything", func(n []*enginetest.Node) {
 			for _, n := range n {
 				n.Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID"})
@@ -197,7 +214,11 @@ func TestCrossCheck(t *testing.T) {
 			head := enginetest.Chain(4, 1, nil)[0]
 			m.newPayload(t, head)
 			id := m.build(t, head).PayloadID
-			offers := []string{offer(nodes[0], head, "0x1", nil), offer(nodes[1], head, "0x2", nil), offer(nodes[2], head, "0x3", nil)}
+			offers := []string{
+				offer(nodes[0], head, "0x1", nil),
+				offer(nodes[1], head, "0x2", nil),
+				offer(nodes[2], head, "0x3", nil),
+			}
 			c.script(nodes)
 			begun := time.Now()
 			if got := m.call(t, "engine_getPayloadV4", id); got != offers[c.taken] {
@@ -254,7 +275,7 @@ func TestCrossCheckByARestartedNode(t *testing.T) {
 	id := m.build(t, head).PayloadID
 	offer(nodes[0], head, "0x1", nil)
 	best := offer(nodes[1], head, "0x2", nil)
-	nodes[2].Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001, Message: "Unknown payload"}})
+	fails(nodes[2], "engine_getPayload", -38001, "Unknown payload")
 	if got := m.call(t, "engine_getPayloadV4", id); got != best {
 		t.Fatalf("got %s, want %s", got, best)
 	}
@@ -287,11 +308,12 @@ func TestCrossCheckOfAClaimedHash(t *testing.T) {
 	claimed := strings.Replace(envelope, own[:66], chain[1].Hash(), 1)
 	nodes[1].Script(enginetest.Rule{Method: "engine_getPayload", Result: claimed})
 	want := offer(nodes[0], chain[0], "0x1", nil)
-	nodes[2].Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001, Message: "Unknown payload"}})
+	fails(nodes[2], "engine_getPayload", -38001, "Unknown payload")
 	if got := m.call(t, "engine_getPayloadV4", id); got != want {
 		t.Fatalf("got %s, want %s", got, want)
 	}
-	if calls := nodes[2].WaitEnded("engine_newPayload", 2); !strings.Contains(string(calls[1].Params), chain[1].Hash()) {
+	calls := nodes[2].WaitEnded("engine_newPayload", 2)
+	if !strings.Contains(string(calls[1].Params), chain[1].Hash()) {
 		t.Errorf("n3 was not shown what n2 claims: %s", calls[1].Params)
 	}
 	restart(t, m, nodes[2])
@@ -319,7 +341,7 @@ func TestProposalIsTold(t *testing.T) {
 		p.Transactions = [][]byte{transfer, transfer}
 	})
 	offer(nodes[2], head, "0xffffffffffffffff", func(p *enginetest.Payload) { p.Timestamp++ })
-	nodes[3].Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001, Message: "Unknown payload"}})
+	fails(nodes[3], "engine_getPayload", -38001, "Unknown payload")
 	if got := m.call(t, "engine_getPayloadV4", id); got != want {
 		t.Fatalf("got %s, want %s", got, want)
 	}
@@ -354,7 +376,9 @@ func TestCrossCheckProves(t *testing.T) {
 	for _, n := range nodes[1:] {
 		n.WaitEnded("engine_newPayload", 1)
 	}
-	apptest.Until(t, "the judges have proved themselves", func() bool { return m.Node(t, "n2").Qualified && m.Node(t, "n3").Qualified })
+	apptest.Until(t, "the judges have proved themselves", func() bool {
+		return m.Node(t, "n2").Qualified && m.Node(t, "n3").Qualified
+	})
 	if m.Node(t, "n1").Qualified {
 		t.Error("so has the builder")
 	}

@@ -20,7 +20,8 @@ func spellings(name string) []string {
 	}
 	for letter, double := range map[string]string{"s": "\u017f", "k": "\u212a"} {
 		if strings.Contains(name, letter) {
-			list = append(list, strings.Replace(name, letter, double, 1), strings.Replace(name, letter, fmt.Sprintf(`\u%04x`, []rune(double)[0]), 1))
+			list = append(list, strings.Replace(name, letter, double, 1),
+				strings.Replace(name, letter, fmt.Sprintf(`\u%04x`, []rune(double)[0]), 1))
 		}
 	}
 	return list
@@ -54,12 +55,15 @@ func TestAmbiguousCalls(t *testing.T) {
 	m := start(t, apptest.Fakes(nodes...), nil)
 	const hash = `"` + enginetest.GenesisHash + `"`
 	for _, call := range []struct{ method, params, object, names string }{
-		{"engine_newPayloadV9", `[%s]`, `{"blockHash":` + hash + `,"parentHash":` + hash + `,"blockNumber":"0x1","timestamp":"0x1"}`,
+		{"engine_newPayloadV9", `[%s]`,
+			`{"blockHash":` + hash + `,"parentHash":` + hash + `,"blockNumber":"0x1","timestamp":"0x1"}`,
 			"blockHash parentHash blockNumber timestamp"},
-		{"engine_forkchoiceUpdatedV9", `[%s,null]`, `{"headBlockHash":` + hash + `,"safeBlockHash":` + hash + `,"finalizedBlockHash":` + hash + `}`,
+		{"engine_forkchoiceUpdatedV9", `[%s,null]`,
+			`{"headBlockHash":` + hash + `,"safeBlockHash":` + hash + `,"finalizedBlockHash":` + hash + `}`,
 			"headBlockHash safeBlockHash finalizedBlockHash"},
 		{"engine_forkchoiceUpdatedV9", `[{"headBlockHash":` + hash + `},%s]`,
-			`{"timestamp":"0x1","prevRandao":` + hash + `,"suggestedFeeRecipient":"0x00","withdrawals":[],"parentBeaconBlockRoot":` + hash + `}`,
+			`{"timestamp":"0x1","prevRandao":` + hash +
+				`,"suggestedFeeRecipient":"0x00","withdrawals":[],"parentBeaconBlockRoot":` + hash + `}`,
 			"timestamp prevRandao suggestedFeeRecipient withdrawals parentBeaconBlockRoot"},
 		{"eth_test", ``, `{"jsonrpc":"2.0","id":1,"method":"eth_test","params":[]}`, "jsonrpc id method params"},
 	} {
@@ -67,7 +71,8 @@ func TestAmbiguousCalls(t *testing.T) {
 			for _, object := range append(doubled(call.object, name, `[]`), lone(call.object, name)...) {
 				body := object
 				if call.params != "" {
-					body = fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"%s","params":`+call.params+`}`, call.method, object)
+					body = fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"%s","params":`+call.params+`}`,
+						call.method, object)
 				}
 				if got := m.say(t, body); !strings.Contains(got, `"error":{"code":-32600,`) {
 					t.Errorf("%s: got %s", body, got)
@@ -76,7 +81,9 @@ func TestAmbiguousCalls(t *testing.T) {
 		}
 	}
 	for i, n := range nodes {
-		if calls := append(n.CallsOf("engine_newPayload"), append(n.CallsOf("engine_forkchoiceUpdated"), n.CallsOf("eth_test")...)...); len(calls) > 0 {
+		calls := append(n.CallsOf("engine_newPayload"),
+			append(n.CallsOf("engine_forkchoiceUpdated"), n.CallsOf("eth_test")...)...)
+		if len(calls) > 0 {
 			t.Errorf("n%d got %d calls", i+1, len(calls))
 		}
 	}
@@ -113,10 +120,13 @@ func TestAmbiguousAnswers(t *testing.T) {
 		method string
 	}{
 		{status, "status", []string{`"VALID"`}, reply, "engine_newPayload"},
-		{status, "latestValidHash validationError inclusionListSatisfied", []string{`null`}, reply, "engine_newPayload"},
+		{status, "latestValidHash validationError inclusionListSatisfied", []string{`null`},
+			reply, "engine_newPayload"},
 		{reply(status), "jsonrpc id error", []string{`null`}, nil, "engine_newPayload"},
 		{reply(status), "result", []string{status}, nil, "engine_newPayload"},
-		{status, "status", []string{`"VALID"`}, func(s string) string { return reply(`{"payloadStatus":` + s + `,"payloadId":null}`) }, "engine_forkchoiceUpdated"},
+		{status, "status", []string{`"VALID"`},
+			func(s string) string { return reply(`{"payloadStatus":` + s + `,"payloadId":null}`) },
+			"engine_forkchoiceUpdated"},
 		{result, "payloadStatus", []string{status}, reply, "engine_forkchoiceUpdated"},
 		{result, "payloadId", []string{`null`, `"0x0000000000000008"`}, reply, "engine_forkchoiceUpdated"},
 		{reply(result), "result", []string{result}, nil, "engine_forkchoiceUpdated"},
@@ -145,7 +155,9 @@ func TestAmbiguousAnswers(t *testing.T) {
 			}
 		}
 	}
-	n2.Script(enginetest.Rule{Method: "engine_newPayload", Reply: &enginetest.Reply{Body: reply(`{"x":1,"x":2,` + status[1:])}})
+	n2.Script(enginetest.Rule{
+		Method: "engine_newPayload", Reply: &enginetest.Reply{Body: reply(`{"x":1,"x":2,` + status[1:])},
+	})
 	m.hears(t, "VALID", "engine_newPayload", head) // what we don't judge
 }
 
@@ -167,7 +179,10 @@ func TestAmbiguousPayloads(t *testing.T) {
 	inner, _, _ = strings.Cut(inner, `},"executionRequests"`)
 	inner += "}"
 	var answers []string
-	for _, name := range []string{"parentHash", "feeRecipient", "prevRandao", "blockNumber", "gasUsed", "timestamp", "blockHash", "transactions", "withdrawals"} {
+	for _, name := range []string{
+		"parentHash", "feeRecipient", "prevRandao", "blockNumber", "gasUsed",
+		"timestamp", "blockHash", "transactions", "withdrawals",
+	} {
 		for _, payload := range doubled(inner, name, `"0x1"`) {
 			answers = append(answers, strings.Replace(envelope, inner, payload, 1))
 		}

@@ -33,7 +33,8 @@ func TestRepairedObjector(t *testing.T) {
 				t.Parallel()
 				words := strings.Fields(test.words)
 				nodes, _ := honest(t, len(words))
-				m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { c.Grace = 3 * time.Second }) // so that slow isn't late
+				// so that slow isn't late
+				m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { c.Grace = 3 * time.Second })
 				chain := enginetest.Chain(4, 11, nil)
 				m.follows(t, chain[0])
 				var broken []*enginetest.Node
@@ -46,7 +47,8 @@ func TestRepairedObjector(t *testing.T) {
 					m.hears(t, "VALID", "engine_newPayload", chain[1])
 				}
 				for _, n := range broken {
-					defer n.Script(enginetest.Rule{Method: method, BlockHash: chain[1].Hash(), Status: "INVALID", Times: 1})()
+					defer n.Script(enginetest.Rule{Method: method, BlockHash: chain[1].Hash(),
+						Status: "INVALID", Times: 1})()
 				}
 				m.hears(t, test.said, method, chain[1])
 
@@ -72,7 +74,8 @@ func TestRepairedObjector(t *testing.T) {
 // and its objection stands.
 func TestObjectorThatIsNotRepaired(t *testing.T) {
 	for _, rule := range []enginetest.Rule{
-		{Status: "SYNCING"}, {Status: "ACCEPTED"}, {Status: "INVALID"}, {Hang: true}, {Error: &enginetest.RPCError{Code: -32000, Message: "x"}},
+		{Status: "SYNCING"}, {Status: "ACCEPTED"}, {Status: "INVALID"}, {Hang: true},
+		{Error: &enginetest.RPCError{Code: -32000, Message: "x"}},
 		{Reply: &enginetest.Reply{Status: 503}},
 	} {
 		t.Run(rule.Status, func(t *testing.T) {
@@ -102,7 +105,9 @@ func TestInvalidBesideAStoppedNode(t *testing.T) {
 			m.prove(t, nodes...)
 			chain := enginetest.Chain(4, 3, nil)
 			m.hears(t, "SYNCING", "engine_newPayload", chain[0])
-			apptest.Until(t, "all have answered", func() bool { return m.said(t, chain[0], "n1").Status != "" && m.said(t, chain[0], "n2").Status != "" })
+			apptest.Until(t, "all have answered", func() bool {
+				return m.said(t, chain[0], "n1").Status != "" && m.said(t, chain[0], "n2").Status != ""
+			})
 			for i, word := range strings.Fields(words) {
 				if word == "VALID" {
 					nodes[i].Close()
@@ -159,7 +164,9 @@ func TestInvalidBesideHungLaggards(t *testing.T) {
 	for _, p := range chain[:2] {
 		m.hears(t, "VALID", "engine_newPayload", p)
 	}
-	apptest.Until(t, "n2 and n3 are laggards", func() bool { return m.Node(t, "n2").Laggard && m.Node(t, "n3").Laggard })
+	apptest.Until(t, "n2 and n3 are laggards", func() bool {
+		return m.Node(t, "n2").Laggard && m.Node(t, "n3").Laggard
+	})
 	nodes[0].Script(enginetest.Rule{Method: "engine_", Status: "INVALID"})
 	for _, p := range chain[2:] {
 		m.hears(t, "SYNCING", "engine_newPayload", p)
@@ -185,7 +192,9 @@ func TestInvalidByRestartedNodes(t *testing.T) {
 			var undo []func()
 			for _, n := range nodes {
 				n.Reopen()
-				undo = append(undo, n.Script(enginetest.Rule{Method: "engine_", Status: "INVALID", LatestValidHash: enginetest.GenesisHash}))
+				undo = append(undo, n.Script(enginetest.Rule{
+					Method: "engine_", Status: "INVALID", LatestValidHash: enginetest.GenesisHash,
+				}))
 			}
 			m.Recheck(t)
 			m.hears(t, "SYNCING", method, chain[0])

@@ -32,7 +32,8 @@ func object(t testing.TB, text, keys string) map[string]any {
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		t.Fatalf("%v in %s", err, text)
 	}
-	if got, want := slices.Sorted(maps.Keys(o)), slices.Sorted(slices.Values(strings.Fields(keys))); !slices.Equal(got, want) {
+	got, want := slices.Sorted(maps.Keys(o)), slices.Sorted(slices.Values(strings.Fields(keys)))
+	if !slices.Equal(got, want) {
 		t.Fatalf("got keys %v, want %v", got, want)
 	}
 	return o
@@ -56,7 +57,8 @@ func TestMetrics(t *testing.T) {
 	m, nodes := oneOfEach(t)
 	shown := `"` + nodes[0].URL + `/path"`
 	report := map[string]string{
-		"alive_nodes": "[" + shown + "]", "syncing_nodes": `["` + nodes[1].URL + `"]`, "dead_nodes": `["` + nodes[2].URL + `"]`, "primary_node": shown,
+		"alive_nodes": "[" + shown + "]", "syncing_nodes": `["` + nodes[1].URL + `"]`,
+		"dead_nodes": `["` + nodes[2].URL + `"]`, "primary_node": shown,
 	}
 	metrics := object(t, m.REST(t, "GET", "/metrics", "").Body, reportKeys)
 	want(t, metrics, report)
@@ -97,7 +99,8 @@ func TestMetricsFormat(t *testing.T) {
 		{"?format=prometheus", "", exposition},
 		{"?format=prometheus", "application/json", exposition},
 		{"", "text/plain", exposition},
-		{"", "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1", "application/openmetrics-text"},
+		{"", "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1",
+			"application/openmetrics-text"},
 	} {
 		got := m.REST(t, "GET", "/metrics"+test.query, "", "Accept", test.accept)
 		if got.Status != http.StatusOK || !strings.HasPrefix(got.Header.Get("Content-Type"), test.want) {
@@ -107,7 +110,8 @@ func TestMetricsFormat(t *testing.T) {
 			t.Errorf("%+v: got %.200s", test, got.Body)
 		}
 	}
-	if got := m.Metric(t, `executionbackup_verdict_duration_seconds_count{method="NewPayload",status="VALID"}`); got != 1 {
+	got := m.Metric(t, `executionbackup_verdict_duration_seconds_count{method="NewPayload",status="VALID"}`)
+	if got != 1 {
 		t.Errorf("%v verdicts are counted", got)
 	}
 }
@@ -116,10 +120,13 @@ func TestMetricsFormat(t *testing.T) {
 func TestNodes(t *testing.T) {
 	t.Parallel()
 	m, nodes := oneOfEach(t)
-	apptest.Until(t, "heads are known", func() bool { return strings.Count(m.REST(t, "GET", "/nodes", "").Body, `"head": `) == 2 })
+	apptest.Until(t, "heads are known", func() bool {
+		return strings.Count(m.REST(t, "GET", "/nodes", "").Body, `"head": `) == 2
+	})
 	var reports []json.RawMessage
 	m.Get(t, "/nodes", &reports)
-	const always = "name url state since primary laggard do_not_use drained qualified objections response_time new_payload votes_won votes_lost client lane_calls lane_bytes lane_dropped "
+	const always = "name url state since primary laggard do_not_use drained qualified objections response_time " +
+		"new_payload votes_won votes_lost client lane_calls lane_bytes lane_dropped "
 	if len(reports) != 3 {
 		t.Fatalf("got %d nodes", len(reports))
 	}
@@ -131,7 +138,8 @@ func TestNodes(t *testing.T) {
 		"client_versions": `[{"code":"GE","commit":"0x01020304","name":"geth","version":"v1.17.10"}]`,
 		"lane_calls":      "0", "lane_bytes": "0", "lane_dropped": "0",
 	})
-	if since, err := time.Parse(time.RFC3339, fmt.Sprint(first["since"])); err != nil || time.Since(since).Abs() > time.Minute {
+	since, err := time.Parse(time.RFC3339, fmt.Sprint(first["since"]))
+	if err != nil || time.Since(since).Abs() > time.Minute {
 		t.Errorf("since: got %v", first["since"])
 	}
 	want(t, object(t, string(reports[1]), always+"head client_versions chain_id genesis reason"), map[string]string{
@@ -163,14 +171,19 @@ func TestBlocks(t *testing.T) {
 	}
 	last := object(t, string(blocks[63]), "id time method number hash verdict took dispute late_objection votes")
 	want(t, last, map[string]string{
-		"method": `"engine_newPayloadV4"`, "number": "66", "hash": `"` + chain[65].Hash() + `"`, "verdict": `"SYNCING"`, "dispute": "true",
+		"method": `"engine_newPayloadV4"`, "number": "66", "hash": `"` + chain[65].Hash() + `"`,
+		"verdict": `"SYNCING"`, "dispute": "true",
 	})
 	if took, ok := last["took"].(float64); !ok || took <= 0 || took > 10e6 {
 		t.Errorf("took: got %v", last["took"])
 	}
-	for i, said := range []vote{{"n1", "VALID", "VALID"}, {"n2", "INVALID", "INVALID"}, {"n3", "from n3 (-38002)", ""}, {"n4", "dead", ""}} {
+	for i, said := range []vote{
+		{"n1", "VALID", "VALID"}, {"n2", "INVALID", "INVALID"}, {"n3", "from n3 (-38002)", ""}, {"n4", "dead", ""},
+	} {
 		// A block on one that a node called INVALID has its answer before that node has said so again.
-		apptest.Until(t, fmt.Sprintf("n%d: %+v", i+1, said), func() bool { return m.said(t, chain[65], fmt.Sprintf("n%d", i+1)) == said })
+		apptest.Until(t, fmt.Sprintf("n%d: %+v", i+1, said), func() bool {
+			return m.said(t, chain[65], fmt.Sprintf("n%d", i+1)) == said
+		})
 	}
 }
 
@@ -205,7 +218,8 @@ func TestReadiness(t *testing.T) {
 	release := nodes[2].Script(enginetest.Rule{Method: "eth_syncing", Hang: true})
 	m := run(t, apptest.Fakes(nodes...), nil)
 	nodes[2].Wait("eth_syncing", 1)
-	if got := m.REST(t, "GET", "/readyz", ""); got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "first probe") {
+	got := m.REST(t, "GET", "/readyz", "")
+	if got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "first probe") {
 		t.Errorf("before the first probe has ended: got %+v", got)
 	}
 	if got := m.REST(t, "GET", "/healthz", ""); got.Status != http.StatusOK {

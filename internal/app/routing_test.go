@@ -22,7 +22,8 @@ func TestRouting(t *testing.T) {
 		{"engine_newPayloadV4", `[{"blockHash":"0x1", "x":1}]`, status, "n1 n2 n3"},
 		{"engine_newPayloadV9", `[{"blockHash":"` + payload.Hash() + `"}, [ ]]`, status, "n1 n2 n3"},
 		{"engine_newPayloadWithWitnessV4", `[]`, status, "n1 n2 n3"},
-		{"engine_forkchoiceUpdatedV9", `[{"headBlockHash":"` + payload.Hash() + `"}]`, `{"payloadStatus":` + status + `,"payloadId":null,"x":1}`, "n1 n2 n3"},
+		{"engine_forkchoiceUpdatedV9", `[{"headBlockHash":"` + payload.Hash() + `"}]`,
+			`{"payloadStatus":` + status + `,"payloadId":null,"x":1}`, "n1 n2 n3"},
 		{"engine_getPayloadV9", `["0x0123456789abcdef"]`, payload.Envelope(5, "0x1"), "n1 n2"},
 		{"engine_getClientVersionV1", `[{"code":"LH"}]`, `[{"code":"XX"}]`, "n1 n2 n3"},
 		{"engine_exchangeCapabilities", `[["engine_newPayloadV4"]]`, `["engine_newPayloadV4"]`, "n1 n2 n3"},
@@ -44,7 +45,8 @@ func TestRouting(t *testing.T) {
 			for _, n := range nodes {
 				n.Script(enginetest.Rule{Method: test.method, Result: test.result})
 			}
-			body := fmt.Sprintf(`{"method":"%s", "id" : "x","params":%s,"jsonrpc":"2.0","more":[] }`, test.method, test.params)
+			body := fmt.Sprintf(`{"method":"%s", "id" : "x","params":%s,"jsonrpc":"2.0","more":[] }`,
+				test.method, test.params)
 			result := test.result
 			if test.method == "engine_getClientVersionV1" {
 				result = `[{"code":"XX"},{"code":"XX"},{"code":"XX"}]`
@@ -56,7 +58,9 @@ func TestRouting(t *testing.T) {
 				if strings.Contains(test.nodes, fmt.Sprintf("n%d", i+1)) {
 					n.Wait(test.method, 1)
 				}
-				asked := slices.ContainsFunc(n.CallsOf(test.method), func(c enginetest.Call) bool { return string(c.Body) == body })
+				asked := slices.ContainsFunc(n.CallsOf(test.method), func(c enginetest.Call) bool {
+					return string(c.Body) == body
+				})
 				if want := strings.Contains(test.nodes, fmt.Sprintf("n%d", i+1)); asked != want {
 					t.Errorf("n%d got the call: %t, want %t", i+1, asked, want)
 				}
@@ -78,10 +82,14 @@ func TestOneNodePassesThrough(t *testing.T) {
 		result string
 	}{
 		{"engine_newPayloadV4", payload.Params(), `{"status":"SYNCING","latestValidHash":null,"validationError":null}`},
-		{"engine_newPayloadV4", payload.Params(), `{"status":"INVALID","latestValidHash":"` + enginetest.GenesisHash + `","validationError":"bad","x":1}`},
-		{"engine_newPayloadV4", payload.Params(), `{"status":"VALID","latestValidHash":"` + payload.Hash() + `","validationError":null}`},
-		{"engine_forkchoiceUpdatedV3", []any{state}, `{"payloadStatus":{"status":"INVALID","latestValidHash":"` + enginetest.GenesisHash + `","validationError":null},"payloadId":null}`},
-		{"engine_forkchoiceUpdatedV3", []any{state, map[string]string{}}, `{"payloadId":"0x01","payloadStatus":{"status":"VALID","latestValidHash":null,"validationError":null}}`},
+		{"engine_newPayloadV4", payload.Params(),
+			`{"status":"INVALID","latestValidHash":"` + enginetest.GenesisHash + `","validationError":"bad","x":1}`},
+		{"engine_newPayloadV4", payload.Params(),
+			`{"status":"VALID","latestValidHash":"` + payload.Hash() + `","validationError":null}`},
+		{"engine_forkchoiceUpdatedV3", []any{state}, `{"payloadStatus":{"status":"INVALID","latestValidHash":"` +
+			enginetest.GenesisHash + `","validationError":null},"payloadId":null}`},
+		{"engine_forkchoiceUpdatedV3", []any{state, map[string]string{}},
+			`{"payloadId":"0x01","payloadStatus":{"status":"VALID","latestValidHash":null,"validationError":null}}`},
 		{"engine_getPayloadV4", []any{"0x01"}, `{"blockValue":"what?"}`},
 		{"engine_exchangeCapabilities", []any{[]string{}}, `["engine_newPayload","eth_call"]`},
 		{"engine_getClientVersionV1", nil, `[]`},
@@ -93,7 +101,7 @@ func TestOneNodePassesThrough(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", test.method, got, test.result)
 		}
 		undo()
-		undo = n.Script(enginetest.Rule{Method: test.method, Error: &enginetest.RPCError{Code: -38005, Message: "Unsupported fork"}})
+		undo = fails(n, test.method, -38005, "Unsupported fork")
 		if got := m.call(t, test.method, test.params...); got != "error -38005: Unsupported fork" {
 			t.Errorf("%s with an error: got %s", test.method, got)
 		}
@@ -111,10 +119,15 @@ func TestFailover(t *testing.T) {
 	}{
 		{"its answer", enginetest.Rule{Result: `"n1"`}, `"n1"`},
 		{"null", enginetest.Rule{Result: `null`}, `null`},
-		{"an error", enginetest.Rule{Error: &enginetest.RPCError{Code: 3, Message: "execution reverted"}}, "error 3: execution reverted"},
-		{"an error with HTTP 500", enginetest.Rule{Reply: &enginetest.Reply{Status: 500, Body: answer + `"error":{"code":-32000,"message":"x"}}`}}, "error -32000: x"},
-		{"a method that it lacks", enginetest.Rule{Error: &enginetest.RPCError{Code: -32601, Message: "what?"}}, "error -32601: what?"},
-		{"one reset", enginetest.Rule{Fault: enginetest.Reset, Times: 1}, "error -32601: the method eth_test does not exist/is not available"},
+		{"an error", enginetest.Rule{Error: &enginetest.RPCError{Code: 3, Message: "execution reverted"}},
+			"error 3: execution reverted"},
+		{"an error with HTTP 500", enginetest.Rule{Reply: &enginetest.Reply{
+			Status: 500, Body: answer + `"error":{"code":-32000,"message":"x"}}`,
+		}}, "error -32000: x"},
+		{"a method that it lacks", enginetest.Rule{Error: &enginetest.RPCError{Code: -32601, Message: "what?"}},
+			"error -32601: what?"},
+		{"one reset", enginetest.Rule{Fault: enginetest.Reset, Times: 1},
+			"error -32601: the method eth_test does not exist/is not available"},
 		{"resets", enginetest.Rule{Fault: enginetest.Reset}, `"n2"`},
 		{"hang-ups", enginetest.Rule{Fault: enginetest.Hangup}, `"n2"`},
 		{"half an answer", enginetest.Rule{Fault: enginetest.Truncated}, `"n2"`},
@@ -148,7 +161,7 @@ func TestSendRawTransaction(t *testing.T) {
 	const method = "eth_sendRawTransaction"
 	nodes := three(t)
 	m := startLed(t, apptest.Fakes(nodes...), nil)
-	nodes[0].Script(enginetest.Rule{Method: method, Error: &enginetest.RPCError{Code: -32000, Message: "already known"}})
+	fails(nodes[0], method, -32000, "already known")
 	nodes[1].Script(enginetest.Rule{Method: method, Result: `"0xhash"`})
 	release := nodes[2].Script(enginetest.Rule{Method: method, Hang: true, Result: `"0xhash"`})
 	if got := m.call(t, method, "0x02"); got != `"0xhash"` {
@@ -159,7 +172,7 @@ func TestSendRawTransaction(t *testing.T) {
 	if c := nodes[2].WaitEnded(method, 1)[0]; c.Gone {
 		t.Error("n3's call was given up")
 	}
-	nodes[1].Script(enginetest.Rule{Method: method, Error: &enginetest.RPCError{Code: -32000, Message: "nonce too low"}})
+	fails(nodes[1], method, -32000, "nonce too low")
 	nodes[2].Script(enginetest.Rule{Method: method, Fault: enginetest.Reset})
 	if got := m.call(t, method, "0x02"); got != "error -32000: already known" {
 		t.Errorf("no success: got %s", got)
@@ -184,7 +197,7 @@ func TestTransactionKnownAfterABreak(t *testing.T) {
 		{"unknown transaction type", false},
 		{"nonce too low", false},
 	} {
-		undo := n.Script(enginetest.Rule{Method: method, Error: &enginetest.RPCError{Code: -32000, Message: test.message}})
+		undo := fails(n, method, -32000, test.message)
 		want := "error -32000: " + test.message
 		if got := m.call(t, method, raw); got != want {
 			t.Errorf("%s: got %s", test.message, got)
@@ -205,7 +218,10 @@ func TestNamespaces(t *testing.T) {
 	t.Parallel()
 	n := enginetest.New(t, enginetest.Client{})
 	n.Script(enginetest.Rule{Method: "debug_", Result: `"traced"`})
-	methods := []string{"debug_traceBlock", "admin_addPeer", "personal_sign", "testing_x", "txpool_content", "Eth_call", "ENGINE_newPayloadV4", "debug"}
+	methods := []string{
+		"debug_traceBlock", "admin_addPeer", "personal_sign", "testing_x",
+		"txpool_content", "Eth_call", "ENGINE_newPayloadV4", "debug",
+	}
 	for _, open := range []bool{false, true} {
 		m := start(t, apptest.Fakes(n), func(c *config.Config) {
 			if open {

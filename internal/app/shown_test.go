@@ -28,11 +28,16 @@ func TestDisputesShown(t *testing.T) {
 			}
 			var disputes []history.Dispute
 			m.Get(t, "/disputes", &disputes)
-			if len(disputes) != 1 || disputes[0].Block.Hex() != chain[1].Hash() || disputes[0].Calls != 5 || !disputes[0].Last.After(disputes[0].Time) ||
-				disputes[0].Number != chain[1].Number || disputes[0].Verdict != "SYNCING" || !strings.HasPrefix(disputes[0].Method, method) {
+			if len(disputes) != 1 || disputes[0].Block.Hex() != chain[1].Hash() || disputes[0].Calls != 5 ||
+				!disputes[0].Last.After(disputes[0].Time) || disputes[0].Number != chain[1].Number ||
+				disputes[0].Verdict != "SYNCING" || !strings.HasPrefix(disputes[0].Method, method) {
 				t.Fatalf("got %+v", disputes)
 			}
-			for i, want := range []history.Vote{{Node: "n1", Status: "VALID", Vote: "VALID"}, {Node: "n2", Status: "VALID", Vote: "VALID"}, {Node: "n3", Status: "INVALID", Vote: "INVALID", Reason: "bad"}} {
+			for i, want := range []history.Vote{
+				{Node: "n1", Status: "VALID", Vote: "VALID"},
+				{Node: "n2", Status: "VALID", Vote: "VALID"},
+				{Node: "n3", Status: "INVALID", Vote: "INVALID", Reason: "bad"},
+			} {
 				got := disputes[0].Votes[i]
 				if got.Took = 0; got != want {
 					t.Errorf("got %+v, want %+v", got, want)
@@ -81,19 +86,25 @@ func TestProposalsShown(t *testing.T) {
 	offer(nodes[0], head, "0x5", nil)
 	offer(nodes[1], head, "0xffff", func(p *enginetest.Payload) { p.Timestamp++ })
 	offer(nodes[2], head, "0x8", nil)
-	nodes[3].Script(enginetest.Rule{Method: "engine_getPayload", Error: &enginetest.RPCError{Code: -38001, Message: "Unknown payload"}})
+	fails(nodes[3], "engine_getPayload", -38001, "Unknown payload")
 	m.call(t, "engine_getPayloadV4", id)
 	var proposals []history.Proposal
 	m.Get(t, "/proposals", &proposals)
-	if len(proposals) != 1 || proposals[0].Node != "n3" || proposals[0].Value != "8" || proposals[0].Gain != "3" || proposals[0].Number != 2 {
+	if len(proposals) != 1 || proposals[0].Node != "n3" || proposals[0].Value != "8" || proposals[0].Gain != "3" ||
+		proposals[0].Number != 2 {
 		t.Fatalf("got %+v", proposals)
 	}
 	for i, want := range []struct {
 		value history.Wei
 		taken bool
 		fate  string
-	}{{"5", false, "not the best"}, {"65535", false, "out: its timestamp is"}, {"8", true, "taken"}, {"", false, "Unknown payload (-38001)"}} {
-		if got := proposals[0].Offers[i]; got.Value != want.value || got.Taken != want.taken || !strings.HasPrefix(got.Fate, want.fate) || got.Took <= 0 {
+	}{
+		{"5", false, "not the best"}, {"65535", false, "out: its timestamp is"},
+		{"8", true, "taken"}, {"", false, "Unknown payload (-38001)"},
+	} {
+		got := proposals[0].Offers[i]
+		if got.Value != want.value || got.Taken != want.taken ||
+			!strings.HasPrefix(got.Fate, want.fate) || got.Took <= 0 {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
@@ -103,7 +114,7 @@ func TestProposalsShown(t *testing.T) {
 func TestLongNamesAreCut(t *testing.T) {
 	t.Parallel()
 	n := enginetest.New(t, enginetest.Client{Name: strings.Repeat("long", 1000)})
-	n.Script(enginetest.Rule{Method: "engine_newPayload", Error: &enginetest.RPCError{Code: -32000, Message: strings.Repeat("ü", 5000)}})
+	fails(n, "engine_newPayload", -32000, strings.Repeat("ü", 5000))
 	m := start(t, apptest.Fakes(n), nil)
 	if _, err := m.NewPayload(t.Context(), enginetest.Chain(4, 1, nil)[0]); err == nil {
 		t.Fatal("no error")
@@ -123,19 +134,27 @@ func TestPage(t *testing.T) {
 	if page.Status != http.StatusOK || page.Header.Get("Content-Type") != "text/html; charset=utf-8" {
 		t.Fatalf("got HTTP %d, %s", page.Status, page.Header.Get("Content-Type"))
 	}
-	for path, kind := range map[string]string{"/": "text/html", "/dashboard/style.css": "text/css", "/dashboard/main.js": "text/javascript"} {
+	for path, kind := range map[string]string{
+		"/": "text/html", "/dashboard/style.css": "text/css", "/dashboard/main.js": "text/javascript",
+	} {
 		got := m.REST(t, "GET", path, "")
 		policy := got.Header.Get("Content-Security-Policy")
-		if !strings.HasPrefix(policy, "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;") || strings.Contains(policy, "unsafe") {
+		if !strings.HasPrefix(policy,
+			"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;") ||
+			strings.Contains(policy, "unsafe") {
 			t.Errorf("%s: got policy %q", path, policy)
 		}
-		if !strings.HasPrefix(got.Header.Get("Content-Type"), kind) || got.Header.Get("X-Content-Type-Options") != "nosniff" || got.Header.Get("Referrer-Policy") != "no-referrer" {
+		if !strings.HasPrefix(got.Header.Get("Content-Type"), kind) ||
+			got.Header.Get("X-Content-Type-Options") != "nosniff" ||
+			got.Header.Get("Referrer-Policy") != "no-referrer" {
 			t.Errorf("%s: got %v", path, got.Header)
 		}
-		if again := m.REST(t, "GET", path, "", "If-None-Match", got.Header.Get("ETag")); again.Status != http.StatusNotModified {
+		again := m.REST(t, "GET", path, "", "If-None-Match", got.Header.Get("ETag"))
+		if again.Status != http.StatusNotModified {
 			t.Errorf("%s again: got HTTP %d, want 304", path, again.Status)
 		}
-		if strings.Contains(got.Body, "https://") || strings.Contains(got.Body, " style=") || strings.Contains(got.Body, "<script>") {
+		if strings.Contains(got.Body, "https://") || strings.Contains(got.Body, " style=") ||
+			strings.Contains(got.Body, "<script>") {
 			t.Errorf("%s has something inline or from elsewhere", path)
 		}
 	}

@@ -21,7 +21,9 @@ import (
 )
 
 // staged puts a server before a node that answers calls of one method itself, as it likes, and passes on the others.
-func staged(t testing.TB, n *enginetest.Node, method string, answer func(w http.ResponseWriter, r *http.Request)) (address string) {
+func staged(
+	t testing.TB, n *enginetest.Node, method string, answer func(w http.ResponseWriter, r *http.Request),
+) (address string) {
 	target, err := url.Parse(n.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +46,9 @@ func staged(t testing.TB, n *enginetest.Node, method string, answer func(w http.
 }
 
 // led is three nodes before which we run; n1 is the primary, and answers one method itself.
-func led(t *testing.T, method string, answer func(w http.ResponseWriter, r *http.Request)) (*multiplexer, []*enginetest.Node) {
+func led(
+	t *testing.T, method string, answer func(w http.ResponseWriter, r *http.Request),
+) (*multiplexer, []*enginetest.Node) {
 	nodes := three(t)
 	configured := apptest.Fakes(nodes...)
 	configured[0].URL = staged(t, nodes[0], method, answer)
@@ -71,7 +75,9 @@ func (m *multiplexer) open(t testing.TB, body string) io.Reader {
 }
 
 // logs is the result of a large eth_getLogs.
-var logs = `[` + strings.Repeat(`{"address":"0xaa", "topics":["\"]\\", {}],"data":"`+strings.Repeat("ab", 500)+`"},`, 2000) + `{"last":[]}]`
+var logs = `[` +
+	strings.Repeat(`{"address":"0xaa", "topics":["\"]\\", {}],"data":"`+strings.Repeat("ab", 500)+`"},`, 2000) +
+	`{"last":[]}]`
 
 // A large answer is the node's own result under the caller's id, however it comes.
 func TestLargeAnswers(t *testing.T) {
@@ -101,8 +107,10 @@ func TestLargeAnswers(t *testing.T) {
 		}
 	}
 	answer = text(whole)
-	got := m.say(t, `[{"jsonrpc":"2.0","id":1,"method":"eth_getLogs"},{"jsonrpc":"2.0","method":"eth_getLogs"},{"jsonrpc":"2.0","id":2,"method":"eth_getLogs"}]`)
-	if want := `[{"jsonrpc":"2.0","id":1,"result":` + logs + `},{"jsonrpc":"2.0","id":2,"result":` + logs + `}]`; got != want {
+	got := m.say(t, `[{"jsonrpc":"2.0","id":1,"method":"eth_getLogs"},{"jsonrpc":"2.0","method":"eth_getLogs"},`+
+		`{"jsonrpc":"2.0","id":2,"method":"eth_getLogs"}]`)
+	want := `[{"jsonrpc":"2.0","id":1,"result":` + logs + `},{"jsonrpc":"2.0","id":2,"result":` + logs + `}]`
+	if got != want {
 		t.Errorf("batch: got %d bytes, want %d", len(got), len(want))
 	}
 	if got := m.say(t, `{"jsonrpc":"2.0","method":"eth_getLogs"}`); got != "" {
@@ -121,7 +129,8 @@ func TestLargeAnswers(t *testing.T) {
 			w.Write(zip(own(r, whole)))
 		}, logs},
 		{"other order", text(`{"result": ` + logs + ` , "x":[],"error":null,"id":7,"jsonrpc":"2.0" }`), logs},
-		{"a string", text(`{"id":7,"result":"` + strings.Repeat("ab", 1<<20) + `"}`), `"` + strings.Repeat("ab", 1<<20) + `"`},
+		{"a string", text(`{"id":7,"result":"` + strings.Repeat("ab", 1<<20) + `"}`),
+			`"` + strings.Repeat("ab", 1<<20) + `"`},
 		{"much before it", text(`{"id":7,"x":"` + strings.Repeat("a", 1<<20) + `","result":` + logs + `}`), logs},
 		{"a page", text(page + strings.Repeat(page, 1<<16)), `"n2"`},
 		{"a second id before", text(`{"id":7,"id":7,"result":` + logs + `}`), `"n2"`},
@@ -163,7 +172,8 @@ func TestLargeAnswers(t *testing.T) {
 				}
 				continue
 			}
-			if want := `{"jsonrpc":"2.0","id":` + id + `,"result":` + test.want + `}`; err != nil || string(got) != want {
+			want := `{"jsonrpc":"2.0","id":` + id + `,"result":` + test.want + `}`
+			if err != nil || string(got) != want {
 				t.Errorf("%s: got %d bytes, %.100s, %v; want %d", test.name, len(got), got, err, len(want))
 			}
 			if test.want == `"n2"` {
@@ -209,14 +219,15 @@ func TestAnswersStream(t *testing.T) {
 		{"engine_getBlobsV1", hashes(8), `[` + blobs(0, 8) + `]`},
 		{"engine_getBlobsV2", hashes(8), `[` + blobs(0, 8) + `]`},
 		{"engine_getPayloadBodiesByHashV1", hashes(8), `[` + strings.Repeat(body+",", 7) + body + `]`},
-		{"engine_getPayloadBodiesByRangeV1", `["0x1","0x9"]`, `[` + strings.Repeat(body+",", 7) + body + `]`}, // no later block
+		// no later block
+		{"engine_getPayloadBodiesByRangeV1", `["0x1","0x9"]`, `[` + strings.Repeat(body+",", 7) + body + `]`},
 	} {
 		t.Run(test.method, func(t *testing.T) {
 			t.Parallel()
 			second := make(chan struct{})
 			m, nodes := led(t, test.method, halves(`{"jsonrpc":"2.0","id":1,"result":`+test.result+`}`, second))
 			for _, n := range nodes[1:] { // what they say makes no difference
-				n.Script(enginetest.Rule{Method: test.method, Error: &enginetest.RPCError{Code: -32000, Message: "x"}})
+				fails(n, test.method, -32000, "x")
 			}
 			answer := m.open(t, `{"jsonrpc":"2.0","id":1,"method":"`+test.method+`","params":`+test.params+`}`)
 			first := make([]byte, len(test.result)/4)
@@ -225,7 +236,8 @@ func TestAnswersStream(t *testing.T) {
 			}
 			close(second)
 			rest, err := io.ReadAll(answer)
-			if want := `{"jsonrpc":"2.0","id":1,"result":` + test.result + `}`; err != nil || string(first)+string(rest) != want {
+			want := `{"jsonrpc":"2.0","id":1,"result":` + test.result + `}`
+			if err != nil || string(first)+string(rest) != want {
 				t.Errorf("got %d bytes, %v, want %d", len(first)+len(rest), err, len(want))
 			}
 		})
@@ -314,7 +326,8 @@ func TestCallerGoesInMidAnswer(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "POST", m.URL, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"eth_getLogs"}`))
+	req, err := http.NewRequestWithContext(ctx, "POST", m.URL,
+		strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"eth_getLogs"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +342,9 @@ func TestCallerGoesInMidAnswer(t *testing.T) {
 	}
 	cancel()
 	<-given // the node's call is given up
-	apptest.Until(t, "the hang-up is noticed", func() bool { return m.Metric(t, "executionbackup_requests_in_flight") == 0 })
+	apptest.Until(t, "the hang-up is noticed", func() bool {
+		return m.Metric(t, "executionbackup_requests_in_flight") == 0
+	})
 	if n := m.Node(t, "n1"); n.State != "alive" || n.LastError != "" {
 		t.Errorf("n1 is %+v", n)
 	}

@@ -9,7 +9,11 @@ import (
 )
 
 func three(t testing.TB) []*enginetest.Node {
-	return []*enginetest.Node{enginetest.New(t, enginetest.Client{}), enginetest.New(t, enginetest.Client{}), enginetest.New(t, enginetest.Client{})}
+	return []*enginetest.Node{
+		enginetest.New(t, enginetest.Client{}),
+		enginetest.New(t, enginetest.Client{}),
+		enginetest.New(t, enginetest.Client{}),
+	}
 }
 
 // Each row of the truth table, seen by the CL, for both methods.
@@ -56,14 +60,16 @@ func TestTruthTable(t *testing.T) {
 					want.LatestValidHash = block.Hash()
 				case "INVALID":
 					want.ValidationError = got.ValidationError
-					if !strings.HasPrefix(got.ValidationError, "n") || !strings.HasSuffix(got.ValidationError, ": no reason given") {
+					if !strings.HasPrefix(got.ValidationError, "n") ||
+						!strings.HasSuffix(got.ValidationError, ": no reason given") {
 						t.Errorf("validationError %q doesn't name the node", got.ValidationError)
 					}
 				}
 				if got != want {
 					t.Errorf("got %+v, want %+v", got, want)
 				}
-				sent := map[string]int{"engine_newPayload": 2, "engine_forkchoiceUpdated": 1}[method] // and one was the proof
+				// and one was the proof
+				sent := map[string]int{"engine_newPayload": 2, "engine_forkchoiceUpdated": 1}[method]
 				for i, n := range nodes {
 					if calls := n.Wait(method, sent); len(calls) != sent {
 						t.Errorf("node %d got %d calls", i+1, len(calls))

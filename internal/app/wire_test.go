@@ -45,7 +45,8 @@ func TestMalformedCalls(t *testing.T) {
 		if err != nil || status != http.StatusOK || header.Get("Content-Type") != "application/json" {
 			t.Errorf("%.80s: HTTP %d, %v, %v", test.body, status, header, err)
 		}
-		if want := `{"jsonrpc":"2.0",`; !strings.HasPrefix(string(got), want) || !strings.Contains(string(got), test.want) {
+		want := `{"jsonrpc":"2.0",`
+		if !strings.HasPrefix(string(got), want) || !strings.Contains(string(got), test.want) {
 			t.Errorf("%.80s: got %s, want %s", test.body, got, test.want)
 		}
 	}
@@ -69,7 +70,8 @@ func TestHTTPErrors(t *testing.T) {
 		{"POST", "", strings.NewReader(fmt.Sprintf(call, "")), 200},
 		{"POST", "/", strings.NewReader(fmt.Sprintf(call, strings.Repeat(" ", 1<<10-len(call)+2))), 200},
 		{"POST", "/", strings.NewReader(fmt.Sprintf(call, strings.Repeat(" ", 1<<10-len(call)+3))), 413},
-		{"POST", "/", struct{ io.Reader }{strings.NewReader(fmt.Sprintf(call, strings.Repeat(" ", 1<<10)))}, 413}, // chunked
+		// chunked
+		{"POST", "/", struct{ io.Reader }{strings.NewReader(fmt.Sprintf(call, strings.Repeat(" ", 1<<10)))}, 413},
 		{"POST", "/engine/v1/payloads", nil, 404},
 		{"POST", "/engine/v2/forkchoice", nil, 404},
 		{"GET", "/engine/v1/capabilities", nil, 404},
@@ -146,22 +148,31 @@ func TestAnswersOnTheWire(t *testing.T) {
 		{"two resets", enginetest.Rule{Fault: enginetest.Reset}, false, "connection broke twice"},
 		{"two hang-ups", enginetest.Rule{Fault: enginetest.Hangup}, false, "connection broke twice"},
 		{"half of it, twice", enginetest.Rule{Fault: enginetest.Truncated}, false, "connection broke twice"},
-		{"401", enginetest.Rule{Reply: &enginetest.Reply{Status: 401, Body: valid}}, false, "it refuses our token (HTTP 401)"},
+		{"401", enginetest.Rule{Reply: &enginetest.Reply{Status: 401, Body: valid}}, false,
+			"it refuses our token (HTTP 401)"},
 		{"403", enginetest.Rule{Reply: &enginetest.Reply{Status: 403, Body: valid}}, false, "it refuses us (HTTP 403)"},
 
-		{"HTML with HTTP 400", enginetest.Rule{Reply: &enginetest.Reply{Status: 400, Body: "<html>bad request</html>"}}, false, ""},
-		{"HTML with HTTP 500", enginetest.Rule{Reply: &enginetest.Reply{Status: 500, Body: "<html>oops</html>"}}, false, ""},
+		{"HTML with HTTP 400",
+			enginetest.Rule{Reply: &enginetest.Reply{Status: 400, Body: "<html>bad request</html>"}}, false, ""},
+		{"HTML with HTTP 500",
+			enginetest.Rule{Reply: &enginetest.Reply{Status: 500, Body: "<html>oops</html>"}}, false, ""},
 		{"HTML with HTTP 200", enginetest.Rule{Reply: &enginetest.Reply{Body: "<html>hello</html>"}}, false, ""},
 		{"a result with HTTP 500", enginetest.Rule{Reply: &enginetest.Reply{Status: 500, Body: valid}}, false, ""},
-		{"another call's", enginetest.Rule{Reply: &enginetest.Reply{Body: strings.Replace(valid, "1", "2", 1)}}, false, ""},
+		{"another call's",
+			enginetest.Rule{Reply: &enginetest.Reply{Body: strings.Replace(valid, "1", "2", 1)}}, false, ""},
 		{"204", enginetest.Rule{Reply: &enginetest.Reply{Status: 204}}, false, ""},
 		{"nothing", enginetest.Rule{Reply: &enginetest.Reply{}}, false, ""},
-		{"a redirect", enginetest.Rule{Reply: &enginetest.Reply{Status: 307, Header: http.Header{"Location": {"/elsewhere"}}}}, false, ""},
+		{"a redirect", enginetest.Rule{Reply: &enginetest.Reply{
+			Status: 307, Header: http.Header{"Location": {"/elsewhere"}},
+		}}, false, ""},
 		{"a batch", enginetest.Rule{Reply: &enginetest.Reply{Body: "[" + valid + "]"}}, false, ""},
 		{"two answers", enginetest.Rule{Reply: &enginetest.Reply{Body: valid + valid}}, false, ""},
-		{"a result and an error", enginetest.Rule{Reply: &enginetest.Reply{Body: valid[:len(valid)-1] + `,"error":{"code":1,"message":"x"}}`}}, false, ""},
+		{"a result and an error", enginetest.Rule{Reply: &enginetest.Reply{
+			Body: valid[:len(valid)-1] + `,"error":{"code":1,"message":"x"}}`,
+		}}, false, ""},
 		{"half of it, in full", enginetest.Rule{Reply: &enginetest.Reply{Body: valid[:len(valid)-2]}}, false, ""},
-		{"half of a gzip", enginetest.Rule{Reply: &enginetest.Reply{Header: gzipped, Body: zipped(valid)[:40]}}, false, ""},
+		{"half of a gzip",
+			enginetest.Rule{Reply: &enginetest.Reply{Header: gzipped, Body: zipped(valid)[:40]}}, false, ""},
 		{"no gzip", enginetest.Rule{Reply: &enginetest.Reply{Header: gzipped, Body: valid}}, false, ""},
 		{"another status", enginetest.Rule{Result: `{"status":"valid","latestValidHash":null}`}, false, ""},
 		{"a short hash", enginetest.Rule{Result: `{"status":"VALID","latestValidHash":"0x12"}`}, false, ""},
@@ -194,7 +205,8 @@ func TestAnswersOnTheWire(t *testing.T) {
 				t.Errorf("logged: %s", lines)
 			}
 			for _, c := range n2.Calls() {
-				if c.Path != "/" || c.Header.Get("Accept-Encoding") != "" || c.Header.Get("Content-Type") != "application/json" {
+				if c.Path != "/" || c.Header.Get("Accept-Encoding") != "" ||
+					c.Header.Get("Content-Type") != "application/json" {
 					t.Errorf("n2 got %s on %q with header %v", c.Method, c.Path, c.Header)
 				}
 			}
@@ -224,9 +236,13 @@ func TestCLHangsUp(t *testing.T) {
 	if err := <-gone; err == nil {
 		t.Fatal("the CL has its answer")
 	}
-	apptest.Until(t, "the hang-up is noticed", func() bool { return m.Metric(t, "executionbackup_requests_in_flight") == 0 })
+	apptest.Until(t, "the hang-up is noticed", func() bool {
+		return m.Metric(t, "executionbackup_requests_in_flight") == 0
+	})
 	answered := later(func() enginetest.Status { return m.forkchoice(t, payload) })
-	apptest.Until(t, "the forkchoiceUpdated is here", func() bool { return m.Metric(t, "executionbackup_requests_in_flight") == 1 })
+	apptest.Until(t, "the forkchoiceUpdated is here", func() bool {
+		return m.Metric(t, "executionbackup_requests_in_flight") == 1
+	})
 	for _, done := range release {
 		done()
 	}

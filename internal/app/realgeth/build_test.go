@@ -111,7 +111,8 @@ func (s *sender) send(t *testing.T, node *geth.Node, count int) {
 	t.Helper()
 	for range count {
 		tx := types.MustSignNewTx(s.key, types.LatestSignerForChainID(genesisChain), &types.DynamicFeeTx{
-			ChainID: genesisChain, Nonce: s.nonce, To: &common.Address{1}, Gas: params.TxGas, GasTipCap: big.NewInt(params.GWei), GasFeeCap: big.NewInt(100 * params.GWei),
+			ChainID: genesisChain, Nonce: s.nonce, To: &common.Address{1}, Gas: params.TxGas,
+			GasTipCap: big.NewInt(params.GWei), GasFeeCap: big.NewInt(100 * params.GWei),
 		})
 		raw, err := tx.MarshalBinary()
 		if err != nil {

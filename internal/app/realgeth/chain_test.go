@@ -37,7 +37,8 @@ func followChain(t *testing.T, chain *geth.Chain) {
 				if w.rehashed {
 					want = ""
 				}
-				if !strings.HasPrefix(got.ValidationError, want) || strings.HasPrefix(got.Status, "INVALID") == w.rehashed {
+				if !strings.HasPrefix(got.ValidationError, want) ||
+					strings.HasPrefix(got.Status, "INVALID") == w.rehashed {
 					t.Errorf("block %d with another %s: got %+v", w.Number, w.what, got)
 				}
 				continue
@@ -50,9 +51,11 @@ func followChain(t *testing.T, chain *geth.Chain) {
 			switch {
 			case w.rehashed:
 				wantInvalid(t, w, "forkchoiceUpdated", forkchoice(t, m.call, w.Payload, safe, finalized), want)
-			case w.Hash != p.Hash: // a hash that no block has: else the forkchoice wouldn't say which of the two it means
+			case w.Hash != p.Hash:
+				// A hash that no block has: else the forkchoice wouldn't say which of the two it means.
 				if got := forkchoice(t, m.call, w.Payload, safe, finalized); got != (status{Status: "SYNCING"}) {
-					t.Errorf("block %d with another %s: forkchoiceUpdated says %+v, want SYNCING", w.Number, w.what, got)
+					t.Errorf("block %d with another %s: forkchoiceUpdated says %+v, want SYNCING",
+						w.Number, w.what, got)
 				}
 			}
 		}
@@ -60,7 +63,8 @@ func followChain(t *testing.T, chain *geth.Chain) {
 		if got, want := newPayload(t, m.call, p), valid(p); got != want {
 			t.Fatalf("block %d: newPayload says %+v, want %+v", p.Number, got, want)
 		}
-		if got := m.last(t); got.Method != p.Method || got.Hash != p.Hash.Hex() || got.Verdict != "VALID" || got.Dispute {
+		got := m.last(t)
+		if got.Method != p.Method || got.Hash != p.Hash.Hex() || got.Verdict != "VALID" || got.Dispute {
 			t.Errorf("block %d: the record is %+v, want %s and VALID", p.Number, got, p.Method)
 		}
 		if got, want := forkchoice(t, m.call, p, safe, finalized), valid(p); got != want {
@@ -80,7 +84,8 @@ func followChain(t *testing.T, chain *geth.Chain) {
 // our own, if our check was ready before a second node had spoken.
 func wantInvalid(t *testing.T, w wrong, method string, got, want status) {
 	t.Helper()
-	if !w.rehashed && strings.HasPrefix(got.Status, "INVALID") && strings.HasPrefix(got.ValidationError, "block hash mismatch: ") {
+	if !w.rehashed && strings.HasPrefix(got.Status, "INVALID") &&
+		strings.HasPrefix(got.ValidationError, "block hash mismatch: ") {
 		return
 	}
 	node, reason, _ := strings.Cut(got.ValidationError, ": ")
@@ -142,7 +147,8 @@ func judgeAlone(t *testing.T, m *multiplexer, chain *geth.Chain) {
 				want.ValidationError = got.ValidationError
 				for _, hash := range []string{w.Hash.Hex(), rehash(t, w.Payload).Hash.Hex()} {
 					if !strings.Contains(got.ValidationError, hash) {
-						t.Errorf("block %d with another %s: %q doesn't name %s", p.Number, w.what, got.ValidationError, hash)
+						t.Errorf("block %d with another %s: %q doesn't name %s",
+							p.Number, w.what, got.ValidationError, hash)
 					}
 				}
 			}

@@ -145,7 +145,9 @@ func foreign(t testing.TB) *geth.Chain {
 
 // osaka is the beginning of a chain on which Osaka is there from genesis on.
 func osaka() *core.Genesis {
-	return geth.Genesis(geth.Schedule{Shanghai: new(uint64), Cancun: new(uint64), Prague: new(uint64), Osaka: new(uint64)})
+	return geth.Genesis(geth.Schedule{
+		Shanghai: new(uint64), Cancun: new(uint64), Prague: new(uint64), Osaka: new(uint64),
+	})
 }
 
 // head returns the hash of the block that whoever answers calls its latest.

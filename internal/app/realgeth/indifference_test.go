@@ -94,7 +94,9 @@ func (b *builder) child(parent enginetest.Payload, variant int) enginetest.Paylo
 	if err := json.Unmarshal(raw, &envelope); err != nil {
 		b.t.Fatal(err)
 	}
-	child := enginetest.Payload{ExecutableData: envelope.ExecutionPayload, Version: 4, BeaconRoot: *attributes.BeaconRoot}
+	child := enginetest.Payload{
+		ExecutableData: envelope.ExecutionPayload, Version: 4, BeaconRoot: *attributes.BeaconRoot,
+	}
 	if child.Withdrawals == nil {
 		child.Withdrawals = []*types.Withdrawal{}
 	}

@@ -100,7 +100,8 @@ func hear(t *testing.T, nodes []*enginetest.Node, parent, block geth.Payload, ho
 			var got status
 			if method == "engine_newPayload" {
 				got = newPayload(t, m.call, block)
-				dispute := want.Status == "SYNCING" && slices.Contains(votes, "VALID") && slices.Contains(votes, "INVALID")
+				dispute := want.Status == "SYNCING" && slices.Contains(votes, "VALID") &&
+					slices.Contains(votes, "INVALID")
 				if dispute && !m.last(t).Dispute {
 					t.Error("the record tells of no dispute")
 				}

@@ -114,33 +114,49 @@ func judgedMembers(t *testing.T, nodes []*geth.Node) ([]judged, common.Hash) {
 	}
 
 	zero, one := quoted(common.Hash{}), quoted(common.Hash{1})
-	state := fmt.Sprintf(`{"headBlockHash":%s,"safeBlockHash":%s,"finalizedBlockHash":%s}`, quoted(head.Hash), zero, zero)
+	state := fmt.Sprintf(`{"headBlockHash":%s,"safeBlockHash":%s,"finalizedBlockHash":%s}`,
+		quoted(head.Hash), zero, zero)
 	forkchoice := func(state, attributes string) string {
-		return fmt.Sprintf(`{%s,"jsonrpc":"2.0","id":1,"method":"engine_forkchoiceUpdatedV3","params":[%s,%s]}`, mark, state, attributes)
+		return fmt.Sprintf(`{%s,"jsonrpc":"2.0","id":1,"method":"engine_forkchoiceUpdatedV3","params":[%s,%s]}`,
+			mark, state, attributes)
 	}
 	inState := func(name, first, second string) judged {
-		return judged{name, first, second, func(members string) string { return forkchoice(replace(t, state, name, members), "null") }, false}
+		return judged{
+			name, first, second,
+			func(members string) string { return forkchoice(replace(t, state, name, members), "null") },
+			false,
+		}
 	}
-	attributes := fmt.Sprintf(`{"timestamp":"0xffff","prevRandao":%s,"suggestedFeeRecipient":%s,"withdrawals":[],"parentBeaconBlockRoot":%s}`,
-		zero, quoted(common.Address{}), zero)
+	attributes := fmt.Sprintf(`{"timestamp":"0xffff","prevRandao":%s,"suggestedFeeRecipient":%s,"withdrawals":[],`+
+		`"parentBeaconBlockRoot":%s}`, zero, quoted(common.Address{}), zero)
 	inAttributes := func(name, first, second string) judged {
-		return judged{name, first, second, func(members string) string { return forkchoice(state, replace(t, attributes, name, members)) }, false}
+		return judged{
+			name, first, second,
+			func(members string) string { return forkchoice(state, replace(t, attributes, name, members)) },
+			false,
+		}
 	}
 	inEnvelope := func(name, first, second, others string) judged {
-		return judged{name, first, second, func(members string) string { return `{` + mark + `,` + others + `,` + members + `}` }, true}
+		return judged{
+			name, first, second,
+			func(members string) string { return `{` + mark + `,` + others + `,` + members + `}` },
+			true,
+		}
 	}
 	list := []judged{
 		inEnvelope("jsonrpc", `"2.0"`, `"1.0"`, `"id":1,"method":"eth_blockNumber"`),
 		inEnvelope("id", `1`, `2`, `"jsonrpc":"2.0","method":"eth_blockNumber"`),
 		inEnvelope("method", `"eth_blockNumber"`, `"eth_accounts"`, `"jsonrpc":"2.0","id":1`),
-		inEnvelope("params", `["0x1",false]`, `["0x2",false]`, `"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber"`),
+		inEnvelope("params", `["0x1",false]`, `["0x2",false]`,
+			`"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber"`),
 		inState("headBlockHash", quoted(head.Hash), quoted(old.Hash)),
 		inState("safeBlockHash", zero, one),
 		inState("finalizedBlockHash", zero, one),
 		inAttributes("timestamp", `"0xffff"`, `"0xfffe"`),
 		inAttributes("prevRandao", zero, one),
 		inAttributes("suggestedFeeRecipient", quoted(common.Address{}), quoted(common.Address{1})),
-		inAttributes("withdrawals", `[]`, `[{"index":"0x0","validatorIndex":"0x0","address":`+quoted(common.Address{1})+`,"amount":"0x1"}]`),
+		inAttributes("withdrawals", `[]`,
+			`[{"index":"0x0","validatorIndex":"0x0","address":`+quoted(common.Address{1})+`,"amount":"0x1"}]`),
 		inAttributes("parentBeaconBlockRoot", zero, one),
 	}
 	more, err := json.Marshal(next.Params[1:])
@@ -150,11 +166,14 @@ func judgedMembers(t *testing.T, nodes []*geth.Node) ([]judged, common.Hash) {
 	for _, name := range []string{"blockHash", "parentHash", "blockNumber", "timestamp"} {
 		body := func(members string) string {
 			object := replace(t, string(next.Params[0]), name, members)
-			return fmt.Sprintf(`{%s,"jsonrpc":"2.0","id":1,"method":%q,"params":[%s,%s}`, mark, next.Method, object, more[1:])
+			return fmt.Sprintf(`{%s,"jsonrpc":"2.0","id":1,"method":%q,"params":[%s,%s}`,
+				mark, next.Method, object, more[1:])
 		}
 		right := member(t, next, name)
 		wrong := flip(right)
-		list = append(list, judged{name, string(right), string(wrong), body, false}, judged{name, string(wrong), string(right), body, false})
+		list = append(list,
+			judged{name, string(right), string(wrong), body, false},
+			judged{name, string(wrong), string(right), body, false})
 	}
 	return list, head.Hash
 }

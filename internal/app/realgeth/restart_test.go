@@ -153,7 +153,8 @@ func TestKill(t *testing.T) {
 	for range 2 {
 		first.produce(t)
 		for _, node := range nodes[:2] {
-			if err := first.Head.Import(t.Context(), dial(t, node.AuthURL(), nodeSecret), common.Hash{}, common.Hash{}); err != nil {
+			err := first.Head.Import(t.Context(), dial(t, node.AuthURL(), nodeSecret), common.Hash{}, common.Hash{})
+			if err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -160,7 +160,8 @@ func wantSameWitness(t *testing.T, tw *twins, producer *geth.Producer) {
 	status, latestValid, witness := read(tw.through)
 	_, _, want := read(tw.direct)
 	if status != "VALID" || latestValid != payload.Hash.Hex() || len(witness) < 100 || len(witness) != len(want) {
-		t.Errorf("%s, %s with a witness of %d characters, want VALID, %s and %d", status, latestValid, len(witness), payload.Hash, len(want))
+		t.Errorf("%s, %s with a witness of %d characters, want VALID, %s and %d",
+			status, latestValid, len(witness), payload.Hash, len(want))
 	}
 }
 
@@ -168,13 +169,15 @@ func wantSameWitness(t *testing.T, tw *twins, producer *geth.Producer) {
 // last one's.
 func wantSameErrors(t *testing.T, tw *twins, old, head common.Hash) {
 	state := func(head, finalized common.Hash) string {
-		return fmt.Sprintf(`{"headBlockHash":%q,"safeBlockHash":%q,"finalizedBlockHash":%q}`, head, common.Hash{}, finalized)
+		return fmt.Sprintf(`{"headBlockHash":%q,"safeBlockHash":%q,"finalizedBlockHash":%q}`,
+			head, common.Hash{}, finalized)
 	}
 	for _, c := range []struct{ code, method, params string }{
 		{"-38001", "engine_getPayloadV6", `["0x0400000000000000"]`},
 		{"-38002", "engine_forkchoiceUpdatedV4", `[` + state(head, common.Hash{1}) + `,null,null]`},
-		{"-38003", "engine_forkchoiceUpdatedV4", `[` + state(head, common.Hash{}) + `,{"timestamp":"0xffff","prevRandao":"` + head.Hex() +
-			`","suggestedFeeRecipient":"` + geth.Developer.Hex() + `"},null]`},
+		{"-38003", "engine_forkchoiceUpdatedV4",
+			`[` + state(head, common.Hash{}) + `,{"timestamp":"0xffff","prevRandao":"` + head.Hex() +
+				`","suggestedFeeRecipient":"` + geth.Developer.Hex() + `"},null]`},
 		{"-38004", "engine_getPayloadBodiesByRangeV1", `["0x1","0x401"]`},
 		{"-38005", "engine_getPayloadV1", `["0x0400000000000000"]`},
 		{"-38006", "engine_forkchoiceUpdatedV4", `[` + state(old, common.Hash{}) + `,null,null]`},
@@ -205,7 +208,8 @@ func wantSameErrors(t *testing.T, tw *twins, old, head common.Hash) {
 // wantSameMethods calls every method that geth has with params that fit few of them. hash is a block's.
 func wantSameMethods(t *testing.T, tw *twins, hash common.Hash) {
 	var methods []string
-	for _, method := range tw.same(t, request("engine_exchangeCapabilities", `[[]]`)).JSON.(map[string]any)["result"].([]any) {
+	capabilities := tw.same(t, request("engine_exchangeCapabilities", `[[]]`)).JSON.(map[string]any)
+	for _, method := range capabilities["result"].([]any) {
 		methods = append(methods, method.(string))
 	}
 	for _, api := range tw.nodes[0].Backend().APIs() {
@@ -241,13 +245,16 @@ func wantSameResults(t *testing.T, tw *twins, last geth.Payload) {
 	}
 	contract := crypto.CreateAddress(geth.Developer, 1) // by the first chain's second transaction
 	fill := strings.NewReplacer(
-		"HASH", last.Hash.Hex(), "NUMBER", hexutil.EncodeUint64(last.Number), "TX", crypto.Keccak256Hash(transactions[0]).Hex(),
-		"DEVELOPER", geth.Developer.Hex(), "CONTRACT", contract.Hex(), "ZERO", common.Hash{}.Hex(), "UNKNOWN", common.Hash{1}.Hex(), "RAW", hexutil.Encode(raw),
+		"HASH", last.Hash.Hex(), "NUMBER", hexutil.EncodeUint64(last.Number),
+		"TX", crypto.Keccak256Hash(transactions[0]).Hex(), "RAW", hexutil.Encode(raw),
+		"DEVELOPER", geth.Developer.Hex(), "CONTRACT", contract.Hex(),
+		"ZERO", common.Hash{}.Hex(), "UNKNOWN", common.Hash{1}.Hex(),
 	)
 	for _, c := range []struct{ method, params string }{
 		{"engine_exchangeCapabilities", `[["engine_getPayloadV5"]]`},
 		{"engine_getClientVersionV1", `[{"code":"XX","name":"a CL","version":"v1","commit":"0x01020304"}]`},
-		{"engine_exchangeTransitionConfigurationV1", `[{"terminalTotalDifficulty":"0x0","terminalBlockHash":"ZERO","terminalBlockNumber":"0x0"}]`},
+		{"engine_exchangeTransitionConfigurationV1",
+			`[{"terminalTotalDifficulty":"0x0","terminalBlockHash":"ZERO","terminalBlockNumber":"0x0"}]`},
 		{"engine_getPayloadBodiesByHashV1", `[["HASH","UNKNOWN"]]`},
 		{"engine_getPayloadBodiesByHashV2", `[["UNKNOWN","HASH"]]`},
 		{"engine_getPayloadBodiesByRangeV1", `["0x1","0x400"]`},
@@ -302,10 +309,12 @@ const askChainID = `"method":"eth_chainId"}`
 // wantSameEnvelopes sends what JSON-RPC says of ids, notifications and batches.
 func wantSameEnvelopes(t *testing.T, tw *twins) {
 	for _, id := range []string{
-		`0`, `-1`, `1.5`, `-0.50`, `1e400`, `123456789012345678901234567890`, `""`, `"a\u00e9\n\\"`, `"ключ"`, `null`, `true`,
+		`0`, `-1`, `1.5`, `-0.50`, `1e400`, `123456789012345678901234567890`, `""`, `"a\u00e9\n\\"`,
+		`"ключ"`, `null`, `true`,
 	} {
 		body := `{"jsonrpc":"2.0","id":` + id + `,` + askChainID
-		if got, want := tw.same(t, body).JSON, parse(t, `{"jsonrpc":"2.0","id":`+id+`,"result":"0x539"}`); !reflect.DeepEqual(got, want) {
+		got, want := tw.same(t, body).JSON, parse(t, `{"jsonrpc":"2.0","id":`+id+`,"result":"0x539"}`)
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %v, want %v", body, got, want)
 		}
 	}
@@ -319,7 +328,8 @@ func wantSameEnvelopes(t *testing.T, tw *twins) {
 		`{"jsonrpc":"2.0","method":"eth_nothing"}`,
 		`[` + notification + `]`,
 		`[` + call + `]`,
-		`[` + call + `,` + notification + `,` + request("eth_nothing", `[]`) + `,` + call + `,` + request("eth_getBalance", `[]`) + `]`,
+		`[` + call + `,` + notification + `,` + request("eth_nothing", `[]`) + `,` + call + `,` +
+			request("eth_getBalance", `[]`) + `]`,
 		`[` + strings.Repeat(call+`,`, 1999) + call + `]`,
 	} {
 		tw.same(t, body)
@@ -329,9 +339,10 @@ func wantSameEnvelopes(t *testing.T, tw *twins) {
 		`{`, `{]`, `nothing`, `[` + call, `[` + call + `,]`, call + `x`, call + call, "\ufeff" + call,
 		`{"jsonrpc":"2.0","id":01,` + askChainID, "{\"jsonrpc\":\"2.0\",\"id\":\"\x01\"," + askChainID,
 		`{}`, `[]`, `null`, `1`, `"x"`, `[1]`, `[null]`, `[{}]`, `[[]]`, `[` + call + `,2,` + call + `]`,
-		`{"id":1,` + askChainID, `{"jsonrpc":"1.0","id":1,` + askChainID, `{"jsonrpc":2,"id":1,` + askChainID, `{"jsonrpc":null,"id":1,` + askChainID,
-		`{"jsonrpc":"2.0"}`, `{"jsonrpc":"2.0","id":"a"}`,
-		`{"jsonrpc":"2.0","id":1,"method":5}`, `{"jsonrpc":"2.0","id":1,"method":null}`, `{"jsonrpc":"2.0","id":1,"method":""}`,
+		`{"id":1,` + askChainID, `{"jsonrpc":"1.0","id":1,` + askChainID, `{"jsonrpc":2,"id":1,` + askChainID,
+		`{"jsonrpc":null,"id":1,` + askChainID, `{"jsonrpc":"2.0"}`, `{"jsonrpc":"2.0","id":"a"}`,
+		`{"jsonrpc":"2.0","id":1,"method":5}`, `{"jsonrpc":"2.0","id":1,"method":null}`,
+		`{"jsonrpc":"2.0","id":1,"method":""}`,
 	} {
 		direct, through := post(t, tw.direct, body), post(t, tw.through, body)
 		withoutMessages(direct.JSON)
@@ -376,13 +387,17 @@ func wantSameHTTP(t *testing.T, tw *twins) {
 	}{
 		{"POST", "/", func(secret []byte) string { return enginetest.Token(secret, time.Now()) }, http.StatusOK},
 		{"POST", "/", func([]byte) string { return "" }, http.StatusUnauthorized},
-		{"POST", "/", func([]byte) string { return enginetest.Token(otherSecret, time.Now()) }, http.StatusUnauthorized},
+		{"POST", "/", func([]byte) string { return enginetest.Token(otherSecret, time.Now()) },
+			http.StatusUnauthorized},
 		{"POST", "/", func(secret []byte) string { return enginetest.Token(secret, old) }, http.StatusUnauthorized},
-		{"POST", "/engine/v1", func(secret []byte) string { return enginetest.Token(secret, time.Now()) }, http.StatusNotFound},
-		{"PUT", "/", func(secret []byte) string { return enginetest.Token(secret, time.Now()) }, http.StatusMethodNotAllowed},
+		{"POST", "/engine/v1", func(secret []byte) string { return enginetest.Token(secret, time.Now()) },
+			http.StatusNotFound},
+		{"PUT", "/", func(secret []byte) string { return enginetest.Token(secret, time.Now()) },
+			http.StatusMethodNotAllowed},
 	} {
 		for _, cl := range []*enginetest.CL{tw.direct, tw.through} {
-			req, err := http.NewRequestWithContext(t.Context(), c.method, cl.URL+c.path, strings.NewReader(request("eth_chainId", `[]`)))
+			req, err := http.NewRequestWithContext(t.Context(), c.method, cl.URL+c.path,
+				strings.NewReader(request("eth_chainId", `[]`)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -416,11 +431,13 @@ func TestOneNodeDifferences(t *testing.T) {
 		{"an id of any JSON type is the caller's own: the error is geth's, under its id",
 			`{"jsonrpc":"2.0","id":[1],` + askChainID, refused("null", "-32600"), refused("[1]", "-32600")},
 		{"params are the node's to judge, under the caller's id",
-			`{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":["\q"]}`, refused("null", "-32700"), refused("1", "-32700")},
+			`{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":["\q"]}`, refused("null", "-32700"),
+			refused("1", "-32700")},
 		{"an answer is no request, and no call of ours is open",
 			`{"jsonrpc":"2.0","id":1,"result":5}`, ``, refused("1", "-32600")},
 		{"a batch that is not carried out gets one answer",
-			`[` + strings.Repeat(call+`,`, 2000) + call + `]`, `[` + refused("1", "-32600") + `]`, refused("null", "-32600")},
+			`[` + strings.Repeat(call+`,`, 2000) + call + `]`, `[` + refused("1", "-32600") + `]`,
+			refused("null", "-32600")},
 		{"a member that another decoder could take for a judged one is refused (see TestNoSecondReading)",
 			`{"jsonrpc":"2.0","id":1,"Method":"eth_blockNumber",` + askChainID, result, refused("null", "-32600")},
 	} {
