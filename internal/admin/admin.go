@@ -48,7 +48,8 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("POST /add_nodes", a.change(a.add))
 	mux.HandleFunc("POST /remove_nodes", a.change(a.Fleet.Pool.Remove))
 	mux.HandleFunc("POST /drain_nodes", a.change(func(words []string) error { return a.Fleet.Pool.Drain(words, true) }))
-	mux.HandleFunc("POST /undrain_nodes", a.change(func(words []string) error { return a.Fleet.Pool.Drain(words, false) }))
+	mux.HandleFunc("POST /undrain_nodes",
+		a.change(func(words []string) error { return a.Fleet.Pool.Drain(words, false) }))
 	mux.HandleFunc("POST /clear_objections", a.change(a.Fleet.Pool.ClearObjections))
 	a.registerProfiles(mux)
 }
@@ -64,7 +65,8 @@ func (a *API) readyz(w http.ResponseWriter, _ *http.Request) {
 // metrics answers in Prometheus' format where that is asked for, else with the original's JSON.
 func (a *API) metrics(w http.ResponseWriter, r *http.Request) {
 	accept := r.Header.Get("Accept")
-	if r.URL.Query().Get("format") == "prometheus" || strings.Contains(accept, "text/plain") || strings.Contains(accept, "openmetrics") {
+	if r.URL.Query().Get("format") == "prometheus" || strings.Contains(accept, "text/plain") ||
+		strings.Contains(accept, "openmetrics") {
 		promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP(w, r)
 		return
 	}
@@ -143,7 +145,8 @@ func (a *API) authorize(r *http.Request, without string) (status int, err error)
 	case a.Open():
 		return 0, nil
 	case token.IsZero():
-		return http.StatusForbidden, errors.New(without + ": start with --admin-token-file FILE and send its content as bearer token")
+		return http.StatusForbidden,
+			errors.New(without + ": start with --admin-token-file FILE and send its content as bearer token")
 	}
 	brought, err := auth.BearerToken(r)
 	if err != nil {

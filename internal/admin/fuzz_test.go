@@ -23,8 +23,10 @@ import (
 // voter left.
 func FuzzChange(f *testing.F) {
 	for i, body := range []string{
-		`{"nodes":["http://b:1"]}`, `{"nodes":["a:1"]}`, `{"nodes":["http://b:1#name=b#timeout=7#do-not-use#jwt-secret=s"]}`,
-		`{"nodes":[]}`, `{"nodes":[7]}`, `{"Nodes":["http://c:1"],"nodes":null}`, `{"nodes":["http://b:1","http://b:1/"]}`, `[`, ``,
+		`{"nodes":["http://b:1"]}`, `{"nodes":["a:1"]}`,
+		`{"nodes":["http://b:1#name=b#timeout=7#do-not-use#jwt-secret=s"]}`,
+		`{"nodes":[]}`, `{"nodes":[7]}`, `{"Nodes":["http://c:1"],"nodes":null}`,
+		`{"nodes":["http://b:1","http://b:1/"]}`, `[`, ``,
 	} {
 		f.Add(i%len(changes), body)
 	}
@@ -32,10 +34,13 @@ func FuzzChange(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	defaults := config.NodeDefaults{Secret: secret, Timeout: time.Second, ReadFile: func(string) ([]byte, error) { return nil, os.ErrNotExist }}
+	defaults := config.NodeDefaults{
+		Secret: secret, Timeout: time.Second, ReadFile: func(string) ([]byte, error) { return nil, os.ErrNotExist },
+	}
 	f.Fuzz(func(t *testing.T, which int, body string) {
 		api, mux := newAPI(t, defaults)
-		r := httptest.NewRequestWithContext(t.Context(), "POST", changes[uint(which)%uint(len(changes))], strings.NewReader(body))
+		r := httptest.NewRequestWithContext(t.Context(), "POST", changes[uint(which)%uint(len(changes))],
+			strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
 		mux.ServeHTTP(w, r)

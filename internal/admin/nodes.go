@@ -66,7 +66,8 @@ func (a *API) Nodes() []Node {
 			NewPayload:   NewPayloadTimes{microseconds(t.Median), microseconds(t.P99), []int64{}},
 			VotesWon:     t.Won, VotesLost: t.Lost,
 			ClientName: s.Info.Client, Versions: s.Info.Clients, ChainID: s.Info.ChainID, Genesis: s.Info.Genesis,
-			LastError: s.LastError, LastErrorAt: t.LastErrorAt, LaneCalls: s.LaneCalls, LaneBytes: s.LaneBytes, LaneDropped: s.LaneDropped,
+			LastError: s.LastError, LastErrorAt: t.LastErrorAt, LaneCalls: s.LaneCalls, LaneBytes: s.LaneBytes,
+			LaneDropped: s.LaneDropped,
 		}
 		if head := n.Head(); head != (node.Head{}) {
 			report.Head = &Head{head.Number, head.Hash.Hex()}

@@ -17,7 +17,9 @@ type recheckReport struct {
 }
 
 func (a *API) report() Report {
-	r := Report{ResponseTimes: map[string]int64{}, AliveNodes: []string{}, SyncingNodes: []string{}, DeadNodes: []string{}}
+	r := Report{
+		ResponseTimes: map[string]int64{}, AliveNodes: []string{}, SyncingNodes: []string{}, DeadNodes: []string{},
+	}
 	for _, n := range a.Fleet.Pool.Nodes() {
 		s := n.Status()
 		switch s.State {

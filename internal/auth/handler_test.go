@@ -30,7 +30,8 @@ func TestHandler(t *testing.T) {
 		{"tab", []string{"Bearer\t" + token}, "the Authorization header is not a bearer token"},
 		{"no token", []string{"Bearer "}, "token is not a JSON Web Token"},
 		{"two tokens", []string{"Bearer " + token + ", Bearer " + token}, "token is signed with another secret"},
-		{"wrong secret", []string{"Bearer " + mustSecret(t, otherDigits).Token(noon)}, "token is signed with another secret"},
+		{"wrong secret", []string{"Bearer " + mustSecret(t, otherDigits).Token(noon)},
+			"token is signed with another secret"},
 		{"old", []string{"Bearer " + secret.Token(noon.Add(-61*time.Second))},
 			"token's iat is -61 s from our clock, more than 60: check both clocks"},
 	} {

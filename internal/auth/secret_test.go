@@ -59,7 +59,8 @@ func TestParseSecretErrors(t *testing.T) {
 		{"two", digits + "\n" + digits, "not a secret: want 64 hexadecimal digits, got 129 characters"},
 		{"prefix twice", "0x0x" + digits, "not a secret: want 64 hexadecimal digits, got 66 characters"},
 		{"not hexadecimal", digits[:63] + "g", "not a secret: want 64 hexadecimal digits, got other characters"},
-		{"inner space", digits[:31] + " " + digits[32:], "not a secret: want 64 hexadecimal digits, got other characters"},
+		{"inner space", digits[:31] + " " + digits[32:],
+			"not a secret: want 64 hexadecimal digits, got other characters"},
 	} {
 		s, err := ParseSecret(test.text)
 		if err == nil || err.Error() != test.want {
@@ -83,7 +84,8 @@ func TestLoadSecret(t *testing.T) {
 		t.Errorf("good file: equal %t, error %v", s == mustSecret(t, digits), err)
 	}
 	_, err := LoadSecret(bad)
-	if want := bad + ": not a secret: want 64 hexadecimal digits, got 60 characters"; err == nil || err.Error() != want {
+	want := bad + ": not a secret: want 64 hexadecimal digits, got 60 characters"
+	if err == nil || err.Error() != want {
 		t.Errorf("bad file: got error %v, want %s", err, want)
 	}
 	missing := filepath.Join(dir, "missing")
@@ -160,7 +162,9 @@ func TestHiddenNeverPrints(t *testing.T) {
 }
 
 func FuzzSecret(f *testing.F) {
-	for _, text := range []string{"", "0x", digits, " 0x" + digits + "\n", digits[:63], digits + "0", digits[:63] + "g"} {
+	for _, text := range []string{
+		"", "0x", digits, " 0x" + digits + "\n", digits[:63], digits + "0", digits[:63] + "g",
+	} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -48,11 +48,14 @@ func TestVerify(t *testing.T) {
 		{"61 s old", forge(s, hs256, iat(-61)), "token's iat is -61 s from our clock, more than 60: check both clocks"},
 		{"59 s ahead", forge(s, hs256, iat(59)), ""},
 		{"60 s ahead", forge(s, hs256, iat(60)), ""},
-		{"61 s ahead", forge(s, hs256, iat(61)), "token's iat is +61 s from our clock, more than 60: check both clocks"},
-		{"two hours ahead", forge(s, hs256, iat(7200)), "token's iat is +7200 s from our clock, more than 60: check both clocks"},
+		{"61 s ahead", forge(s, hs256, iat(61)),
+			"token's iat is +61 s from our clock, more than 60: check both clocks"},
+		{"two hours ahead", forge(s, hs256, iat(7200)),
+			"token's iat is +7200 s from our clock, more than 60: check both clocks"},
 		{"fraction", forge(s, hs256, `{"iat":`+now+`.25}`), ""},
 		{"exponent", forge(s, hs256, `{"iat":1.7803152e9}`), ""},
-		{"huge iat", forge(s, hs256, `{"iat":1e308}`), "token's iat is +1e+308 s from our clock, more than 60: check both clocks"},
+		{"huge iat", forge(s, hs256, `{"iat":1e308}`),
+			"token's iat is +1e+308 s from our clock, more than 60: check both clocks"},
 
 		{"other claims", forge(s, hs256, `{"id":"cl","clv":"x/1","iat":`+now+`,"n":[{"iat":1}]}`), ""},
 		{"expired exp", forge(s, hs256, `{"exp":1,"nbf":9999999999,"iat":`+now+`}`), ""},
@@ -119,7 +122,9 @@ func TestZeroSecret(t *testing.T) {
 	if got := zero.Token(noon); got != "" {
 		t.Errorf("the zero secret minted %q", got)
 	}
-	for _, token := range []string{"", "..", mustSecret(t, digits).Token(noon), mustSecret(t, strings.Repeat("0", 64)).Token(noon)} {
+	for _, token := range []string{
+		"", "..", mustSecret(t, digits).Token(noon), mustSecret(t, strings.Repeat("0", 64)).Token(noon),
+	} {
 		if err := zero.Verify(token, noon); err != errNoSecret {
 			t.Errorf("got error %v, want %v", err, errNoSecret)
 		}

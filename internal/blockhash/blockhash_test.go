@@ -92,7 +92,8 @@ func TestEveryFieldIsJudged(t *testing.T) {
 				c := sample(t, version)
 				i := bytes.Index(c.payload["withdrawals"], []byte(name))
 				end := i + len(name) + 3 + bytes.IndexByte(c.payload["withdrawals"][i+len(name)+3:], '"')
-				c.payload["withdrawals"] = slices.Concat(flip(c.payload["withdrawals"][:end]), c.payload["withdrawals"][end:])
+				c.payload["withdrawals"] = slices.Concat(flip(c.payload["withdrawals"][:end]),
+					c.payload["withdrawals"][end:])
 				check(name, c)
 			}
 		}
@@ -120,8 +121,10 @@ func TestInvalid(t *testing.T) {
 		change  func(c call)
 		want    string
 	}{
-		{"empty transaction", 1, func(c call) { c.payload["transactions"] = list("0x01", "0x", "0x") }, "transaction 1 is empty"},
-		{"empty transaction first", 4, func(c call) { c.payload["transactions"] = list("0x") }, "transaction 0 is empty"},
+		{"empty transaction", 1, func(c call) { c.payload["transactions"] = list("0x01", "0x", "0x") },
+			"transaction 1 is empty"},
+		{"empty transaction first", 4,
+			func(c call) { c.payload["transactions"] = list("0x") }, "transaction 0 is empty"},
 		{"no blob hash expected", 3, func(c call) { c.rest[0] = list([]string{}...) },
 			"blob versioned hashes do not match: 0 expected, the transactions have 4"},
 		{"a blob hash is missing", 3, func(c call) { c.rest[0] = list(blobs[:3]...) },
@@ -134,7 +137,8 @@ func TestInvalid(t *testing.T) {
 			"transaction 0 is not a blob transaction: unexpected EOF"},
 		{"a short blob hash", 3, func(c call) { c.payload["transactions"] = list("0x03cd01010101010101010101c28101") },
 			"transaction 0 is not a blob transaction: rlp: non-canonical size information"},
-		{"a blob hash of one byte", 3, func(c call) { c.payload["transactions"] = list("0x03cc01010101010101010101c101") },
+		{"a blob hash of one byte", 3,
+			func(c call) { c.payload["transactions"] = list("0x03cc01010101010101010101c101") },
 			"transaction 0 is not a blob transaction: a versioned hash has 1 bytes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

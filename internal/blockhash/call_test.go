@@ -47,7 +47,9 @@ func newCall(t testing.TB, version int, txs types.Transactions) call {
 	}
 	body := &types.Body{Transactions: txs}
 	if version >= 2 {
-		body.Withdrawals = types.Withdrawals{{Index: 12, Validator: 13, Address: common.Address{14}, Amount: 15}, {Index: 16}}
+		body.Withdrawals = types.Withdrawals{
+			{Index: 12, Validator: 13, Address: common.Address{14}, Amount: 15}, {Index: 16},
+		}
 	}
 	var rest []any
 	if version >= 3 {
@@ -55,7 +57,8 @@ func newCall(t testing.TB, version int, txs types.Transactions) call {
 		for _, tx := range txs {
 			blobHashes = append(blobHashes, tx.BlobHashes()...)
 		}
-		header.BlobGasUsed, header.ExcessBlobGas, header.ParentBeaconRoot = new(uint64(17)), new(uint64(0)), &common.Hash{19}
+		header.BlobGasUsed, header.ExcessBlobGas = new(uint64(17)), new(uint64(0))
+		header.ParentBeaconRoot = &common.Hash{19}
 		rest = append(rest, blobHashes, header.ParentBeaconRoot)
 	}
 	if version >= 4 {

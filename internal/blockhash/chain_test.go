@@ -60,7 +60,8 @@ func checkChain(t *testing.T, chain *geth.Chain) {
 			}
 			status, err := changed.NewPayload(t.Context(), call)
 			if err != nil || status.Status != engine.INVALID {
-				t.Errorf("block %d with another %s: geth says %s, %v, want INVALID", payload.Number, field, status.Status, err)
+				t.Errorf("block %d with another %s: geth says %s, %v, want INVALID",
+					payload.Number, field, status.Status, err)
 			}
 		}
 	}

@@ -165,7 +165,8 @@ func (f *Fake) RoundTrip(r *http.Request) (*http.Response, error) {
 // Answer is an HTTP response with this body.
 func Answer(body []byte) *http.Response {
 	return &http.Response{
-		StatusCode: 200, ContentLength: int64(len(body)), Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body)),
+		StatusCode: 200, ContentLength: int64(len(body)), Header: http.Header{},
+		Body: io.NopCloser(bytes.NewReader(body)),
 	}
 }
 

@@ -182,7 +182,8 @@ func (c compared) begin(t *testing.T) (*enginetest.Stream, *world, *enginetest.H
 		synctest.Wait()
 		return alone.Answer(body)
 	}
-	return &enginetest.Stream{Fork: c.fork, Direct: ask, Through: w.answer, Restart: w.restart, Wait: time.Sleep}, w, alone
+	stream := &enginetest.Stream{Fork: c.fork, Direct: ask, Through: w.answer, Restart: w.restart, Wait: time.Sleep}
+	return stream, w, alone
 }
 
 // compare plays a stream in a bubble and fails with the conversation if it is broken.
@@ -231,7 +232,8 @@ const (
 )
 
 func (e event) String() string {
-	return [...]string{"nothing", "dies", "hangs", "says SYNCING", "says INVALID", "crashes", "is upgraded", "is well"}[e]
+	return [...]string{"nothing", "dies", "hangs", "says SYNCING", "says INVALID", "crashes",
+		"is upgraded", "is well"}[e]
 }
 
 // befall lets something befall a client.
@@ -320,7 +322,8 @@ func TestOneOfThreeComesBack(t *testing.T) {
 			time.Sleep(30 * time.Second) // a client is fed once in that time
 			stream.Next()
 			time.Sleep(10 * time.Second)
-			stream.Next() // the forkchoice of the block before may have come too early for it, and just before it was fed
+			// the forkchoice of the block before may have come too early for it, and just before it was fed
+			stream.Next()
 			time.Sleep(time.Second)
 			w.wantHead(stream, alone)
 		})

@@ -35,7 +35,8 @@ func TestQuietWhenHealthy(t *testing.T) {
 						t.Errorf("logged %s", line)
 					}
 				}
-				if want := 200; level == slog.LevelDebug && verdicts != want || level == slog.LevelInfo && verdicts != 0 {
+				want := 200
+				if level == slog.LevelDebug && verdicts != want || level == slog.LevelInfo && verdicts != 0 {
 					t.Errorf("%d verdicts are logged at %s, want %d at debug", verdicts, level, want)
 				}
 			})

@@ -9,7 +9,7 @@ import (
 
 const (
 	interval   = 250 * time.Millisecond // between two looks for changes
-	keepalive  = 15 * time.Second       // between two signs of life: the page takes longer silence for a lost connection
+	keepalive  = 15 * time.Second       // between two signs of life: longer silence is a lost connection to the page
 	writeLimit = 5 * time.Second        // a client that takes longer to read is dropped
 	lastWord   = time.Second            // the same, when we stop
 	maxClients = 32

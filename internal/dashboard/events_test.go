@@ -71,7 +71,9 @@ func inBubble(t *testing.T, test func(t *testing.T, s *site)) {
 			specs = append(specs, config.Node{URL: u, Name: name, Secret: secret})
 		}
 		memory := memory.New(1)
-		pool := node.NewPool(specs, node.Options{Memory: memory, Metrics: node.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler)})
+		pool := node.NewPool(specs, node.Options{
+			Memory: memory, Metrics: node.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+		})
 		d := New(&admin.API{Fleet: fleet.New(fleet.Options{
 			Pool: pool, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 		})})
@@ -145,7 +147,9 @@ func TestEvents(t *testing.T) {
 		next := s.stream()
 		event, data := next()
 		var m message
-		if err := json.Unmarshal([]byte(data), &m); err != nil || event != "snapshot" || len(m.Nodes) != 2 || fmt.Sprint(m.Order) != "[n1 n2]" || m.Summary == nil {
+		err := json.Unmarshal([]byte(data), &m)
+		if err != nil || event != "snapshot" || len(m.Nodes) != 2 ||
+			fmt.Sprint(m.Order) != "[n1 n2]" || m.Summary == nil {
 			t.Fatalf("got %s %s, %v", event, data, err)
 		}
 		if strings.Contains(data, "hidden") || strings.Contains(data, "5e5e") {
@@ -156,7 +160,8 @@ func TestEvents(t *testing.T) {
 		}
 		event, data = next()
 		m = message{}
-		if err := json.Unmarshal([]byte(data), &m); err != nil || event != "change" || len(m.Nodes) != 1 || !strings.Contains(string(m.Nodes[0]), `"n2"`) || m.Order != nil {
+		if err := json.Unmarshal([]byte(data), &m); err != nil || event != "change" || len(m.Nodes) != 1 ||
+			!strings.Contains(string(m.Nodes[0]), `"n2"`) || m.Order != nil {
 			t.Errorf("got %s %s, %v", event, data, err)
 		}
 		if err := s.API.Fleet.Pool.Remove([]string{"n2"}); err != nil {

@@ -102,7 +102,8 @@ func (s State) votes() (level, text string, notes []string) {
 	case reachable == 0:
 		return bad, "no node can be reached: the consensus client hears SYNCING", notes
 	case alive == 0:
-		return bad, fmt.Sprintf("no node is synced: the %s that can be reached %s", count(reachable, "node"), verb(reachable, "votes", "vote")), notes
+		return bad, fmt.Sprintf("no node is synced: the %s that can be reached %s",
+			count(reachable, "node"), verb(reachable, "votes", "vote")), notes
 	case len(s.Nodes) == 1 && prompt == 1:
 		return good, "the only node answers, and nothing checks it", notes
 	case len(s.Nodes) == 1:
@@ -199,7 +200,8 @@ func (s State) standing() (text, since string) {
 			objectors = append(objectors, v.Node)
 		}
 	}
-	who := fmt.Sprintf("%s %s block %d INVALID", join(objectors, " and "), verb(len(objectors), "calls", "call"), d.Number)
+	who := fmt.Sprintf("%s %s block %d INVALID",
+		join(objectors, " and "), verb(len(objectors), "calls", "call"), d.Number)
 	switch {
 	case d.Late && !d.Dispute && d.Verdict == "":
 		text = "late objection: " + who + " after it was proposed"

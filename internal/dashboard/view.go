@@ -84,7 +84,8 @@ func (v view) since(old view) (m message, any bool) {
 	if names := keys(v.nodes); !slices.Equal(names, keys(old.nodes)) {
 		m.Order = names
 	}
-	return m, m.Summary != nil || m.Order != nil || m.Nodes != nil || m.Blocks != nil || m.Disputes != nil || m.Proposals != nil
+	return m, m.Summary != nil || m.Order != nil || m.Nodes != nil || m.Blocks != nil ||
+		m.Disputes != nil || m.Proposals != nil
 }
 
 // changed returns the entries that are new, or other than they were.

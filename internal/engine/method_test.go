@@ -21,7 +21,8 @@ func TestParseMethod(t *testing.T) {
 		{"engine_newPayloadV12", engine.NewPayload, 12, 5500 * time.Millisecond, 5500 * time.Millisecond},
 		{"engine_forkchoiceUpdatedV3", engine.ForkchoiceUpdated, 3, 7500 * time.Millisecond, 7500 * time.Millisecond},
 		{"engine_getPayloadV5", engine.GetPayload, 5, 0, 900 * time.Millisecond},
-		{"engine_getPayloadBodiesByHashV2", engine.GetPayloadBodies, 2, 9500 * time.Millisecond, 9500 * time.Millisecond},
+		{"engine_getPayloadBodiesByHashV2", engine.GetPayloadBodies, 2, 9500 * time.Millisecond,
+			9500 * time.Millisecond},
 		{"engine_getBlobsV2", engine.GetBlobs, 2, 0, 850 * time.Millisecond},
 		{"engine_hasBlobs", engine.HasBlobs, 0, 0, 850 * time.Millisecond},
 		{"engine_exchangeCapabilities", engine.ExchangeCapabilities, 0, 0, 900 * time.Millisecond},
@@ -35,7 +36,8 @@ func TestParseMethod(t *testing.T) {
 		{"", engine.Other, 0, 0, 0},
 	} {
 		m := engine.ParseMethod(c.name)
-		if m.Family != c.family || m.Version != c.version || m.Limit() != c.limit || m.Pace() != c.pace || m.Name != c.name {
+		if m.Family != c.family || m.Version != c.version || m.Limit() != c.limit ||
+			m.Pace() != c.pace || m.Name != c.name {
 			t.Errorf("%s: got %v, V%d, %v, %v; want %v, V%d, %v, %v", c.name,
 				m.Family, m.Version, m.Limit(), m.Pace(), c.family, c.version, c.limit, c.pace)
 		}

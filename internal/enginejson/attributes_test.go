@@ -12,7 +12,8 @@ import (
 func TestAttributes(t *testing.T) {
 	hash := common.Hash{1}.Hex()
 	attributes := func(withdrawals, root, more string) string {
-		return fmt.Sprintf(`{"timestamp":"0x5","prevRandao":%q,"suggestedFeeRecipient":%q,`, hash, common.Address{2}.Hex()) +
+		return fmt.Sprintf(`{"timestamp":"0x5","prevRandao":%q,"suggestedFeeRecipient":%q,`,
+			hash, common.Address{2}.Hex()) +
 			fmt.Sprintf(`"withdrawals":%s,"parentBeaconBlockRoot":%s%s}`, withdrawals, root, more)
 	}
 	one := `{"index":"0x1","validatorIndex":"0x2","address":"` + common.Address{3}.Hex() + `","amount":"0x4"}`
@@ -35,7 +36,8 @@ func TestAttributes(t *testing.T) {
 		raw := []byte(c.raw)
 		a, err := readAttributes(raw)
 		clear(raw)
-		if err != nil || a.Judged != c.judged || (a.BeaconRoot != nil) != c.root || c.root && a.BeaconRoot.Hex() != hash {
+		if err != nil || a.Judged != c.judged || (a.BeaconRoot != nil) != c.root ||
+			c.root && a.BeaconRoot.Hex() != hash {
 			t.Errorf("%s: got %+v, %v", c.name, a, err)
 			continue
 		}

@@ -64,7 +64,8 @@ func TestBundleFits(t *testing.T) {
 	} {
 		for version := range strings.FieldsSeq(c.versions) {
 			m := engine.ParseMethod("engine_getPayloadV" + version)
-			result := fmt.Sprintf(`"blobsBundle":{"commitments":%s,"proofs":%s,"blobs":%s}`, c.commitments, c.proofs, c.blobs)
+			result := fmt.Sprintf(`"blobsBundle":{"commitments":%s,"proofs":%s,"blobs":%s}`,
+				c.commitments, c.proofs, c.blobs)
 			b, err := readBuilt(m, []byte(strings.Replace(builtPayload, bundle, result, 1)))
 			if err != nil {
 				t.Fatal(err)
@@ -116,7 +117,8 @@ func FuzzBuilt(f *testing.F) {
 		}
 		if !strings.EqualFold(payload.BlockHash, b.Payload.Hash.Hex()) ||
 			!strings.EqualFold(payload.ParentHash, b.Payload.Parent.Hex()) ||
-			!strings.EqualFold(payload.PrevRandao, b.PrevRandao.Hex()) || uint64(payload.BlockNumber) != b.Payload.Number ||
+			!strings.EqualFold(payload.PrevRandao, b.PrevRandao.Hex()) ||
+			uint64(payload.BlockNumber) != b.Payload.Number ||
 			uint64(payload.Timestamp) != b.Payload.Timestamp || (value == nil) != (b.Value == nil) ||
 			value != nil && value.Cmp(b.Value) != 0 {
 			t.Fatalf("%q read as %+v %v and %+v", result, b.Payload, b.Value, second)

@@ -31,7 +31,8 @@ func TestReadCall(t *testing.T) {
 	a, b := common.Hash{0xaa}, common.Hash{0xbb}
 	hashA, hashB, zero := `"`+a.Hex()+`"`, `"`+b.Hex()+`"`, `"`+common.Hash{}.Hex()+`"`
 	payload := func(more string) string {
-		return `[{"blockHash":` + hashA + `,"parentHash":` + hashB + `,"blockNumber":"0x7","timestamp":"0x8"` + more + `},[]]`
+		return `[{"blockHash":` + hashA + `,"parentHash":` + hashB +
+			`,"blockNumber":"0x7","timestamp":"0x8"` + more + `},[]]`
 	}
 	named := engine.Payload{Hash: a, Parent: b, Number: 7, Timestamp: 8}
 	body := named
@@ -53,7 +54,8 @@ func TestReadCall(t *testing.T) {
 			engine.Call{Block: a, Named: true, Payload: body}},
 		{"engine_newPayloadV9", payload(`,"transactions":[1],"transactions":[2]`),
 			engine.Call{Block: a, Named: true, Payload: named}},
-		{"engine_newPayloadV3", `[{"blockHash":` + hashA + `}]`, engine.Call{Block: a, Payload: engine.Payload{Hash: a}}},
+		{"engine_newPayloadV3", `[{"blockHash":` + hashA + `}]`,
+			engine.Call{Block: a, Payload: engine.Payload{Hash: a}}},
 		{"engine_newPayloadV3", `[7]`, engine.Call{}},
 
 		{"engine_forkchoiceUpdatedV3", "[" + state(hashA) + ",null]",
@@ -67,7 +69,8 @@ func TestReadCall(t *testing.T) {
 
 		{"engine_getBlobsV1", `[["a","b"]]`, engine.Call{List: engine.List{Kind: engine.Blobs, Size: 2}}},
 		{"engine_getBlobsV3", `[[]]`, engine.Call{List: engine.List{Kind: engine.Blobs}}},
-		{"engine_getBlobsV4", `[["a"],"0x0300"]`, engine.Call{List: engine.List{Kind: engine.Cells, Size: 1, Cells: 2}}},
+		{"engine_getBlobsV4", `[["a"],"0x0300"]`,
+			engine.Call{List: engine.List{Kind: engine.Cells, Size: 1, Cells: 2}}},
 		{"engine_getBlobsV4", `[["a"],7]`, engine.Call{}},
 		{"engine_getBlobsV5", `[["a"],7]`, engine.Call{List: engine.List{Kind: engine.Anything, Size: 1, Free: true}}},
 		{"engine_getBlobsV3", `[{}]`, engine.Call{}},

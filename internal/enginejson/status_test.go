@@ -58,7 +58,8 @@ func TestPayloadStatus(t *testing.T) {
 
 // What we take for a node's status means the same to encoding/json, which folds case and takes the last of two.
 func FuzzForkchoiceResult(f *testing.F) {
-	f.Add([]byte(`{"payloadStatus":{"status":"VALID","latestValidHash":null,"validationError":"x"},"payloadId":"0x01"}`))
+	f.Add([]byte(`{"payloadStatus":{"status":"VALID","latestValidHash":null,"validationError":"x"},` +
+		`"payloadId":"0x01"}`))
 	f.Add([]byte(`{"PayloadStatus":{"status":"VALID"},"payloadStatus":{"status":"INVALID"}}`))
 	f.Add([]byte(`{"payloadStatus":{"status":"SYNCING","\u0073tatus":"VALID"},"payloadId":null}`))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -70,7 +70,8 @@ func TestOwnCalls(t *testing.T) {
 		{enginejson.NewCall("engine_x", nil), `"engine_x","params":[]`},
 		{enginejson.NewCall("engine_x", []byte("[ 1]")), `"engine_x","params":[ 1]`},
 		{enginejson.WithMethod(cls, "engine_getBlobsV3"), `"engine_getBlobsV3","params":[["0x01"]]`},
-		{enginejson.GetPayload(engine.ParseMethod("engine_getPayloadV3"), `0"1`), `"engine_getPayloadV3","params":["0\"1"]`},
+		{enginejson.GetPayload(engine.ParseMethod("engine_getPayloadV3"), `0"1`),
+			`"engine_getPayloadV3","params":["0\"1"]`},
 		{enginejson.ForkchoiceUpdated("engine_forkchoiceUpdatedV3", &engine.Forkchoice{State: []byte(`{"x":1}`)}),
 			`"engine_forkchoiceUpdatedV3","params":[{"x":1},null]`},
 		{enginejson.ForkchoiceUpdated("engine_forkchoiceUpdatedV1", &engine.Forkchoice{Head: common.Hash{1}}),
@@ -82,11 +83,13 @@ func TestOwnCalls(t *testing.T) {
 		if err := jsonrpc.ParseRequest(c.call.Body, &r); err != nil || !json.Valid(c.call.Body) {
 			t.Errorf("%s: %v", c.call.Body, err)
 		}
-		if got := string(c.call.Body); got != want || string(c.call.ID) != "1" || c.call.Method.Name != string(r.Method) {
+		got := string(c.call.Body)
+		if got != want || string(c.call.ID) != "1" || c.call.Method.Name != string(r.Method) {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}
-	if other := enginejson.WithMethod(cls, "engine_getBlobsV3"); other.List.Size != 1 || other.List.Kind != engine.Blobs {
+	other := enginejson.WithMethod(cls, "engine_getBlobsV3")
+	if other.List.Size != 1 || other.List.Kind != engine.Blobs {
 		t.Errorf("another method asks for %+v", other.List)
 	}
 	if cls.Method.Version != 2 || string(cls.ID) != `"7"` {

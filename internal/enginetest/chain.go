@@ -55,7 +55,9 @@ func (n *Node) newPayload(c *Call) (any, error) {
 	if _, ok := n.chain.blocks[payload.ParentHash]; !ok && n.client.Strict {
 		return Rule{Status: "SYNCING"}.result(c, ""), nil
 	}
-	n.chain.blocks[payload.BlockHash] = block{payload.BlockNumber, payload.BlockHash, payload.ParentHash, payload.Timestamp}
+	n.chain.blocks[payload.BlockHash] = block{
+		payload.BlockNumber, payload.BlockHash, payload.ParentHash, payload.Timestamp,
+	}
 	return Rule{Status: "VALID"}.result(c, ""), nil
 }
 

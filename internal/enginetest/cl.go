@@ -56,7 +56,9 @@ func (cl *CL) NewPayload(ctx context.Context, p Payload) (status Status, err err
 
 // ForkchoiceUpdated makes head the head, with the engine_forkchoiceUpdated of its version, and asks for a build if
 // attributes isn't nil.
-func (cl *CL) ForkchoiceUpdated(ctx context.Context, head Payload, attributes *engine.PayloadAttributes) (Status, error) {
+func (cl *CL) ForkchoiceUpdated(
+	ctx context.Context, head Payload, attributes *engine.PayloadAttributes,
+) (Status, error) {
 	state := map[string]string{
 		"headBlockHash":      head.Hash(),
 		"safeBlockHash":      cmp.Or(cl.Safe, zeroHash),
@@ -96,7 +98,9 @@ func (cl *CL) Call(ctx context.Context, method string, params ...any) (json.RawM
 	if params == nil {
 		params = []any{}
 	}
-	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": json.RawMessage(id), "method": method, "params": params})
+	body, err := json.Marshal(map[string]any{
+		"jsonrpc": "2.0", "id": json.RawMessage(id), "method": method, "params": params,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,8 @@ func TestCLNumbersItsCallsAndChecksTheAnswers(t *testing.T) {
 func TestCLSendsTheTokenItIsTold(t *testing.T) {
 	_, cl := pair(t, Client{})
 	cl.Token = func() string { return Token(cl.Secret, time.Now().Add(-time.Hour)) }
-	if _, err := cl.Call(t.Context(), "eth_syncing"); err == nil || !strings.HasPrefix(err.Error(), "http status 401: token issued") {
+	_, err := cl.Call(t.Context(), "eth_syncing")
+	if err == nil || !strings.HasPrefix(err.Error(), "http status 401: token issued") {
 		t.Errorf("stale token: got %v, want 401", err)
 	}
 	cl.Token = func() string { return "" }

@@ -13,7 +13,7 @@ import (
 type Client struct {
 	Code, Name, Version, Commit string // as in engine_getClientVersionV1; default: a geth
 
-	Capabilities []string // what engine_exchangeCapabilities lists; default: the methods up to Osaka that a node answers
+	Capabilities []string // what engine_exchangeCapabilities lists; default: what a node answers up to Osaka
 	ChainID      uint64   // default: 1
 	Genesis      string   // hash of block 0; default: GenesisHash
 	Syncing      bool     // what eth_syncing says
@@ -35,8 +35,8 @@ func (c Client) withDefaults() Client {
 		c.Capabilities = []string{
 			"engine_newPayloadV1", "engine_newPayloadV2", "engine_newPayloadV3", "engine_newPayloadV4",
 			"engine_forkchoiceUpdatedV1", "engine_forkchoiceUpdatedV2", "engine_forkchoiceUpdatedV3",
-			"engine_getPayloadV1", "engine_getPayloadV2", "engine_getPayloadV3", "engine_getPayloadV4", "engine_getPayloadV5",
-			"engine_getClientVersionV1",
+			"engine_getPayloadV1", "engine_getPayloadV2", "engine_getPayloadV3", "engine_getPayloadV4",
+			"engine_getPayloadV5", "engine_getClientVersionV1",
 		}
 	}
 	c.ChainID = cmp.Or(c.ChainID, 1)

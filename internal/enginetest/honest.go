@@ -194,7 +194,8 @@ func (h *Honest) newPayload(c *Call, version int) (any, error) {
 
 // fits checks that a payload has what its version asks for, and nothing else.
 func (h *Honest) fits(
-	version int, data engine.ExecutableData, blobHashes []common.Hash, beaconRoot *common.Hash, requests []hexutil.Bytes,
+	version int, data engine.ExecutableData, blobHashes []common.Hash, beaconRoot *common.Hash,
+	requests []hexutil.Bytes,
 ) error {
 	blobs := data.ExcessBlobGas != nil || data.BlobGasUsed != nil
 	later := data.SlotNumber != nil || data.BlockAccessList != nil

@@ -112,7 +112,8 @@ func converse(t *testing.T, fork int) {
 		{follow(chain[3].Hash(), zeroHash, old), "-38003"},
 		{ask(t, h, names, "engine_newPayloadV"+fmt.Sprint(fork)), "-32602"},
 		{ask(t, h, names, "engine_newPayloadV9"), "-32601"},
-		{ask(t, h, names, fmt.Sprint("engine_getPayloadV", [...]int{1: 1, 2: 2, 3: 3, 4: 5, 5: 6}[fork]), unknown), "-38001"},
+		{ask(t, h, names, fmt.Sprint("engine_getPayloadV", [...]int{1: 1, 2: 2, 3: 3, 4: 5, 5: 6}[fork]), unknown),
+			"-38001"},
 		{ask(t, h, names, "engine_getPayloadV1", "0x0900000000000000"), "-38005"},
 	} {
 		if step.got != step.want {

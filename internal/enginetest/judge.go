@@ -25,7 +25,7 @@ type judge struct {
 	numbers    map[common.Hash]uint64      // and theirs
 	validSent  map[common.Hash]bool        // what was heard VALID in newPayload
 	validHead  map[common.Hash]bool        // and in forkchoiceUpdated
-	finalized  uint64                      // number of the finalized block of the last forkchoice; 0 where it names none
+	finalized  uint64                      // the number of the last forkchoice's finalized block; 0: none
 	everFinal  uint64                      // and the highest of all
 	knownBuild map[string]bool             // ids heard
 
@@ -225,11 +225,13 @@ func (j *judge) latestValid(q question, d, t answer) string {
 		case j.validSent[hash] && j.numbers[hash] >= j.everFinal:
 			want = d.LatestValidHash
 		case j.validSent[hash], j.validHead[hash]:
-			may = d.LatestValidHash // whether the older finalized block, and a head of unknown number, count is left open
+			// Whether the older finalized block, and a head of unknown number, count is left open.
+			may = d.LatestValidHash
 		}
 	}
 	if t.LatestValidHash != want && (may == "" || t.LatestValidHash != may) {
-		return fmt.Sprintf("latestValidHash %q, the client says %q, want %q", t.LatestValidHash, d.LatestValidHash, want)
+		return fmt.Sprintf("latestValidHash %q, the client says %q, want %q",
+			t.LatestValidHash, d.LatestValidHash, want)
 	}
 	return ""
 }

@@ -63,7 +63,8 @@ func TestHealthyNodeFollowsTheChain(t *testing.T) {
 
 	wantCall(t, cl, `"0x2"`, "eth_blockNumber")
 	for tag, hash := range map[string]string{
-		"0x0": GenesisHash, "0x1": chain[0].Hash(), "latest": chain[1].Hash(), "finalized": chain[0].Hash(), "safe": GenesisHash,
+		"0x0": GenesisHash, "0x1": chain[0].Hash(), "latest": chain[1].Hash(),
+		"finalized": chain[0].Hash(), "safe": GenesisHash,
 	} {
 		var block struct{ Hash string }
 		raw, err := cl.Call(t.Context(), "eth_getBlockByNumber", tag, false)
@@ -79,7 +80,8 @@ func TestHealthyNodeIntroducesItself(t *testing.T) {
 		Code: "NM", Name: "Nethermind", Version: "1.2", Commit: "0xabcd",
 		ChainID: 17, Capabilities: []string{"engine_newPayloadV4"},
 	})
-	wantCall(t, cl, `[{"code":"NM","commit":"0xabcd","name":"Nethermind","version":"1.2"}]`, "engine_getClientVersionV1", nil)
+	wantCall(t, cl, `[{"code":"NM","commit":"0xabcd","name":"Nethermind","version":"1.2"}]`,
+		"engine_getClientVersionV1", nil)
 	wantCall(t, cl, `["engine_newPayloadV4"]`, "engine_exchangeCapabilities", []string{})
 	wantCall(t, cl, `"Nethermind/1.2"`, "web3_clientVersion")
 	wantCall(t, cl, `"0x11"`, "eth_chainId")
@@ -95,7 +97,8 @@ func TestHealthyNodeIntroducesItself(t *testing.T) {
 func TestHealthyNodeBuilds(t *testing.T) {
 	node, cl := pair(t, Client{BlockValue: "0x99"})
 	for version, getPayload := range map[int]string{
-		1: "engine_getPayloadV1", 2: "engine_getPayloadV2", 3: "engine_getPayloadV3", 4: "engine_getPayloadV5", 5: "engine_getPayloadV6",
+		1: "engine_getPayloadV1", 2: "engine_getPayloadV2", 3: "engine_getPayloadV3", 4: "engine_getPayloadV5",
+		5: "engine_getPayloadV6",
 	} {
 		head := Chain(version, 1, nil)[0]
 		asked := head.Attributes()
@@ -126,7 +129,8 @@ func TestHealthyNodeBuilds(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got.ParentHash != head.BlockHash || got.Timestamp != asked.Timestamp || got.Random != asked.Random ||
-			got.FeeRecipient != asked.SuggestedFeeRecipient || len(got.Withdrawals) != len(asked.Withdrawals) || envelope.BlockValue != "0x99" {
+			got.FeeRecipient != asked.SuggestedFeeRecipient || len(got.Withdrawals) != len(asked.Withdrawals) ||
+			envelope.BlockValue != "0x99" {
 			t.Errorf("V%d: got %s, want what was asked for: %+v", version, raw, asked)
 		}
 		claimed := got.Hash()
@@ -167,10 +171,12 @@ func TestEnvelope(t *testing.T) {
 	_, cl := pair(t, Client{})
 	for _, c := range []struct{ body, want string }{
 		{`{"jsonrpc":"2.0","id":1e2,"method":"eth_syncing"}`, `{"jsonrpc":"2.0","id":1e2,"result":false}`},
-		{`{"jsonrpc":"2.0","id":"\u0041","method":"eth_syncing","params":[]}`, `{"jsonrpc":"2.0","id":"\u0041","result":false}`},
+		{`{"jsonrpc":"2.0","id":"\u0041","method":"eth_syncing","params":[]}`,
+			`{"jsonrpc":"2.0","id":"\u0041","result":false}`},
 		{`{"jsonrpc":"2.0","method":"eth_syncing"}`, ``},
 		{`[{"jsonrpc":"2.0","id":null,"method":"net_version"}, {"jsonrpc":"2.0","method":"eth_syncing"}, 5]`,
-			`[{"jsonrpc":"2.0","id":null,"result":"1"},{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"invalid request"}}]`},
+			`[{"jsonrpc":"2.0","id":null,"result":"1"},` +
+				`{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"invalid request"}}]`},
 		{`[]`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"invalid request"}}`},
 		{`{`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"parse error"}}`},
 	} {
@@ -195,7 +201,8 @@ func TestTokens(t *testing.T) {
 	}{
 		{"good", "Bearer " + mint(node.Secret, "HS256", now(0)), 200, ""},
 		{"old", "Bearer " + mint(node.Secret, "HS256", now(2*time.Minute)), 401, "token issued 2m"},
-		{"other secret", "Bearer " + mint(make([]byte, 32), "HS256", now(0)), 401, "token not minted with this node's secret"},
+		{"other secret", "Bearer " + mint(make([]byte, 32), "HS256", now(0)), 401,
+			"token not minted with this node's secret"},
 		{"none", "Bearer " + mint(node.Secret, "none", now(0)), 401, `token with algorithm "none"`},
 		{"missing", "", 401, "no token"},
 		{"malformed", "Bearer x.y", 401, "malformed token"},
@@ -210,7 +217,8 @@ func TestTokens(t *testing.T) {
 		}
 		resp.Body.Close()
 		violation := strings.Join(node.Violations()[before:], "; ")
-		if resp.StatusCode != c.status || !strings.HasPrefix(violation, c.violation) || c.violation == "" && violation != "" {
+		if resp.StatusCode != c.status || !strings.HasPrefix(violation, c.violation) ||
+			c.violation == "" && violation != "" {
 			t.Errorf("%s: got %d, %q, want %d, %q", c.name, resp.StatusCode, violation, c.status, c.violation)
 		}
 	}
@@ -227,7 +235,8 @@ func TestCallsAreRecorded(t *testing.T) {
 		hung <- err
 	}()
 	first := node.Wait("engine_newPayload", 1)[0]
-	if first.Method != "engine_newPayloadV3" || first.BlockHash != p.Hash() || string(first.ID) != "1" || first.Ended != 0 ||
+	if first.Method != "engine_newPayloadV3" || first.BlockHash != p.Hash() ||
+		string(first.ID) != "1" || first.Ended != 0 ||
 		!strings.Contains(string(first.Body), string(first.Params)) || first.Header.Get("Authorization") == "" {
 		t.Errorf("got %+v", first)
 	}

@@ -76,7 +76,8 @@ func TestProxyPassesOnWhatItFinds(t *testing.T) {
 	}
 
 	real.Script(Rule{Reply: &Reply{Status: 403, Body: "forbidden"}})
-	if status, _, body, err := cl.Post(t.Context(), []byte(`{}`)); err != nil || status != 403 || string(body) != "forbidden" {
+	if status, _, body, err := cl.Post(t.Context(), []byte(`{}`)); err != nil || status != 403 ||
+		string(body) != "forbidden" {
 		t.Errorf("got %d %s, %v, want the real client's 403", status, body, err)
 	}
 	real.Close()

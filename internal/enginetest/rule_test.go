@@ -109,7 +109,9 @@ func TestExtraMembers(t *testing.T) {
 	node, cl := pair(t, Client{})
 	p := Chain(4, 1, nil)[0]
 	node.Script(Rule{Status: "INVALID", Extra: `"inclusionListSatisfied":true,"Status":"VALID"`})
-	wantCall(t, cl, `{"status":"INVALID","latestValidHash":null,"validationError":null,"inclusionListSatisfied":true,"Status":"VALID"}`,
+	wantCall(t, cl,
+		`{"status":"INVALID","latestValidHash":null,"validationError":null,`+
+			`"inclusionListSatisfied":true,"Status":"VALID"}`,
 		"engine_newPayloadV4", p.Params()...)
 }
 
@@ -155,7 +157,9 @@ func TestWholeReplies(t *testing.T) {
 		t.Errorf("got %s, %v, want %s", body, err, want)
 	}
 
-	node.Script(Rule{Times: 1, Reply: &Reply{Status: 503, Header: http.Header{"Content-Type": {"text/html"}}, Body: "<html>"}})
+	node.Script(Rule{
+		Times: 1, Reply: &Reply{Status: 503, Header: http.Header{"Content-Type": {"text/html"}}, Body: "<html>"},
+	})
 	status, header, body, err := cl.Post(t.Context(), []byte(`{}`))
 	if err != nil || status != 503 || header.Get("Content-Type") != "text/html" || string(body) != "<html>" {
 		t.Errorf("got %d %v %s, %v, want the 503 of the script", status, header, body, err)
@@ -196,7 +200,8 @@ func TestFaults(t *testing.T) {
 
 	// Whether the first half gets through before the reset is the kernel's choice.
 	node.Script(Rule{Fault: ResetMidway})
-	if _, _, body, err := cl.Post(t.Context(), request); !errors.Is(err, syscall.ECONNRESET) || !strings.HasPrefix(answer, string(body)) {
+	_, _, body, err := cl.Post(t.Context(), request)
+	if !errors.Is(err, syscall.ECONNRESET) || !strings.HasPrefix(answer, string(body)) {
 		t.Errorf("reset midway: got %q, %v", body, err)
 	}
 }
@@ -208,14 +213,16 @@ func TestAnswersWithoutAnEnd(t *testing.T) {
 		size  int
 	}{{Endless, 100}, {Flood, 1 << 20}} {
 		node.Script(Rule{Fault: c.fault})
-		req, _ := http.NewRequest("POST", node.URL, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}`))
+		req, _ := http.NewRequest("POST", node.URL,
+			strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}`))
 		req.Header.Set("Authorization", "Bearer "+Token(node.Secret, time.Now()))
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		body := make([]byte, c.size)
-		if _, err := io.ReadFull(resp.Body, body); err != nil || !bytes.HasPrefix(body, []byte(`{"jsonrpc":"2.0","id":1,"result":"0x1"}`)) ||
+		if _, err := io.ReadFull(resp.Body, body); err != nil ||
+			!bytes.HasPrefix(body, []byte(`{"jsonrpc":"2.0","id":1,"result":"0x1"}`)) ||
 			!bytes.HasSuffix(body, []byte("  ")) {
 			t.Errorf("fault %d: got %.60q, %v, want an answer and white space", c.fault, body, err)
 		}

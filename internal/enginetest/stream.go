@@ -38,7 +38,7 @@ const (
 	Follow                // make block A the head, B the safe and C the finalized one (even numbers: none)
 	Stray                 // make the zero hash or an unknown one the head
 	Build                 // have a payload built on block A; B: how
-	Fetch                 // fetch the build A before the last, with another version than usual if B = 1; C = 1: and send it
+	Fetch                 // fetch the build A before the last, B = 1: with another version; C = 1: and send it
 	Malform               // send block A in another version, or without params
 	Read                  // read something
 	Restart               // what stands between is started again

@@ -23,7 +23,8 @@ func Token(secret []byte, iat time.Time) string {
 }
 
 func mint(secret []byte, alg, claims string) string {
-	signed := base64url.EncodeToString(fmt.Appendf(nil, `{"alg":%q,"typ":"JWT"}`, alg)) + "." + base64url.EncodeToString([]byte(claims))
+	signed := base64url.EncodeToString(fmt.Appendf(nil, `{"alg":%q,"typ":"JWT"}`, alg)) + "." +
+		base64url.EncodeToString([]byte(claims))
 	return signed + "." + base64url.EncodeToString(mac(secret, signed))
 }
 

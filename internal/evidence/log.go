@@ -80,7 +80,10 @@ func Open(dir, program string, r prometheus.Registerer, log *slog.Logger) *Log {
 }
 
 func openWith(dir, program string, limits limits, r prometheus.Registerer, log *slog.Logger) *Log {
-	l := &Log{dir: dir, program: program, log: log, limits: limits, wake: make(chan struct{}, 1), blocks: make(map[common.Hash]*file), wrong: make(map[common.Hash]*file)}
+	l := &Log{
+		dir: dir, program: program, log: log, limits: limits, wake: make(chan struct{}, 1),
+		blocks: make(map[common.Hash]*file), wrong: make(map[common.Hash]*file),
+	}
 	l.metrics = newMetrics(r, l)
 	if err := writable(dir); err != nil {
 		log.Warn("disputes are not recorded: the evidence directory can't be written", "error", err)

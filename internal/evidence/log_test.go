@@ -29,16 +29,23 @@ var begin = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 // event is a call on block n, a child of block n-1, to which these nodes object.
 func event(kind Kind, n int, objectors ...string) *Event {
 	e := &Event{Case: Case{Kind: kind, Parent: block(n - 1), Answer: json.RawMessage(`{"status":"SYNCING"}`)}}
-	e.Time, e.Method, e.Number, e.Block = begin.Add(time.Duration(n)*time.Second), "engine_newPayloadV4", uint64(n), block(n)
+	e.Time, e.Method, e.Number, e.Block = begin.Add(time.Duration(n)*time.Second),
+		"engine_newPayloadV4", uint64(n), block(n)
 	e.Verdict = "SYNCING"
 	for _, name := range []string{"n1", "n2", "n3"} {
-		r := Reply{Node: name, Status: "VALID", Vote: "VALID", Took: 1000, Answer: json.RawMessage(`{"status":"VALID"}`), About: &Node{URL: "http://" + name}}
+		r := Reply{
+			Node: name, Status: "VALID", Vote: "VALID", Took: 1000,
+			Answer: json.RawMessage(`{"status":"VALID"}`),
+			About:  &Node{URL: "http://" + name},
+		}
 		if slices.Contains(objectors, name) {
-			r.Status, r.Vote, r.Reason, r.Answer = "INVALID", "INVALID", "bad", json.RawMessage(`{"status":"INVALID","validationError":"bad"}`)
+			r.Status, r.Vote, r.Reason, r.Answer = "INVALID", "INVALID", "bad",
+				json.RawMessage(`{"status":"INVALID","validationError":"bad"}`)
 		}
 		e.Replies = append(e.Replies, r)
 	}
-	e.Calls = []Call{{e.Method, fmt.Appendf(nil, `{"jsonrpc":"2.0","id":1, "method":"engine_newPayloadV4","params":[{"blockNumber":"0x%x"}]}`, n)}}
+	e.Calls = []Call{{e.Method, fmt.Appendf(nil,
+		`{"jsonrpc":"2.0","id":1, "method":"engine_newPayloadV4","params":[{"blockNumber":"0x%x"}]}`, n)}}
 	return e
 }
 
@@ -117,11 +124,13 @@ func TestCaseInFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := file.Case; c.Version != 1 || c.Program != "v1.2.3" || c.Kind != Dispute || c.Verdict != "SYNCING" || c.Settings != e.Settings ||
-		c.Block != block(7) || c.Parent != block(6) || string(c.Answer) != `{"status":"SYNCING"}` || !c.Time.Equal(e.Time) {
+	if c := file.Case; c.Version != 1 || c.Program != "v1.2.3" || c.Kind != Dispute || c.Verdict != "SYNCING" ||
+		c.Settings != e.Settings || c.Block != block(7) || c.Parent != block(6) ||
+		string(c.Answer) != `{"status":"SYNCING"}` || !c.Time.Equal(e.Time) {
 		t.Errorf("got %+v", c)
 	}
-	if got, want := fmt.Sprintf("%+v", file.Case.Replies[2].Answer), fmt.Sprintf("%+v", e.Replies[2].Answer); got != want || file.Case.Replies[2].About.URL != "http://n3" {
+	got, want := fmt.Sprintf("%+v", file.Case.Replies[2].Answer), fmt.Sprintf("%+v", e.Replies[2].Answer)
+	if got != want || file.Case.Replies[2].About.URL != "http://n3" {
 		t.Errorf("got %+v, want %+v", file.Case.Replies[2], e.Replies[2])
 	}
 	if len(file.Calls) != 1 || file.Calls[0].Method != e.Method || !bytes.Equal(file.Calls[0].Body, e.Calls[0].Body) {
@@ -136,16 +145,25 @@ func TestDescendants(t *testing.T) {
 		events []*Event
 		want   string
 	}{
-		{"a chain", []*Event{event(Dispute, 1, "n3"), event(Dispute, 1, "n3"), event(Dispute, 2, "n3"), event(Dispute, 3, "n3")}, "1+3"},
-		{"beside others", []*Event{event(Dispute, 1, "n3"), event(Dispute, 11, "n3"), event(Dispute, 2, "n3"), event(Dispute, 12, "n3")}, "1+1 11+1"},
-		{"it ends, and that is kept", []*Event{event(Dispute, 1, "n3"), event(Follows, 2), event(Follows, 3), event(Follows, 2)}, "1+1"},
-		{"unanimous in between", []*Event{event(Dispute, 1, "n3"), event(Follows, 2, "n1", "n2", "n3"), event(Dispute, 3, "n3")}, "1+2"},
-		{"somebody else objects to a child", []*Event{event(Dispute, 1, "n3"), event(Dispute, 2, "n3", "n2"), event(Dispute, 3, "n2"), event(Dispute, 3, "n3")}, "1+0 2+2"},
-		{"somebody else objects to the block", []*Event{event(Dispute, 1, "n3"), event(Dispute, 1, "n2"), event(Dispute, 2, "n2")}, "1+2"},
-		{"again after it ended", []*Event{event(Dispute, 1, "n3"), event(Follows, 1), event(Dispute, 1, "n3"), event(Dispute, 2, "n3")}, "1+3"},
+		{"a chain", []*Event{event(Dispute, 1, "n3"), event(Dispute, 1, "n3"), event(Dispute, 2, "n3"),
+			event(Dispute, 3, "n3")}, "1+3"},
+		{"beside others", []*Event{event(Dispute, 1, "n3"), event(Dispute, 11, "n3"), event(Dispute, 2, "n3"),
+			event(Dispute, 12, "n3")}, "1+1 11+1"},
+		{"it ends, and that is kept",
+			[]*Event{event(Dispute, 1, "n3"), event(Follows, 2), event(Follows, 3), event(Follows, 2)}, "1+1"},
+		{"unanimous in between", []*Event{event(Dispute, 1, "n3"), event(Follows, 2, "n1", "n2", "n3"),
+			event(Dispute, 3, "n3")}, "1+2"},
+		{"somebody else objects to a child", []*Event{event(Dispute, 1, "n3"), event(Dispute, 2, "n3", "n2"),
+			event(Dispute, 3, "n2"), event(Dispute, 3, "n3")}, "1+0 2+2"},
+		{"somebody else objects to the block",
+			[]*Event{event(Dispute, 1, "n3"), event(Dispute, 1, "n2"), event(Dispute, 2, "n2")}, "1+2"},
+		{"again after it ended", []*Event{event(Dispute, 1, "n3"), event(Follows, 1), event(Dispute, 1, "n3"),
+			event(Dispute, 2, "n3")}, "1+3"},
 		{"nothing to follow", []*Event{event(Follows, 1), event(Follows, 2, "n3")}, ""},
-		{"a payload that is wrong by itself", []*Event{event(WrongBlockHash, 1), event(WrongBlockHash, 1), event(Follows, 1)}, "1+2"},
-		{"shown, then proposed", []*Event{event(CrossCheck, 1, "n3"), event(Dispute, 1, "n3"), event(Dispute, 2, "n3")}, "1+2"},
+		{"a payload that is wrong by itself",
+			[]*Event{event(WrongBlockHash, 1), event(WrongBlockHash, 1), event(Follows, 1)}, "1+2"},
+		{"shown, then proposed", []*Event{event(CrossCheck, 1, "n3"), event(Dispute, 1, "n3"), event(Dispute, 2, "n3")},
+			"1+2"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := open(t, t.TempDir(), nil)
@@ -297,7 +315,9 @@ func TestRestart(t *testing.T) {
 	before := l.Entries()
 	torn, other := filepath.Join(dir, "20261125T120007.000Z.json.gz.tmp123"), filepath.Join(dir, "notes.txt")
 	damaged := fileName(begin, 5, block(5))
-	for path, content := range map[string]string{torn: "\x1f\x8b", other: "x", filepath.Join(dir, damaged): "\x1f\x8bdamaged"} {
+	for path, content := range map[string]string{
+		torn: "\x1f\x8b", other: "x", filepath.Join(dir, damaged): "\x1f\x8bdamaged",
+	} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -393,7 +413,9 @@ func TestOpenFile(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"", ".", "..", "../secret", "/etc/passwd", l.Entries()[0].File + "/../../secret", "secret"} {
+	for _, name := range []string{
+		"", ".", "..", "../secret", "/etc/passwd", l.Entries()[0].File + "/../../secret", "secret",
+	} {
 		if f, err := l.OpenFile(name); err == nil {
 			f.Close()
 			t.Errorf("%q can be opened", name)

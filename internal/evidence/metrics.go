@@ -8,7 +8,8 @@ type metrics struct{ events *prometheus.CounterVec }
 func newMetrics(r prometheus.Registerer, l *Log) *metrics {
 	m := &metrics{prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "executionbackup_evidence_records_total",
-		Help: "Cases and later records of evidence, by outcome: written, failed (the directory), dropped (too many at once).",
+		Help: "Cases and later records of evidence, by outcome: written, failed (the directory), " +
+			"dropped (too many at once).",
 	}, []string{"outcome"})}
 	for _, outcome := range []string{"written", "failed", "dropped"} {
 		m.events.WithLabelValues(outcome)

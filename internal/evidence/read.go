@@ -21,7 +21,8 @@ type File struct {
 func (f *File) Replies() []Reply {
 	replies := slices.Clone(f.Case.Replies)
 	for _, late := range f.Records {
-		if late.Verdict != "" || late.Block != f.Case.Block || late.Method != f.Case.Method || !late.Time.Equal(f.Case.Time) {
+		if late.Verdict != "" || late.Block != f.Case.Block || late.Method != f.Case.Method ||
+			!late.Time.Equal(f.Case.Time) {
 			continue
 		}
 		for _, r := range late.Replies {

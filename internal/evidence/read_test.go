@@ -99,7 +99,8 @@ func FuzzRead(f *testing.F) {
 	e := event(Dispute, 1, "n3")
 	e.Case.Version = formatVersion
 	for _, text := range []string{
-		`{"version":1,"kind":"dispute"}`, `{"version":1,"kind":"x","replies":[{"answer":null}]}{"method":"m","call":null}{"bytes":"AA=="}{"record":{}}`,
+		`{"version":1,"kind":"dispute"}`,
+		`{"version":1,"kind":"x","replies":[{"answer":null}]}{"method":"m","call":null}{"bytes":"AA=="}{"record":{}}`,
 	} {
 		f.Add([]byte(text), false)
 	}

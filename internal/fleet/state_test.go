@@ -52,7 +52,8 @@ func TestState(t *testing.T) {
 					t.Errorf("restored %t: the chain is %+v", restored, s.Chain.State())
 				}
 				found, known := s.Builds.Find("0x01")
-				if known != restored || restored && (found.IDs["http://n1:8551"] != "0x0a" || found.Winner != build.Winner) {
+				if known != restored || restored &&
+					(found.IDs["http://n1:8551"] != "0x0a" || found.Winner != build.Winner) {
 					t.Errorf("restored %t: the build is %+v, %t", restored, found, known)
 				}
 				drained := slices.Equal(second.Fleet.Pool.Drained(), []quorum.NodeID{"http://n4:8551"})

@@ -88,7 +88,8 @@ func TestSlowRequests(t *testing.T) {
 		{name: "a header after a call", first: true, begin: post, drip: "a: b\r\n", want: headerTime},
 		{name: "a body", begin: post + "Content-Length: 1000000\r\n\r\n", drip: " ", want: bodyTime},
 		{name: "no body", begin: post + "Content-Length: 1000000\r\n\r\n", want: bodyTime},
-		{name: "a chunked body", begin: post + "Transfer-Encoding: chunked\r\n\r\n", drip: "1\r\n \r\n", want: bodyTime},
+		{name: "a chunked body", begin: post + "Transfer-Encoding: chunked\r\n\r\n",
+			drip: "1\r\n \r\n", want: bodyTime},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, 10, readAll, func(t *testing.T, p pipes) {
@@ -159,7 +160,8 @@ func TestSlowReaders(t *testing.T) {
 				})
 				err := <-written
 				took := time.Since(begun)
-				if c.cut && (err == nil || took > stallTime+time.Second) || !c.cut && (err != nil || took < 2*time.Minute) {
+				if c.cut && (err == nil || took > stallTime+time.Second) ||
+					!c.cut && (err != nil || took < 2*time.Minute) {
 					t.Errorf("%v after %v", err, took)
 				}
 			})
@@ -185,7 +187,8 @@ func TestSlowCalls(t *testing.T) {
 				transport.Protocols.SetUnencryptedHTTP2(protocol != "HTTP/1.1")
 				defer transport.CloseIdleConnections()
 				begun := time.Now()
-				resp, err := (&http.Client{Transport: transport}).Post("http://x/", "application/json", strings.NewReader("hi"))
+				resp, err := (&http.Client{Transport: transport}).Post("http://x/", "application/json",
+					strings.NewReader("hi"))
 				if err != nil {
 					t.Fatal(err)
 				}

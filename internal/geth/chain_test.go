@@ -36,7 +36,8 @@ func TestNewChain(t *testing.T) {
 		}
 	}
 	want := []string{"newPayloadV1", "newPayloadV1", "newPayloadV2", "newPayloadV2", "newPayloadV3", "newPayloadV3",
-		"newPayloadV4", "newPayloadV4", "newPayloadV4", "newPayloadV4", "newPayloadV4", "newPayloadV4", "newPayloadV5", "newPayloadV5"}
+		"newPayloadV4", "newPayloadV4", "newPayloadV4", "newPayloadV4", "newPayloadV4", "newPayloadV4",
+		"newPayloadV5", "newPayloadV5"}
 	if !slices.Equal(methods, want) {
 		t.Errorf("methods %v, want %v", methods, want)
 	}
@@ -49,7 +50,8 @@ func TestNewChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(last.Transactions) != 4 || len(last.Withdrawals) != 1 {
-		t.Errorf("the last block has %d transactions and %d withdrawals, want 4 and 1", len(last.Transactions), len(last.Withdrawals))
+		t.Errorf("the last block has %d transactions and %d withdrawals, want 4 and 1",
+			len(last.Transactions), len(last.Withdrawals))
 	}
 	for i, name := range []string{"blob", 2: "execution request"} {
 		if name != "" && string(end.Params[i+1]) == "[]" {
@@ -61,7 +63,9 @@ func TestNewChain(t *testing.T) {
 // Each fork works from genesis on, too.
 func TestForksFromGenesis(t *testing.T) {
 	var schedule geth.Schedule
-	forks := []**uint64{&schedule.Shanghai, &schedule.Cancun, &schedule.Prague, &schedule.Osaka, &schedule.BPO1, &schedule.Amsterdam}
+	forks := []**uint64{
+		&schedule.Shanghai, &schedule.Cancun, &schedule.Prague, &schedule.Osaka, &schedule.BPO1, &schedule.Amsterdam,
+	}
 	for i, want := range []string{"V2", "V3", "V4", "V4", "V4", "V5"} {
 		*forks[i] = new(uint64)
 		node, call := start(t, geth.Config{Genesis: geth.Genesis(schedule)})

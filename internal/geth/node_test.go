@@ -85,7 +85,8 @@ func TestNodeSaysWhoItIs(t *testing.T) {
 	}
 	syncing, err := call(t.Context(), "eth_syncing")
 	if err != nil || string(syncing) == "false" {
-		t.Errorf("before its first forkchoiceUpdated eth_syncing = %s, %v, want something else than false", syncing, err)
+		t.Errorf("before its first forkchoiceUpdated eth_syncing = %s, %v, want something else than false",
+			syncing, err)
 	}
 }
 

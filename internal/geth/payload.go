@@ -48,7 +48,9 @@ func versionsAt(config *params.ChainConfig, timestamp uint64) (versions, error) 
 
 // newPayload makes the call for a payload object. Of the other values it takes those that the method of that version
 // has.
-func newPayload(v versions, object json.RawMessage, blobHashes []common.Hash, beaconRoot common.Hash, requests []hexutil.Bytes) (Payload, error) {
+func newPayload(
+	v versions, object json.RawMessage, blobHashes []common.Hash, beaconRoot common.Hash, requests []hexutil.Bytes,
+) (Payload, error) {
 	var block struct {
 		BlockNumber, Timestamp hexutil.Uint64
 		BlockHash, ParentHash  common.Hash
@@ -57,7 +59,8 @@ func newPayload(v versions, object json.RawMessage, blobHashes []common.Hash, be
 		return Payload{}, fmt.Errorf("decode a payload: %w", err)
 	}
 	p := Payload{
-		Number: uint64(block.BlockNumber), Timestamp: uint64(block.Timestamp), Hash: block.BlockHash, Parent: block.ParentHash,
+		Number: uint64(block.BlockNumber), Timestamp: uint64(block.Timestamp), Hash: block.BlockHash,
+		Parent: block.ParentHash,
 		Method: fmt.Sprintf("engine_newPayloadV%d", v.newPayload), Params: []json.RawMessage{object}, versions: v,
 	}
 	var more []any
@@ -89,7 +92,9 @@ func (p Payload) NewPayload(ctx context.Context, call Call) (status engine.Paylo
 
 // ForkchoiceUpdated sends a forkchoiceUpdated call that makes the block the head, and returns the status. Safe and
 // finalized may be zero.
-func (p Payload) ForkchoiceUpdated(ctx context.Context, call Call, safe, finalized common.Hash) (engine.PayloadStatusV1, error) {
+func (p Payload) ForkchoiceUpdated(
+	ctx context.Context, call Call, safe, finalized common.Hash,
+) (engine.PayloadStatusV1, error) {
 	state := engine.ForkchoiceStateV1{HeadBlockHash: p.Hash, SafeBlockHash: safe, FinalizedBlockHash: finalized}
 	response, err := p.versions.updateForkchoice(ctx, call, state, nil)
 	return response.PayloadStatus, err
@@ -116,7 +121,9 @@ func (p Payload) Import(ctx context.Context, call Call, safe, finalized common.H
 }
 
 // updateForkchoice sends a forkchoiceUpdated call. Attributes may be nil.
-func (v versions) updateForkchoice(ctx context.Context, call Call, state engine.ForkchoiceStateV1, attributes map[string]any) (response engine.ForkChoiceResponse, err error) {
+func (v versions) updateForkchoice(
+	ctx context.Context, call Call, state engine.ForkchoiceStateV1, attributes map[string]any,
+) (response engine.ForkChoiceResponse, err error) {
 	args := []any{state, attributes}
 	if v.forkchoiceUpdated >= 4 {
 		args = append(args, nil) // custodyColumns

@@ -57,7 +57,8 @@ func NewProducer(ctx context.Context, config *params.ChainConfig, call Call) (*P
 		return nil, err
 	}
 	return &Producer{call: call, config: config, Head: Payload{
-		Number: uint64(head.Number), Timestamp: uint64(head.Timestamp), Hash: head.Hash, Parent: head.ParentHash, versions: v,
+		Number: uint64(head.Number), Timestamp: uint64(head.Timestamp), Hash: head.Hash,
+		Parent: head.ParentHash, versions: v,
 	}}, nil
 }
 
@@ -121,7 +122,9 @@ func (p *Producer) buildOnce(ctx context.Context, v versions, order Order, attem
 		attributes["slotNumber"] = hexutil.Uint64(number) // no slot is missed here
 		attributes["targetGasLimit"] = hexutil.Uint64(gasLimit)
 	}
-	state := engine.ForkchoiceStateV1{HeadBlockHash: p.Head.Hash, SafeBlockHash: p.Safe, FinalizedBlockHash: p.Finalized}
+	state := engine.ForkchoiceStateV1{
+		HeadBlockHash: p.Head.Hash, SafeBlockHash: p.Safe, FinalizedBlockHash: p.Finalized,
+	}
 	response, err := v.updateForkchoice(ctx, p.call, state, attributes)
 	if err != nil {
 		return Payload{}, err
@@ -141,7 +144,9 @@ func (p *Producer) buildOnce(ctx context.Context, v versions, order Order, attem
 }
 
 // getPayload fetches a build and makes the newPayload call for it.
-func (p *Producer) getPayload(ctx context.Context, v versions, id engine.PayloadID, beaconRoot common.Hash) (Payload, error) {
+func (p *Producer) getPayload(
+	ctx context.Context, v versions, id engine.PayloadID, beaconRoot common.Hash,
+) (Payload, error) {
 	method := fmt.Sprintf("engine_getPayloadV%d", v.getPayload)
 	if v.getPayload == 1 {
 		object, err := p.call(ctx, method, id)

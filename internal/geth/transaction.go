@@ -54,9 +54,12 @@ func BlobTransaction(nonce uint64) (*types.Transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	sidecar := types.NewBlobTxSidecar(types.BlobSidecarVersion1, []kzg4844.Blob{blob}, []kzg4844.Commitment{commitment}, proofs)
+	sidecar := types.NewBlobTxSidecar(types.BlobSidecarVersion1, []kzg4844.Blob{blob},
+		[]kzg4844.Commitment{commitment}, proofs)
 	return types.SignNewTx(blobKey, types.LatestSignerForChainID(chainID), &types.BlobTx{
-		ChainID: uint256.MustFromBig(chainID), Nonce: nonce, To: Developer, BlobHashes: sidecar.BlobHashes(), Sidecar: sidecar,
-		Gas: txGas, GasTipCap: uint256.NewInt(tip), GasFeeCap: uint256.NewInt(maxFee), BlobFeeCap: uint256.NewInt(maxFee),
+		ChainID: uint256.MustFromBig(chainID), Nonce: nonce, To: Developer,
+		BlobHashes: sidecar.BlobHashes(), Sidecar: sidecar,
+		Gas: txGas, GasTipCap: uint256.NewInt(tip), GasFeeCap: uint256.NewInt(maxFee),
+		BlobFeeCap: uint256.NewInt(maxFee),
 	})
 }

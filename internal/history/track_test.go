@@ -14,7 +14,8 @@ func TestTrack(t *testing.T) {
 			t.Helper()
 			got := n.Figures(time.Now())
 			if len(got.Recent) != count || got.Median != median || got.P99 != p99 {
-				t.Errorf("got %d newPayloads, median %v, p99 %v; want %d, %v, %v", len(got.Recent), got.Median, got.P99, count, median, p99)
+				t.Errorf("got %d newPayloads, median %v, p99 %v; want %d, %v, %v",
+					len(got.Recent), got.Median, got.P99, count, median, p99)
 			}
 		}
 		check(0, 0, 0)

@@ -12,7 +12,8 @@ import (
 )
 
 func TestParseRequest(t *testing.T) {
-	body := ` {"jsonrpc":"2.0","id":"a\"b","method":"engine_newPayloadV4","params":[{"parentHash":"0x01","blockHash":"0x02"},["x"],null,7]} `
+	body := ` {"jsonrpc":"2.0","id":"a\"b","method":"engine_newPayloadV4","params":[{"parentHash":"0x01",` +
+		`"blockHash":"0x02"},["x"],null,7]} `
 	var r Request
 	if err := ParseRequest([]byte(body), &r); err != nil {
 		t.Fatal(err)
@@ -92,7 +93,8 @@ func TestArgMembersOverflow(t *testing.T) {
 	}{
 		{`{` + many + `"blockHash":"0x02"}`, nil},
 		{`{"blockHash":"0x02",` + many + `"BlockHash":"0x03"}`, &rawjson.AmbiguousError{Name: "blockHash"}},
-		{`{"blockHash":"0x02",` + many + `"bloc` + "\u212a" + `Hash":"0x03"}`, &rawjson.AmbiguousError{Name: "blockHash"}},
+		{`{"blockHash":"0x02",` + many + `"bloc` + "\u212a" + `Hash":"0x03"}`,
+			&rawjson.AmbiguousError{Name: "blockHash"}},
 	} {
 		var r Request
 		if err := ParseRequest([]byte(`{"jsonrpc":"2.0","method":"m","params":[`+c.arg+`]}`), &r); err != nil {
@@ -152,7 +154,8 @@ func TestParseReply(t *testing.T) {
 
 // What we accept means the same to encoding/json, whose decoders fold case and take the last of two.
 func FuzzParseRequest(f *testing.F) {
-	f.Add([]byte(`{"jsonrpc":"2.0","id":1,"method":"engine_newPayloadV4","params":[{"blockHash":"0x1","parentHash":"0x2"},[],null]}`))
+	f.Add([]byte(`{"jsonrpc":"2.0","id":1,"method":"engine_newPayloadV4","params":[{"blockHash":"0x1",` +
+		`"parentHash":"0x2"},[],null]}`))
 	f.Add([]byte(`{"jsonrpc":"2.0","id":"\u0041","method":"m","Params":[1.5e+10,true,{"a":[{}]}]}`))
 	f.Add([]byte("{\"jsonrpc\":\"2.0\",\"method\":\"m\",\"param\u017f\":[]}"))
 	f.Add([]byte(`[[[[{"a":"\\\""}]]]]`))
@@ -175,7 +178,8 @@ func FuzzParseRequest(f *testing.F) {
 			t.Fatalf("%q: %v", b, err)
 		}
 		if second.Method != string(r.Method) || !bytes.Equal(second.ID, r.ID) || !bytes.Equal(second.Params, r.Params) {
-			t.Fatalf("%q read as %q %q %q and %q %q %q", b, r.Method, r.ID, r.Params, second.Method, second.ID, second.Params)
+			t.Fatalf("%q read as %q %q %q and %q %q %q",
+				b, r.Method, r.ID, r.Params, second.Method, second.ID, second.Params)
 		}
 		var judged [2][]byte
 		if r.ArgMembers([]string{"blockHash", "parentHash"}, judged[:]) != nil || r.count < 0 {
@@ -213,7 +217,8 @@ func FuzzParseReply(f *testing.F) {
 
 func BenchmarkParseRequest(b *testing.B) {
 	tx := `"0x` + strings.Repeat("ab", 3000) + `"`
-	body := []byte(`{"jsonrpc":"2.0","id":1,"method":"engine_newPayloadV4","params":[{"parentHash":"0x01","blockHash":"0x02","transactions":[` +
+	body := []byte(`{"jsonrpc":"2.0","id":1,"method":"engine_newPayloadV4","params":[{"parentHash":"0x01",` +
+		`"blockHash":"0x02","transactions":[` +
 		strings.Repeat(tx+",", 170) + tx + `]},[],"0x00",[]]}`)
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()

@@ -53,7 +53,8 @@ func TestLane(t *testing.T) {
 		{"and it overtakes nothing", "P F B P", "ready ready - -"},
 		{"behind a barrier the rules are the same", "B P !2 F !3 F .1", "f ready s -"},
 		{"three at once behind an answered one", "P !1 P P P .1", "f ready ready ready"},
-		{"overflow drops the oldest waiting payload that was answered", "P !1 P !2 P !3 P !4 P !5 P", "ready d - - - -"},
+		{"overflow drops the oldest waiting payload that was answered",
+			"P !1 P !2 P !3 P !4 P !5 P", "ready d - - - -"},
 		{"never what the CL waits for", "P !1 P P P P P P", "ready - - - - - -"},
 	} {
 		l := New(Limits{Calls: 5, Bytes: 1 << 20})

@@ -79,11 +79,13 @@ func TestGapsAreFilled(t *testing.T) {
 	}{
 		{"the primary has all", "getBlobsV1", two, []*pool{{after: 20 * ms, result: whole}, {result: none}},
 			whole, 20 * ms, []int32{0, -1}},
-		{"the primary is slow", "getBlobsV1", two, []*pool{{after: 200 * ms, result: whole}, {after: 30 * ms, result: whole}},
+		{"the primary is slow", "getBlobsV1", two,
+			[]*pool{{after: 200 * ms, result: whole}, {after: 30 * ms, result: whole}},
 			whole, 80 * ms, []int32{0, 50}},
 		{"the primary hangs", "getBlobsV3", two, []*pool{{after: bubble.Forever}, {after: 30 * ms, result: whole}},
 			whole, 80 * ms, []int32{0, 50}},
-		{"the primary has a gap", "getBlobsV3", two, []*pool{{after: 10 * ms, result: hasA}, {after: 30 * ms, result: hasB}},
+		{"the primary has a gap", "getBlobsV3", two,
+			[]*pool{{after: 10 * ms, result: hasA}, {after: 30 * ms, result: hasB}},
 			whole, 40 * ms, []int32{0, 10}},
 		{"the primary has nothing", "getBlobsV3", two,
 			[]*pool{{after: 10 * ms, result: "null"}, {after: 30 * ms, result: whole}},
@@ -97,7 +99,8 @@ func TestGapsAreFilled(t *testing.T) {
 		{"a slow hit beats fast misses", "getBlobsV1", two,
 			[]*pool{{result: none}, {result: none}, {after: 600 * ms, result: whole}},
 			whole, 600 * ms, nil},
-		{"what there is, at the limit", "getBlobsV1", two, []*pool{{result: none}, {result: hasB}, {after: bubble.Forever}},
+		{"what there is, at the limit", "getBlobsV1", two,
+			[]*pool{{result: none}, {result: hasB}, {after: bubble.Forever}},
 			hasB, 850 * ms, nil},
 		{"what there is, when all have answered", "getBlobsV1", two,
 			[]*pool{{result: none}, {after: 10 * ms, result: hasB}, {after: 20 * ms, result: none}},
@@ -151,7 +154,8 @@ func TestGapsAreFilled(t *testing.T) {
 			{result: `[{"blob_cells":["a",null],"proofs":["p",null]}]`},
 			{after: 10 * ms, result: `[{"blob_cells":[null,"b"],"proofs":[null,"q"]}]`}},
 			`[{"blob_cells":["a","b"],"proofs":["p","q"]}]`, 10 * ms, nil},
-		{"V4: no bit array", "getBlobsV4", `[["0x01"],7]`, []*pool{{after: 10 * ms, result: "[null]"}, {result: "[null]"}},
+		{"V4: no bit array", "getBlobsV4", `[["0x01"],7]`,
+			[]*pool{{after: 10 * ms, result: "[null]"}, {result: "[null]"}},
 			"[null]", 10 * ms, []int32{0, -1}},
 
 		{"hasBlobs", "hasBlobs", two,
@@ -178,14 +182,16 @@ func TestGapsAreFilled(t *testing.T) {
 			"[" + full + "," + full + "]", 5 * time.Second, nil},
 		{"bodies: one without transactions", "getPayloadBodiesByHashV1", `[["0x01"]]`,
 			[]*pool{
-				{after: 10 * ms, result: empty}, {after: 30 * ms, result: empty}, {after: 20 * ms, result: "[" + full + "]"}},
+				{after: 10 * ms, result: empty}, {after: 30 * ms, result: empty},
+				{after: 20 * ms, result: "[" + full + "]"}},
 			"[" + full + "]", 30 * ms, []int32{0, 10, 10}},
 		{"bodies: an empty block", "getPayloadBodiesByHashV1", `[["0x01"]]`,
 			[]*pool{{after: 10 * ms, result: empty}, {after: 30 * ms, result: empty}},
 			empty, 40 * ms, nil},
 
 		{"the longest inclusion list", "getInclusionListV1", `[]`,
-			[]*pool{{after: 10 * ms, result: `["0x01aa"]`}, {after: 500 * ms, result: `["0x01aa","0x02bb"]`}, {result: `[]`}},
+			[]*pool{{after: 10 * ms, result: `["0x01aa"]`},
+				{after: 500 * ms, result: `["0x01aa","0x02bb"]`}, {result: `[]`}},
 			`["0x01aa","0x02bb"]`, 500 * ms, []int32{0, 0, 0}},
 		{"one inclusion list hangs", "getInclusionListV1", `[]`,
 			[]*pool{{after: bubble.Forever}, {result: `["0x01aa"]`}, {result: `[]`}},
@@ -223,20 +229,23 @@ func TestKeptPayloadsFillGaps(t *testing.T) {
 	var begun time.Time
 	for answer, want := range map[string]string{
 		`[null]`: `[{"transactions":["0x02"],"withdrawals":null}]`,
-		`[{"transactions":["0x02"],"withdrawals":null }]`: `[{"transactions":["0x02"],"withdrawals":null }]`, // as it came
+		// as it came
+		`[{"transactions":["0x02"],"withdrawals":null }]`: `[{"transactions":["0x02"],"withdrawals":null }]`,
 	} {
 		primary, other := &pool{after: 10 * ms, result: answer}, &pool{after: 10 * ms, result: "[null]"}
-		bubble.In(t, []*bubble.Fake{primary.fake(0, &begun), other.fake(1, &begun)}, func(t *testing.T, b *bubble.Bubble) {
-			call := string(bubble.PayloadCall(1))
-			b.Send([]byte(strings.Replace(call, `"blockHash"`, `"transactions":["0x02"],"blockHash"`, 1)))
-			begun = time.Now()
-			if got, took := b.Get("getPayloadBodiesByHashV1", `[["`+bubble.Hash(1).Hex()+`"]]`); got != want || took != 10*ms {
-				t.Errorf("%s after %v, want %s", got, took, want)
-			}
-			if at := other.asked.Load(); at >= 0 {
-				t.Errorf("n2 was asked at %d ms", at)
-			}
-		})
+		bubble.In(t, []*bubble.Fake{primary.fake(0, &begun), other.fake(1, &begun)},
+			func(t *testing.T, b *bubble.Bubble) {
+				call := string(bubble.PayloadCall(1))
+				b.Send([]byte(strings.Replace(call, `"blockHash"`, `"transactions":["0x02"],"blockHash"`, 1)))
+				begun = time.Now()
+				got, took := b.Get("getPayloadBodiesByHashV1", `[["`+bubble.Hash(1).Hex()+`"]]`)
+				if got != want || took != 10*ms {
+					t.Errorf("%s after %v, want %s", got, took, want)
+				}
+				if at := other.asked.Load(); at >= 0 {
+					t.Errorf("n2 was asked at %d ms", at)
+				}
+			})
 	}
 }
 

@@ -61,7 +61,8 @@ func TestMerge(t *testing.T) {
 		{"the first node's blobs first", blobs(2), []string{in(a, b), in(c, c)}, in(a, b), true},
 		{"each has one of two", blobs(2), []string{in("null", b), in(a, "null")}, in(a, b), true},
 		{"one is missing everywhere", blobs(2), []string{in("null", b), "[null,null]"}, in("null", b), false},
-		{"a list of another length is none", blobs(2), []string{in(a), in(a, b, c), in("null", b)}, in("null", b), false},
+		{"a list of another length is none", blobs(2), []string{in(a), in(a, b, c), in("null", b)},
+			in("null", b), false},
 		{"what is no list is none", blobs(1), []string{"{}", "7", "[" + a, "[" + a + "] x", in(a)}, in(a), true},
 		{"what is no blob is none", blobs(1), []string{"[7]", `["blob"]`, "[[]]", in(a)}, in(a), true},
 		{"a duplicate makes a list malformed", blobs(1),
@@ -71,7 +72,8 @@ func TestMerge(t *testing.T) {
 		{"so is one without proofs", blobs(1), []string{`[{"blob":"x","proofs":null}]`, in(a)}, in(a), true},
 		{"nothing is asked for", blobs(0), []string{"[]"}, "[]", true},
 
-		{"any node's true", having(3), []string{"[true,false,false]", "[false,true,false]"}, "[true,true,false]", false},
+		{"any node's true", having(3), []string{"[true,false,false]", "[false,true,false]"},
+			"[true,true,false]", false},
 		{"neither true nor false", having(1), []string{"[1]", "[null]", "[true]"}, "[true]", true},
 
 		{"cells of two nodes", cells(1, 3), []string{

@@ -28,7 +28,8 @@ const segmentSize = 1 << 20
 func TestRelayedEntries(t *testing.T) {
 	sizes := []int{1, segmentSize / 3, 10, segmentSize - 20, segmentSize, 0, 3 * segmentSize, segmentSize / 2, 7}
 	c := &engine.Call{
-		Method: engine.Method{Family: engine.GetBlobs}, List: engine.List{Kind: engine.Anything, Size: 100, Short: true},
+		Method: engine.Method{Family: engine.GetBlobs},
+		List:   engine.List{Kind: engine.Anything, Size: 100, Short: true},
 	}
 	var entries []string
 	for i, size := range sizes {

@@ -38,7 +38,8 @@ func TestSharedSegments(t *testing.T) {
 			callers.Go(func() {
 				for j := range 5 {
 					letters := []string{
-						string(rune('a' + i)), string(rune('a' + j)), string(rune('A' + i)), "x", "y", "z", string(rune('A' + j)),
+						string(rune('a' + i)), string(rune('a' + j)), string(rune('A' + i)), "x", "y", "z",
+						string(rune('A' + j)),
 					}
 					params, _ := json.Marshal(letters)
 					call := `{"jsonrpc":"2.0","id":1,"method":"engine_getBlobsV3","params":[` + string(params) + `]}`

@@ -52,8 +52,8 @@ func (m *told) learn(n, parent int) bool { return m.Learn(hash(n), hash(parent),
 func (m *told) call(node quorum.NodeID, n int, status engine.Status) Note {
 	m.seq++
 	_, breaks := m.Standing(node)
-	return Note{Node: node, Block: hash(n), Status: status, Reason: fmt.Sprint("reason ", n), Seq: m.seq, Breaks: breaks,
-		Voter: true, MayObject: true, Proved: true}
+	return Note{Node: node, Block: hash(n), Status: status, Reason: fmt.Sprint("reason ", n),
+		Seq: m.seq, Breaks: breaks, Voter: true, MayObject: true, Proved: true}
 }
 
 func (m *told) say(node quorum.NodeID, n int, status engine.Status) bool {
@@ -414,7 +414,8 @@ func TestSecond(t *testing.T) {
 		{"with children between", func(m *told) { m.mute(alice, 2); m.learn(22, 2); m.say(bob, 2, invalid) }, true},
 		{"on the parent", func(m *told) { m.mute(alice, 2); m.say(bob, 1, invalid) }, false},
 		{"on the child", func(m *told) { m.mute(alice, 2); m.say(bob, 3, invalid) }, false},
-		{"on the parent, and the block", func(m *told) { m.say(bob, 1, invalid); m.say(bob, 2, invalid); m.mute(alice, 2) },
+		{"on the parent, and the block",
+			func(m *told) { m.say(bob, 1, invalid); m.say(bob, 2, invalid); m.mute(alice, 2) },
 			true},
 		{"by one that may not either", func(m *told) { m.mute(alice, 2); m.mute(bob, 2) }, false},
 		{"by one in doubt", func(m *told) { m.mute(alice, 2); m.doubt(bob, 2) }, false},
@@ -435,7 +436,8 @@ func TestSecond(t *testing.T) {
 		{"by its own later one", func(m *told) { m.mute(alice, 2); m.mute(alice, 2) }, false},
 		{"by one that takes it back", func(m *told) { m.say(bob, 2, invalid); m.mute(alice, 2); m.say(bob, 2, valid) },
 			false},
-		{"by one that follows again", func(m *told) { m.say(bob, 2, invalid); m.mute(alice, 2); m.payload(bob, 3, valid) },
+		{"by one that follows again",
+			func(m *told) { m.say(bob, 2, invalid); m.mute(alice, 2); m.payload(bob, 3, valid) },
 			false},
 		{"by two, of which one takes it back", func(m *told) {
 			m.say(bob, 2, invalid)
@@ -446,9 +448,12 @@ func TestSecond(t *testing.T) {
 		{"by one that is removed", func(m *told) { m.mute(alice, 2); m.say(bob, 2, invalid); m.Forget(bob) }, false},
 		{"by one that is cleared", func(m *told) { m.mute(alice, 2); m.say(bob, 2, invalid); m.Clear(bob) }, false},
 		{"it takes it back", func(m *told) { m.mute(alice, 2); m.say(alice, 2, valid); m.say(bob, 2, invalid) }, false},
-		{"it takes it back after", func(m *told) { m.mute(alice, 2); m.say(bob, 2, invalid); m.say(alice, 2, valid) }, false},
-		{"it follows again", func(m *told) { m.mute(alice, 2); m.say(bob, 2, invalid); m.payload(alice, 3, valid) }, false},
-		{"it has followed again", func(m *told) { m.mute(alice, 2); m.payload(alice, 3, valid); m.say(bob, 2, invalid) },
+		{"it takes it back after",
+			func(m *told) { m.mute(alice, 2); m.say(bob, 2, invalid); m.say(alice, 2, valid) }, false},
+		{"it follows again", func(m *told) { m.mute(alice, 2); m.say(bob, 2, invalid); m.payload(alice, 3, valid) },
+			false},
+		{"it has followed again",
+			func(m *told) { m.mute(alice, 2); m.payload(alice, 3, valid); m.say(bob, 2, invalid) },
 			false},
 		{"it has followed, while the other had taken it back", func(m *told) {
 			m.mute(alice, 2)
@@ -531,8 +536,9 @@ func TestRecanting(t *testing.T) {
 		t.Fatalf("%d objections", got)
 	}
 	m.payload(alice, 7, valid)
-	m.expect(t, "followed to 7", alice, map[int]bool{2: false, 3: false, 4: false, 5: false, 6: false, 7: false, 14: false,
-		15: true})
+	m.expect(t, "followed to 7", alice, map[int]bool{
+		2: false, 3: false, 4: false, 5: false, 6: false, 7: false, 14: false, 15: true,
+	})
 	if got := m.Objections(alice); got != 1 {
 		t.Errorf("%d objections", got)
 	}
@@ -1244,13 +1250,14 @@ func TestMemoryAgainstModel(t *testing.T) {
 					for i, node := range nodes {
 						w, objects := walk.words[n][node], walk.objects(n, node)
 						if _, got := m.Objects(node, hash(n)); got != objects || seats[i].Objects != objects {
-							t.Fatalf("node %s on block %d of %v: objects %v, and %+v; want %v\n%+v", node, n, walk.parent, got,
-								seats[i].Past, objects, walk.words)
+							t.Fatalf("node %s on block %d of %v: objects %v, and %+v; want %v\n%+v",
+								node, n, walk.parent, got, seats[i].Past, objects, walk.words)
 						}
 						if got := m.Word(node, hash(n)); got != w.status {
 							t.Fatalf("node %s on block %d: word %v, want %v", node, n, got, w.status)
 						}
-						if direct := objects && w.status == invalid; seats[i].Direct != direct || seats[i].Valid != (w.status == valid) {
+						direct := objects && w.status == invalid
+						if seats[i].Direct != direct || seats[i].Valid != (w.status == valid) {
 							t.Fatalf("node %s on block %d: %+v, want %v, %+v", node, n, seats[i].Past, direct, w)
 						}
 						if m.Qualified(node) != walk.qualified[node] {
@@ -1260,7 +1267,9 @@ func TestMemoryAgainstModel(t *testing.T) {
 						// began in doubt, above another of the same node, doesn't show.)
 						accepts := w.status == valid
 						for _, up := range walk.line(n) {
-							objected := slices.ContainsFunc(nodes, func(o quorum.NodeID) bool { return walk.stands(up, o) })
+							objected := slices.ContainsFunc(nodes, func(o quorum.NodeID) bool {
+								return walk.stands(up, o)
+							})
 							accepts = accepts || objected && !objects && walk.words[up][node].status == valid
 						}
 						if accepts && !seats[i].Accepts && !walk.mixed {
@@ -1306,14 +1315,17 @@ func TestSmallMemory(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"learn": func(t *rapid.T) {
 				n := block.Draw(t, "block")
-				m.Learn(hash(n), hash(block.Draw(t, "parent")), rapid.SampledFrom([]Proof{First, Voted, Proven}).Draw(t, "proof"),
+				m.Learn(hash(n), hash(block.Draw(t, "parent")),
+					rapid.SampledFrom([]Proof{First, Voted, Proven}).Draw(t, "proof"),
 					digestOf(byte(rapid.IntRange(0, 2).Draw(t, "digest"))))
 			},
 			"payload": func(t *rapid.T) {
-				m.payload(node.Draw(t, "node"), block.Draw(t, "block"), engine.Status(rapid.IntRange(0, 4).Draw(t, "status")))
+				m.payload(node.Draw(t, "node"), block.Draw(t, "block"),
+					engine.Status(rapid.IntRange(0, 4).Draw(t, "status")))
 			},
 			"say": func(t *rapid.T) {
-				m.say(node.Draw(t, "node"), block.Draw(t, "block"), engine.Status(rapid.IntRange(0, 4).Draw(t, "status")))
+				m.say(node.Draw(t, "node"), block.Draw(t, "block"),
+					engine.Status(rapid.IntRange(0, 4).Draw(t, "status")))
 			},
 			"mute":  func(t *rapid.T) { m.mute(node.Draw(t, "node"), block.Draw(t, "block")) },
 			"doubt": func(t *rapid.T) { m.doubt(node.Draw(t, "node"), block.Draw(t, "block")) },
@@ -1367,7 +1379,9 @@ func BenchmarkRecall(b *testing.B) {
 			m := chain(DefaultBlocks, length)
 			m.payload(alice, 1, invalid)
 			m.payload(bob, 1, valid)
-			seats := []quorum.Seat{{Node: alice, MayVote: true}, {Node: bob, MayVote: true}, {Node: carol, MayVote: true}}
+			seats := []quorum.Seat{
+				{Node: alice, MayVote: true}, {Node: bob, MayVote: true}, {Node: carol, MayVote: true},
+			}
 			b.ReportAllocs()
 			for b.Loop() {
 				m.Recall(hash(length), seats)
@@ -1396,7 +1410,9 @@ func BenchmarkPayload(b *testing.B) {
 			if c.object > 0 {
 				m.payload(alice, c.object, invalid)
 			}
-			seats := []quorum.Seat{{Node: alice, MayVote: true}, {Node: bob, MayVote: true}, {Node: carol, MayVote: true}}
+			seats := []quorum.Seat{
+				{Node: alice, MayVote: true}, {Node: bob, MayVote: true}, {Node: carol, MayVote: true},
+			}
 			n := 1 << 20
 			m.learn(n, c.length)
 			b.ReportAllocs()

@@ -113,7 +113,8 @@ func TestRestoredDisputes(t *testing.T) {
 				}
 				after.Read, after.Valid, before.Valid = false, false, false
 				if twice { // more is known of it then than before
-					after, before = quorum.Past{Objects: after.Objects}, quorum.Past{Objects: before.Objects || after.Objects}
+					before = quorum.Past{Objects: before.Objects || after.Objects}
+					after = quorum.Past{Objects: after.Objects}
 				}
 				if !disputed || after.Objects { // words that end with us, or that nobody asks for
 					after.Accepts, before.Accepts, after.Died, before.Died = false, false, false, false
@@ -181,7 +182,8 @@ func TestAfterARestore(t *testing.T) {
 		}
 		r := restored(m)
 		for range rapid.IntRange(1, 8).Draw(t, "events") {
-			n, who := block.Draw(t, "block"), rapid.SampledFrom([]quorum.NodeID{alice, bob, carol, dave}).Draw(t, "node")
+			n, who := block.Draw(t, "block"),
+				rapid.SampledFrom([]quorum.NodeID{alice, bob, carol, dave}).Draw(t, "node")
 			event, fresh := rapid.IntRange(0, 5).Draw(t, "event"), rapid.Bool().Draw(t, "fresh")
 			if event == 2 && len(left(r.block(hash(n)).marks)) == 0 {
 				continue // what is below a block without an objection isn't kept
@@ -241,7 +243,8 @@ func TestOnlyWhatIsSaidCondemns(t *testing.T) {
 		{"proved, SYNCING", func(m *told) { prove(m, alice, bob) }, 3,
 			map[quorum.NodeID]engine.Status{alice: syncing, bob: syncing}, syncing},
 		{"said, not proved", func(*told) {}, 3, both, syncing},
-		{"one says so", func(m *told) { prove(m, alice, bob) }, 3, map[quorum.NodeID]engine.Status{alice: invalid}, syncing},
+		{"one says so", func(m *told) { prove(m, alice, bob) }, 3,
+			map[quorum.NodeID]engine.Status{alice: invalid}, syncing},
 		{"one has proved itself", func(m *told) { prove(m, alice) }, 3, both, syncing},
 		{"proved, and said", func(m *told) { prove(m, alice, bob) }, 3, both, invalid},
 		{"said on the block, and proved later", func(m *told) {

@@ -28,7 +28,9 @@ func newTestPool(t *testing.T, addresses ...string) *Pool {
 	var specs []config.Node
 	for i, address := range addresses {
 		u := &url.URL{Scheme: "http", Host: address}
-		specs = append(specs, config.Node{URL: u, Name: fmt.Sprintf("n%d", i+1), Secret: secret, Timeout: 5 * time.Second})
+		specs = append(specs, config.Node{
+			URL: u, Name: fmt.Sprintf("n%d", i+1), Secret: secret, Timeout: 5 * time.Second,
+		})
 	}
 	p := NewPool(specs, Options{
 		Memory: memory.New(100), Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),

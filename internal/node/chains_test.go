@@ -31,9 +31,11 @@ func TestChains(t *testing.T) {
 		{"baa", "", "x..", ""},
 		{"a", "", ".", ""},
 		{"-", "", ".", ""},
-		{"a-b", "", "...", "a tie of chains: chain id 0xa, genesis 0xgenesisa (n1) against chain id 0xb, genesis 0xgenesisb (n3)"},
+		{"a-b", "", "...",
+			"a tie of chains: chain id 0xa, genesis 0xgenesisa (n1) against chain id 0xb, genesis 0xgenesisb (n3)"},
 		{"ab", "", "..", "(n1) against chain id 0xb"},
-		{"baab", "", "....", "a tie of chains: chain id 0xb, genesis 0xgenesisb (n1, n4) against chain id 0xa, genesis 0xgenesisa (n2, n3)"},
+		{"baab", "", "....", "a tie of chains: chain id 0xb, genesis 0xgenesisb (n1, n4) " +
+			"against chain id 0xa, genesis 0xgenesisa (n2, n3)"},
 		{"baabc", "", ".....", "against"}, // nor is c, which is not even one side of it
 		{"ba", ".f", "x.", ""},
 		{"bba", "..f", "xx.", ""},
@@ -53,7 +55,8 @@ func TestChains(t *testing.T) {
 		got := ""
 		for i, n := range p.Nodes() {
 			s := n.Status()
-			if s.WrongChain != strings.HasPrefix(s.Reason, "wrong chain: chain id 0x"+test.chains[i:i+1]) || s.WrongChain != (s.State == health.Dead) {
+			if s.WrongChain != strings.HasPrefix(s.Reason, "wrong chain: chain id 0x"+test.chains[i:i+1]) ||
+				s.WrongChain != (s.State == health.Dead) {
 				t.Errorf("%s: n%d is %s: %s", test.chains, i+1, s.State, s.Reason)
 			}
 			if (test.tie != "") != strings.Contains(s.Reason, "tie") || !strings.Contains(s.Reason, test.tie) {

@@ -42,7 +42,8 @@ func builder(t *testing.T, delay func(method string, n int) time.Duration, chang
 	f = &bubble.Fake{Delay: delay, Answer: func(method string) (string, bool) {
 		switch {
 		case strings.HasPrefix(method, "engine_forkchoiceUpdated"):
-			const valid = `{"payloadStatus":{"status":"VALID","latestValidHash":%q,"validationError":null},"payloadId":"0x01"}`
+			const valid = `{"payloadStatus":{"status":"VALID","latestValidHash":%q,` +
+				`"validationError":null},"payloadId":"0x01"}`
 			return fmt.Sprintf(valid, bubble.Hash(1).Hex()), true
 		case strings.HasPrefix(method, "engine_getPayload"):
 			return built.Envelope(4, "0x1"), true
@@ -78,25 +79,32 @@ func TestProposalDeadlines(t *testing.T) {
 		{"one hangs", delays{nil, slow("engine_getPayload", forever)}, 300 * ms, 300 * ms, 1, false},
 		{"a late one counts", delays{nil, slow("engine_getPayload", 299*ms)}, 300 * ms, 299 * ms, 1, false},
 		{"voters are slow",
-			delays{slow("engine_newPayload", forever), slow("engine_newPayload", forever)}, 300 * ms, 200 * ms, 1, false},
+			delays{slow("engine_newPayload", forever), slow("engine_newPayload", forever)},
+			300 * ms, 200 * ms, 1, false},
 		{"one hangs, and is slow as a voter",
 			delays{nil, slow("engine_getPayload engine_newPayload", 5*time.Second)}, 300 * ms, 500 * ms, 1, false},
 		{"no time for a cross-check", delays{nil, slow("engine_getPayload", forever)}, 800 * ms, 800 * ms, 0, false},
 		{"the grace is longer than the limit",
 			delays{nil, slow("engine_getPayload", forever)}, time.Minute, 900 * ms, 0, false},
 		{"the first is late, and one hangs",
-			delays{slow("engine_getPayload", 700*ms), slow("engine_getPayload", forever)}, 300 * ms, 900 * ms, 0, false},
+			delays{slow("engine_getPayload", 700*ms), slow("engine_getPayload", forever)},
+			300 * ms, 900 * ms, 0, false},
 		{"both take longer than some CLs wait",
-			delays{slow("engine_getPayload", 1200*ms), slow("engine_getPayload", 1200*ms)}, 300 * ms, 1200 * ms, 1, false},
+			delays{slow("engine_getPayload", 1200*ms), slow("engine_getPayload", 1200*ms)},
+			300 * ms, 1200 * ms, 1, false},
 		{"one takes longer, and one hangs",
-			delays{slow("engine_getPayload engine_newPayload", 1200*ms), slow("engine_getPayload engine_newPayload", forever)},
+			delays{slow("engine_getPayload engine_newPayload", 1200*ms),
+				slow("engine_getPayload engine_newPayload", forever)},
 			300 * ms, 1700 * ms, 1, false},
 		{"one takes longer, and the grace is longer than the limit",
-			delays{slow("engine_getPayload", 1200*ms), slow("engine_getPayload", forever)}, time.Minute, 2100 * ms, 0, false},
+			delays{slow("engine_getPayload", 1200*ms), slow("engine_getPayload", forever)},
+			time.Minute, 2100 * ms, 0, false},
 		{"one takes as long as a node may",
-			delays{slow("engine_getPayload", 7499*ms), slow("engine_getPayload", forever)}, 300 * ms, 7500 * ms, 1, false},
+			delays{slow("engine_getPayload", 7499*ms), slow("engine_getPayload", forever)},
+			300 * ms, 7500 * ms, 1, false},
 		{"both hang",
-			delays{slow("engine_getPayload", forever), slow("engine_getPayload", forever)}, 300 * ms, 7500 * ms, 0, true},
+			delays{slow("engine_getPayload", forever), slow("engine_getPayload", forever)},
+			300 * ms, 7500 * ms, 0, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			first, forkchoice := builder(t, c.delay[0])

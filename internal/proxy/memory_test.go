@@ -89,7 +89,8 @@ func TestBodiesAreNotKept(t *testing.T) {
 	space := bytes.Repeat([]byte(" "), 4<<20)
 	before := heap()
 	for i := 1; i <= many; i++ {
-		call := bytes.Replace(bubble.PayloadCall(i), []byte(`"blockNumber"`), []byte(`"transactions":[],"blockNumber"`), 1)
+		call := bytes.Replace(bubble.PayloadCall(i), []byte(`"blockNumber"`),
+			[]byte(`"transactions":[],"blockNumber"`), 1)
 		body := append(bytes.Clone(space), call...)
 		if i%2 == 0 {
 			body = fmt.Appendf(nil, "[%s,%s7]", call, space)

@@ -229,7 +229,8 @@ func TestDecideAgainstOracle(t *testing.T) {
 					got, want := r.Decide(b).Status, oracle(b, share, r.MinValid, r.Majority, false)
 					seen[got]++
 					if got != want {
-						t.Fatalf("%+v at %s, min-valid %d, majority %v: got %q, want %q", b, threshold, r.MinValid, r.Majority, got, want)
+						t.Fatalf("%+v at %s, min-valid %d, majority %v: got %q, want %q",
+							b, threshold, r.MinValid, r.Majority, got, want)
 					}
 				})
 			}
@@ -258,7 +259,8 @@ func TestVoteByClientAgainstOracle(t *testing.T) {
 		got, want := r.Decide(b).Status, oracle(b, shares[threshold], r.MinValid, r.Majority, true)
 		seen[got]++
 		if got != want {
-			t.Fatalf("%+v at %s, min-valid %d, majority %v: got %q, want %q", b, threshold, r.MinValid, r.Majority, got, want)
+			t.Fatalf("%+v at %s, min-valid %d, majority %v: got %q, want %q",
+				b, threshold, r.MinValid, r.Majority, got, want)
 		}
 	}
 	for _, s := range []engine.Status{none, valid, invalid, syncing, accepted} {
@@ -290,13 +292,17 @@ func TestVoteByClient(t *testing.T) {
 			[]Ballot{node("GE", invalid), node("GE", invalid), node("GE", invalid), node("NM", valid)}, syncing},
 		{"one geth of five condemns nothing", []Ballot{node("GE", invalid), silent("GE"), silent("GE"), silent("GE"),
 			silent("GE"), node("NM", invalid)}, syncing},
-		{"three of five are enough", []Ballot{node("GE", invalid), node("GE", invalid), node("GE", invalid), silent("GE"),
-			silent("GE"), node("NM", invalid)}, invalid},
-		{"a geth says VALID", []Ballot{node("GE", invalid), node("GE", invalid), node("GE", valid), node("NM", invalid)},
+		{"three of five are enough",
+			[]Ballot{node("GE", invalid), node("GE", invalid), node("GE", invalid),
+				silent("GE"), silent("GE"), node("NM", invalid)}, invalid},
+		{"a geth says VALID",
+			[]Ballot{node("GE", invalid), node("GE", invalid), node("GE", valid), node("NM", invalid)},
 			syncing},
 		{"a VALID of a geth that is gone stands",
-			[]Ballot{node("GE", invalid), node("GE", invalid), node("GE", invalid), stands("GE"), node("NM", invalid)}, syncing},
-		{"the two INVALIDs are of one implementation", []Ballot{node("GE", invalid), node("GE", invalid), unproved("NM")},
+			[]Ballot{node("GE", invalid), node("GE", invalid), node("GE", invalid), stands("GE"), node("NM", invalid)},
+			syncing},
+		{"the two INVALIDs are of one implementation",
+			[]Ballot{node("GE", invalid), node("GE", invalid), unproved("NM")},
 			syncing},
 		{"they are, and no other is configured", []Ballot{node("GE", invalid), node("GE", invalid)}, invalid},
 		{"one implementation, one that proved itself", []Ballot{node("GE", invalid), unproved("GE")}, syncing},

@@ -19,7 +19,8 @@ func TestElementsAreBounded(t *testing.T) {
 // An array that comes in pieces has the same elements as the whole, though what has been read is thrown away.
 func TestElementReader(t *testing.T) {
 	for _, test := range []string{
-		`[]`, ` [ ] `, `[1,2]`, ` [ {"a":[1,2]} , "x,]" ,[[]],null, -12e3 ] `, `[1`, `[1,`, `[1,]`, `[1}`, `{"a":1}`, `"x"`, ``, `[`, `[x,1]`,
+		`[]`, ` [ ] `, `[1,2]`, ` [ {"a":[1,2]} , "x,]" ,[[]],null, -12e3 ] `, `[1`, `[1,`, `[1,]`, `[1}`, `{"a":1}`,
+		`"x"`, ``, `[`, `[x,1]`,
 		`["aaaaaaaaaaaaaaaaaaaaaaaa","b","cccccccccccccccccccccccccccccccccccccccccccccccccccccccc","d"]`,
 	} {
 		b := []byte(test)

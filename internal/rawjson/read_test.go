@@ -27,7 +27,8 @@ func TestRead(t *testing.T) {
 		err                  string
 	}{
 		{in: ` { "x":[{}] , "outer" : {"inner":{"a":1},"list":[ 1 , "2"],"y":{"inner":2}}, "number":7 } `,
-			outer: `{"inner":{"a":1},"list":[ 1 , "2"],"y":{"inner":2}}`, inner: `{"a":1}`, number: "7", list: []string{"1", `"2"`}},
+			outer: `{"inner":{"a":1},"list":[ 1 , "2"],"y":{"inner":2}}`, inner: `{"a":1}`, number: "7",
+			list: []string{"1", `"2"`}},
 		{in: `{"number":null,"outer":{"list":[]}}`, outer: `{"list":[]}`, number: "null", list: []string{}},
 		{in: `{"outer":[{"inner":1}],"number":"x"}`, outer: `[{"inner":1}]`, number: `"x"`},
 		{in: `{"outer":{"list":{"inner":1}}}`, outer: `{"list":{"inner":1}}`},
@@ -51,7 +52,8 @@ func TestRead(t *testing.T) {
 			}
 		case string(got.outer) != c.outer || string(got.inner) != c.inner || string(got.number) != c.number:
 			t.Errorf("%s: outer %s, inner %s, number %s", c.in, got.outer, got.inner, got.number)
-		case (got.list == nil) != (c.list == nil) || !slices.EqualFunc(got.list, c.list, func(a []byte, b string) bool { return string(a) == b }):
+		case (got.list == nil) != (c.list == nil) ||
+			!slices.EqualFunc(got.list, c.list, func(a []byte, b string) bool { return string(a) == b }):
 			t.Errorf("%s: list %q, want %q", c.in, got.list, c.list)
 		}
 	}
@@ -73,13 +75,15 @@ func FuzzRead(f *testing.F) {
 				list, _ = Elements(inner[1])
 			}
 		}
-		if (err == nil) != (want == nil) || errors.Is(err, ErrSyntax) && !errors.Is(want, ErrSyntax) && !errors.As(want, new(*AmbiguousError)) {
+		if (err == nil) != (want == nil) ||
+			errors.Is(err, ErrSyntax) && !errors.Is(want, ErrSyntax) && !errors.As(want, new(*AmbiguousError)) {
 			t.Fatalf("%q: %v, level by level %v", b, err, want)
 		}
 		if err != nil {
 			return
 		}
-		if string(got.outer) != string(outer[0]) || string(got.number) != string(outer[1]) || string(got.inner) != string(inner[0]) {
+		if string(got.outer) != string(outer[0]) || string(got.number) != string(outer[1]) ||
+			string(got.inner) != string(inner[0]) {
 			t.Fatalf("%q: outer %q, number %q, inner %q", b, got.outer, got.number, got.inner)
 		}
 		if !slices.EqualFunc(got.list, list, func(a, b []byte) bool { return string(a) == string(b) }) {

@@ -24,10 +24,13 @@ func scanInPieces(b []byte, size int) int {
 }
 
 var values = []string{
-	`{}`, `[]`, `""`, `{"a":1}`, `{"a":1,"b":[true,false,null,-1.5e+3,{"":[]}]} `, ` [ 1 , "x\"y\\" , { "k" : "\\\\" } ] x`, `"\\"`, `"\\\""`, `"\""`,
-	`[`, `{`, `[1`, `[1,]`, `[,]`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{1:2}`, `[1}`, `{"a":1]`, `[01]`, `[tru]`, `[true]`, `[nul,1]`, `[1 2]`, `["a" "b"]`,
+	`{}`, `[]`, `""`, `{"a":1}`, `{"a":1,"b":[true,false,null,-1.5e+3,{"":[]}]} `,
+	` [ 1 , "x\"y\\" , { "k" : "\\\\" } ] x`, `"\\"`, `"\\\""`, `"\""`,
+	`[`, `{`, `[1`, `[1,]`, `[,]`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{1:2}`, `[1}`, `{"a":1]`, `[01]`, `[tru]`, `[true]`,
+	`[nul,1]`, `[1 2]`, `["a" "b"]`,
 	`{"a" 1}`, `[-]`, `x`, `}`, `]`, `,`, `"a`, `"a\"`, `["\\\\\\\\"]`, `[[[[]]],{}]`, `[1e5,1E-5,0]`, `[.5]`,
-	strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth), strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1),
+	strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth),
+	strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1),
 }
 
 // A Scanner finds what skipValue finds, wherever the pieces are cut.

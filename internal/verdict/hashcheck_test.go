@@ -22,15 +22,16 @@ func says(status string, after time.Duration) *bubble.Fake {
 
 // A VALID never waits for the check of the block hash: that of a SYNCING which came before is given up.
 func TestHashCheckIsNotOnTheWayOfValid(t *testing.T) {
-	onBench(t, fakes{says("SYNCING", 0), says("VALID", good), says("VALID", good)}, func(t *testing.T, b *bubble.Bubble) {
-		for range cap(b.Bench.Checks()) { // no check gets anywhere
-			b.Bench.Checks() <- struct{}{}
-		}
-		if status, took := b.Send(bubble.PayloadCall(1)); status != "VALID" || took != good {
-			t.Errorf("got %s after %v", status, took)
-		}
-		// If the check were not given up, the drain at the end would wait for it, and the bubble would be stuck.
-	})
+	onBench(t, fakes{says("SYNCING", 0), says("VALID", good), says("VALID", good)},
+		func(t *testing.T, b *bubble.Bubble) {
+			for range cap(b.Bench.Checks()) { // no check gets anywhere
+				b.Bench.Checks() <- struct{}{}
+			}
+			if status, took := b.Send(bubble.PayloadCall(1)); status != "VALID" || took != good {
+				t.Errorf("got %s after %v", status, took)
+			}
+			// If the check were not given up, the drain at the end would wait for it, and the bubble would be stuck.
+		})
 }
 
 // A SYNCING waits for the check, which begins when the first node says so; not more of them run than there are places.

@@ -146,7 +146,8 @@ func TestOneOfTwoHangs(t *testing.T) {
 		slots := b.Follow(1, 10)
 		slow := 0
 		for i, s := range slots {
-			if s.NewPayload != "VALID" || s.Forkchoice != "VALID" || s.Took > good+3*grace || s.ForkchoiceTook > 3*grace {
+			if s.NewPayload != "VALID" || s.Forkchoice != "VALID" || s.Took > good+3*grace ||
+				s.ForkchoiceTook > 3*grace {
 				t.Errorf("block %d: %+v", i+1, s)
 			}
 			if s.Took > good {
@@ -267,7 +268,8 @@ func TestAnswersAtOnce(t *testing.T) {
 		{"of two, one VALID waits three graces",
 			fakes{says("VALID", 1*ms), says("VALID", 5*time.Second)},
 			"VALID", 1*ms + 3*grace},
-		{"of two, an objection in the third", fakes{says("VALID", 1*ms), says("INVALID", 1200*ms)}, "SYNCING", 1200 * ms},
+		{"of two, an objection in the third", fakes{says("VALID", 1*ms), says("INVALID", 1200*ms)},
+			"SYNCING", 1200 * ms},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble.In(t, c.nodes, func(t *testing.T, b *bubble.Bubble) {

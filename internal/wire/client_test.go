@@ -56,11 +56,14 @@ func TestWhatAnswersACall(t *testing.T) {
 		{`1`, "400 Bad Request", `{"jsonrpc":"2.0","id":1,"result":` + long + `}`, "HTTP 400 instead of an answer"},
 		{`1`, "400 Bad Request", `{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"x"}}`, ""},
 		{`1`, "500 Internal Server Error", `{"jsonrpc":"2.0","id":2,"error":{"code":-1,"message":"x"}}`, malformed},
-		{`1`, "401 Unauthorized", "stale token", `it refuses our token (HTTP 401): "stale token": is the secret the node's own, and the clock right?`},
-		{`1`, "401 Unauthorized", "", `it refuses our token (HTTP 401): is the secret the node's own, and the clock right?`},
+		{`1`, "401 Unauthorized", "stale token",
+			`it refuses our token (HTTP 401): "stale token": is the secret the node's own, and the clock right?`},
+		{`1`, "401 Unauthorized", "",
+			`it refuses our token (HTTP 401): is the secret the node's own, and the clock right?`},
 		{`1`, "403 Forbidden", "invalid host specified\n", `it refuses us (HTTP 403): "invalid host specified"`},
 		{`1`, "403 Forbidden", "", `it refuses us (HTTP 403)`},
-		{`1`, "403 Forbidden", "JWT expired", `it refuses our token (HTTP 403): "JWT expired": is the secret the node's own, and the clock right?`},
+		{`1`, "403 Forbidden", "JWT expired",
+			`it refuses our token (HTTP 403): "JWT expired": is the secret the node's own, and the clock right?`},
 	} {
 		for _, streamed := range []bool{false, true} {
 			server := answering(t, test.status, test.answer)
@@ -85,7 +88,8 @@ func TestWhatAnswersACall(t *testing.T) {
 				t.Errorf("%s, %.80s, streamed %t: got %q, want %q", test.status, test.answer, streamed, got, test.want)
 			}
 			make()
-			if again := server.connections() > 1; again != (test.want == malformed) && !strings.Contains(test.want, "refuses") {
+			again := server.connections() > 1
+			if again != (test.want == malformed) && !strings.Contains(test.want, "refuses") {
 				t.Errorf("%s, %.80s, streamed %t: another connection: %t", test.status, test.answer, streamed, again)
 			}
 		}
@@ -110,7 +114,8 @@ func TestLimit(t *testing.T) {
 					got = failure.Reason
 				}
 				if got != want {
-					t.Errorf("%d bytes, streamed %t, %d too many: got %q, want %q", len(answer), take != nil, less, got, want)
+					t.Errorf("%d bytes, streamed %t, %d too many: got %q, want %q",
+						len(answer), take != nil, less, got, want)
 				}
 			}
 		}

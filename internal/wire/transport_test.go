@@ -149,25 +149,40 @@ func TestResponses(t *testing.T) {
 	}{
 		{name: "one of a known length", first: fine, answer: "fine", kept: true},
 		{name: "an empty one", first: "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", kept: true},
-		{name: "chunks", first: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nfi\r\n2\r\nne\r\n0\r\n\r\n", answer: "fine", kept: true},
-		{name: "chunks and a trailer", first: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n4\r\nfine\r\n0\r\nX: y\r\n\r\n", answer: "fine", kept: true},
-		{name: "a long one", first: "HTTP/1.1 200 OK\r\nContent-Length: 71680\r\n\r\n" + long, answer: long, kept: true},
-		{name: "others before it", first: "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + fine, answer: "fine", kept: true},
+		{name: "chunks", first: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nfi\r\n2\r\nne\r\n0\r\n\r\n",
+			answer: "fine", kept: true},
+		{name: "chunks and a trailer",
+			first:  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n4\r\nfine\r\n0\r\nX: y\r\n\r\n",
+			answer: "fine", kept: true},
+		{name: "a long one", first: "HTTP/1.1 200 OK\r\nContent-Length: 71680\r\n\r\n" + long,
+			answer: long, kept: true},
+		{name: "others before it",
+			first:  "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + fine,
+			answer: "fine", kept: true},
 		{name: "HTTP/1.0", first: "HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nfine", answer: "fine"},
-		{name: "goodbye", first: "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nfine", answer: "fine"},
+		{name: "goodbye", first: "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nfine",
+			answer: "fine"},
 		{name: "up to the end", first: "HTTP/1.1 200 OK\r\n\r\nfine", hangUp: true, answer: "fine"},
 		{name: "more than one", first: fine + "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong", answer: "fine"},
 		{name: "more than its length", first: fine + "!", answer: "fine"},
 		{name: "nothing", hangUp: true, err: "unexpected EOF"},
 		{name: "half a header", first: "HTTP/1.1 200 OK\r\nContent-", hangUp: true, err: "unexpected EOF"},
-		{name: "half a body", first: "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nfine", hangUp: true, answer: "fine", err: "unexpected EOF"},
-		{name: "half a chunk", first: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nfine", hangUp: true, answer: "fine", err: "unexpected EOF"},
-		{name: "another protocol", first: "SSH-2.0-OpenSSH_10.0\r\n", err: `malformed answer: malformed HTTP response "SSH-2.0-OpenSSH_10.0"`},
-		{name: "a wrong length", first: "HTTP/1.1 200 OK\r\nContent-Length: -7\r\n\r\n", err: `malformed answer: bad Content-Length "-7"`},
-		{name: "a wrong chunk", first: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfine\r\n", err: "malformed answer: invalid byte in chunk length"},
-		{name: "a long header", first: "HTTP/1.1 200 OK\r\nX: " + long + "\r\n\r\n", err: "malformed answer: headers exceeded 64 KiB"},
-		{name: "no end of others", first: strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 6), err: "malformed answer: too many responses of 1xx"},
-		{name: "another protocol from now on", first: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", hangUp: true, err: "unexpected EOF"},
+		{name: "half a body", first: "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nfine", hangUp: true, answer: "fine",
+			err: "unexpected EOF"},
+		{name: "half a chunk", first: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nfine", hangUp: true,
+			answer: "fine", err: "unexpected EOF"},
+		{name: "another protocol", first: "SSH-2.0-OpenSSH_10.0\r\n",
+			err: `malformed answer: malformed HTTP response "SSH-2.0-OpenSSH_10.0"`},
+		{name: "a wrong length", first: "HTTP/1.1 200 OK\r\nContent-Length: -7\r\n\r\n",
+			err: `malformed answer: bad Content-Length "-7"`},
+		{name: "a wrong chunk", first: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfine\r\n",
+			err: "malformed answer: invalid byte in chunk length"},
+		{name: "a long header", first: "HTTP/1.1 200 OK\r\nX: " + long + "\r\n\r\n",
+			err: "malformed answer: headers exceeded 64 KiB"},
+		{name: "no end of others", first: strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 6),
+			err: "malformed answer: too many responses of 1xx"},
+		{name: "another protocol from now on", first: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+			hangUp: true, err: "unexpected EOF"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -305,7 +320,8 @@ func TestCancelledCalls(t *testing.T) {
 			if _, _, err := node.post(ctx, via, test.body); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("got %v", err)
 			}
-			if _, answer, err := node.post(t.Context(), via, "x"); answer != "fine" || err != nil || node.connections() != 2 {
+			_, answer, err := node.post(t.Context(), via, "x")
+			if answer != "fine" || err != nil || node.connections() != 2 {
 				t.Errorf("the next call: %q, %v, over connection %d", answer, err, node.connections())
 			}
 		})
@@ -387,7 +403,9 @@ func TestNoConnection(t *testing.T) {
 // The end of TLS is an end, too.
 func TestEndOfTLS(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "fine") }))
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "fine")
+	}))
 	defer server.Close()
 	broke := 0
 	via := &transport{tls: server.Client().Transport.(*http.Transport).TLSClientConfig, broke: func() { broke++ }}
