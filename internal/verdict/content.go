@@ -88,16 +88,18 @@ func (c *content) others() <-chan struct{} {
 	return c.awaited[0]
 }
 
-// dropSettled lets go of the checks of other calls that are over.
-func (c *content) dropSettled() {
+// dropSettled lets go of the checks of other calls that are over, and reports whether the last of them is over now.
+func (c *content) dropSettled() (last bool) {
 	for len(c.awaited) > 0 {
 		select {
 		case <-c.awaited[0]:
 			c.awaited = c.awaited[1:]
 		default:
-			return
+			return false
 		}
+		last = len(c.awaited) == 0
 	}
+	return last
 }
 
 // consent takes it that the content is the block's where a quorum says VALID, unless another is known. It reports

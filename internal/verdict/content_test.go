@@ -192,3 +192,22 @@ func TestPayloadThatIsNotKeptIsKnownAgain(t *testing.T) {
 		}
 	})
 }
+
+// What a check shows of the nodes counts in the call that waited for it, whatever else happens at that moment: who turns
+// out to lack a block votes on it no more.
+func TestWhoVotesAfterACheck(t *testing.T) {
+	lacks := func() *bubble.Fake { return bubble.Speaker(3, "SYNCING", 0) }
+	for range 20 { // in one of two orders
+		onBench(t, fakes{bubble.Healthy(), lacks(), lacks()}, func(t *testing.T, b *bubble.Bubble) {
+			b.Follow(1, 2)
+			b.Bench.Checks() <- struct{}{} // another payload is being checked
+			time.AfterFunc(time.Second, func() { <-b.Bench.Checks() })
+			if status, _ := b.Send(bubble.PayloadCall(3)); status != "SYNCING" {
+				t.Fatalf("newPayload: %s", status)
+			}
+			if status, took := b.Send(bubble.ForkchoiceCall(3)); status != "VALID" {
+				t.Errorf("forkchoiceUpdated: %s after %v", status, took)
+			}
+		})
+	}
+}

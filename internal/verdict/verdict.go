@@ -88,7 +88,9 @@ func (pl *poll) gather() {
 	alarm := time.NewTimer(time.Hour)
 	defer alarm.Stop()
 	for {
-		pl.content.dropSettled()
+		if pl.content.dropSettled() {
+			pl.reconvene()
+		}
 		pl.consider()
 		if pl.decided && pl.pending == 0 && pl.content.check == nil {
 			pl.end()
@@ -111,9 +113,6 @@ func (pl *poll) gather() {
 		case <-pl.content.checked():
 			pl.takeCheck()
 		case <-pl.content.others():
-			if pl.content.dropSettled(); !pl.content.isAwaiting() {
-				pl.reconvene()
-			}
 		case <-superseded:
 		case <-alarm.C:
 		}
