@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -9,7 +10,8 @@ import (
 )
 
 // Poll says when a call is to be answered, and with what: seats and the time in, "answer this" or "look again at that
-// time" out. All times are from the call's arrival. It is no more than a few times to remember; its owner guards it.
+// time" out. All times are from the call's arrival. It remembers since when a few things hold, and no more. Whoever
+// owns it guards it.
 type Poll struct {
 	Rules Rules
 	Grace time.Duration
@@ -28,7 +30,7 @@ type Poll struct {
 
 	Ballots []Ballot // of the last look, one for each seat
 
-	valid     since // a VALID is in hand
+	valid     since // VALID is a vote
 	quorum    since // VALID has a quorum
 	condemned since // the verdict is INVALID
 }
@@ -41,12 +43,13 @@ type Look struct {
 	Next    time.Duration // otherwise: when something is due though nothing comes; 0 for never
 }
 
-// since is the time since when something holds.
+// since is the time since when something holds, without a break.
 type since struct {
 	at    time.Duration
 	holds bool
 }
 
+// note takes in whether it holds now.
 func (s *since) note(holds bool, now time.Duration) {
 	if holds && !s.holds {
 		s.at = now
@@ -63,7 +66,7 @@ func NewPoll(r Rules, grace time.Duration, seats int) Poll {
 	return Poll{Rules: r, Grace: grace, Ballots: make([]Ballot, seats)}
 }
 
-// Look decides whether the votes in hand are to be answered. superseded says that another forkchoiceUpdated waits
+// Look decides whether the votes in hand are to be answered, at a time from the call's arrival. superseded says that another forkchoiceUpdated waits
 // behind this one.
 //
 //   - At once, when no vote is missing that could change the result.
@@ -73,58 +76,69 @@ func NewPoll(r Rules, grace time.Duration, seats int) Poll {
 //   - Otherwise voters have their timeout.
 func (p *Poll) Look(now time.Duration, seats []Seat, superseded bool) (l Look) {
 	p.Cast(seats)
-	valids, invalids, fresh := 0, 0, false
-	for i := range p.Ballots {
-		switch p.Ballots[i].Vote {
-		case engine.Valid:
-			valids++
-		case engine.Invalid:
-			invalids++
-			fresh = fresh || seats[i].Said == engine.Invalid || seats[i].Direct
-		}
-	}
 	waiting, due := p.wait(now, seats)
 	l.Verdict = p.Rules.Decide(p.Ballots)
 	l.Quorum = p.Rules.hasQuorum(p.Ballots)
-	p.valid.note(valids > 0, now)
+	p.valid.note(p.IsVote(engine.Valid), now)
 	p.quorum.note(l.Quorum, now)
 	p.condemned.note(l.Verdict.Status == engine.Invalid, now)
 
-	// What else than the status the missing answers could change: an error in its place, or another payload id.
-	openBeside := valids == 0 && p.mayFail(seats) || p.Builds && l.Verdict.Status == engine.Valid
-	at := due
-	sooner := func(t time.Duration) {
-		if at == 0 || t < at {
-			at = t
-		}
-	}
-	switch {
-	case p.condemned.holds && !(waiting && p.preventable(seats)):
-		if !latestOpen(p.Rules.Threshold, seats, p.Ballots) {
-			l.Done = true
-			return l
-		}
-		sooner(p.condemned.at + p.Grace)
-	case !waiting, invalids > 0 && valids == 0 && !p.condemned.holds && p.Forkchoice && superseded:
+	givesWay := p.Forkchoice && superseded && p.IsVote(engine.Invalid) && !p.valid.holds && !p.condemned.holds
+	if p.condemned.holds && !(waiting && p.preventable(seats)) {
+		l.Next, l.Done = earlier(due, p.condemned.at+p.Grace), !latestOpen(p.Rules.Threshold, seats, p.Ballots)
+	} else if !waiting || givesWay {
 		l.Done = true
-		return l
-	case !p.condemned.holds && !openBeside && p.settled(seats):
-		if !p.Headless || l.Verdict.Status != engine.Syncing || invalids > 0 {
-			l.Done = true
-			return l
-		}
-		sooner(p.Grace)
-	case p.valid.holds:
-		sooner(p.valid.at + soleGraces*p.Grace)
-		if p.quorum.holds {
-			sooner(p.quorum.at + p.Grace)
-		}
-	case invalids > 0 && !fresh:
-		sooner(soleGraces * p.Grace)
+	} else {
+		l.Next, l.Done = p.patience(due, seats, l.Verdict.Status)
 	}
-	l.Done = now >= at
-	l.Next = at
+	if l.Done {
+		l.Next = 0
+		return l
+	}
+	l.Done = now >= l.Next
 	return l
+}
+
+// patience is when the votes in hand, which don't make an INVALID that nobody can prevent, are answered though others
+// are missing, of which the first is due at a time. settled says that these can't change the result.
+func (p *Poll) patience(due time.Duration, seats []Seat, status engine.Status) (at time.Duration, settled bool) {
+	objection, fresh := p.objection(seats)
+	// What else than the status the missing answers could change: an error in its place, or another payload id.
+	openBeside := !p.valid.holds && p.mayFail(seats) || p.Builds && status == engine.Valid
+	switch {
+	case !p.condemned.holds && !openBeside && p.settled(seats):
+		return earlier(due, p.Grace), !p.Headless || status != engine.Syncing || objection
+	case p.quorum.holds:
+		return earlier(due, min(p.valid.at+soleGraces*p.Grace, p.quorum.at+p.Grace)), false
+	case p.valid.holds:
+		return earlier(due, p.valid.at+soleGraces*p.Grace), false
+	case objection && !fresh:
+		return earlier(due, soleGraces*p.Grace), false
+	}
+	return due, false
+}
+
+// earlier is the earlier of the time when an answer is due, 0 where none is, and another time.
+func earlier(due, other time.Duration) time.Duration {
+	if due == 0 || other < due {
+		return other
+	}
+	return due
+}
+
+// IsVote reports whether a status was somebody's vote at the last look.
+func (p *Poll) IsVote(s engine.Status) bool {
+	return slices.ContainsFunc(p.Ballots, func(b Ballot) bool { return b.Vote == s })
+}
+
+// objection reports whether INVALID is somebody's vote, and whether one of these was said to this block itself.
+func (p *Poll) objection(seats []Seat) (stands, fresh bool) {
+	for i := range seats {
+		if s := &seats[i]; p.Ballots[i].Vote == engine.Invalid {
+			stands, fresh = true, fresh || s.Said == engine.Invalid || s.Direct
+		}
+	}
+	return stands, fresh
 }
 
 // Cast makes the ballots of the seats, as they are now.
@@ -132,12 +146,12 @@ func (p *Poll) Cast(seats []Seat) { fill(p.Ballots, seats) }
 
 // wait finds whose answers are waited for, and when the first of these is due.
 func (p *Poll) wait(now time.Duration, seats []Seat) (waiting bool, due time.Duration) {
-	valid, any := false, false
+	valid, status := false, false // one of the asked gave it
 	for i := range seats {
 		valid = valid || p.Ballots[i].Asked && p.Ballots[i].Vote == engine.Valid
-		any = any || p.Ballots[i].Asked && seats[i].Said != engine.None
+		status = status || p.Ballots[i].Asked && seats[i].Said != engine.None
 	}
-	hopeless := valid || p.NoneAlive && any
+	hopeless := valid || p.NoneAlive && status
 	for i := range seats {
 		s := &seats[i]
 		limit := s.Due
@@ -174,25 +188,38 @@ func AgreedError(threshold Ratio, seats []Seat, ballots []Ballot) (code int, ok 
 
 // mostFailed returns the code that most of the asked give, how many these are, and how many are asked.
 func mostFailed(seats []Seat, ballots []Ballot) (code, same, asked int) {
-	fails := func(i int) bool { return ballots[i].Asked && seats[i].Error != nil }
-	for i := range seats {
+	for i := range ballots {
 		if ballots[i].Asked {
 			asked++
 		}
-		if !fails(i) {
+	}
+	code, same = most(seats, func(i int) *int {
+		if !ballots[i].Asked {
+			return nil
+		}
+		return seats[i].Error
+	})
+	return code, same, asked
+}
+
+// most returns what most of the seats give, the first of those that are given as often, and how many give it. A seat
+// that gives nothing has nil.
+func most[T comparable](seats []Seat, given func(i int) *T) (value T, count int) {
+	for i := range seats {
+		this, n := given(i), 0
+		if this == nil {
 			continue
 		}
-		n := 0
 		for j := range seats {
-			if fails(j) && *seats[j].Error == *seats[i].Error {
+			if other := given(j); other != nil && *other == *this {
 				n++
 			}
 		}
-		if n > same {
-			code, same = *seats[i].Error, n
+		if n > count {
+			value, count = *this, n
 		}
 	}
-	return code, same, asked
+	return value, count
 }
 
 // mayFail reports whether an error may still be the answer: the missing nodes together with those that gave it would be
@@ -222,7 +249,7 @@ var completions = []struct {
 // settled reports whether the answers that are waited for can no longer change the verdict's status. The seats are left
 // as they were.
 func (p *Poll) settled(seats []Seat) bool {
-	var status engine.Status
+	var first engine.Status
 	settled := true
 	for n, c := range completions {
 		for i := range seats {
@@ -235,10 +262,10 @@ func (p *Poll) settled(seats []Seat) bool {
 			}
 		}
 		fill(p.Ballots, seats)
-		now := p.Rules.status(p.Rules.tally(p.Ballots))
+		status := p.Rules.status(p.Rules.tally(p.Ballots))
 		if n == 0 {
-			status = now
-		} else if settled = now == status; !settled {
+			first = status
+		} else if settled = status == first; !settled {
 			break
 		}
 	}
@@ -279,26 +306,17 @@ func LatestValid(threshold Ratio, seats []Seat, ballots []Ballot) (hash common.H
 
 // mostNamed returns the block that most INVALID voters name, how many that are, and how many voters there are.
 func mostNamed(seats []Seat, ballots []Ballot) (hash common.Hash, named, voters int) {
-	names := func(i int) bool {
-		return ballots[i].Vote == engine.Invalid && seats[i].Said == engine.Invalid && seats[i].LatestValid != nil
-	}
-	for i := range seats {
+	for i := range ballots {
 		if ballots[i].Vote == engine.Invalid {
 			voters++
 		}
-		if !names(i) {
-			continue
-		}
-		n := 0
-		for j := range seats {
-			if names(j) && *seats[j].LatestValid == *seats[i].LatestValid {
-				n++
-			}
-		}
-		if n > named {
-			hash, named = *seats[i].LatestValid, n
-		}
 	}
+	hash, named = most(seats, func(i int) *common.Hash {
+		if ballots[i].Vote != engine.Invalid || seats[i].Said != engine.Invalid {
+			return nil
+		}
+		return seats[i].LatestValid
+	})
 	return hash, named, voters
 }
 

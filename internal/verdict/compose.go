@@ -55,7 +55,7 @@ func (pl *poll) agreedError(status engine.Status) *engine.Error {
 	if status == engine.None {
 		return pl.commonError()
 	}
-	if pl.isVote(engine.Valid) {
+	if pl.quorum.IsVote(engine.Valid) {
 		return nil
 	}
 	code, agreed := quorum.AgreedError(pl.settings.Rules.Threshold, pl.votes, pl.quorum.Ballots)

@@ -1,7 +1,6 @@
 package verdict
 
 import (
-	"slices"
 	"time"
 
 	"executionbackup/internal/engine"
@@ -47,12 +46,7 @@ func (pl *poll) saysNothing(v quorum.Verdict) bool {
 	case engine.None:
 		return pl.commonError() == nil
 	}
-	return !pl.isVote(engine.Valid)
-}
-
-// isVote reports whether a status is somebody's vote.
-func (pl *poll) isVote(s engine.Status) bool {
-	return slices.ContainsFunc(pl.quorum.Ballots, func(b quorum.Ballot) bool { return b.Vote == s })
+	return !pl.quorum.IsVote(engine.Valid)
 }
 
 // refuted is the judgement on a payload whose content isn't the block's. One that is asked and says INVALID is the
@@ -60,12 +54,12 @@ func (pl *poll) isVote(s engine.Status) bool {
 func (pl *poll) refuted(l quorum.Look) (j judgement, due bool) {
 	j.Verdict = l.Verdict
 	switch {
-	case pl.isVote(engine.Valid):
+	case pl.quorum.IsVote(engine.Valid):
 		if j.Status == engine.Valid && !l.Quorum {
 			j.Verdict = quorum.Verdict{Status: engine.Syncing, Dispute: true}
 		}
 		return j, l.Done
-	case pl.isVote(engine.Invalid), l.Done && pl.saysNothing(l.Verdict):
+	case pl.quorum.IsVote(engine.Invalid), l.Done && pl.saysNothing(l.Verdict):
 		return judgement{Verdict: quorum.Verdict{Status: engine.Invalid}, refuted: true}, true
 	}
 	return j, l.Done
