@@ -14,17 +14,17 @@ type NodeID string
 
 // Past is what a node's past words come to in a call on a block.
 type Past struct {
-	// Objects says that an INVALID of the node stands on the block, or on one of its ancestors.
+	// Objects says that an INVALID of the node stands on the block, or on one of its ancestors: its objection.
 	Objects bool
-	Reason  string // that it gave then
-	Own     bool   // that began with the block itself, and ends with a VALID on it
-	Direct  bool   // it has said INVALID to the block itself, and stands by that
-	Read    bool   // that is known from records: what it says in this run only is counted for INVALID
-	// Valid says that a VALID of it stands on the block itself.
+	Reason  string // that the node gave for its objection
+	Own     bool   // the objection began with the block itself, and ends with a VALID on it
+	Direct  bool   // it has said INVALID to the block itself, too, and stands by that
+	Read    bool   // the objection was read from records: for INVALID, only what a node says in this run is counted
+	// Valid says that a VALID of the node stands on the block itself.
 	Valid bool
-	// Accepts says that a VALID of it stands on the block, or on one to which an objection stands that covers the
-	// block, and that it doesn't object itself; Died that it died under one of these. Either way it is heard before the
-	// block is called INVALID.
+	// Accepts says that a VALID of the node stands on the block, or on one that an objection to the block covers, and
+	// that it doesn't object itself; Died that it died under one of these. Either way it is heard before the block is
+	// called INVALID.
 	Accepts, Died bool
 }
 
@@ -45,7 +45,7 @@ type Seat struct {
 	Said  engine.Status // to this call
 	Error *int          // the code of the JSON-RPC error that it answered with; nil where it didn't
 	Ended bool          // nothing more will come of it
-	Dead  bool          // found dead in this call, without a status
+	Dead  bool          // the node was found dead in this call, and gave no status
 	Due   time.Duration // how long it has for its answer, from the call's arrival
 	Past                // what it said before; empty where that was about another content
 	// Recants says that a VALID to this call ends what it objected to before.
@@ -53,7 +53,7 @@ type Seat struct {
 	// Follows says that it is alive, or has just come back: then a standing objector is waited for, too.
 	Follows bool
 
-	LatestValid *common.Hash // that goes with an INVALID; nil where it named none
+	LatestValid *common.Hash // the latest valid hash that the node named with its status; nil where it named none
 
 	open bool // its answer was waited for at the last look
 }
@@ -74,8 +74,8 @@ func (s *Seat) muted(leads bool) bool {
 
 // fill makes the seats' ballots.
 //
-// A new INVALID of a node that may not object is no vote, unless one that may says INVALID to the same block; and
-// having answered, it is asked no more.
+// A new INVALID of a node that may not object is no vote, unless a node that may says INVALID to the same block; and as
+// it has answered, it is no longer asked.
 func fill(ballots []Ballot, seats []Seat) {
 	leads, prompt := false, false
 	for i := range seats {

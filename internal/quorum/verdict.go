@@ -7,23 +7,28 @@
 // answer. The same votes give the same verdict in whatever order they came.
 package quorum
 
-import "executionbackup/internal/engine"
+import (
+	"slices"
+
+	"executionbackup/internal/engine"
+)
 
 // Ballot is one node's place in a vote.
 type Ballot struct {
 	// Vote is the status that counts for this node, or engine.None.
 	Vote engine.Status
-	// Asked says that the node is in the denominator of VALID: a voter that is neither dead nor a laggard, or one whose
+	// Asked says that the node is in the denominator of VALID: it is a voter that is neither dead nor a laggard, or its
 	// INVALID is a vote.
 	Asked bool
-	// Heard says that it is in the denominator of INVALID: asked, or a laggard, or one that held the block or what it
-	// builds on to be valid.
+	// Heard says that the node is in the denominator of INVALID: it is asked, or a laggard, or it held the block to be
+	// valid, or one that the block builds on.
 	Heard bool
-	// Proved says that its INVALID is one of the two that a block can't be called INVALID without.
+	// Proved says that the node's INVALID is one of the two without which a block can't be called INVALID.
 	Proved bool
-	// Read says that its INVALID was read from records: it makes a dispute, and is not counted for INVALID.
+	// Read says that the node's INVALID was read from records: it makes a dispute, and is not counted for INVALID.
 	Read bool
-	// Stands says that a VALID of it stands on the block or on what is objected to below it.
+	// Stands says that a VALID of the node stands: on the block, or on one to which an objection that covers the block
+	// was made, too.
 	Stands bool
 	// Configured says that the operator lets the node vote, whether or not it can now.
 	Configured bool
@@ -35,7 +40,8 @@ type Ballot struct {
 type Verdict struct {
 	// Status is None where there was no vote.
 	Status engine.Status
-	// Dispute says that votes conflict: a node objects to what others hold valid, or to what we don't call INVALID.
+	// Dispute says that votes conflict: a node objects to a block that others call VALID, or that we don't call
+	// INVALID.
 	Dispute bool
 }
 
@@ -66,6 +72,7 @@ func (r Rules) Decide(ballots []Ballot) Verdict {
 	return v
 }
 
+// status is the verdict's status: see Decide.
 func (r Rules) status(t tally) engine.Status {
 	syncing := t.votes - t.valid - t.invalid
 	switch {
@@ -86,6 +93,7 @@ func (r Rules) status(t tally) engine.Status {
 // witnesses is how many that proved themselves have to say INVALID, where there are as many.
 const witnesses = 2
 
+// condemned reports whether the verdict is INVALID.
 func (r Rules) condemned(t tally) bool {
 	if r.ByClient && t.provedClients < min(witnesses, t.clients) {
 		return false
@@ -99,70 +107,77 @@ func (r Rules) tally(ballots []Ballot) (t tally) {
 			t.voters++
 		}
 		if !r.ByClient || ballots[i].Client == "" {
-			r.add(&t, ballots[i:i+1], "")
-		} else if firstOfClient(ballots, i) {
-			r.add(&t, ballots[i:], ballots[i].Client)
+			r.add(&t, join(ballots[i:i+1], ""))
+		} else if isFirstOfClient(ballots, i) {
+			r.add(&t, join(ballots[i:], ballots[i].Client))
 		}
 	}
 	return t
 }
 
-func firstOfClient(ballots []Ballot, i int) bool {
-	for j := range i {
-		if ballots[j].Client == ballots[i].Client {
-			return false
-		}
-	}
-	return true
+func isFirstOfClient(ballots []Ballot, i int) bool {
+	return !slices.ContainsFunc(ballots[:i], func(b Ballot) bool { return b.Client == ballots[i].Client })
 }
 
-// add counts the ballots of one implementation, or one ballot, as one vote: INVALID if any of its nodes says so, else
-// VALID, else SYNCING, else ACCEPTED. Its INVALID counts towards INVALID if it is that of the threshold of its nodes
-// that are heard, and no VALID of theirs stands.
-func (r Rules) add(t *tally, ballots []Ballot, client string) {
-	var all Ballot
-	var invalid, heard, proved int
+// bloc is what has one vote: one ballot, or those of one implementation.
+type bloc struct {
+	vote                      engine.Status
+	asked, configured, stands bool // at least one of its ballots is so; a VALID that is a vote stands, too
+	heard                     int  // ballots that are in the denominator of INVALID
+	invalid                   int  // that say INVALID in this run
+	proved                    int  // that do, and have proved themselves
+}
+
+// join makes one vote of the ballots of a client, or where none is named of all: INVALID if any of them says so, else
+// VALID, else SYNCING, else ACCEPTED.
+func join(ballots []Ballot, client string) (all bloc) {
 	for i := range ballots {
 		b := &ballots[i]
 		if client != "" && b.Client != client {
 			continue
 		}
-		all.Asked = all.Asked || b.Asked
-		all.Configured = all.Configured || b.Configured
-		all.Stands = all.Stands || b.Stands || b.Vote == engine.Valid
-		if rank(b.Vote) > rank(all.Vote) {
-			all.Vote = b.Vote
+		all.asked = all.asked || b.Asked
+		all.configured = all.configured || b.Configured
+		all.stands = all.stands || b.Stands || b.Vote == engine.Valid
+		if rank(b.Vote) > rank(all.vote) {
+			all.vote = b.Vote
 		}
 		if b.Heard {
-			heard++
+			all.heard++
 		}
 		if b.Vote == engine.Invalid && !b.Read {
-			invalid++
+			all.invalid++
 			if b.Proved {
-				proved++
+				all.proved++
 			}
 		}
 	}
-	if all.Asked {
+	return all
+}
+
+// add counts one vote. That of an implementation counts towards INVALID if the threshold of its nodes that are heard
+// say so, and no VALID of theirs stands.
+func (r Rules) add(t *tally, b bloc) {
+	if b.asked {
 		t.asked++
 	}
-	if heard > 0 {
+	if b.heard > 0 {
 		t.heard++
 	}
-	if all.Configured {
+	if b.configured {
 		t.clients++
 	}
-	switch all.Vote {
+	switch b.vote {
 	case engine.None:
 		return
 	case engine.Valid:
 		t.valid++
 	case engine.Invalid:
 		t.invalid++
-		if invalid > 0 && (!r.ByClient || r.Threshold.Reached(invalid, heard) && !all.Stands) {
+		if b.invalid > 0 && (!r.ByClient || r.Threshold.Reached(b.invalid, b.heard) && !b.stands) {
 			t.condemn++
-			t.proved += proved
-			t.provedClients += min(1, proved)
+			t.proved += b.proved
+			t.provedClients += min(1, b.proved)
 		}
 	case engine.Accepted:
 		t.accepted++
@@ -170,6 +185,7 @@ func (r Rules) add(t *tally, ballots []Ballot, client string) {
 	t.votes++
 }
 
+// rank orders the statuses of nodes that have one vote together: the highest is it.
 func rank(s engine.Status) int {
 	switch s {
 	case engine.Invalid:
@@ -184,8 +200,8 @@ func rank(s engine.Status) int {
 	return 0
 }
 
-// hasQuorum reports whether the votes give VALID and VALID has reached the threshold of the asked: then the others get
-// no more than the grace to object.
+// hasQuorum reports whether the votes give VALID and VALID has reached the threshold of the asked: then the missing
+// ones get no more than the grace to object.
 func (r Rules) hasQuorum(ballots []Ballot) bool {
 	t := r.tally(ballots)
 	return r.status(t) == engine.Valid && r.Threshold.Reached(t.valid, t.asked)
