@@ -8,7 +8,7 @@ const DefaultBlocks = 8192
 // maxReason is how much of a validationError is remembered, in bytes.
 const maxReason = 1024
 
-// release lets the next one in, and what is too much go.
+// release evicts the blocks that are too many, and unlocks: it ends every method that may have added one.
 func (m *Memory) release() {
 	for len(m.blocks) > m.max {
 		m.evict()
@@ -16,13 +16,13 @@ func (m *Memory) release() {
 	m.mu.Unlock()
 }
 
-// evict drops the oldest block. What covers its descendants goes on to, or a dispute would end when its beginning is
-// forgotten.
+// evict drops the oldest block. The objections that cover its descendants go on covering them: a dispute doesn't end
+// because its beginning is forgotten.
 func (m *Memory) evict() {
-	hash := m.order[m.head]
-	if m.head++; m.head > m.max {
-		m.order = append([]common.Hash(nil), m.order[m.head:]...)
-		m.head = 0
+	hash := m.order[m.oldest]
+	if m.oldest++; m.oldest > m.max {
+		m.order = append([]common.Hash(nil), m.order[m.oldest:]...)
+		m.oldest = 0
 	}
 	old := m.blocks[hash]
 	delete(m.blocks, hash)

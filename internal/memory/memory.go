@@ -25,15 +25,17 @@ import (
 //
 // It is bounded in blocks, oldest out. Safe for concurrent use.
 type Memory struct {
-	max int
+	max int // blocks
 
 	mu     sync.Mutex // guards what follows, and all that hangs on it: blocks, words, objections, standings
 	blocks map[common.Hash]*block
-	order  []common.Hash // by age; the oldest at [head]
-	head   int
+	order  []common.Hash // of the blocks by age, behind what was evicted
+	oldest int           // where in order the oldest is
 	nodes  map[quorum.NodeID]*standing
 	doubts bool // somebody may have objected provisionally
-	kept   bool // it was kept by another process who had proved itself
+	// knowsTrust says that records told which nodes had proved themselves in another run: then a node that hadn't may
+	// not object, though nobody has proved itself in this one.
+	knowsTrust bool
 }
 
 // block is what is known of one block. Its marks are never changed in place: children share those of their parent.
@@ -43,8 +45,8 @@ type block struct {
 	parent         *block // nil where it isn't known, or forgotten
 	child, sibling *block // the children that are known are a list
 	words          map[quorum.NodeID]word
-	sent           map[quorum.NodeID]uint64 // who has been sent its payload, and how many breaks it had had then
-	marks          []*objection             // those that cover it, its own and its ancestors'; one of each node
+	sent           map[quorum.NodeID]uint64 // who has been sent its payload, and how many breaks that node had had then
+	marks          []*objection             // the objections that cover it, its own and its ancestors'; one of each node
 	proof          Proof                    // how well it is known which content has this hash
 	digest         Digest                   // of that content, where it isn't proven
 }
@@ -53,29 +55,30 @@ type block struct {
 type Proof uint8
 
 const (
-	Unproven Proof = iota // none stands
-	First                 // nothing could be checked, and it came first
-	Voted                 // nothing could be checked, and it was the first that a voter called VALID
-	Proven                // it hashes to it, or a quorum of nodes, all of which check that, says so
+	Unproven Proof = iota // no content stands for the hash
+	First                 // nothing could be checked, and the content came first
+	Voted                 // nothing could be checked, and the content was the first that a voter called VALID
+	Proven                // the content has that hash: we have checked it, or a quorum of nodes says so by its VALID
 )
 
-// Digest tells contents apart.
+// Digest is the SHA-256 of a content: it tells one from another.
 type Digest [32]byte
 
-// New returns a memory of up to so many blocks, two at least: one and its parent.
+// New returns a memory of up to so many blocks, two at least: a block and its parent.
 func New(blocks int) *Memory {
 	return &Memory{max: max(2, blocks), blocks: make(map[common.Hash]*block), nodes: make(map[quorum.NodeID]*standing)}
 }
 
-// Learn notes that a block has this parent, if the content that says so may stand for the hash: a better proof
-// displaces another content with all that was said of it. The block inherits the objections that cover its parent.
+// Learn notes that a block has this parent, if the content that says so may stand for the hash: with a better proof it
+// displaces another content, and all that was said of that. The block inherits the objections that cover its parent.
+// digest is called only where the content isn't proven. stands reports whether the content stands now.
 func (m *Memory) Learn(hash, parent common.Hash, proof Proof, digest func() Digest) (stands bool) {
 	m.mu.Lock()
 	defer m.release()
 	b := m.block(hash)
 	switch {
 	case b.proof == Proven && proof < Proven:
-		return b.digest != Digest{} && b.digest == digest() // it stood without a proof before
+		return b.digest != Digest{} && b.digest == digest() // this content stood for the hash before that was proven
 	case b.proof == First || b.proof == Voted || b.proof == Unproven && proof < Proven:
 		d := digest()
 		if b.proof != Unproven && b.digest != d {
@@ -107,8 +110,8 @@ func (m *Memory) adopt(b, p *block) {
 	}
 }
 
-// Identify notes what content stands for a hash that a quorum has proven, where that could not be checked: it is to be
-// known again when it comes once more.
+// Identify notes what content stands for a hash that a quorum has proven, where we could not check it: so that the
+// content is known again when it comes once more.
 func (m *Memory) Identify(hash common.Hash, digest Digest) {
 	m.mu.Lock()
 	defer m.release()
@@ -125,8 +128,8 @@ func (m *Memory) Known(hash common.Hash) bool {
 	return b != nil && b.proof != Unproven
 }
 
-// Descends reports whether a block is another's descendant, or that itself, as far as we have been told of the way
-// between them.
+// Descends reports whether a block is another's descendant, or is that block itself, as far as we have been told of the
+// blocks between them.
 func (m *Memory) Descends(hash, ancestor common.Hash) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -158,23 +161,34 @@ func (m *Memory) reset(b *block) {
 	}
 	b.unlink()
 	b.words, b.sent, b.proof = nil, nil, Unproven
-	for todo := []*block{b}; len(todo) > 0; {
-		b := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
+	b.walk(func(b *block) (deeper bool) {
 		kept := without(b.marks, func(o *objection) bool { return slices.Contains(marks, o) })
 		if len(kept) == len(b.marks) {
-			continue
+			return false
 		}
 		m.mark(b, kept)
-		for c := b.child; c != nil; c = c.sibling {
-			todo = append(todo, c)
-		}
-	}
+		return true
+	})
 	for _, o := range marks {
 		m.renew(b, o.node)
 	}
 }
 
+// walk visits a block and the descendants of it that are known: those of each block only where visit says so.
+func (b *block) walk(visit func(*block) (deeper bool)) {
+	for todo := []*block{b}; len(todo) > 0; {
+		b := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if !visit(b) {
+			continue
+		}
+		for c := b.child; c != nil; c = c.sibling {
+			todo = append(todo, c)
+		}
+	}
+}
+
+// block returns what is known of a block; a new one where nothing is. Whoever calls it ends with release.
 func (m *Memory) block(hash common.Hash) *block {
 	b := m.blocks[hash]
 	if b == nil {

@@ -713,8 +713,8 @@ func TestEviction(t *testing.T) {
 	if got := m.Objections(alice); got != 1 {
 		t.Errorf("%d objections, want 1", got)
 	}
-	if len(m.order)-m.head != max || cap(m.order) > 8*max {
-		t.Errorf("order holds %d of %d", len(m.order)-m.head, cap(m.order))
+	if len(m.order)-m.oldest != max || cap(m.order) > 8*max {
+		t.Errorf("order holds %d of %d", len(m.order)-m.oldest, cap(m.order))
 	}
 	m.payload(alice, 10*max, valid) // not known to be a descendant
 	if m.learn(10*max, 10*max-1); !m.objects(alice, 10*max) {
@@ -1333,8 +1333,8 @@ func TestSmallMemory(t *testing.T) {
 			"died":  func(t *rapid.T) { m.died(node.Draw(t, "node"), block.Draw(t, "block")) },
 			"broke": func(t *rapid.T) { m.Broke(node.Draw(t, "node")) },
 			"": func(t *rapid.T) {
-				if len(m.blocks) > m.max || len(m.order)-m.head != len(m.blocks) {
-					t.Fatalf("%d blocks of %d, %d in order", len(m.blocks), m.max, len(m.order)-m.head)
+				if len(m.blocks) > m.max || len(m.order)-m.oldest != len(m.blocks) {
+					t.Fatalf("%d blocks of %d, %d in order", len(m.blocks), m.max, len(m.order)-m.oldest)
 				}
 				for _, b := range m.blocks {
 					if p := b.parent; p != nil {

@@ -8,12 +8,12 @@ import (
 )
 
 // objection is a node's INVALID on a block, which binds the block's descendants too. Every block that it covers has a
-// mark of it, so that nobody has to walk over ancestors, and all of these end with it. On one line of descent a node
-// has one: an INVALID on what is covered already is a word, and becomes an objection only when the other ends alone.
-// Memory's lock guards it.
+// mark of it, so that nobody has to walk over ancestors, and all marks end with the objection. On one line of descent a
+// node has one objection: its INVALID on a block that is covered already is a word, and becomes an objection only when
+// the other one ends alone. Memory's lock guards it.
 type objection struct {
 	node   quorum.NodeID
-	at     *block // where it begins; that stays here though the memory forgets it
+	at     *block // where it begins; kept here also when the memory has forgotten the block
 	reason string
 	ended  bool
 	// provisional: nobody had proved itself, so that anybody might object. See Memory.Lapse.
@@ -22,7 +22,7 @@ type objection struct {
 	seconded bool
 	// read: it comes from records.
 	read bool
-	// covers counts the marks of it. With the last one it ends.
+	// covers counts the blocks that have a mark of it. With the last one it ends.
 	covers int
 	// The nodes that called a block VALID which it covers, and those that died under one.
 	accepted, died []quorum.NodeID
@@ -30,6 +30,7 @@ type objection struct {
 
 func (o *objection) over() bool { return o.ended }
 
+// stands reports whether it counts: it isn't over, and the objection beside which alone it would count stands, too.
 func (o *objection) stands() bool { return !o.ended && (!o.seconded || o.at.lead(o.node)) }
 
 // weak reports whether it stands only for now, or beside another's.
@@ -45,6 +46,7 @@ func left(marks []*objection) []*objection {
 	return without(marks, (*objection).over)
 }
 
+// without returns the marks that aren't to be dropped, in a slice of their own; nil where there is none.
 func without(marks []*objection, drop func(*objection) bool) []*objection {
 	if kept := slices.DeleteFunc(slices.Clone(marks), drop); len(kept) > 0 {
 		return kept
@@ -62,8 +64,8 @@ func (b *block) objection(node quorum.NodeID) *objection {
 	return nil
 }
 
-// bears returns a node's objection that would cover the block, also where it lacks the other's beside which it stands;
-// or nil.
+// bears returns a node's objection that covers the block and isn't over, also where it doesn't stand because the other
+// one beside which it would has ended; or nil.
 func (b *block) bears(node quorum.NodeID) *objection {
 	for _, o := range b.marks {
 		if o.node == node && !o.ended {
@@ -98,27 +100,24 @@ func (m *Memory) object(b *block, node quorum.NodeID) bool {
 // objectionOf is what a node's INVALID on a block is as an objection.
 func objectionOf(node quorum.NodeID, at *block) *objection {
 	w := at.words[node]
-	return &objection{node: node, at: at, reason: w.reason, provisional: w.provisional, seconded: w.seconded, read: w.read}
+	return &objection{
+		node: node, at: at, reason: w.reason, provisional: w.provisional, seconded: w.seconded, read: w.read,
+	}
 }
 
-// cover marks a block and the descendants of it that are known.
+// cover gives a block and the descendants of it that are known a mark of an objection.
 func (m *Memory) cover(b *block, o *objection) {
-	todo := []*block{b}
-	for len(todo) > 0 {
-		b := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
+	b.walk(func(b *block) (deeper bool) {
 		known := b.objection(o.node)
 		if slices.Contains(b.marks, o) || known != nil && o.weight() < known.weight() {
-			continue
+			return false
 		}
 		m.mark(b, append(without(b.marks, func(p *objection) bool { return p.node == o.node || p.ended }), o))
 		for node, w := range b.words {
 			o.heed(node, w)
 		}
-		for c := b.child; c != nil; c = c.sibling {
-			todo = append(todo, c)
-		}
-	}
+		return true
+	})
 }
 
 // mark gives a block these marks instead of its own.
@@ -150,13 +149,14 @@ func (o *objection) heed(node quorum.NodeID, w word) {
 	}
 }
 
-// forget takes a node out of those that are heard.
+// forget takes a node out of those that held a block valid which the objection covers, or died under one.
 func (o *objection) forget(node quorum.NodeID) {
 	is := func(n quorum.NodeID) bool { return n == node }
 	o.accepted, o.died = slices.DeleteFunc(o.accepted, is), slices.DeleteFunc(o.died, is)
 }
 
-// second makes the INVALIDs stand that nodes said to the block unheard, if one that may object says so too.
+// second makes the INVALIDs stand that nodes said to the block unheard, if a node that may object says INVALID to it,
+// too. It reports whether there are new objections.
 func (m *Memory) second(b *block) (changed bool) {
 	for node, w := range b.words {
 		if w.unheard > 0 && b.lead(node) {
@@ -169,7 +169,7 @@ func (m *Memory) second(b *block) (changed bool) {
 
 // end ends an objection, wherever it has left a mark.
 func (m *Memory) end(o *objection) {
-	if o.ended { // and its node forgotten, perhaps
+	if o.ended { // and its node may have been forgotten since
 		return
 	}
 	o.ended = true
@@ -177,14 +177,15 @@ func (m *Memory) end(o *objection) {
 	s.objections = slices.DeleteFunc(s.objections, func(p *objection) bool { return p == o })
 }
 
+// endAll ends all objections of a node.
 func (m *Memory) endAll(node quorum.NodeID) {
 	for _, o := range slices.Clone(m.standing(node).objections) {
 		m.end(o)
 	}
 }
 
-// recant ends what a node objected to on the line to a block, on top of which it has now executed one: all INVALIDs
-// that it said there before that call.
+// recant takes back the INVALIDs that a node said to a block and its ancestors before the call with this seq, in which
+// it has executed the block. It reports whether an objection ended with that.
 func (m *Memory) recant(b *block, node quorum.NodeID, seq uint64) (changed bool) {
 	for range m.max {
 		o := b.bears(node)
@@ -216,27 +217,23 @@ func (m *Memory) recant(b *block, node quorum.NodeID, seq uint64) (changed bool)
 	return changed
 }
 
-// renew puts a block and its descendants under what is left of a node's INVALIDs where an objection of it has ended
-// alone: a weak one to an ancestor, and those that it said to the block or descendants, which become objections.
+// renew puts a block and its descendants under what is left of a node's INVALIDs when one of its objections has ended
+// alone: a weak objection to an ancestor, and its INVALIDs to the block or to descendants, which become objections.
 func (m *Memory) renew(b *block, node quorum.NodeID) {
 	if b.parent != nil {
 		if o := b.parent.bears(node); o != nil {
 			m.cover(b, o)
 		}
 	}
-	todo, seen := []*block{b}, 0
-	for len(todo) > 0 && seen <= m.max {
-		b := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		seen++
-		if w := b.words[node]; w.status == engine.Invalid {
+	seen := 0
+	b.walk(func(b *block) (deeper bool) {
+		if seen++; seen > m.max+1 {
+			return false
+		}
+		w := b.words[node]
+		if w.status == engine.Invalid {
 			m.object(b, node)
-			if w.weight() == full {
-				continue // it covers what is under it
-			}
 		}
-		for c := b.child; c != nil; c = c.sibling {
-			todo = append(todo, c)
-		}
-	}
+		return w.status != engine.Invalid || w.weight() != full // a full one covers what is under the block
+	})
 }

@@ -11,8 +11,8 @@ import (
 	"executionbackup/internal/quorum"
 )
 
-// State is what of a Memory outlives a process: what is objected to, and whose INVALIDs count. It has no VALIDs and no
-// INVALIDs that nobody might hear: nodes say these again.
+// State is what of a Memory outlives a process: the objections, and which nodes had proved themselves. It has no VALIDs
+// and no INVALIDs that were no votes: nodes say these again.
 type State struct {
 	Blocks     []Block     // that objections cover, oldest first
 	Objections []Objection // by block and node
@@ -22,7 +22,7 @@ type State struct {
 // Block is a block that an objection covers.
 type Block struct {
 	Hash   common.Hash
-	Parent common.Hash // zero where that isn't such a block
+	Parent common.Hash // zero where no objection covers the parent, or it is unknown
 	Proof  Proof
 	Digest Digest // of the content that stands for the hash; zero where it is proven
 }
@@ -30,13 +30,14 @@ type Block struct {
 // Objection is a node's INVALID on a block.
 type Objection struct {
 	Node                  quorum.NodeID
-	Block                 common.Hash // it may be one that is forgotten
+	Block                 common.Hash // the memory may have forgotten it: then State.Blocks lacks it
 	Reason                string
 	Provisional, Seconded bool
-	// Roots are the blocks from which on it covers the descendants: the block itself, or the oldest that are left of
-	// these. It has none where another INVALID of the node covers the block: then it is kept for when that ends.
+	// Roots are the blocks from which on the objection covers the descendants: the block itself, or where that is
+	// forgotten the oldest descendants that are left. There are none where another INVALID of the node covers the
+	// block: then this one is kept for when the other ends.
 	Roots []common.Hash
-	// Accepted are the nodes that called a block VALID which it covers, Died those that died under one.
+	// Accepted are the nodes that called a block VALID which the objection covers, Died those that died under one.
 	Accepted, Died []quorum.NodeID
 }
 
@@ -50,8 +51,8 @@ type Trust struct {
 func (m *Memory) Records() State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := recorder{memory: m, seen: make(map[*block]bool), known: make(map[ofNode]*Objection)}
-	for _, hash := range m.order[m.head:] {
+	r := recorder{seen: make(map[*block]bool), known: make(map[ofNode]*Objection)}
+	for _, hash := range m.order[m.oldest:] {
 		if b := m.blocks[hash]; len(left(b.marks)) > 0 {
 			r.block(b)
 		}
@@ -72,15 +73,14 @@ func (m *Memory) Records() State {
 	return r.state
 }
 
-// recorder writes down what a memory holds, while that is locked.
+// recorder writes down what a memory holds. It belongs to Records, which holds the memory's lock.
 type recorder struct {
-	memory *Memory
-	state  State
-	known  map[ofNode]*Objection
-	seen   map[*block]bool
+	state State
+	known map[ofNode]*Objection
+	seen  map[*block]bool // blocks whose words have been written down
 }
 
-// ofNode names an objection. A block that was forgotten, and was heard of again, is one.
+// ofNode names an objection. A block that was forgotten, and was heard of again, has two *block and is one here.
 type ofNode struct {
 	node  quorum.NodeID
 	block common.Hash
@@ -104,7 +104,7 @@ func (r *recorder) block(b *block) {
 	r.words(b)
 }
 
-// words writes down the INVALIDs to a block that stand. Those to one that is forgotten may have ended since.
+// words writes down the INVALIDs to a block that stand. Those to a forgotten block may have ended since.
 func (r *recorder) words(b *block) {
 	if r.seen[b] {
 		return
@@ -117,7 +117,7 @@ func (r *recorder) words(b *block) {
 	}
 }
 
-// objection writes down an INVALID. Of several of a node to a block the one that says most counts.
+// objection writes down an INVALID. Of several of a node to one block, one that stands by itself counts before others.
 func (r *recorder) objection(at *block, node quorum.NodeID, reason string, provisional, seconded bool) *Objection {
 	name := ofNode{node, at.hash}
 	known := r.known[name]
@@ -141,13 +141,14 @@ func union(nodes, more []quorum.NodeID) []quorum.NodeID {
 	return nodes
 }
 
-// Restore takes in what was kept by another process. It is to be called before the first call, and for nodes that are
-// configured. What it brings makes disputes, and no INVALID: for that only what nodes say in this run counts. Who had
-// proved itself may object until a break, and is one of the two that INVALID needs only when it has done so again;
-// where anything was kept of that, others are muted though nobody has proved itself yet.
+// Restore takes in what another process kept. It is to be called before the first call, and with nodes that are
+// configured. The objections that it brings make disputes, and no INVALID: for that only what nodes say in this run is
+// counted. A node that had proved itself may object until its next break, and is one of the two that INVALID needs only
+// when it has proved itself again; where there are records of that, other nodes may not object, though nobody has proved
+// itself in this run yet.
 //
-// What a node said to a block before that was forgotten, and after it was heard of again, becomes one. One that stood
-// beside another's may be lost with that; the other's stays.
+// A node's two objections to one block, from before the block was forgotten and after it was heard of again, become one.
+// An objection that stood beside another node's may be lost where that node's is; that of the other stays.
 func (m *Memory) Restore(s State) {
 	m.mu.Lock()
 	defer m.release()
@@ -165,10 +166,12 @@ func (m *Memory) Restore(s State) {
 	m.restoreObjections(s.Objections)
 	for _, t := range s.Trust {
 		m.standing(t.Node).trusted = t.Qualified
-		m.kept = true
+		m.knowsTrust = true
 	}
 }
 
+// restoreObjections makes the objections of records, and the words that they began with. Blocks that were forgotten are
+// made for that, and stay forgotten: only objections know them.
 func (m *Memory) restoreObjections(records []Objection) {
 	forgotten := make(map[common.Hash]*block)
 	at := func(hash common.Hash) *block {
@@ -195,10 +198,10 @@ func (m *Memory) restoreObjections(records []Objection) {
 	}
 	for _, r := range records {
 		if b := forgotten[r.Block]; b != nil && len(r.Roots) > 0 && m.blocks[r.Roots[0]] != nil {
-			b.marks = m.blocks[r.Roots[0]].marks // those beside whom it stands
+			b.marks = m.blocks[r.Roots[0]].marks // so that it stands beside the objections of others, as before
 		}
 	}
-	for _, r := range records { // to a block that was forgotten, and was heard of again
+	for _, r := range records { // of blocks that had been forgotten, and were heard of again
 		b := m.blocks[r.Block]
 		if b == nil || len(r.Roots) == 0 {
 			continue
@@ -209,6 +212,7 @@ func (m *Memory) restoreObjections(records []Objection) {
 	}
 }
 
+// restoreObjection makes one objection, which covers what is left of the blocks that it covered.
 func (m *Memory) restoreObjection(r *Objection, at *block) {
 	if len(r.Roots) == 0 {
 		return

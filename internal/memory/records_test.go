@@ -380,8 +380,8 @@ func TestRestoreOfStrangeRecords(t *testing.T) {
 		}
 		m := &told{Memory: New(4)}
 		m.Restore(s)
-		if len(m.blocks) > 4 || len(m.order)-m.head != len(m.blocks) {
-			t.Fatalf("%d blocks, %d in order", len(m.blocks), len(m.order)-m.head)
+		if len(m.blocks) > 4 || len(m.order)-m.oldest != len(m.blocks) {
+			t.Fatalf("%d blocks, %d in order", len(m.blocks), len(m.order)-m.oldest)
 		}
 		for node, standing := range m.nodes {
 			for _, o := range standing.objections {

@@ -10,17 +10,17 @@ import (
 
 // standing is what a node's word is worth. Memory's lock guards it.
 type standing struct {
-	breaks     uint64
-	qualified  bool
-	trusted    bool         // it had proved itself in another run, and had no break since
+	breaks     uint64       // how many it has had: see Broke
+	qualified  bool         // it has proved itself since our start and its last break
+	trusted    bool         // it had proved itself in another run, and has had no break since
 	doubtful   bool         // it may have said INVALID unheard or provisionally
 	objections []*objection // that aren't over
 	gone       bool         // it is no longer configured
-	admitted   uint64       // how many breaks it had had when it was added again: what is older is of its former life
+	admitted   uint64       // how many breaks it had had when it was added again; a call with fewer was sent before
 }
 
-// stale reports whether what came of a call is nobody's word: the node has been removed since the call was sent, when
-// it had had so many breaks, whether or not it has been added again.
+// stale reports whether what came of a call is nobody's word: the node has been removed since the call was sent,
+// whether or not it has been added again. breaks are those that it had had when the call was sent.
 func (s *standing) stale(breaks uint64) bool { return s.gone || breaks < s.admitted }
 
 // Sent notes that a node has been sent the payload of a block, in a call before which it had had so many breaks.
@@ -96,8 +96,8 @@ func (m *Memory) Broke(node quorum.NodeID) {
 	s.qualified, s.trusted = false, false
 }
 
-// Standing reports whether a node has proved itself, and counts its breaks: since our start and its last break it has
-// answered VALID to a payload that it had never been sent before.
+// Standing reports whether a node has proved itself, and counts its breaks. It has proved itself if since our start and
+// its last break it has answered VALID to a payload that it had never been sent before.
 func (m *Memory) Standing(node quorum.NodeID) (proved bool, breaks uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -121,13 +121,13 @@ func (m *Memory) Qualified(node quorum.NodeID) bool {
 	return proved
 }
 
-// MayObject reports whether a voter's new INVALIDs are votes by themselves, where some voter has proved itself, or
-// none.
+// MayObject reports whether a voter's new INVALIDs are votes by themselves. proved says whether any voter has proved
+// itself.
 func (m *Memory) MayObject(node quorum.NodeID, proved bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.standing(node)
-	return s.qualified || s.trusted || !proved && !m.kept
+	return s.qualified || s.trusted || !proved && !m.knowsTrust
 }
 
 // qualify notes that a node has proved itself: what it objected to in doubt stands, and what it said unheard before is
@@ -149,8 +149,8 @@ func (m *Memory) qualify(node quorum.NodeID, s *standing) {
 	}
 }
 
-// Lapse ends what nodes objected to when nobody had proved itself, and haven't proved themselves since. It is for the
-// moment when another has.
+// Lapse ends the objections that nodes made when nobody had proved itself, of those that haven't proved themselves
+// since. It is for the moment when another node has.
 func (m *Memory) Lapse() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -175,8 +175,8 @@ func (m *Memory) Lapse() {
 	}
 }
 
-// Forget drops all that is known of a node that is no longer configured. What it still says to calls under way is no
-// word: nobody could take that back. That stays so when it is added again: see Admit.
+// Forget drops all that is known of a node that is no longer configured. What it still says to calls under way is not
+// remembered, because nobody could take it back; nor is it when the node has been added again: see Admit.
 func (m *Memory) Forget(node quorum.NodeID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -193,8 +193,8 @@ func (m *Memory) Forget(node quorum.NodeID) {
 	m.nodes[node] = &standing{breaks: m.standing(node).breaks, gone: true}
 }
 
-// Admit lets a node that has been forgotten say words again; nothing is known of it. It is for every node that is
-// added. To be in the set anew is a break: so a call that was sent before has fewer of them to name.
+// Admit lets the words of a node count again that was forgotten; nothing is known of it. It is for every node that is
+// added. Being added again is a break: by that a call that was sent before is told from later ones.
 func (m *Memory) Admit(node quorum.NodeID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -203,6 +203,7 @@ func (m *Memory) Admit(node quorum.NodeID) {
 	}
 }
 
+// standing returns a node's standing; a new one where nothing is known of it.
 func (m *Memory) standing(node quorum.NodeID) *standing {
 	s := m.nodes[node]
 	if s == nil {

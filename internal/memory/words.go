@@ -11,16 +11,17 @@ import (
 
 // word is what a node said of a block.
 type word struct {
-	status  engine.Status // its last definite one, by the order of sending; None where it has said nothing definite
-	reason  string        // the validationError that came with an INVALID
-	seq     uint64        // of the call that it answered
-	died    bool          // its connection broke while it had the block before it
-	unheard uint64        // of a call to which it said INVALID when it might not object
-	// Its INVALID stands as long as nobody has proved itself (see Lapse), or beside that of another.
-	provisional, seconded bool
-	read                  bool // it is an INVALID from records, which has not been said in this run
+	status      engine.Status // its last definite one, by the order of sending; None where it has said nothing definite
+	reason      string        // the validationError that came with an INVALID
+	seq         uint64        // of the call that it answered
+	died        bool          // its connection broke while it had the block before it
+	unheard     uint64        // of a call to which it said INVALID when it might not object
+	provisional bool          // an INVALID that stands as long as nobody has proved itself: see Lapse
+	seconded    bool          // an INVALID that stands only beside that of another node
+	read        bool          // an INVALID from records, which the node has not said in this run
 }
 
+// weak reports whether the INVALID stands only for now, or beside another's.
 func (w word) weak() bool { return w.provisional || w.seconded }
 
 func (w word) weight() weight { return weigh(w.weak(), w.read) }
@@ -29,17 +30,17 @@ func (w word) weight() weight { return weigh(w.weak(), w.read) }
 type weight int
 
 const (
-	weak weight = iota // it stands only for now, or beside another's
-	read               // it makes a dispute, and no INVALID
-	full
+	slight weight = iota // it stands only for now, or beside another's
+	kept                 // it is read from records: it makes a dispute, and isn't counted for INVALID
+	full                 // it was said in this run, by a node that may object
 )
 
-func weigh(isWeak, isRead bool) weight {
+func weigh(weak, read bool) weight {
 	switch {
-	case isWeak:
-		return weak
-	case isRead:
-		return read
+	case weak:
+		return slight
+	case read:
+		return kept
 	}
 	return full
 }
@@ -51,8 +52,9 @@ type Note struct {
 	Status engine.Status
 	Reason string // the validationError of an INVALID
 	Seq    uint64 // counts the calls in the order of their sending
-	// Voter says that its status is a vote, MayObject that its INVALID is one, and Proved that this may well be more
-	// than one of a node that nobody could contradict: see Lapse. All are as they were when the call began.
+	// Voter says that the node's status is a vote, MayObject that its INVALID is one, and Proved that it had proved
+	// itself: an INVALID of one that hadn't lapses when another does (see Lapse). All are as they were when the call
+	// began.
 	Voter, MayObject, Proved bool
 	// Fresh says that the call was a newPayload that the node had never been sent before.
 	Fresh bool
@@ -61,7 +63,7 @@ type Note struct {
 	Breaks uint64
 }
 
-// Keep remembers what a node said. It reports whether what anybody objects to has changed.
+// Keep remembers what a node said. It reports whether the objections of any node have changed.
 func (m *Memory) Keep(n Note) (changed bool) {
 	m.mu.Lock()
 	defer m.release()
@@ -76,6 +78,8 @@ func (m *Memory) Keep(n Note) (changed bool) {
 	return false
 }
 
+// keepValid remembers a VALID. It ends the node's objection that began with the very block; to a payload that is new to
+// the node, it ends those to ancestors, too.
 func (m *Memory) keepValid(n *Note) (changed bool) {
 	b, s := m.block(n.Block), m.standing(n.Node)
 	if n.Fresh && n.Breaks == s.breaks {
@@ -93,15 +97,16 @@ func (m *Memory) keepValid(n *Note) (changed bool) {
 			changed = true
 		}
 	}
-	// To a payload that is new to it, it can only say so after executing that on top of what it objected to.
+	// To a payload that is new to it, a node can only say VALID after it has executed what it objected to.
 	return n.Fresh && m.recant(b, n.Node, n.Seq) || changed
 }
 
+// keepInvalid remembers an INVALID: as an objection, or where the node may not object as a word that nobody heard.
 func (m *Memory) keepInvalid(n *Note) (changed bool) {
 	b, s := m.block(n.Block), m.standing(n.Node)
 	w := b.words[n.Node]
 	reason := n.Reason[:min(len(n.Reason), maxReason)]
-	if (n.Proved || m.kept) && n.Breaks != s.breaks { // a break counts at once
+	if (n.Proved || m.knowsTrust) && n.Breaks != s.breaks { // a break counts at once
 		n.MayObject, n.Proved = false, false
 	}
 	switch {
@@ -116,7 +121,7 @@ func (m *Memory) keepInvalid(n *Note) (changed bool) {
 	if n.MayObject && !n.Proved && !s.qualified && !s.trusted {
 		said.provisional, s.doubtful, m.doubts = true, true, true
 	}
-	if w.status == engine.Invalid && said.weak() { // it stands by that already, and by no less
+	if w.status == engine.Invalid && said.weak() { // the node stands by an INVALID already, which is no weaker
 		said.provisional, said.seconded, said.read = w.provisional, w.seconded, w.read
 	}
 	m.say(b, n.Node, said)
