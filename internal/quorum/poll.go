@@ -40,7 +40,7 @@ type Look struct {
 	Verdict Verdict
 	Done    bool          // the verdict is due
 	Quorum  bool          // VALID has reached the threshold of the asked
-	Next    time.Duration // otherwise: when something is due though nothing comes; 0 for never
+	Next    time.Duration // when to look again though nothing comes; 0 for never, and where the verdict is due
 }
 
 // since is the time since when something holds, without a break.
@@ -91,11 +91,9 @@ func (p *Poll) Look(now time.Duration, seats []Seat, superseded bool) (l Look) {
 	} else {
 		l.Next, l.Done = p.patience(due, seats, l.Verdict.Status)
 	}
-	if l.Done {
+	if l.Done = l.Done || now >= l.Next; l.Done {
 		l.Next = 0
-		return l
 	}
-	l.Done = now >= l.Next
 	return l
 }
 

@@ -30,8 +30,8 @@ func (pl *poll) compose(j judgement) engine.Answer {
 	return pl.syncing(j.Status)
 }
 
-// passed is the only node's answer. Never is there a payload id beside a status other than VALID: what stands in the
-// node's bytes is its own, but nothing is built for it.
+// passed is the only node's answer. Its bytes go to the CL as they are; a payload id in them that stands beside another
+// status than VALID begins no build.
 func (pl *poll) passed() engine.Answer {
 	a := pl.seats[0].Answer
 	if a.Status != engine.Valid {
@@ -49,8 +49,8 @@ func (pl *poll) refutation() engine.Answer {
 	}}
 }
 
-// agreedError is the error that is the answer, or nil: that of nodes none of which gave a status, or the one that most
-// of those which are asked give, where none calls the block VALID.
+// agreedError is the error that is the answer, or nil: the nodes' common error where none gave a status; where none calls
+// the block VALID, the error that the threshold of those which are asked give.
 func (pl *poll) agreedError(status engine.Status) *engine.Error {
 	if status == engine.None {
 		return pl.commonError()
@@ -73,7 +73,7 @@ func (pl *poll) valid() engine.Answer {
 		chosen = pl.pick(agrees)
 	}
 	a := engine.Answer{PayloadStatus: engine.PayloadStatus{Status: engine.Valid, LatestValidHash: &pl.call.Block}}
-	if chosen != nil { // else all of them said so before, and SYNCING now
+	if chosen != nil { // otherwise all of them said VALID before, and SYNCING now
 		a = pl.own(chosen)
 	}
 	if a.HasInclusionList {
@@ -212,8 +212,7 @@ func (pl *poll) commonError() *engine.Error {
 	return nil
 }
 
-// pickError returns the first error of a voter that fits, the primary's before others. The primary's or the first's is
-// also the one that they agree on, if they do.
+// pickError returns the first error of a voter that fits, the primary's before others; nil where none does.
 func (pl *poll) pickError(fits func(*engine.Error) bool) *engine.Error {
 	s := pl.pick(func(i int) bool {
 		e := pl.seats[i].Err

@@ -18,23 +18,24 @@ import (
 
 // content is what is known of a newPayload's content. It belongs to the poll's goroutine.
 type content struct {
-	own       claim.Claim
+	own       claim.Claim // entered where the content isn't known to be the block's
 	state     contentState
-	another   bool // another content is known under the hash
-	unchecked bool // it could not be checked
-	check     *claim.Check
-	awaited   []<-chan struct{} // checks of other calls: what was said in them is remembered when they are over
-	wrong     string            // why it isn't the block's; "" where it is, or isn't known
-	wrongHash bool              // it is the hash that is wrong
+	another   bool              // another content is known under the hash
+	unchecked bool              // the content could not be checked
+	check     *claim.Check      // ours, under way; nil where none is
+	awaited   []<-chan struct{} // closed when other calls' checks are over, and what was said in those is remembered
+	wrong     string            // why the content isn't the block's; "" where it is, or that isn't known
+	wrongHash bool              // it is the block hash that is wrong, not another part of the call
 }
 
+// contentState says whether a payload's content is that of the block whose hash it claims.
 type contentState uint8
 
 const (
 	unknown  contentState = iota
 	genuine               // it is the block's
-	forged                // it isn't
-	doubtful              // that can't be checked, and another content stands for the hash
+	forged                // it isn't the block's
+	doubtful              // it can't be checked, and another content stands for the hash
 )
 
 // hasContent reports whether the call is a payload that names its block.
@@ -77,7 +78,7 @@ func (pl *poll) wordsMatter() bool {
 	return pl.fleet.Memory.Matter(pl.call.Block, pl.call.Payload.Parent)
 }
 
-// isAwaiting reports whether what nodes said before isn't known yet, because another call's content is being checked.
+// isAwaiting reports whether it isn't known yet what nodes said before, because another call's content is being checked.
 func (c *content) isAwaiting() bool { return len(c.awaited) > 0 }
 
 // others returns what is closed when the next of those checks is over; nil where there is none.
@@ -102,14 +103,14 @@ func (c *content) dropSettled() (last bool) {
 	return last
 }
 
-// consent takes it that the content is the block's where a quorum says VALID, unless another is known. It reports
-// whether that is news.
+// consent takes the content to be the block's where a quorum says VALID (given), unless another content is known. It
+// reports whether that is news.
 func (pl *poll) consent(given bool) (news bool) {
 	c := &pl.content
 	if !given || !pl.hasContent() || c.state != unknown || c.another {
 		return false
 	}
-	if c.check != nil { // nobody needs it any more
+	if c.check != nil { // its result is no longer needed
 		c.check.Cancel()
 		c.check = nil
 	}
@@ -117,14 +118,15 @@ func (pl *poll) consent(given bool) (news bool) {
 	return true
 }
 
-// learn remembers what was said, if the content stands for the hash with this proof.
+// learn settles that the content stands for the hash, if it does with this proof: then the payload is kept, and what
+// nodes said to it is remembered.
 func (pl *poll) learn(proof memory.Proof) {
 	c := &pl.content
 	if !pl.fleet.Memory.Learn(pl.call.Block, pl.call.Payload.Parent, proof, c.digest) {
 		pl.settle(doubtful)
 		return
 	}
-	news := c.state != genuine // else only the proof is a better one
+	news := c.state != genuine // otherwise only its proof has become a better one
 	c.state = genuine
 	pl.bench.catchUp.Keep(pl.call.Call, c.unchecked)
 	if news && !pl.alone() {
@@ -139,8 +141,8 @@ func (pl *poll) learn(proof memory.Proof) {
 	pl.settle(genuine)
 }
 
-// settle ends the claim: it is known what the content is. What follows from that is drawn before others go on that wait
-// for it.
+// settle ends the claim: it is known what the content is. What follows from that is drawn before the calls go on that
+// wait for it.
 func (pl *poll) settle(s contentState) {
 	pl.content.state = s
 	if pl.decided {
@@ -163,7 +165,7 @@ func (pl *poll) reviewContent() {
 // digest tells the content from others.
 func (c *content) digest() memory.Digest { return sha256.Sum256(c.own.Call.Params) }
 
-// markSent notes who is being sent the payload. Where that fails, it is taken back.
+// markSent notes which nodes are being sent the payload. remember takes it back for those that can't be reached.
 func (pl *poll) markSent() {
 	for i := range pl.seats {
 		if s := &pl.seats[i]; s.fresh && !pl.votes[i].Ended {
@@ -186,7 +188,8 @@ func (pl *poll) contentArrived(v *quorum.Seat) {
 	}
 }
 
-// beginCheck begins to check the content, where it isn't known.
+// beginCheck begins to check the content, where it isn't known. The check belongs to this poll, which ends only when the
+// check is over or isn't needed any more; draining waits for it.
 func (pl *poll) beginCheck() {
 	if !pl.hasContent() || pl.content.state != unknown || pl.content.check != nil {
 		return
@@ -207,7 +210,7 @@ func (c *content) checked() <-chan struct{} {
 	return c.check.Done
 }
 
-// takeCheck takes in what the check came to.
+// takeCheck takes in the result of the check.
 func (pl *poll) takeCheck() {
 	c := &pl.content
 	r := c.check.Result

@@ -13,23 +13,23 @@ import (
 	"executionbackup/internal/node"
 )
 
-// description is what a seat's node said and what of it counts, in words: the log, the history and the evidence are
-// made of it.
+// description is what a seat's node said and what of it counts, in words. What the log, the history and the evidence say
+// of a seat is made of it.
 type description struct {
 	node     *node.Node
 	word     string // the status as the node spelt it; "" where there is none
-	trouble  string // why there is none, as far as the node has answered or failed
+	trouble  string // why there is no status, where the node has answered with an error or failed
 	isSent   bool   // the node gets the call
-	isEnded  bool   // nothing more comes of it
-	vote     string // what of it counts; "" where nothing does
-	reason   string // why it says INVALID
-	earlier  string // why it said INVALID before, where that is its vote
+	isEnded  bool   // nothing more comes of the call on the node
+	vote     string // the status that counts; "" where none does
+	reason   string // the validationError that came with its status
+	earlier  string // why the node said INVALID before, where that is its vote
 	standing bool   // its vote is an INVALID from before
-	unheard  bool   // its INVALID doesn't count
+	unheard  bool   // it says INVALID, and that isn't its vote
 	took     time.Duration
 }
 
-// describe describes a seat.
+// describe describes a seat, as of the last look.
 func (pl *poll) describe(i int) description {
 	s, v := &pl.seats[i], &pl.votes[i]
 	vote := pl.vote(i)
@@ -54,7 +54,8 @@ func (pl *poll) describe(i int) description {
 // forHistory is the description for people.
 func (d description) forHistory() history.Vote {
 	v := history.Vote{
-		Node: d.node.Name(), Took: history.Micros(d.took), Vote: d.vote, Status: d.word, Reason: engine.Excerpt(d.reason),
+		Node: d.node.Name(), Took: history.Micros(d.took), Vote: d.vote, Status: d.word,
+		Reason: engine.Excerpt(d.reason),
 	}
 	switch {
 	case !d.isSent:
@@ -85,7 +86,8 @@ func (d description) forLog() slog.Attr {
 	return slog.String(d.node.Name(), said)
 }
 
-// forEvidence is the description as it is kept. What the node answered, and who it is, is for others to add.
+// forEvidence is the description as it is kept, with what is known of the node now. The answer's bytes, and what the
+// node was in this call, are for the caller to add.
 func (d description) forEvidence() evidence.Reply {
 	about := fleet.About(d.node)
 	r := evidence.Reply{
@@ -141,7 +143,7 @@ func (pl *poll) reportLate(i int) {
 		"number", pl.call.Payload.Number, "answer", heard(pl.verdict), "duration", s.took, "reason", s.ValidationError)
 }
 
-// keep hands over what the CL was told, if it is evidence or follows some. The CL has its answer by then.
+// keep hands what the CL was told to the evidence, if that wants it. The CL has its answer by then.
 func (pl *poll) keep(answer *engine.Answer, dispute bool) {
 	kind := evidence.Follows
 	switch {
@@ -160,7 +162,8 @@ func (pl *poll) keep(answer *engine.Answer, dispute bool) {
 	pl.fleet.Evidence.Add(e)
 }
 
-// keepLate hands over a reply that came after the CL had its answer.
+// keepLate hands a reply that came after the CL had its answer to the evidence: where the call is kept already, or this
+// is an objection.
 func (pl *poll) keepLate(i int, objects bool) {
 	kind := evidence.Follows
 	if objects {
@@ -186,7 +189,7 @@ func (pl *poll) isWanted(kind evidence.Kind) bool {
 		pl.fleet.Evidence.Wants(kind, pl.call.Block, pl.parent())
 }
 
-// parent is the block's parent, as far as the call tells.
+// parent is the block's parent; of a forkchoiceUpdated, which doesn't name it, the block itself.
 func (pl *poll) parent() common.Hash {
 	if pl.isPayload() {
 		return pl.call.Payload.Parent
@@ -210,6 +213,7 @@ func (pl *poll) event(kind evidence.Kind) *evidence.Event {
 	return e
 }
 
+// replies are those of all seats.
 func (pl *poll) replies() []evidence.Reply {
 	replies := make([]evidence.Reply, len(pl.seats))
 	for i := range pl.seats {

@@ -34,14 +34,14 @@ func (pl *poll) followUp() {
 	}
 }
 
-// tellLate deals with what came after the CL had its answer.
+// tellLate deals with a reply that came after the CL had its answer: a payload id, or an objection.
 func (pl *poll) tellLate(i int) {
 	s, v := &pl.seats[i], &pl.votes[i]
 	if pl.build != nil && s.PayloadID != "" && v.MayVote {
 		pl.session.Builds.Add(pl.build, s.node.ID, s.PayloadID)
 	}
-	objects := pl.vote(i) == engine.Invalid && v.Said == engine.Invalid && pl.verdict != engine.Invalid && !pl.alone() &&
-		pl.content.state != forged
+	objects := pl.vote(i) == engine.Invalid && v.Said == engine.Invalid && pl.verdict != engine.Invalid &&
+		!pl.alone() && pl.content.state != forged
 	if objects {
 		pl.reportLate(i)
 	}
@@ -61,7 +61,7 @@ func (pl *poll) compareToHead(i int) {
 	}
 	lacks, behind := false, false
 	if !pl.isPayload() {
-		behind = pl.isHead(pl.call.Block) && pl.fleet.Memory.Word(v.Node, pl.call.Block) != engine.Valid
+		behind = pl.isHead(pl.call.Block) && pl.fleet.Memory.Word(s.node.ID, pl.call.Block) != engine.Valid
 	} else if pl.content.state == genuine {
 		lacks = pl.isHead(pl.call.Payload.Parent)
 		behind = pl.isVotedValid() && pl.isOnHeadsChain() || lacks && pl.alone()
@@ -75,17 +75,18 @@ func (pl *poll) compareToHead(i int) {
 	}
 }
 
+// isHead reports whether a block is the head of the chain which the nodes follow.
 func (pl *poll) isHead(block common.Hash) bool { return block != zeroHash && block == pl.head() }
 
-// isOnHeadsChain reports whether the payload is no side branch's: it is of the head's chain, or goes on with it. Before
-// there is a head, every payload is.
+// isOnHeadsChain reports whether the payload is on the head's chain, or continues it: it isn't on a side branch. Before
+// there is a head, every payload is on its chain.
 func (pl *poll) isOnHeadsChain() bool {
 	head, words := pl.head(), pl.fleet.Memory
 	return head == zeroHash || words.Descends(pl.call.Payload.Parent, head) || words.Descends(head, pl.call.Block)
 }
 
-// compareMethods notes that a node lacks a method to which another gives a status: that of the CL's last calls, or one
-// that it says it has. A port without the Engine API can't follow, whatever it says of itself.
+// compareMethods notes that a node lacks a method to which another node gives a status: the method of the CL's last
+// calls, or one that the node says it has. A port without the Engine API can't follow, whatever it says of itself.
 func (pl *poll) compareMethods(i int) {
 	s := &pl.seats[i]
 	if s.Err == nil || s.Err.Code != engine.CodeMethodNotFound || pl.alone() {

@@ -14,9 +14,9 @@ type judgement struct {
 	passed  bool // the only node's answer passes through
 }
 
-// judge finds what the CL is to hear, if it is due, or begins to check what is needed for that. A SYNCING is never
-// passed on blindly: where no node has called the content VALID, it is checked first; so it is where what nodes said
-// before hangs on it.
+// judge finds what the CL is to hear, if that is due, or begins the check that is needed first. No SYNCING goes out
+// unchecked: where no node has called the content VALID, the content is checked first; so it is where it decides whether
+// what nodes said before counts.
 func (pl *poll) judge(l quorum.Look) (j judgement, due bool) {
 	j.Verdict = l.Verdict
 	if l.Done && j.Status == engine.Syncing && pl.isWordOpen() {

@@ -29,10 +29,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			"Time until the consensus client had its verdict, by method family and status (error: there was none).",
 			"method", "status"),
 		slowest: node.Durations(r, "slowest_reply_duration_seconds",
-			"Time until the last node had answered or failed, by method family: what the consensus client would have waited for all.",
+			"Time until the last node had answered or failed, by method family: "+
+				"what the consensus client would have waited for all.",
 			"method"),
 		hashChecks: fleet.Outcomes(r, "hash_checks_total",
-			"Payloads whose block hash was checked without a node, by outcome: match, invalid, skipped (a version or field that we don't know).",
+			"Payloads whose block hash was checked without a node, by outcome: match, invalid, "+
+				"skipped (a version or field that we don't know).",
 			"outcome", "match", "invalid", "skipped"),
 		unknown: fleet.Outcomes(r, "unknown_statuses_total",
 			"Statuses of a fork to come, which count as SYNCING, by word (other: one that we have never heard of).",
@@ -49,10 +51,12 @@ func (m *metrics) ended(f engine.Family, took time.Duration) {
 	m.slowest.WithLabelValues(f.String()).Observe(took.Seconds())
 }
 
+// decided notes what the CL heard, and how long after its call.
 func (m *metrics) decided(f engine.Family, s engine.Status, took time.Duration) {
 	m.verdicts.WithLabelValues(f.String(), heard(s)).Observe(took.Seconds())
 }
 
+// checked counts a check of a payload's content.
 func (m *metrics) checked(r blockhash.Result) {
 	outcome := "skipped"
 	switch r.Outcome {
@@ -67,6 +71,7 @@ func (m *metrics) checked(r blockhash.Result) {
 // statusWords bounds the labels of statuses that we don't know: what comes after these is counted together.
 var statusWords = [...]string{"MISSING_STATE", "INCLUSION_LIST_UNSATISFIED"}
 
+// unknownStatus counts a status that we don't know.
 func (m *metrics) unknownStatus(word string) {
 	if !slices.Contains(statusWords[:], word) {
 		word = "other"

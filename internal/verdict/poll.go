@@ -26,27 +26,27 @@ type poll struct {
 	settings *fleet.Settings
 	call     lane.Call
 	place    fleet.Place // among all calls
-	usual    bool        // its method is that of the CL's last calls
+	usual    bool        // the call's method is that of the CL's last calls
 
 	nodes    []*node.Node  // all, in configuration order
-	seats    []seat        // one for each
-	votes    []quorum.Seat // what counts of them
-	quorum   quorum.Poll
-	arrivals chan arrival // has room for every seat
-	pending  int          // seats that may still bring something
+	seats    []seat        // one for each node: what came of the call there
+	votes    []quorum.Seat // one for each node: what counts of that
+	quorum   quorum.Poll   // when there is a verdict, and which
+	arrivals chan arrival  // has room for every seat
+	pending  int           // seats that may still bring something
 
 	begun   time.Time
-	next    time.Duration      // when something is due though nothing comes, from begun; 0 for never
-	answer  chan engine.Answer // has room for the one
+	next    time.Duration      // when to look again though nothing comes, from begun; 0 for never
+	answer  chan engine.Answer // has room for the only one
 	decided bool               // the CL has its answer
-	verdict engine.Status      // that it heard; None for an error
-	took    time.Duration      // until it had it
+	verdict engine.Status      // that the CL heard; None for an error
+	took    time.Duration      // from begun until the CL was answered
 	build   *session.Build     // what the CL's payload id stands for; nil where it got none
 
-	first     time.Time // since when a status is missing of those that are late
-	lateNoted bool      // they have been noted
-	record    *history.Record
-	isKept    bool // it is in the evidence
+	first     time.Time       // when the first status came by which others are late a grace later; zero before
+	lateNoted bool            // who is late has been noted
+	record    *history.Record // nil as long as the history has none; changed through the history only
+	isKept    bool            // the call is in the evidence
 
 	content content
 }
@@ -55,18 +55,18 @@ type poll struct {
 type seat struct {
 	node    *node.Node
 	state   health.State // when the poll began
-	foreign bool         // it is on another chain
-	sent    bool         // it gets the call
-	breaks  uint64       // of the node, when it was sent
-	fresh   bool         // a newPayload that the node had never been sent before
+	foreign bool         // the node is on another chain
+	sent    bool         // the node gets the call
+	breaks  uint64       // how many the node had had when the call was sent: see memory.Broke
+	fresh   bool         // the call is a newPayload that the node had never been sent before
 
-	engine.Answer // that came; its status is None where it has none
+	engine.Answer // the node's; its status is None where there is none
 	failure       error
-	took          time.Duration
+	took          time.Duration // until the node had answered or failed
 
-	late     bool // what came, came after the CL had its answer
-	told     bool // that has been dealt with
-	compared bool // so has a SYNCING
+	late     bool // the answer came after the CL had its own
+	told     bool // what follows from the answer has been drawn: see followUp
+	compared bool // the node was found to be behind in this call: see compareToHead
 }
 
 // arrival is what came of the call on one node.
@@ -93,8 +93,8 @@ func (pl *poll) isPayload() bool { return pl.call.Method.Family == engine.NewPay
 // alone reports whether there is but one node: then nothing is judged, and its answer passes through.
 func (pl *poll) alone() bool { return len(pl.seats) == 1 }
 
-// convene gives each node its seat, and finds who gets the call. Where no node that may vote can be reached, all are
-// tried but those of another chain.
+// convene gives each node its seat, and finds who gets the call and who votes. Where no node that may vote can be
+// reached, all are tried but those of another chain.
 func (pl *poll) convene() {
 	pl.seats = make([]seat, len(pl.nodes))
 	pl.votes = make([]quorum.Seat, len(pl.nodes))
@@ -133,8 +133,8 @@ func (pl *poll) electorate() (voters node.Electorate) {
 	return voters
 }
 
-// enfranchise finds who votes. Who may object is settled here: whoever proves itself in this call may from the next one
-// on.
+// enfranchise finds who votes, and who may object: a node that proves itself in this call may from the next one on. Where
+// a voter has proved itself, objections from the time when none had lapse.
 func (pl *poll) enfranchise() {
 	voters, proved := pl.electorate(), false
 	for i := range pl.seats {
@@ -153,7 +153,8 @@ func (pl *poll) enfranchise() {
 	pl.quorum.NoneAlive = !voters.Alive
 }
 
-// reconvene looks again at who votes: the call before this one has shown only now what its nodes are.
+// reconvene looks again at who votes: the call whose check this one has waited for may have shown that a node is behind,
+// or has proved itself.
 func (pl *poll) reconvene() {
 	for i := range pl.seats {
 		s, v := &pl.seats[i], &pl.votes[i]
@@ -184,7 +185,7 @@ func (pl *poll) refresh() {
 	for i := range pl.votes {
 		s, v := &pl.seats[i], &pl.votes[i]
 		v.Recants = v.Own || s.fresh
-		v.Died = v.Died || s.died() // also while it isn't known whether that is a word
+		v.Died = v.Died || s.died() // also while it isn't known whether the memory is to keep that
 	}
 }
 
@@ -194,25 +195,11 @@ func (pl *poll) recount() {
 	pl.quorum.Cast(pl.votes)
 }
 
-// take takes in what came of the call on one node.
+// take takes in what came of the call on one node, and draws what follows from it.
 func (pl *poll) take(a arrival) {
 	s, v := &pl.seats[a.seat], &pl.votes[a.seat]
-	v.Ended, s.took, s.Answer, s.failure, s.late = true, time.Since(pl.begun), a.answer, a.failure, pl.decided
-	pl.pending--
-	if pl.isAboutAnother(s) {
-		s.node.Disconnect()
-		s.failure = wire.MalformedAnswer(errOtherBlock)
-	}
-	if s.failure != nil { // what came with it is shown, and nothing more
-		s.Answer = engine.Answer{Raw: s.Raw}
-	}
-	v.Said, v.LatestValid = s.Status, s.LatestValidHash
-	if s.Err != nil {
-		v.Error = &s.Err.Code
-	}
+	pl.fill(s, v, a)
 	pl.noteBreak(s, v)
-	failure, failed := s.failure.(*wire.Failure)
-	v.Dead = failed && (failure.Kind == wire.Unreachable || failure.Kind == wire.Unauthorized)
 	pl.noteTime(s, v)
 	pl.noteHealth(s)
 	pl.reviewContent()
@@ -227,10 +214,29 @@ func (pl *poll) take(a arrival) {
 	pl.followUp()
 }
 
+// fill puts what came of the call on a node in its seat.
+func (pl *poll) fill(s *seat, v *quorum.Seat, a arrival) {
+	v.Ended, s.took, s.Answer, s.failure, s.late = true, time.Since(pl.begun), a.answer, a.failure, pl.decided
+	pl.pending--
+	if pl.isAboutAnother(s) {
+		s.node.Disconnect()
+		s.failure = wire.MalformedAnswer(errOtherBlock)
+	}
+	if s.failure != nil { // the bytes are shown, and nothing in them counts
+		s.Answer = engine.Answer{Raw: s.Raw}
+	}
+	v.Said, v.LatestValid = s.Status, s.LatestValidHash
+	if s.Err != nil {
+		v.Error = &s.Err.Code
+	}
+	failure, failed := s.failure.(*wire.Failure)
+	v.Dead = failed && (failure.Kind == wire.Unreachable || failure.Kind == wire.Unauthorized)
+}
+
 var errOtherBlock = errors.New("it is about another block")
 
-// isAboutAnother reports whether what came calls another block VALID than the call is about: an answer that was meant
-// for another call. The only node's answers pass through.
+// isAboutAnother reports whether a node's answer calls another block VALID than the call is about: it was meant for
+// another call. The only node's answers pass through.
 func (pl *poll) isAboutAnother(s *seat) bool {
 	return s.failure == nil && pl.isPayload() && !pl.alone() && pl.call.Named && s.Status == engine.Valid &&
 		s.LatestValidHash != nil && *s.LatestValidHash != pl.call.Block
@@ -242,7 +248,7 @@ func (s *seat) died() bool {
 	return failed && failure.Died
 }
 
-// noteBreak takes it in that a node had a break since the call was sent: that counts at once.
+// noteBreak takes its proof from a node that has had a break since the call was sent: a break counts at once.
 func (pl *poll) noteBreak(s *seat, v *quorum.Seat) {
 	if _, breaks := pl.fleet.Memory.Standing(v.Node); breaks == s.breaks {
 		return
@@ -252,7 +258,7 @@ func (pl *poll) noteBreak(s *seat, v *quorum.Seat) {
 	v.MayObject = v.Voter && pl.fleet.Memory.MayObject(v.Node, proved)
 }
 
-// noteTime notes whether a payload's status came in time.
+// noteTime notes whether a node's status to a payload came in time, and when the first of all did.
 func (pl *poll) noteTime(s *seat, v *quorum.Seat) {
 	if !pl.isPayload() || pl.alone() {
 		return
@@ -267,14 +273,14 @@ func (pl *poll) noteTime(s *seat, v *quorum.Seat) {
 		s.node.CameLate()
 	}
 	// A syncing node's quick SYNCING says nothing about how long a block takes, and neither does a quick INVALID.
-	starts := v.Voter && v.Said == engine.Valid || pl.quorum.NoneAlive && v.Said != engine.None
-	if pl.first.IsZero() && starts {
+	counts := v.Voter && v.Said == engine.Valid || pl.quorum.NoneAlive && v.Said != engine.None
+	if counts && pl.first.IsZero() {
 		pl.first = time.Now()
 	}
 }
 
-// noteUsedUp notes which voters have let all their time go by when the CL is answered: the CL's next call, which may
-// come before the end of theirs is taken in, is not to give it to them again.
+// noteUsedUp notes, when the CL is answered, which voters have let all their time go by: so that the CL's next call
+// doesn't give them as much again. It may come before the failures of these voters are taken in.
 func (pl *poll) noteUsedUp() {
 	if !pl.isPayload() || pl.alone() {
 		return
@@ -286,8 +292,8 @@ func (pl *poll) noteUsedUp() {
 	}
 }
 
-// noteLate notes which voters have not answered a grace after the first, when that is over. A node that catches up is
-// late, and no laggard.
+// noteLate notes which voters have not answered a grace after the first status, once that grace is over. Others that
+// are late, because they catch up, are no laggards.
 func (pl *poll) noteLate() {
 	if pl.lateNoted || pl.first.IsZero() || time.Since(pl.first) < pl.settings.Grace {
 		return
@@ -325,7 +331,7 @@ func (pl *poll) remembers() bool {
 	return !pl.isPayload() || pl.content.state == genuine
 }
 
-// remember keeps what came of the call on a node.
+// remember tells the memory what came of the call on a node, and elects a primary where that has changed who objects.
 func (pl *poll) remember(i int) {
 	s, v := &pl.seats[i], &pl.votes[i]
 	words, block := pl.fleet.Memory, pl.call.Block

@@ -57,7 +57,8 @@ func (b *Bench) Judge(s *session.Session, c *engine.Call) (wait func(context.Con
 	}
 }
 
-// fanOut sends the call to every node that gets it, in its turn on each.
+// fanOut sends the call to every node that gets it, in its turn on each. The calls run on after the verdict; each brings
+// one arrival. From here on the poll belongs to the goroutine of gather.
 func (pl *poll) fanOut() {
 	if pl.isPayload() {
 		pl.record = pl.newRecord()
@@ -145,9 +146,7 @@ func (pl *poll) consider() {
 		pl.refresh()
 		look = pl.look()
 	}
-	if pl.next = look.Next; look.Done { // what is still needed then is a check
-		pl.next = 0
-	}
+	pl.next = look.Next // 0 where the votes are done: then nothing but a check is waited for
 	if pl.content.isAwaiting() {
 		return
 	}
@@ -156,11 +155,13 @@ func (pl *poll) consider() {
 	}
 }
 
+// look counts the votes in hand.
 func (pl *poll) look() quorum.Look {
 	return pl.quorum.Look(time.Since(pl.begun), pl.votes, pl.isSuperseded())
 }
 
-// pass answers the CL with what the only node says. Where that says nothing the payload is checked by us, at least.
+// pass answers the CL with what the only node says, if it is time to. Where the node says nothing, we check the payload
+// at least.
 func (pl *poll) pass() {
 	s, v := &pl.seats[0], &pl.votes[0]
 	switch {
@@ -170,14 +171,14 @@ func (pl *poll) pass() {
 		pl.consent(v.Said == engine.Valid)
 		pl.decide(judgement{passed: true})
 	default:
-		pl.next = 0 // what is still needed then is a check
+		pl.next = 0 // nothing but a check is waited for
 		if j, due := pl.judge(quorum.Look{Done: true}); due {
 			pl.decide(j)
 		}
 	}
 }
 
-// due is when something is to be done though nothing comes; zero for never.
+// due is when to look again though nothing comes; zero for never.
 func (pl *poll) due() (at time.Time) {
 	if !pl.lateNoted && !pl.first.IsZero() {
 		at = pl.first.Add(pl.settings.Grace)
@@ -190,8 +191,8 @@ func (pl *poll) due() (at time.Time) {
 	return at
 }
 
-// decide answers the CL. What whoever asks us then should see is noted before that; the log, the metrics and the
-// evidence don't keep the CL waiting.
+// decide answers the CL. Whatever may be asked of us as soon as the CL has its answer is noted before; the log, the
+// metrics and the evidence don't keep it waiting.
 func (pl *poll) decide(j judgement) {
 	pl.decided = true
 	answer := pl.compose(j)
@@ -208,7 +209,7 @@ func (pl *poll) decide(j judgement) {
 	if pl.record != nil {
 		pl.fleet.History.Decide(pl.record, heard(pl.verdict), pl.took, j.Dispute)
 	}
-	pl.followUp() // so that whoever is found to be behind is seen
+	pl.followUp() // so that a node which is behind is seen to be
 	pl.answer <- answer
 	pl.report(&answer, j.Dispute)
 }
@@ -264,7 +265,7 @@ func (pl *poll) startBuild(id string) {
 	pl.session.Builds.Put(b)
 }
 
-// end tells what is known when nothing more will come.
+// end settles what is left when every node has answered or failed, and no check runs.
 func (pl *poll) end() {
 	if pl.content.state == genuine && !pl.alone() && !blockhash.Known(pl.call.Method.Name) {
 		pl.fleet.Memory.Identify(pl.call.Block, pl.content.digest()) // nobody waits for it any more
