@@ -14,36 +14,38 @@ import (
 type State uint8
 
 const (
-	Unknown State = iota // it hasn't said yet, at the start or since it came back: counts as reachable
-	Alive                // synced: it votes
-	Syncing              // reachable, but behind: it gets every call, and nobody waits for it
-	Dead                 // not reachable, or on the wrong chain
+	Unknown State = iota // the node hasn't said yet, at the start or since it came back: it counts as reachable
+	Alive                // the node is synced: it votes
+	Syncing              // the node is reachable, but behind: it gets every call, and nobody waits for it
+	Dead                 // the node is not reachable, on the wrong chain, or lacks the methods to follow
 )
 
 var stateNames = [...]string{"unknown", "alive", "syncing", "dead"}
 
+// String returns the state's word in the REST API, logs and metrics.
 func (s State) String() string { return stateNames[s] }
 
-// Health is what is known of a node. The zero value knows nothing.
+// Health is what is known of a node. The zero value knows nothing. Not safe for concurrent use: whoever owns it guards
+// it.
 type Health struct {
 	unreachable string // why it can't be reached, in words; "" where it can, as far as we know
 	foreign     string // why it is on the wrong chain; "" where it isn't
-	word        word   // its own, eth_syncing
-	evidence    evidence
+	word        word   // what the node says of itself
+	shown       shown  // what its answers show
 
 	laggard      bool
-	late, timely int         // newPayloads in a row
-	lateOn       common.Hash // the block of the last late one
-	spent        bool
+	late, timely int         // newPayloads in a row that it was late with, and that it answered in time
+	lateOn       common.Hash // the block of the last newPayload that it was late with
+	spent        bool        // it used up its time on the last newPayload
 
 	unable  string // why it can't follow though it can be reached; "" where it can
 	lacking int    // calls whose method it lacked, since it last gave a status
 
-	took  [window]time.Duration // the last probes' times
-	takes int
+	took   [window]time.Duration // how long the last probes took, in a ring
+	probes int                   // so far
 }
 
-// word is what a node says of itself, since it was last dead.
+// word is what a node says of itself (eth_syncing), since it was last dead.
 type word uint8
 
 const (
@@ -52,14 +54,14 @@ const (
 	saysSyncing
 )
 
-// evidence is what live calls show of a node. It beats what the node says of itself: clients say "not syncing" before
-// they have found peers, and "syncing" before their first forkchoice.
-type evidence uint8
+// shown is what a node's answers to the CL's calls show of it. It beats what the node says of itself: clients say "not
+// syncing" before they have found peers, and "syncing" before their first forkchoice.
+type shown uint8
 
 const (
-	noEvidence evidence = iota
-	followed            // it said VALID to a live call
-	behind              // it said SYNCING where it should have known the head
+	nothing  shown = iota
+	followed       // it said VALID
+	behind         // it said SYNCING where it should have known the head
 )
 
 // window is how many probes the response time is taken from.
@@ -70,9 +72,9 @@ func (h *Health) State() State {
 	switch {
 	case h.foreign != "" || h.unreachable != "" || h.unable != "":
 		return Dead
-	case h.evidence == behind:
+	case h.shown == behind:
 		return Syncing
-	case h.evidence == followed || h.word == saysSynced:
+	case h.shown == followed || h.word == saysSynced:
 		return Alive
 	case h.word == saysSyncing:
 		return Syncing
@@ -86,7 +88,7 @@ func (h *Health) Reason() string {
 	case Dead:
 		return cmp.Or(h.foreign, h.unreachable, h.unable)
 	case Syncing:
-		if h.evidence == behind {
+		if h.shown == behind {
 			return "it answers SYNCING to blocks that it should know"
 		}
 		return "eth_syncing says so"
@@ -106,8 +108,8 @@ func (h *Health) Probed(synced bool, took time.Duration) {
 	if synced {
 		h.word = saysSynced
 	}
-	h.took[h.takes%window] = took
-	h.takes++
+	h.took[h.probes%window] = took
+	h.probes++
 }
 
 // Answered notes an answer to any call: the node is reachable.
@@ -116,9 +118,9 @@ func (h *Health) Answered() { h.unreachable = "" }
 // Failed notes a call or probe that failed on the connection, or on the token, and why: the node is dead at once.
 func (h *Health) Failed(reason string) {
 	h.unreachable = reason
-	h.word = noWord // what it is when it comes back must be shown anew
-	if h.evidence == followed {
-		h.evidence = noEvidence
+	h.word = noWord // when it comes back, it must say or show anew how it is
+	if h.shown == followed {
+		h.shown = nothing
 	}
 }
 
@@ -128,25 +130,25 @@ func (h *Health) Hung() {
 }
 
 // Followed notes a VALID to a live call.
-func (h *Health) Followed() { h.evidence = followed }
+func (h *Health) Followed() { h.shown = followed }
 
-// Behind notes a SYNCING to a child of the head, or to a forkchoiceUpdated on the head that the node hasn't called
-// VALID.
-func (h *Health) Behind() { h.evidence = behind }
+// Behind notes a SYNCING that shows that the node is behind: to a payload of the head's chain which other nodes know,
+// or to a forkchoiceUpdated on the head which the node hasn't called VALID.
+func (h *Health) Behind() { h.shown = behind }
 
-// Objected notes an INVALID of a node that may object: it is none that lacks something.
+// Objected notes an INVALID of a node that may object: whoever judges a block doesn't lack what it builds on.
 func (h *Health) Objected() {
-	if h.evidence == behind {
-		h.evidence = noEvidence
+	if h.shown == behind {
+		h.shown = nothing
 	}
 }
 
-// Unable reports whether the node can be reached and can't follow: it still gets every call.
+// Unable reports whether the node can be reached, but can't follow: it still gets every call.
 func (h *Health) Unable() bool { return h.unable != "" && h.unreachable == "" && h.foreign == "" }
 
 // Lacked notes a call whose method the node lacks, though the others have it.
 func (h *Health) Lacked(method string) {
-	if h.lacking++; h.lacking >= InARow {
+	if h.lacking++; h.lacking >= inARow {
 		h.unable = "it lacks " + method + ": is this its Engine API port, and is it new enough for the fork?"
 	}
 }
@@ -157,24 +159,25 @@ func (h *Health) Able() { h.unable, h.lacking = "", 0 }
 // Foreign notes that the node is on another chain than the others, or (with "") that it isn't.
 func (h *Health) Foreign(reason string) { h.foreign = reason }
 
-// InARow is how many newPayloads make a laggard, and end one.
-const InARow = 2
+// inARow is how many late newPayloads make a laggard, how many timely ones end it, and how many calls whose method a
+// node lacks show that it can't follow.
+const inARow = 2
 
-// Late notes that the node had not answered the newPayload of a block a grace after the first other node, or at all. It
-// counts once a block.
+// Late notes that the node had not answered the newPayload of a block a grace after the first other node did, or didn't
+// answer it at all. Each block counts once.
 func (h *Health) Late(block common.Hash) {
 	h.timely = 0
 	if h.late > 0 && block == h.lateOn {
 		return
 	}
 	h.lateOn = block
-	if h.late++; h.late >= InARow {
+	if h.late++; h.late >= inARow {
 		h.laggard = true
 	}
 }
 
-// UsedUp notes that the node let the time for the newPayload of a block go by: it is late, and spent until it answers
-// one.
+// UsedUp notes that the node let all its time for the newPayload of a block go by: it is late, and spent until it
+// answers a newPayload.
 func (h *Health) UsedUp(block common.Hash) {
 	h.spent = true
 	h.Late(block)
@@ -190,14 +193,14 @@ func (h *Health) Came() { h.spent = false }
 func (h *Health) Timely() {
 	h.Came()
 	h.late = 0
-	if h.timely++; h.timely >= InARow {
+	if h.timely++; h.timely >= inARow {
 		h.laggard = false
 	}
 }
 
-// ResponseTime is the median of the last probes, or 0 where there was none.
+// ResponseTime is the median time that the last probes took, or 0 where there was none.
 func (h *Health) ResponseTime() time.Duration {
-	n := min(h.takes, window)
+	n := min(h.probes, window)
 	if n == 0 {
 		return 0
 	}
