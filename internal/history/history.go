@@ -20,9 +20,9 @@ type Record struct {
 	Number  uint64      `json:"number"` // 0 where the call doesn't tell
 	Block   common.Hash `json:"hash"`
 	Verdict string      `json:"verdict"`        // what the CL heard: a status, or "error"; "" while it is being judged
-	Took    Micros      `json:"took"`           // until the CL had it
+	Took    Micros      `json:"took"`           // from the call's arrival until the CL was answered
 	Dispute bool        `json:"dispute"`        // the votes conflicted when the CL was answered
-	Late    bool        `json:"late_objection"` // a node called the block INVALID after that
+	Late    bool        `json:"late_objection"` // a node called the block INVALID after the CL was answered
 	Votes   []Vote      `json:"votes"`          // not nil
 
 	Parent common.Hash `json:"-"` // zero where the call doesn't tell
@@ -33,19 +33,19 @@ type Record struct {
 type Vote struct {
 	Node   string `json:"node"`
 	Status string `json:"status"`           // a status, an error in words, or "" where nothing has come yet
-	Vote   string `json:"vote"`             // what of it counts; "" where nothing does
+	Vote   string `json:"vote"`             // the status that counts for the node; "" where none does
 	Reason string `json:"reason,omitempty"` // why it says INVALID, in its own words
-	Took   Micros `json:"took"`
+	Took   Micros `json:"took"`             // from the call's arrival until the node had answered or failed
 }
 
-// Dispute is a block that nodes disagree about: the call in which that showed, and those on its descendants in which
-// it went on.
+// Dispute is a block that nodes disagree about: the call in which that showed, and the calls on its descendants in
+// which the dispute went on.
 type Dispute struct {
-	*Record
-	Last  time.Time `json:"last"` // when the last of its calls came
-	Calls int       `json:"calls"`
+	*Record           // of the first call
+	Last    time.Time `json:"last"`  // when the last of its calls came
+	Calls   int       `json:"calls"` // so far, with the first
 
-	blocks []common.Hash // the last ones that it concerns
+	blocks []common.Hash // the last ones that the dispute is about, at most maxRecords
 }
 
 // History holds the last newPayloads, and the last disputes however old. Nothing is decided by it. Safe for concurrent
@@ -57,8 +57,9 @@ type History struct {
 	disputes []*Dispute // oldest first
 }
 
+// maxRecords is how many newPayloads are kept, maxDisputes how many disputes.
 const (
-	maxRecords  = 64 // blocks that are shown
+	maxRecords  = 64
 	maxDisputes = 32
 )
 
@@ -95,7 +96,7 @@ func (h *History) Forged(r *Record, why string) {
 	r.Wrong = why
 }
 
-// Disputed notes a dispute about what wasn't put to a vote.
+// Disputed notes a dispute about a payload that wasn't put to a vote: a node objects to it before it is proposed.
 func (h *History) Disputed(r *Record) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -114,14 +115,14 @@ func (h *History) Objected(r *Record) {
 
 // dispute keeps a record as a new dispute, or counts it to the one that it goes on with. h.mu is held.
 func (h *History) dispute(r *Record) {
-	if r.ID == 0 { // not a newPayload
+	if r.ID == 0 { // it isn't among the records: no newPayload
 		h.lastID++
 		r.ID = h.lastID
 		h.complete(r)
 	}
-	about := func(d *Dispute) bool { return (r.Wrong == "") == (d.Wrong == "") }
+	isAlike := func(d *Dispute) bool { return (r.Wrong == "") == (d.Wrong == "") } // a forged block is another one
 	for _, d := range slices.Backward(h.disputes) {
-		if about(d) && (slices.Contains(d.blocks, r.Block) || slices.Contains(d.blocks, r.Parent)) {
+		if isAlike(d) && (slices.Contains(d.blocks, r.Block) || slices.Contains(d.blocks, r.Parent)) {
 			d.Last, d.Calls = r.Time, d.Calls+1
 			d.blocks = appendBounded(d.blocks, r.Block, maxRecords)
 			return
@@ -130,7 +131,8 @@ func (h *History) dispute(r *Record) {
 	h.disputes = appendBounded(h.disputes, &Dispute{r, r.Time, 1, []common.Hash{r.Block}}, maxDisputes)
 }
 
-// complete takes what a call doesn't tell of a block from its newPayload. h.mu is held.
+// complete fills in what a call doesn't tell of its block, where the block's newPayload is among the records. h.mu is
+// held.
 func (h *History) complete(r *Record) {
 	for _, known := range h.records {
 		if known.Block == r.Block && known.Wrong == "" {
@@ -161,13 +163,14 @@ func (h *History) Disputes() []Dispute {
 	return out
 }
 
+// copy returns a copy that the history doesn't change. h.mu is held.
 func (r *Record) copy() *Record {
 	c := *r
 	c.Votes = slices.Clone(r.Votes)
 	return &c
 }
 
-// appendBounded appends to a list of at most max entries, the oldest first and out first.
+// appendBounded appends to a list of at most max entries. The oldest is the first, and makes room for the new one.
 func appendBounded[T any](list []T, v T, max int) []T {
 	if len(list) < max {
 		return append(list, v)

@@ -22,10 +22,10 @@ func (m *Micros) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Wei is an amount in decimal figures; "" is one that isn't known.
+// Wei is an amount of wei in decimal figures: a string, because JSON's numbers are too small. "" where it isn't known.
 type Wei string
 
-// InWei writes an amount; nil is one that isn't known.
+// InWei writes an amount of wei; nil where it isn't known.
 func InWei(v *big.Int) Wei {
 	if v == nil {
 		return ""

@@ -16,40 +16,40 @@ type Proposal struct {
 	Block  common.Hash `json:"hash"`
 	Node   string      `json:"node"`   // whose payload the CL got; "" where it got none
 	Value  Wei         `json:"value"`  // of that payload
-	Gain   Wei         `json:"gain"`   // what it is worth more than the primary's own
+	Gain   Wei         `json:"gain"`   // how much more that is than the value of the primary's own payload
 	Offers []Offer     `json:"offers"` // not nil
 }
 
 // Offer is what one node had for a proposal.
 type Offer struct {
 	Node         string `json:"node"`
-	Value        Wei    `json:"value"` // "" where there is no payload, too
+	Value        Wei    `json:"value"` // "" also where the node has no payload
 	GasUsed      uint64 `json:"gas_used"`
 	Transactions int    `json:"transactions"`
 	Blobs        int    `json:"blobs"`
-	Took         Micros `json:"took"`
-	Taken        bool   `json:"taken"`
-	Fate         string `json:"fate"` // in words: taken, or why not
+	Took         Micros `json:"took"`  // until the node had answered or failed
+	Taken        bool   `json:"taken"` // the CL got it
+	Fate         string `json:"fate"`  // in words: taken, or why not
 }
 
 // Proposals holds the last proposals, to be shown. Safe for concurrent use. The zero value is empty.
 type Proposals struct {
 	mu   sync.Mutex // guards what follows
-	last uint64
-	list []Proposal // oldest first; what they hold never changes
+	last uint64     // ID that was given
+	list []Proposal // oldest first; their Offers never change
 }
 
 // maxProposals is how many proposals are kept.
 const maxProposals = 32
 
-// List returns the last proposals, oldest first. What they point to is not to be changed.
+// List returns the last proposals, oldest first. Their Offers are not to be changed.
 func (p *Proposals) List() []Proposal {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]Proposal{}, p.list...)
+	return append([]Proposal{}, p.list...) // not nil: in JSON it is a list
 }
 
-// Add keeps a proposal. What it points to is not changed any more.
+// Add keeps a proposal under an ID of its own. Its Offers are not to be changed any more.
 func (p *Proposals) Add(one Proposal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

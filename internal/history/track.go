@@ -11,7 +11,7 @@ import (
 type Track struct {
 	mu          sync.Mutex // guards what follows
 	won, lost   uint64
-	samples     []sample
+	samples     []sample // oldest first
 	lastErrorAt time.Time
 }
 
@@ -19,9 +19,9 @@ type Track struct {
 type Figures struct {
 	Won, Lost uint64 // votes that were what the CL heard, and that were not, since we know the node
 
-	Recent      []time.Duration // that the last newPayloads took on the node, oldest first
-	Median, P99 time.Duration   // of those of the last ten minutes; 0 where there was none
-	LastErrorAt time.Time       // zero where there was none
+	Recent      []time.Duration // how long the last newPayloads took on the node, oldest first; not nil
+	Median, P99 time.Duration   // of the newPayloads of the last ten minutes; 0 where there was none
+	LastErrorAt time.Time       // zero where no call has failed
 }
 
 // maxSamples is how many newPayloads are kept, trackWindow how old they may be to count in Figures.
@@ -30,6 +30,7 @@ const (
 	trackWindow = 10 * time.Minute
 )
 
+// sample is how long a newPayload took that ended at a time.
 type sample struct {
 	at   time.Time
 	took time.Duration
@@ -65,14 +66,11 @@ func (t *Track) Voted(won bool) {
 	}
 }
 
-// Took keeps how long a newPayload took, or how long it was waited for in vain.
+// Took keeps how long a newPayload that ends now took, or was waited for in vain.
 func (t *Track) Took(took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.samples) == maxSamples {
-		t.samples = slices.Delete(t.samples, 0, 1)
-	}
-	t.samples = append(t.samples, sample{time.Now(), took})
+	t.samples = appendBounded(t.samples, sample{time.Now(), took}, maxSamples)
 }
 
 // Failed notes that a call to the node failed.
