@@ -1,5 +1,5 @@
-// Package claim knows which payloads are under way whose content isn't known to be the block's whose hash they claim,
-// and checks them beside the wait for the nodes.
+// Package claim knows the payloads under way that claim to be a block and aren't known to be it, by their content, and
+// checks them beside the wait for the nodes.
 package claim
 
 import (
@@ -12,20 +12,23 @@ import (
 	"executionbackup/internal/engine"
 )
 
-// Claim is a newPayload under way: whoever proposes a block can claim the hash of another.
+// Claim is a newPayload under way, which claims a block hash: whoever proposes a block can claim the hash of another.
 type Claim struct {
-	Call *engine.Call
+	Call *engine.Call // set before Enter, and not changed after it
 
-	settled chan struct{} // closed when it is known what the content is; nil until a check begins. Guarded by Claims.mu
+	// settled is closed when it is known whether the content is the block's; nil until a check begins. Claims.mu guards
+	// it.
+	settled chan struct{}
 }
 
-// Claims are those under way. Safe for concurrent use. The zero value is empty.
+// Claims are the claims under way. Safe for concurrent use. The zero value is empty.
 type Claims struct {
 	mu   sync.Mutex // guards what follows
 	open []*Claim
 }
 
-// Enter adds a claim, and tells what other claims there are to the same block: with the same content, with another.
+// Enter adds a claim. It reports whether there are other claims to the same block: with the same content, and with
+// another content.
 func (c *Claims) Enter(own *Claim) (same, another bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,14 +42,15 @@ func (c *Claims) Enter(own *Claim) (same, another bool) {
 	return same, another
 }
 
-// BeginCheck notes that a claim is being checked: from then on others can wait for it.
+// BeginCheck notes that a claim is being checked, at most once each: from then on others can wait for it (Checking).
 func (c *Claims) BeginCheck(own *Claim) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	own.settled = make(chan struct{})
 }
 
-// Leave removes a claim: what is known of it has been remembered, or nothing will be.
+// Leave removes a claim, and ends the wait of others: what is known of its content has been remembered, or nothing will
+// be. One that has left, or has never entered, is left alone.
 func (c *Claims) Leave(own *Claim) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,7 +64,8 @@ func (c *Claims) Leave(own *Claim) {
 	}
 }
 
-// Checking returns what is closed when the checks of a block's claims are over, of all but one's own.
+// Checking returns a channel for each claim to a block that is being checked, except one's own (nil: there is none). It
+// is closed when the claim has left.
 func (c *Claims) Checking(block common.Hash, own *Claim) (checks []<-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
