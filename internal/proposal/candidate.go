@@ -18,13 +18,13 @@ type candidate struct {
 
 	wrongRecipient bool   // good but for the fee recipient: a last resort
 	out            string // why it is not proposed; "" where nothing speaks against it
+	isDoubted      bool   // all that speaks against it is that another voter calls it INVALID
 
-	shown     *engine.Call // the newPayload with which it was shown to the other voters
-	objection []byte       // the result in which one called it INVALID
+	shown *engine.Call // the newPayload with which it was shown to the other voters; nil where it wasn't
 }
 
-// compare looks for what is not as the attributes of its build ask for. It returns why the candidate must not be
-// proposed, or "".
+// compare compares the candidate with the head and the attributes of its build. It returns why the candidate must not
+// be proposed, or "", and notes a wrong fee recipient.
 func (c *candidate) compare(b *session.Build) string {
 	if c.Payload.Parent != b.Head {
 		return fmt.Sprintf("its parent is %s, not the head %s", c.Payload.Parent, b.Head)
@@ -45,20 +45,18 @@ func (c *candidate) compare(b *session.Build) string {
 	return ""
 }
 
+// hasWithdrawals reports whether its withdrawals are those of the attributes.
 func (c *candidate) hasWithdrawals(a *engine.Attributes) bool {
 	return !c.OddWithdrawals && (c.Withdrawals == nil) == (a.Withdrawals == nil) &&
 		slices.Equal(c.Withdrawals, a.Withdrawals)
 }
 
-// isDoubted reports whether all that speaks against it is another node's word.
-func (c *candidate) isDoubted() bool { return c.objection != nil }
+// isOffered reports whether it can be proposed, even if only as a last resort.
+func (c *candidate) isOffered() bool { return c.out == "" || c.isDoubted }
 
-// isOffered reports whether it can be proposed, be it as a last resort.
-func (c *candidate) isOffered() bool { return c.out == "" || c.isDoubted() }
-
-// rank orders candidates, best first: those with the right fee recipient, then the one that won before, then by value,
-// where they are worth the same (or have no value, as in V1) by gas used, for the primary may have built an empty one,
-// and then the primary's.
+// rank orders candidates, best first: those with the right fee recipient before others, then the one that won before,
+// then by value. Where they are worth the same (or have no value, as in V1) the one that used more gas comes first, for
+// the primary may have built an empty payload, and then the primary's.
 func rank(candidates []*candidate, isPrimary, hasWon func(*candidate) bool) {
 	slices.SortStableFunc(candidates, func(a, b *candidate) int {
 		return cmp.Or(
@@ -71,7 +69,7 @@ func rank(candidates []*candidate, isPrimary, hasWon func(*candidate) bool) {
 	})
 }
 
-// worth is the value of a candidate; zero where it isn't told.
+// worth is the value of a candidate in wei; zero where it isn't known.
 func (c *candidate) worth() *big.Int {
 	if c.Value == nil {
 		return new(big.Int)
@@ -79,7 +77,7 @@ func (c *candidate) worth() *big.Int {
 	return c.Value
 }
 
-// first compares two of which the one that holds comes first.
+// first compares by a condition: whatever meets it comes first.
 func first(a, b bool) int {
 	switch {
 	case a == b:

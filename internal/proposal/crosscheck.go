@@ -14,18 +14,24 @@ import (
 // minCrossCheck is how much time must be left for a cross-check: less would only delay the proposal.
 const minCrossCheck = 150 * time.Millisecond
 
-// sound returns the best candidate that stands, or nil. One for a wrong fee recipient is good enough only where nothing
-// else is waited for, or after an objection: then the next best is taken.
+// sound returns the best candidate that passes its cross-check, or nil. One for a wrong fee recipient is good enough
+// only where no other is waited for, or after an objection: then the next best is taken.
 func (p *proposal) sound(ctx context.Context) *candidate {
 	for _, c := range p.candidates {
-		later := c.wrongRecipient && p.mayWait(ctx) && !slices.ContainsFunc(p.candidates, (*candidate).isDoubted)
-		if c.out == "" && !later {
-			if p.crossCheck(ctx, c); c.out == "" {
-				return c
-			}
+		later := c.wrongRecipient && p.mayWait(ctx) && !p.hasDoubted()
+		if c.out != "" || later {
+			continue
+		}
+		if p.crossCheck(ctx, c); c.out == "" {
+			return c
 		}
 	}
 	return nil
+}
+
+// hasDoubted reports whether a voter calls one of the candidates INVALID.
+func (p *proposal) hasDoubted() bool {
+	return slices.ContainsFunc(p.candidates, func(c *candidate) bool { return c.isDoubted })
 }
 
 // crossCheck puts a candidate out if its content hasn't its block hash, or another voter calls it INVALID. Its hash,
@@ -42,7 +48,7 @@ func (p *proposal) crossCheck(ctx context.Context, c *candidate) {
 	}
 	wrong := make(chan string, 1)
 	p.fleet.Go(func() { wrong <- p.wrongHash(ctx, call) })
-	h := new(hearing)
+	h := new(hearing) // before nobody
 	if left := time.Until(p.deadline); p.settings.CrossCheck > 0 && left >= minCrossCheck {
 		c.shown = call
 		h = p.show(ctx, c)
@@ -51,13 +57,12 @@ func (p *proposal) crossCheck(ctx context.Context, c *candidate) {
 	if c.out = <-wrong; c.out != "" {
 		return // an objection to a wrong hash is no dispute
 	}
-	for _, n := range h.judges { // a restarted client calls VALID what it has on disk
+	for _, n := range h.judges { // so that their VALID to the CL's call proves nothing: they have the block already
 		_, breaks := p.fleet.Memory.Standing(n.ID)
 		p.fleet.Memory.Sent(n.ID, c.Payload.Hash, breaks)
 	}
 	if h.objector != nil {
-		c.out = h.objector.Name() + " calls it INVALID: " + h.objection.ValidationError
-		c.objection = h.objection.Raw
+		c.out, c.isDoubted = h.objector.Name()+" calls it INVALID: "+h.objection.ValidationError, true
 		h.report(false)
 	}
 	p.fleet.Go(h.readOn)
@@ -83,17 +88,16 @@ type hearing struct {
 	proposal  *proposal
 	candidate *candidate
 	judges    []*node.Node
-	proved    bool               // one of them has proved itself: then only those who have may object
-	arrivals  <-chan fleet.Reply // one of each
+	proved    bool               // one of the judges has proved itself: see memory.MayObject
+	arrivals  <-chan fleet.Reply // one of each judge
 	came      map[*node.Node]fleet.Reply
-	fresh     map[*node.Node]uint64 // those who had never been sent the payload, and their breaks until then
+	fresh     map[*node.Node]uint64 // judges that had never been sent the payload, and how many breaks they had had
 
-	objector  *node.Node // the first that may object and does; nil as long as there is none
-	objection engine.PayloadStatus
+	objector  *node.Node           // the first judge that may object and does; nil as long as there is none
+	objection engine.PayloadStatus // what it said
 }
 
-// show puts a candidate to the judges. They keep the block: giving up on the answer is no reason to make them drop the
-// call.
+// show puts a candidate to the judges. The calls run on when the proposal ends: the judges may need the block later.
 func (p *proposal) show(ctx context.Context, c *candidate) *hearing {
 	h := &hearing{
 		proposal: p, candidate: c, judges: p.fleet.Pool.Roll().Judges(c.Node),
@@ -137,13 +141,14 @@ func (h *hearing) hear(got fleet.Reply) {
 	switch {
 	case got.Failure != nil:
 	case got.Status == engine.Valid && fresh:
-		h.proposal.fleet.Memory.Prove(got.Node.ID, breaks) // it won't be new to it when the CL sends it
+		h.proposal.fleet.Memory.Prove(got.Node.ID, breaks) // the CL's call, later, can't: the payload isn't new then
 	case got.Status == engine.Invalid && h.objector == nil && h.mayObject(got.Node):
 		h.objector, h.objection = got.Node, got.PayloadStatus
 	}
 }
 
-// readOn hears the rest, when the proposal doesn't wait for it any more: for the evidence.
+// readOn hears the judges for whom the proposal doesn't wait any more: for the history and the evidence. It runs in a
+// goroutine of the fleet's, and ends when every judge has answered or failed.
 func (h *hearing) readOn() {
 	for len(h.came) < len(h.judges) {
 		got, kept := <-h.arrivals, h.objector != nil

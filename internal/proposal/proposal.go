@@ -31,9 +31,11 @@ type House struct {
 }
 
 // New returns a house for the proposals of a fleet. Its metrics are registered with r.
-func New(f *fleet.Fleet, r prometheus.Registerer) *House { return &House{f, newMetrics(r)} }
+func New(f *fleet.Fleet, r prometheus.Registerer) *House {
+	return &House{fleet: f, metrics: newMetrics(r)}
+}
 
-// Forget drops what is counted under a name that is no node's any more.
+// Forget drops the metrics of a name that is no node's any more.
 func (h *House) Forget(name string) { h.metrics.forget(name) }
 
 // proposal is one getPayload, and what the nodes offer for it. It belongs to the goroutine that answers the call.
@@ -44,15 +46,15 @@ type proposal struct {
 	call     *engine.Call
 	build    *session.Build // nil where we don't know the id
 	begun    time.Time
-	deadline time.Time        // for all that is done beyond the first payload; zero while there is none
+	deadline time.Time        // for all that is done after the first payload; zero while there is none
 	timeUp   <-chan time.Time // at the deadline
 
-	nodes    []*node.Node  // that are asked
-	arrivals chan answered // one of each
+	nodes    []*node.Node  // that are asked, in the order in which they were found
+	arrivals chan answered // one of each node; has room for all
 	came     map[*node.Node]answered
 
-	candidates []*candidate
-	failures   []fleet.Reply // nodes without one: why not
+	candidates []*candidate  // of the nodes that have one, best first when they have been ranked
+	failures   []fleet.Reply // of the nodes that have none, or haven't answered
 }
 
 // answered is what a node answered, and the candidate in it, if there is one.
@@ -66,10 +68,11 @@ type answered struct {
 var answers = sync.Pool{New: func() any { return new([]byte) }}
 
 // GetPayload answers with the most valuable payload that is what was asked for. An id that we don't know may be from
-// before our restart: then every node is asked for that very id, as where none that builds for it is left.
+// before our restart: then every node is asked for that very id. So it is where none of the nodes that build for an id
+// is left.
 //
-// The answer goes to out, if that isn't nil: then what is reported and counted doesn't keep the CL waiting, and the
-// answer's memory is used again. gone says that it has gone, and there is nothing more to send.
+// The answer goes to out, if that isn't nil: then reports and counts don't keep the CL waiting, and the answer's memory
+// is used again. gone says that the answer has been sent, and the one that is returned is empty.
 func (h *House) GetPayload(ctx context.Context, s *session.Session, c *engine.Call, out *outlet.Outlet) (
 	answer engine.Answer, gone bool) {
 	p := &proposal{
@@ -77,7 +80,7 @@ func (h *House) GetPayload(ctx context.Context, s *session.Session, c *engine.Ca
 		came: make(map[*node.Node]answered),
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // what is not needed any more is given up
+	defer cancel() // gives up the calls that are not needed any more
 	p.askBuilders(ctx, s)
 	best := p.choose(ctx)
 	if p.build != nil && best != nil && best.out == "" {
@@ -175,11 +178,11 @@ func (p *proposal) gather(ctx context.Context) {
 			timeout = true
 		}
 	}
-	p.sort()
+	p.sortOut()
 }
 
-// sort puts what came in the order of the nodes, whatever that of the answers.
-func (p *proposal) sort() {
+// sortOut tells candidates from failures, both in the order of the nodes, whatever that of the answers.
+func (p *proposal) sortOut() {
 	p.candidates, p.failures = nil, nil
 	for _, n := range p.nodes {
 		switch got, came := p.came[n]; {
@@ -209,9 +212,9 @@ func (p *proposal) isLate() bool { return !p.deadline.IsZero() && time.Until(p.d
 
 var errSilent = errors.New("no answer in time")
 
-// choose returns what is proposed, or nil. What seemed good may turn out not to be: then the others are waited for
-// after all. Where every candidate is out, it is the primary's own answer, as if we weren't there: an empty slot is
-// certain without one.
+// choose returns the candidate that is proposed, or nil. What seemed good may turn out not to be: then the others are
+// waited for after all. Where every candidate is out, the primary's is proposed, as if we weren't there: without one,
+// an empty slot is certain.
 func (p *proposal) choose(ctx context.Context) *candidate {
 	for {
 		p.gather(ctx)
@@ -239,18 +242,18 @@ func (p *proposal) hasWon(c *candidate) bool { return c.Node.ID == p.build.Winne
 
 func (p *proposal) isPrimary(c *candidate) bool { return c.Node == p.fleet.Pool.Primary() }
 
-// lastResort returns one of those that are out, or nil: where all that speaks against some is another node's word, it
-// is one of them, for no proposal is lost to a cross-check.
+// lastResort returns one of the candidates that are out, or nil. Where some are doubted only, it is one of these, the
+// primary's before others: no proposal is lost to a cross-check. Otherwise it is the primary's.
 func (p *proposal) lastResort() *candidate {
 	left := p.candidates
-	sure := func(c *candidate) bool { return !c.isDoubted() }
-	if doubted := slices.DeleteFunc(slices.Clone(left), sure); len(doubted) > 0 {
+	isSure := func(c *candidate) bool { return !c.isDoubted }
+	if doubted := slices.DeleteFunc(slices.Clone(left), isSure); len(doubted) > 0 {
 		left = doubted
 	}
 	switch i := slices.IndexFunc(left, p.isPrimary); {
 	case i >= 0:
 		return left[i]
-	case len(left) > 0 && left[0].isDoubted():
+	case len(left) > 0 && left[0].isDoubted:
 		return left[0]
 	}
 	return nil
@@ -262,7 +265,8 @@ func (p *proposal) mayWait(ctx context.Context) bool {
 	return len(p.came) < len(p.nodes) && ctx.Err() == nil && !late
 }
 
-// newest finds what an unknown id means: among the payloads on the present head the one with the greatest timestamp.
+// newest finds what an id that we don't know means: of the payloads on the present head the one with the greatest
+// timestamp, or of all where none is on it.
 func (p *proposal) newest(ctx context.Context) *candidate {
 	if !slices.ContainsFunc(p.candidates, (*candidate).isOffered) {
 		return nil
@@ -293,7 +297,7 @@ func (p *proposal) onHead(ctx context.Context) (isOnHead func(*candidate) bool) 
 	heads := make([]node.Head, len(p.candidates))
 	var asking sync.WaitGroup
 	for i, c := range p.candidates {
-		asking.Go(func() { heads[i], _ = c.Node.Latest(ctx) }) // what it doesn't tell, its payload isn't on
+		asking.Go(func() { heads[i], _ = c.Node.Latest(ctx) }) // no payload is on the zero head of one that fails
 	}
 	asking.Wait()
 	return func(c *candidate) bool { return c.Payload.Parent == heads[slices.Index(p.candidates, c)].Hash }

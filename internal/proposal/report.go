@@ -27,13 +27,15 @@ type metrics struct {
 	candidates *prometheus.CounterVec
 }
 
+// newMetrics registers the metrics of a house.
 func newMetrics(r prometheus.Registerer) *metrics {
 	return &metrics{
 		proposals: fleet.Outcomes(r, "proposals_total",
 			"Payloads asked for, by outcome: best, wrong_fee_recipient, doubtful (all were), none.",
 			"outcome", "best", "wrong_fee_recipient", "doubtful", "none"),
 		value: promauto.With(r).NewGauge(prometheus.GaugeOpts{
-			Namespace: fleet.Namespace, Name: "proposal_value_eth", Help: "Value of the last payload that was proposed.",
+			Namespace: fleet.Namespace, Name: "proposal_value_eth",
+			Help: "Value of the last payload that was proposed.",
 		}),
 		gain: promauto.With(r).NewCounter(prometheus.CounterOpts{
 			Namespace: fleet.Namespace, Name: "proposal_gain_eth_total",
@@ -45,11 +47,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"node"}),
 		candidates: promauto.With(r).NewCounterVec(prometheus.CounterOpts{
 			Namespace: fleet.Namespace, Name: "candidates_total",
-			Help: "What became of the payloads that nodes were asked for, by node and outcome: taken, outbid, out (not what was asked for, or objected to), wrong_fee_recipient, none (no payload).",
+			Help: "What became of the payloads that nodes were asked for, by node and outcome: taken, outbid, " +
+				"out (not what was asked for, or objected to), wrong_fee_recipient, none (no payload).",
 		}, []string{"node", "outcome"}),
 	}
 }
 
+// forget drops what is counted under a node's name.
 func (m *metrics) forget(name string) {
 	is := prometheus.Labels{"node": name}
 	m.offers.DeletePartialMatch(is)
@@ -66,13 +70,7 @@ func (p *proposal) report(best *candidate) {
 		log.Error("no payload for a proposal", append([]any{"method", p.call.Method.Name}, p.forLog(nil)...)...)
 		return
 	}
-	outcome := "best"
-	switch {
-	case best.out != "":
-		outcome = "doubtful"
-	case best.wrongRecipient:
-		outcome = "wrong_fee_recipient"
-	}
+	outcome := best.quality()
 	metrics.proposals.WithLabelValues(outcome).Inc()
 	attrs := []any{
 		"method", p.call.Method.Name, "node", best.Node.Name(), "number", best.Payload.Number,
@@ -94,7 +92,18 @@ func (p *proposal) report(best *candidate) {
 	log.Error("payload for a proposal is "+outcome, append(attrs, "reason", best.out)...)
 }
 
-// gain is how much more the proposal is worth than the primary's own payload; nil where that isn't known.
+// quality says how good what is proposed is, for the metrics and the log.
+func (c *candidate) quality() string {
+	switch {
+	case c.out != "":
+		return "doubtful"
+	case c.wrongRecipient:
+		return "wrong_fee_recipient"
+	}
+	return "best"
+}
+
+// gain is how much more the proposal is worth than the primary's own payload, in wei; nil where that isn't known.
 func (p *proposal) gain(best *candidate) *big.Int {
 	for _, c := range p.candidates {
 		if p.isPrimary(c) && c.Value != nil && best.Value != nil {
@@ -139,7 +148,7 @@ func (p *proposal) forLog(best *candidate) (attrs []any) {
 	return attrs
 }
 
-// fate says what became of a candidate: in a word, for metrics, and why.
+// fate says what became of a candidate: outcome in a word, for metrics, and why for people.
 func (c *candidate) fate(best *candidate) (outcome, why string) {
 	switch {
 	case c.out != "":
@@ -182,7 +191,9 @@ func (p *proposal) forHistory(best *candidate) history.Proposal {
 	for i, n := range p.fleet.Pool.Nodes() {
 		order[n.Name()] = i
 	}
-	slices.SortStableFunc(shown.Offers, func(a, b history.Offer) int { return cmp.Compare(order[a.Node], order[b.Node]) })
+	slices.SortStableFunc(shown.Offers, func(a, b history.Offer) int {
+		return cmp.Compare(order[a.Node], order[b.Node])
+	})
 	return shown
 }
 
@@ -197,7 +208,8 @@ func ethText(wei *big.Int) string {
 	return new(big.Rat).SetFrac(wei, big.NewInt(1e18)).FloatString(6) + " ETH"
 }
 
-// report tells of a voter that calls another's payload INVALID; late is one that does when it has been proposed.
+// report tells the log, the metrics, the history and the evidence of a judge that calls a candidate INVALID. late says
+// that the candidate had been chosen before.
 func (h *hearing) report(late bool) {
 	f, c, method := h.proposal.fleet, h.candidate, h.proposal.call.Method
 	record, what := h.record(), "dispute: a node calls another's payload INVALID before it is proposed"
@@ -215,7 +227,7 @@ func (h *hearing) report(late bool) {
 	h.keep(!late)
 }
 
-// record is that of a node that calls another's payload INVALID.
+// record is the history's record of an objection to a candidate.
 func (h *hearing) record() *history.Record {
 	c := h.candidate
 	return &history.Record{
@@ -230,8 +242,8 @@ func (h *hearing) record() *history.Record {
 	}
 }
 
-// keep hands over an INVALID to a built payload, with what every judge has said so far. dispute is one that the
-// proposal could heed.
+// keep hands an objection to the evidence, with what every judge has said so far. dispute says that the proposal could
+// heed it.
 func (h *hearing) keep(dispute bool) {
 	e := h.event(evidence.CrossCheck)
 	shown := h.candidate.shown
@@ -242,13 +254,14 @@ func (h *hearing) keep(dispute bool) {
 	h.proposal.fleet.Evidence.Add(e)
 }
 
-// keepLate adds what a judge said after that.
+// keepLate hands what a judge said after the objection to the evidence.
 func (h *hearing) keepLate(n *node.Node) {
 	e := h.event(evidence.Follows)
 	e.Late, e.Replies = true, []evidence.Reply{h.reply(n)}
 	h.proposal.fleet.Evidence.Add(e)
 }
 
+// event is what is known of the call itself.
 func (h *hearing) event(kind evidence.Kind) *evidence.Event {
 	c := h.candidate
 	e := &evidence.Event{Case: evidence.Case{
