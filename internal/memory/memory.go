@@ -46,7 +46,7 @@ type block struct {
 	child, sibling *block // the children that are known are a list
 	words          map[quorum.NodeID]word
 	sent           map[quorum.NodeID]uint64 // who has been sent its payload, and how many breaks that node had had then
-	marks          []*objection             // the objections that cover it, its own and its ancestors'; one of each node
+	marks          []*objection             // the objections that cover it, from itself or ancestors; one of each node
 	proof          Proof                    // how well it is known which content has this hash
 	digest         Digest                   // of that content, where it isn't proven
 }

@@ -66,8 +66,8 @@ func NewPoll(r Rules, grace time.Duration, seats int) Poll {
 	return Poll{Rules: r, Grace: grace, Ballots: make([]Ballot, seats)}
 }
 
-// Look decides whether the votes in hand are to be answered, at a time from the call's arrival. superseded says that another forkchoiceUpdated waits
-// behind this one.
+// Look decides whether the votes in hand are to be answered, at a time from the call's arrival. superseded says that
+// another forkchoiceUpdated waits behind this one.
 //
 //   - At once, when no vote is missing that could change the result.
 //   - VALID with a quorum: after the grace.

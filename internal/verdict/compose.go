@@ -49,8 +49,8 @@ func (pl *poll) refutation() engine.Answer {
 	}}
 }
 
-// agreedError is the error that is the answer, or nil: the nodes' common error where none gave a status; where none calls
-// the block VALID, the error that the threshold of those which are asked give.
+// agreedError is the error that is the answer, or nil: the nodes' common error where none gave a status; where none
+// calls the block VALID, the error that the threshold of those which are asked give.
 func (pl *poll) agreedError(status engine.Status) *engine.Error {
 	if status == engine.None {
 		return pl.commonError()

@@ -78,7 +78,8 @@ func (pl *poll) wordsMatter() bool {
 	return pl.fleet.Memory.Matter(pl.call.Block, pl.call.Payload.Parent)
 }
 
-// isAwaiting reports whether it isn't known yet what nodes said before, because another call's content is being checked.
+// isAwaiting reports whether it isn't known yet what nodes said before, because another call's content is being
+// checked.
 func (c *content) isAwaiting() bool { return len(c.awaited) > 0 }
 
 // others returns what is closed when the next of those checks is over; nil where there is none.
@@ -188,8 +189,8 @@ func (pl *poll) contentArrived(v *quorum.Seat) {
 	}
 }
 
-// beginCheck begins to check the content, where it isn't known. The check belongs to this poll, which ends only when the
-// check is over or isn't needed any more; draining waits for it.
+// beginCheck begins to check the content, where it isn't known. The check belongs to this poll, which ends only when
+// the check is over or isn't needed any more; draining waits for it.
 func (pl *poll) beginCheck() {
 	if !pl.hasContent() || pl.content.state != unknown || pl.content.check != nil {
 		return

@@ -193,8 +193,8 @@ func TestPayloadThatIsNotKeptIsKnownAgain(t *testing.T) {
 	})
 }
 
-// What a check shows of the nodes counts in the call that waited for it, whatever else happens at that moment: who turns
-// out to lack a block votes on it no more.
+// What a check shows of the nodes counts in the call that waited for it, whatever else happens at that moment: who
+// turns out to lack a block votes on it no more.
 func TestWhoVotesAfterACheck(t *testing.T) {
 	lacks := func() *bubble.Fake { return bubble.Speaker(3, "SYNCING", 0) }
 	for range 20 { // in one of two orders

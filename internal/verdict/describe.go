@@ -13,8 +13,8 @@ import (
 	"executionbackup/internal/node"
 )
 
-// description is what a seat's node said and what of it counts, in words. What the log, the history and the evidence say
-// of a seat is made of it.
+// description is what a seat's node said and what of it counts, in words. What the log, the history and the evidence
+// say of a seat is made of it.
 type description struct {
 	node     *node.Node
 	word     string // the status as the node spelt it; "" where there is none

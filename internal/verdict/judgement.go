@@ -15,8 +15,8 @@ type judgement struct {
 }
 
 // judge finds what the CL is to hear, if that is due, or begins the check that is needed first. No SYNCING goes out
-// unchecked: where no node has called the content VALID, the content is checked first; so it is where it decides whether
-// what nodes said before counts.
+// unchecked: where no node has called the content VALID, the content is checked first; so it is where it decides
+// whether what nodes said before counts.
 func (pl *poll) judge(l quorum.Look) (j judgement, due bool) {
 	j.Verdict = l.Verdict
 	if l.Done && j.Status == engine.Syncing && pl.isWordOpen() {

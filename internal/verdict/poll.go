@@ -79,7 +79,8 @@ type arrival struct {
 // newPoll finds who takes part in a call.
 func (b *Bench) newPoll(s *session.Session, c *engine.Call) *poll {
 	pl := &poll{
-		bench: b, fleet: b.fleet, session: s, settings: b.fleet.Settings(), begun: time.Now(), nodes: b.fleet.Pool.Nodes(),
+		bench: b, fleet: b.fleet, session: s, settings: b.fleet.Settings(), begun: time.Now(),
+		nodes: b.fleet.Pool.Nodes(),
 	}
 	pl.call.Call = c
 	pl.convene()
@@ -133,8 +134,8 @@ func (pl *poll) electorate() (voters node.Electorate) {
 	return voters
 }
 
-// enfranchise finds who votes, and who may object: a node that proves itself in this call may from the next one on. Where
-// a voter has proved itself, objections from the time when none had lapse.
+// enfranchise finds who votes, and who may object: a node that proves itself in this call may from the next one on.
+// Where a voter has proved itself, objections from the time when none had lapse.
 func (pl *poll) enfranchise() {
 	voters, proved := pl.electorate(), false
 	for i := range pl.seats {
@@ -153,8 +154,8 @@ func (pl *poll) enfranchise() {
 	pl.quorum.NoneAlive = !voters.Alive
 }
 
-// reconvene looks again at who votes: the call whose check this one has waited for may have shown that a node is behind,
-// or has proved itself.
+// reconvene looks again at who votes: the call whose check this one has waited for may have shown that a node is
+// behind, or has proved itself.
 func (pl *poll) reconvene() {
 	for i := range pl.seats {
 		s, v := &pl.seats[i], &pl.votes[i]

@@ -57,8 +57,8 @@ func (b *Bench) Judge(s *session.Session, c *engine.Call) (wait func(context.Con
 	}
 }
 
-// fanOut sends the call to every node that gets it, in its turn on each. The calls run on after the verdict; each brings
-// one arrival. From here on the poll belongs to the goroutine of gather.
+// fanOut sends the call to every node that gets it, in its turn on each. The calls run on after the verdict; each
+// brings one arrival. From here on the poll belongs to the goroutine of gather.
 func (pl *poll) fanOut() {
 	if pl.isPayload() {
 		pl.record = pl.newRecord()
