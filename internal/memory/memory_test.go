@@ -72,6 +72,13 @@ func (m *told) sent(node quorum.NodeID, n int) { m.Sent(node, hash(n), m.call(no
 
 func (m *told) died(node quorum.NodeID, n int) { m.Died(node, hash(n), m.call(node, n, none).Breaks) }
 
+// broken is a note of a call under which the node has a break.
+func (m *told) broken(c Note) Note {
+	m.Broke(c.Node)
+	c.Broke = true
+	return c
+}
+
 // mute lets a node say INVALID though it may not object.
 func (m *told) mute(node quorum.NodeID, n int) bool {
 	c := m.call(node, n, invalid)
@@ -419,19 +426,17 @@ func TestSecond(t *testing.T) {
 			true},
 		{"by one that may not either", func(m *told) { m.mute(alice, 2); m.mute(bob, 2) }, false},
 		{"by one in doubt", func(m *told) { m.mute(alice, 2); m.doubt(bob, 2) }, false},
-		{"a break since the call was sent", func(m *told) { c := m.call(alice, 2, invalid); m.Broke(alice); m.Keep(c) },
-			false},
+		{"a break since the call was sent", func(m *told) { m.Keep(m.broken(m.call(alice, 2, invalid))) }, false},
+		{"a break since the answer came", func(m *told) { c := m.call(alice, 2, invalid); m.Broke(alice); m.Keep(c) },
+			true},
 		{"a break, while nobody has proved itself", func(m *told) {
 			c := m.call(alice, 2, invalid)
 			c.Proved = false
-			m.Broke(alice)
-			m.Keep(c)
+			m.Keep(m.broken(c))
 		}, true},
 		{"a break, and it is seconded", func(m *told) {
 			m.say(bob, 2, invalid)
-			c := m.call(alice, 2, invalid)
-			m.Broke(alice)
-			m.Keep(c)
+			m.Keep(m.broken(m.call(alice, 2, invalid)))
 		}, true},
 		{"by its own later one", func(m *told) { m.mute(alice, 2); m.mute(alice, 2) }, false},
 		{"by one that takes it back", func(m *told) { m.say(bob, 2, invalid); m.mute(alice, 2); m.say(bob, 2, valid) },
@@ -1099,7 +1104,7 @@ func (m *model) keep(n int, c Note) {
 			}
 		}
 	case invalid:
-		if c.Proved && c.Breaks != m.breaks[c.Node] {
+		if c.Proved && c.Broke {
 			c.MayObject, c.Proved = false, false
 		}
 		if w.seq > c.Seq || !c.Voter && !c.MayObject {
@@ -1159,6 +1164,7 @@ func TestMemoryAgainstModel(t *testing.T) {
 				}
 				if rapid.IntRange(0, 9).Draw(t, "broken") == 0 && c.Breaks > 0 {
 					c.Breaks--
+					c.Broke = true
 				}
 				anyone := false
 				for _, q := range walk.qualified {
@@ -1172,7 +1178,7 @@ func TestMemoryAgainstModel(t *testing.T) {
 				c.Voter = rapid.IntRange(0, 5).Draw(t, "voter") > 0
 				c.MayObject = c.Voter && (c.Proved || !anyone)
 				// Where a node that needs another has objected twice on a line, less is kept than a walk would find.
-				broken := c.Breaks != walk.breaks[c.Node]
+				broken := c.Broke
 				if status == invalid && (!c.Proved || broken) && walk.elsewhere(n, c.Node, func(w word) bool {
 					return w.seconded || w.unheard > 0 || w.status == invalid && (!c.MayObject || broken)
 				}) {

@@ -343,6 +343,7 @@ func TestTrustIsRestored(t *testing.T) {
 	if r.MayObject(alice, false) {
 		t.Error("it may object after a break")
 	}
+	late.Broke = true
 	if r.Keep(late); r.objects(alice, 1) {
 		t.Error("what was called before the break makes an objection after it")
 	}

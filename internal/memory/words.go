@@ -61,6 +61,9 @@ type Note struct {
 	// Breaks is the count of the node's breaks when the call was sent: a break since then leaves it unproved, and a
 	// removal makes its answer nobody's word.
 	Breaks uint64
+	// Broke says that the node had a break between that and its answer: so its INVALID is one of after the break. What
+	// it said before a break stays, also where that is noted only after it.
+	Broke bool
 }
 
 // Keep remembers what a node said. It reports whether the objections of any node have changed.
@@ -106,7 +109,7 @@ func (m *Memory) keepInvalid(n *Note) (changed bool) {
 	b, s := m.block(n.Block), m.standing(n.Node)
 	w := b.words[n.Node]
 	reason := n.Reason[:min(len(n.Reason), maxReason)]
-	if (n.Proved || m.knowsTrust) && n.Breaks != s.breaks { // a break counts at once
+	if (n.Proved || m.knowsTrust) && n.Broke { // a break counts at once
 		n.MayObject, n.Proved = false, false
 	}
 	switch {

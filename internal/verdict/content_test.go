@@ -63,6 +63,46 @@ func TestDeathsCountWhileThePayloadIsChecked(t *testing.T) {
 	})
 }
 
+// What was objected to before a break stays, also where the payload is still being checked when the node breaks. An
+// INVALID that comes after the break doesn't count.
+func TestBreakWhileThePayloadIsChecked(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		breaksAt time.Duration // from the call; the objector answers after 10 ms, the others after 20 ms
+		want     []string      // of block 3, and of block 4
+	}{
+		{"after the answer", 30 * ms, []string{"SYNCING", "SYNCING"}},
+		{"before the answer", 5 * ms, []string{"VALID", "VALID"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			objector := bubble.Speaker(3, "INVALID", 10*ms)
+			objector.Status = func(_ string, n int) string {
+				switch {
+				case n < 3:
+					return "VALID"
+				case n == 3:
+					return "INVALID"
+				}
+				return "SYNCING"
+			}
+			onBench(t, fakes{bubble.Healthy(), bubble.Healthy(), objector}, func(t *testing.T, b *bubble.Bubble) {
+				b.Follow(1, 2)
+				for range cap(b.Bench.Checks()) { // other payloads are being checked
+					b.Bench.Checks() <- struct{}{}
+				}
+				time.AfterFunc(test.breaksAt, b.Fleet.Pool.Nodes()[2].Broke)
+				time.AfterFunc(100*ms, func() { <-b.Bench.Checks() })
+				for i, want := range test.want {
+					if status, took := b.Send(bubble.PayloadCall(3 + i)); status != want {
+						t.Errorf("block %d: %s after %v, want %s", 3+i, status, took, want)
+					}
+					time.Sleep(time.Second) // the bubble's clock
+				}
+			})
+		})
+	}
+}
+
 // With one node, too, another content that can't be checked doesn't take the place of a payload that it called VALID.
 func TestAloneKeepsNoForgedPayload(t *testing.T) {
 	var forged atomic.Bool

@@ -58,6 +58,7 @@ type seat struct {
 	foreign bool         // the node is on another chain
 	sent    bool         // the node gets the call
 	breaks  uint64       // how many the node had had when the call was sent: see memory.Broke
+	broke   bool         // the node had another break before what came of the call came
 	fresh   bool         // the call is a newPayload that the node had never been sent before
 
 	engine.Answer // the node's; its status is None where there is none
@@ -254,7 +255,7 @@ func (pl *poll) noteBreak(s *seat, v *quorum.Seat) {
 	if _, breaks := pl.fleet.Memory.Standing(v.Node); breaks == s.breaks {
 		return
 	}
-	v.Proved = false
+	s.broke, v.Proved = true, false
 	proved := slices.ContainsFunc(pl.votes, func(other quorum.Seat) bool { return other.Voter && other.Proved })
 	v.MayObject = v.Voter && pl.fleet.Memory.MayObject(v.Node, proved)
 }
@@ -352,7 +353,7 @@ func (pl *poll) remember(i int) {
 	}
 	changed := words.Keep(memory.Note{
 		Node: v.Node, Block: block, Status: v.Said, Reason: s.ValidationError, Seq: pl.place.Seq,
-		Voter: v.Voter, MayObject: v.MayObject, Proved: v.Proved, Fresh: s.fresh, Breaks: s.breaks,
+		Voter: v.Voter, MayObject: v.MayObject, Proved: v.Proved, Fresh: s.fresh, Breaks: s.breaks, Broke: s.broke,
 	})
 	if v.Said == engine.Invalid && v.Proved {
 		s.node.Objected()
