@@ -133,6 +133,10 @@ func (m *Memory) Known(hash common.Hash) bool {
 func (m *Memory) Descends(hash, ancestor common.Hash) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.descends(hash, ancestor)
+}
+
+func (m *Memory) descends(hash, ancestor common.Hash) bool {
 	if hash == ancestor {
 		return true
 	}

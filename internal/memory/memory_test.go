@@ -261,6 +261,26 @@ func TestLastWord(t *testing.T) {
 	if !m.objects(alice, 2) || !m.Qualified(alice) {
 		t.Error("the later INVALID is gone, or the VALID proves nothing")
 	}
+	// It takes back an INVALID to a block below it that was sent earlier, in whatever order they are noted.
+	for _, later := range []bool{false, true} {
+		for _, reversed := range []bool{false, true} {
+			m := chain(100, 3)
+			objection, follows := m.call(alice, 1, invalid), m.call(alice, 3, valid)
+			if follows.Fresh = true; later {
+				objection.Seq, follows.Seq = follows.Seq, objection.Seq
+			}
+			notes := []Note{objection, follows}
+			if reversed {
+				slices.Reverse(notes)
+			}
+			for _, n := range notes {
+				m.Keep(n)
+			}
+			if m.objects(alice, 2) != later {
+				t.Errorf("INVALID, VALID (sent later: %v, noted reversed: %v): it objects: %v", later, reversed, !later)
+			}
+		}
+	}
 	// An INVALID that can't be heard is forgotten with a VALID that was sent later, only.
 	for _, late := range []bool{false, true} {
 		m := chain(100, 2)
@@ -1007,13 +1027,15 @@ type model struct {
 	breaks    map[quorum.NodeID]uint64
 	admitted  map[quorum.NodeID]uint64 // how many breaks it had had when it was added again
 	sent      map[int]map[quorum.NodeID]bool
-	mixed     bool // a node has objected in doubt that stands by another INVALID
+	followed  map[quorum.NodeID][2]int // the last block that it executed, and the call
+	mixed     bool                     // a node has objected in doubt that stands by another INVALID
 }
 
 func newModel() *model {
 	return &model{
 		parent: map[int]int{}, words: map[int]map[quorum.NodeID]word{}, sent: map[int]map[quorum.NodeID]bool{},
 		qualified: map[quorum.NodeID]bool{}, breaks: map[quorum.NodeID]uint64{}, admitted: map[quorum.NodeID]uint64{},
+		followed: map[quorum.NodeID][2]int{},
 	}
 }
 
@@ -1096,6 +1118,9 @@ func (m *model) keep(n int, c Note) {
 			}
 			m.set(n, c.Node, said)
 		}
+		if c.Fresh && int(c.Seq) > m.followed[c.Node][1] {
+			m.followed[c.Node] = [2]int{n, int(c.Seq)}
+		}
 		if c.Fresh {
 			for _, up := range m.line(n) {
 				if w := m.words[up][c.Node]; w.status == invalid && w.seq <= c.Seq {
@@ -1108,6 +1133,9 @@ func (m *model) keep(n int, c Note) {
 			c.MayObject, c.Proved = false, false
 		}
 		if w.seq > c.Seq || !c.Voter && !c.MayObject {
+			return
+		}
+		if f := m.followed[c.Node]; f[1] > int(c.Seq) && slices.Contains(m.line(f[0]), n) {
 			return
 		}
 		if !c.MayObject && w.status != invalid && !m.lead(n, c.Node) {
@@ -1242,6 +1270,7 @@ func TestMemoryAgainstModel(t *testing.T) {
 					delete(sent, node)
 				}
 				delete(walk.qualified, node)
+				delete(walk.followed, node)
 				m.Admit(node)
 				walk.breaks[node]++
 				walk.admitted[node] = walk.breaks[node]

@@ -15,8 +15,16 @@ type standing struct {
 	trusted    bool         // it had proved itself in another run, and has had no break since
 	doubtful   bool         // it may have said INVALID unheard or provisionally
 	objections []*objection // that aren't over
+	followed   execution    // the last one
 	gone       bool         // it is no longer configured
 	admitted   uint64       // how many breaks it had had when it was added again; a call with fewer was sent before
+}
+
+// execution is a VALID to a payload that was new to the node: it ends what the node objected to below that before the
+// call, also what is noted only later.
+type execution struct {
+	block common.Hash
+	seq   uint64 // of the call
 }
 
 // stale reports whether what came of a call is nobody's word: the node has been removed since the call was sent,

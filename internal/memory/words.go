@@ -88,6 +88,9 @@ func (m *Memory) keepValid(n *Note) (changed bool) {
 	if n.Fresh && n.Breaks == s.breaks {
 		m.qualify(n.Node, s)
 	}
+	if n.Fresh && n.Seq > s.followed.seq {
+		s.followed.block, s.followed.seq = n.Block, n.Seq
+	}
 	if w := b.words[n.Node]; w.seq <= n.Seq {
 		said := word{status: engine.Valid, seq: n.Seq, died: w.died}
 		if w.unheard > n.Seq {
@@ -115,6 +118,8 @@ func (m *Memory) keepInvalid(n *Note) (changed bool) {
 	switch {
 	case w.seq > n.Seq || !n.Voter && !n.MayObject:
 		return false
+	case s.followed.seq > n.Seq && m.descends(s.followed.block, n.Block):
+		return false // that ended it before it was noted
 	case !n.MayObject && w.status != engine.Invalid && !b.lead(n.Node):
 		w.unheard, w.reason, s.doubtful = max(w.unheard, n.Seq), reason, true
 		m.say(b, n.Node, w)
