@@ -32,7 +32,8 @@ type Memory struct {
 	order  []common.Hash // of the blocks by age, behind what was evicted
 	oldest int           // where in order the oldest is
 	nodes  map[quorum.NodeID]*standing
-	doubts bool // somebody may have objected provisionally
+	doubts bool   // somebody may have objected provisionally
+	lapses uint64 // how often Lapse has been called
 	// knowsTrust says that records told which nodes had proved themselves in another run: then a node that hadn't may
 	// not object, though nobody has proved itself in this one.
 	knowsTrust bool

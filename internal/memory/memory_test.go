@@ -53,7 +53,7 @@ func (m *told) call(node quorum.NodeID, n int, status engine.Status) Note {
 	m.seq++
 	_, breaks := m.Standing(node)
 	return Note{Node: node, Block: hash(n), Status: status, Reason: fmt.Sprint("reason ", n),
-		Seq: m.seq, Breaks: breaks, Voter: true, MayObject: true, Proved: true}
+		Seq: m.seq, Breaks: breaks, Voter: true, MayObject: true, Proved: true, Lapses: m.Lapses()}
 }
 
 func (m *told) say(node quorum.NodeID, n int, status engine.Status) bool {
@@ -411,6 +411,15 @@ func TestLapse(t *testing.T) {
 	m.Lapse()
 	if !m.objects(alice, 3) {
 		t.Error("it lapses")
+	}
+	// What is said in doubt to a call from before, and noted only after, has lapsed with the rest.
+	m = chain(100, 3)
+	c = m.call(alice, 2, invalid)
+	c.Proved = false
+	m.payload(bob, 1, valid)
+	m.Lapse()
+	if m.Keep(c); m.objects(alice, 3) || m.Word(alice, hash(2)) != none {
+		t.Error("noted late, and stands")
 	}
 	// A word in doubt below another becomes an objection in doubt, or one that stands.
 	for _, proves := range []bool{false, true} {
@@ -1202,7 +1211,7 @@ func TestMemoryAgainstModel(t *testing.T) {
 					m.Lapse()
 					walk.lapse()
 				}
-				c.Proved = walk.qualified[c.Node]
+				c.Proved, c.Lapses = walk.qualified[c.Node], m.Lapses()
 				c.Voter = rapid.IntRange(0, 5).Draw(t, "voter") > 0
 				c.MayObject = c.Voter && (c.Proved || !anyone)
 				// Where a node that needs another has objected twice on a line, less is kept than a walk would find.

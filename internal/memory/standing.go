@@ -162,6 +162,7 @@ func (m *Memory) qualify(node quorum.NodeID, s *standing) {
 func (m *Memory) Lapse() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.lapses++
 	if !m.doubts {
 		return
 	}
@@ -181,6 +182,13 @@ func (m *Memory) Lapse() {
 			}
 		}
 	}
+}
+
+// Lapses counts the calls of Lapse.
+func (m *Memory) Lapses() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lapses
 }
 
 // Forget drops all that is known of a node that is no longer configured. What it still says to calls under way is not

@@ -58,6 +58,9 @@ type Note struct {
 	Voter, MayObject, Proved bool
 	// Fresh says that the call was a newPayload that the node had never been sent before.
 	Fresh bool
+	// Lapses is Memory.Lapses as the call began: what was said in doubt to a call from before a Lapse lapses with it,
+	// also where it is noted only after it.
+	Lapses uint64
 	// Breaks is the count of the node's breaks when the call was sent: a break since then leaves it unproved, and a
 	// removal makes its answer nobody's word.
 	Breaks uint64
@@ -126,13 +129,18 @@ func (m *Memory) keepInvalid(n *Note) (changed bool) {
 		return false
 	}
 	said := word{status: engine.Invalid, reason: reason, seq: n.Seq, died: w.died, seconded: !n.MayObject}
-	if n.MayObject && !n.Proved && !s.qualified && !s.trusted {
-		said.provisional, s.doubtful, m.doubts = true, true, true
-	}
+	said.provisional = n.MayObject && !n.Proved && !s.qualified && !s.trusted
 	if w.status == engine.Invalid && said.weak() { // the node stands by an INVALID already, which is no weaker
 		said.provisional, said.seconded, said.read = w.provisional, w.seconded, w.read
 	}
 	m.say(b, n.Node, said)
+	if said.provisional && n.Lapses != m.lapses {
+		b.takeBack(n.Node)
+		return false
+	}
+	if said.provisional {
+		s.doubtful, m.doubts = true, true
+	}
 	changed = m.object(b, n.Node)
 	return m.second(b) || changed
 }

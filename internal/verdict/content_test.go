@@ -103,6 +103,32 @@ func TestBreakWhileThePayloadIsChecked(t *testing.T) {
 	}
 }
 
+// What is said in doubt after our start counts in no call that begins when others have proved themselves, also where
+// it comes under that call.
+func TestLateDoubtHasLapsed(t *testing.T) {
+	doubter := &bubble.Fake{
+		Status: func(string, int) string { return "INVALID" },
+		Delay: func(_ string, n int) time.Duration {
+			switch n {
+			case 1:
+				return 1300 * ms
+			case 2:
+				return bubble.Forever
+			}
+			return 0
+		},
+	}
+	bubble.In(t, fakes{bubble.Healthy(), bubble.Speaker(2, "VALID", 600*ms), doubter}, func(t *testing.T, b *bubble.Bubble) {
+		for n := 1; n <= 2; n++ {
+			next := time.Now().Add(time.Second)
+			if status, took := b.Send(bubble.PayloadCall(n)); status != "VALID" {
+				t.Errorf("block %d: %s after %v", n, status, took)
+			}
+			time.Sleep(time.Until(next)) // the bubble's clock
+		}
+	})
+}
+
 // With one node, too, another content that can't be checked doesn't take the place of a payload that it called VALID.
 func TestAloneKeepsNoForgedPayload(t *testing.T) {
 	var forged atomic.Bool

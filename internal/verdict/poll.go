@@ -32,6 +32,7 @@ type poll struct {
 	seats    []seat        // one for each node: what came of the call there
 	votes    []quorum.Seat // one for each node: what counts of that
 	quorum   quorum.Poll   // when there is a verdict, and which
+	lapses   uint64        // Memory.Lapses when it was settled who may object
 	arrivals chan arrival  // has room for every seat
 	pending  int           // seats that may still bring something
 
@@ -152,6 +153,7 @@ func (pl *poll) enfranchise() {
 	if proved {
 		pl.fleet.Memory.Lapse()
 	}
+	pl.lapses = pl.fleet.Memory.Lapses()
 	pl.quorum.NoneAlive = !voters.Alive
 }
 
@@ -353,7 +355,8 @@ func (pl *poll) remember(i int) {
 	}
 	changed := words.Keep(memory.Note{
 		Node: v.Node, Block: block, Status: v.Said, Reason: s.ValidationError, Seq: pl.place.Seq,
-		Voter: v.Voter, MayObject: v.MayObject, Proved: v.Proved, Fresh: s.fresh, Breaks: s.breaks, Broke: s.broke,
+		Voter: v.Voter, MayObject: v.MayObject, Proved: v.Proved, Fresh: s.fresh, Lapses: pl.lapses, Breaks: s.breaks,
+		Broke: s.broke,
 	})
 	if v.Said == engine.Invalid && v.Proved {
 		s.node.Objected()
