@@ -215,11 +215,25 @@ func (c *CatchUp) feed(ctx context.Context, n *node.Node) (began bool, err error
 			return err
 		}
 		way, err := c.way(n, latest)
-		if err != nil || len(way) == 0 {
-			return err
+		for last := (common.Hash{}); err == nil && len(way) > 0 && way[len(way)-1].Block != last; {
+			if err = c.replay(ctx, n, latest, way); err != nil {
+				return err
+			}
+			latest, last = headAfter(latest, way), way[len(way)-1].Block
+			way, err = c.way(n, latest) // a payload that was under way when the node returned was not sent to it
 		}
-		return c.replay(ctx, n, latest, way)
+		return err
 	})
+}
+
+// headAfter is the head of a node that has been fed a way.
+func headAfter(from node.Head, way []step) node.Head {
+	for _, s := range way {
+		if !s.beyond {
+			from = node.Head{Number: uint64(s.Payload.Number), Hash: s.Block}
+		}
+	}
+	return from
 }
 
 // way is what a node with this head lacks; nothing, if it has all. It reaches beyond our head: the node may have been

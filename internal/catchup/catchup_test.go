@@ -61,6 +61,44 @@ func TestCatchUpReachesBeyondTheHead(t *testing.T) {
 	}
 }
 
+// A payload that is under way when a node returns is not sent to it, and comes to the head while it is being fed: it is
+// fed that, too.
+func TestCatchUpFeedsWhatCameMeanwhile(t *testing.T) {
+	slow := func() *bubble.Fake {
+		return &bubble.Fake{Delay: func(method string, n int) time.Duration {
+			if n == 5 && strings.HasPrefix(method, "engine_newPayload") {
+				return 300 * time.Millisecond
+			}
+			return 0
+		}}
+	}
+	short := shortAt(3, "0x3")
+	var away atomic.Bool
+	short.Refuse = away.Load
+	short.Delay = func(method string, n int) time.Duration {
+		if n == 4 && strings.HasPrefix(method, "engine_newPayload") {
+			return 500 * time.Millisecond
+		}
+		return 0
+	}
+	bubble.In(t, []*bubble.Fake{slow(), slow(), short}, func(t *testing.T, b *bubble.Bubble) {
+		b.Follow(1, 3)
+		away.Store(true)
+		b.Follow(4, 1)
+		time.AfterFunc(100*time.Millisecond, func() {
+			away.Store(false)
+			b.Fleet.Pool.Recheck(b.Fleet.Context())
+		})
+		b.Follow(5, 2)
+		if got, want := fmt.Sprint(short.Seen()), "[P1 F1 P2 F2 P3 F3 F3 P4 F4 F4 P5 F5 F5 P6 F6]"; got != want {
+			t.Errorf("it got %s, want %s", got, want)
+		}
+		if got := b.Fleet.Pool.Nodes()[2].Status().State; got != health.Alive {
+			t.Errorf("it is %s, want alive", got)
+		}
+	})
+}
+
 // A node that is added, or comes back after its removal, is fed before the next payload comes: Erigon, asked about a
 // payload whose parent it doesn't have, looks for it among its peers, and answers nothing else for a while.
 func TestAddedNodeIsFed(t *testing.T) {
