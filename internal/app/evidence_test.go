@@ -247,6 +247,7 @@ func TestEvidenceOfACrossCheck(t *testing.T) {
 	})
 	head := enginetest.Chain(4, 1, nil)[0]
 	m.newPayload(t, head)
+	apptest.Until(t, "n2 may object", func() bool { return m.Node(t, "n2").Qualified }) // nobody waits for the last VALIDs
 	id := m.build(t, head).PayloadID
 	best := offer(nodes[2], head, "0x3", nil)
 	for _, n := range []*enginetest.Node{nodes[0], nodes[1], nodes[3], nodes[4]} {

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -60,11 +61,14 @@ func TestRepairedObjector(t *testing.T) {
 				m.follows(t, chain[2:]...)
 				m.follows(t, chain[1])
 				m.unburdened(t)
-				for _, n := range m.Nodes(t) {
-					if n.Laggard || !n.Qualified {
-						t.Errorf("%+v", n)
+				apptest.Try(t, apptest.Patience, func() error { // nobody waits for the last node's VALID
+					for _, n := range m.Nodes(t) {
+						if n.Laggard || !n.Qualified {
+							return fmt.Errorf("%+v", n)
+						}
 					}
-				}
+					return nil
+				})
 			})
 		}
 	}
