@@ -318,6 +318,7 @@ func TestEvidenceOfALateCrossCheck(t *testing.T) {
 	m := startLed(t, apptest.Fakes(nodes...), change)
 	head := enginetest.Chain(4, 1, nil)[0]
 	m.newPayload(t, head)
+	apptest.Until(t, "n2 may object", func() bool { return m.Node(t, "n2").Qualified }) // nobody waits for the last VALIDs
 	id := m.build(t, head).PayloadID
 	offer(nodes[0], head, "0x1", nil)
 	offer(nodes[1], head, "0x1", nil)
