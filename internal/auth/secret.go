@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"unique"
 )
@@ -38,10 +37,7 @@ func ParseSecret(text string) (Secret, error) {
 	return Secret{key: unique.Make(string(key))}, nil
 }
 
-// LoadSecret reads a secret file. An error has the path, never the content.
-func LoadSecret(path string) (Secret, error) { return ReadSecret(path, os.ReadFile) }
-
-// ReadSecret is LoadSecret with another way to read files.
+// ReadSecret reads a secret file. An error has the path, never the content.
 func ReadSecret(path string, readFile func(string) ([]byte, error)) (Secret, error) {
 	if looksSecret(path) {
 		return Secret{}, errors.New("this is a secret itself: give the path of a file that contains it")

@@ -72,7 +72,7 @@ func TestParseSecretErrors(t *testing.T) {
 	}
 }
 
-func TestLoadSecret(t *testing.T) {
+func TestReadSecret(t *testing.T) {
 	dir := t.TempDir()
 	good, bad := filepath.Join(dir, "good"), filepath.Join(dir, "bad")
 	for path, content := range map[string]string{good: "0x" + digits + "\n", bad: digits[:60]} {
@@ -80,29 +80,29 @@ func TestLoadSecret(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s, err := LoadSecret(good); err != nil || s != mustSecret(t, digits) {
+	if s, err := ReadSecret(good, os.ReadFile); err != nil || s != mustSecret(t, digits) {
 		t.Errorf("good file: equal %t, error %v", s == mustSecret(t, digits), err)
 	}
-	_, err := LoadSecret(bad)
+	_, err := ReadSecret(bad, os.ReadFile)
 	want := bad + ": not a secret: want 64 hexadecimal digits, got 60 characters"
 	if err == nil || err.Error() != want {
 		t.Errorf("bad file: got error %v, want %s", err, want)
 	}
 	missing := filepath.Join(dir, "missing")
-	if _, err := LoadSecret(missing); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) {
+	if _, err := ReadSecret(missing, os.ReadFile); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) {
 		t.Errorf("missing file: got error %v, want fs.ErrNotExist with the path", err)
 	}
 }
 
 // A secret in the place of its file's path must not come back in the error.
-func TestLoadSecretGivenASecret(t *testing.T) {
+func TestReadSecretGivenASecret(t *testing.T) {
 	const want = "this is a secret itself: give the path of a file that contains it"
 	for _, path := range []string{digits, "0x" + digits, digits[:61], digits + "0", strings.ToUpper(digits) + "\n"} {
-		if _, err := LoadSecret(path); err == nil || err.Error() != want {
+		if _, err := ReadSecret(path, os.ReadFile); err == nil || err.Error() != want {
 			t.Errorf("got error %v, want %s", err, want)
 		}
 	}
-	if _, err := LoadSecret("abc"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := ReadSecret("abc", os.ReadFile); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a short path of hexadecimal digits: got error %v, want fs.ErrNotExist", err)
 	}
 }

@@ -29,9 +29,6 @@ const (
 
 type member struct{ name, value []byte }
 
-// Notification reports whether the caller wants no answer.
-func (r *Request) Notification() bool { return r.ID == nil }
-
 // Arg returns the raw i-th parameter of an array of parameters, or nil.
 func (r *Request) Arg(i int) []byte {
 	if i < len(r.args) {

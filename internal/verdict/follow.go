@@ -76,7 +76,7 @@ func (pl *poll) compareToHead(i int) {
 }
 
 // isHead reports whether a block is the head of the chain which the nodes follow.
-func (pl *poll) isHead(block common.Hash) bool { return block != zeroHash && block == pl.head() }
+func (pl *poll) isHead(block common.Hash) bool { return pl.fleet.Controller.Chain.IsHead(block) }
 
 // isOnHeadsChain reports whether the payload is on the head's chain, or continues it: it isn't on a side branch. Before
 // there is a head, every payload is on its chain.
