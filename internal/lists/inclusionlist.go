@@ -2,6 +2,7 @@ package lists
 
 import (
 	"context"
+	"errors"
 
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/rlp"
@@ -24,8 +25,8 @@ func (d *Desk) GetInclusionList(ctx context.Context, c *engine.Call) engine.Answ
 		if !r.OK() {
 			continue
 		}
-		if n, valid := inclusionListSize(r.InclusionList); !valid {
-			d.fleet.Log.Debug("no valid inclusion list", "node", r.Node.Name())
+		if n, err := inclusionListSize(r.InclusionList); err != nil {
+			d.fleet.Log.Debug("no valid inclusion list", "node", r.Node.Name(), "error", err)
 		} else if n > size {
 			longest, size = i, n
 		}
@@ -44,23 +45,32 @@ func (d *Desk) GetInclusionList(ctx context.Context, c *engine.Call) engine.Answ
 // maxInclusionList is MAX_BYTES_PER_INCLUSION_LIST (bogota.md#constants).
 const maxInclusionList = 8192
 
-// inclusionListSize returns how many bytes the RLP encoding of a list has, and whether it is valid
+var (
+	errNoTransactions = errors.New("not a list of transactions")
+	errTransaction    = errors.New("not a transaction that may be in it")
+	errTooLong        = errors.New("longer than allowed")
+)
+
+// inclusionListSize returns how many bytes the RLP encoding of a list has, or an error where it isn't valid
 // (bogota.md#engine_getinclusionlistv1).
-func inclusionListSize(transactions [][]byte) (size int, valid bool) {
+func inclusionListSize(transactions [][]byte) (int, error) {
 	if transactions == nil {
-		return 0, false
+		return 0, errNoTransactions
 	}
 	var content uint64
 	for _, tx := range transactions {
 		switch {
 		case len(tx) == 0 || tx[0] == types.BlobTxType || tx[0] >= 0x80 && tx[0] < 0xc0:
-			return 0, false // not a transaction that may be in it
+			return 0, errTransaction
 		case tx[0] >= 0xc0: // a legacy transaction is RLP itself (EIP-2718)
 			content += uint64(len(tx))
 		default:
 			content += rlp.BytesSize(tx)
 		}
 	}
-	size = int(rlp.ListSize(content))
-	return size, size <= maxInclusionList
+	size := rlp.ListSize(content)
+	if size > maxInclusionList {
+		return 0, errTooLong
+	}
+	return int(size), nil
 }
