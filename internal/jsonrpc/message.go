@@ -27,6 +27,7 @@ const (
 	maxMembers = 24 // ExecutionPayloadV4 has nineteen members
 )
 
+// member is one of the first parameter's: the name between its quotes, and the raw value.
 type member struct{ name, value []byte }
 
 // Arg returns the raw i-th parameter of an array of parameters, or nil.
@@ -55,7 +56,15 @@ func (r *Request) ArgMembers(names []string, values [][]byte) error {
 	return nil
 }
 
+// envelope are the members of a request, in the order of the constants.
 var envelope = []string{"jsonrpc", "id", "method", "params"}
+
+const (
+	inVersion = iota
+	inID
+	inMethod
+	inParams
+)
 
 // ParseRequest scans one call. The error is rawjson.ErrSyntax where b isn't JSON (code -32700), anything else where it
 // is no request (code -32600). The id is set where the object as a whole could be read.
@@ -69,14 +78,39 @@ func ParseRequest(b []byte, r *Request) error {
 	}
 	*r = Request{count: -1}
 	var found [4][]byte
-	end, err := rawjson.EachMember(b, start, func(name []byte, at int) (int, error) {
+	end, err := r.scanEnvelope(b, start, &found)
+	if err != nil {
+		return err
+	}
+	if err := rawjson.AtEnd(b, end); err != nil {
+		return err
+	}
+	r.Raw, r.ID, r.Params = b[start:end], found[inID], found[inParams]
+	if r.ID != nil && !json.Valid(r.ID) {
+		r.ID = nil
+		return rawjson.ErrSyntax
+	}
+	if version, ok := rawjson.Text(found[inVersion]); !ok || string(version) != "2.0" {
+		return errVersion
+	}
+	if len(found[inMethod]) > maxMethod {
+		return errMethod
+	}
+	r.Method, _ = rawjson.Text(found[inMethod])
+	if len(r.Method) == 0 {
+		return errMethod
+	}
+	return nil
+}
+
+// scanEnvelope walks the object at b[start], puts its members where found has room for them, and returns where it ends.
+func (r *Request) scanEnvelope(b []byte, start int, found *[4][]byte) (end int, err error) {
+	return rawjson.EachMember(b, start, func(name []byte, at int) (end int, err error) {
 		i, invalid := rawjson.Lookup(name, envelope)
-		var end int
-		var err error
-		if i == 3 && found[3] == nil && at < len(b) && b[at] == '[' {
+		if i == inParams && found[i] == nil && at < len(b) && b[at] == '[' {
 			end, err = r.scanParams(b, at)
-		} else if end = rawjson.SkipValue(b, at); end < 0 {
-			err = rawjson.ErrSyntax
+		} else {
+			_, end, err = rawjson.Value(b, at)
 		}
 		switch {
 		case err != nil:
@@ -90,28 +124,6 @@ func ParseRequest(b []byte, r *Request) error {
 		}
 		return end, nil
 	})
-	if err != nil {
-		return err
-	}
-	if err := rawjson.AtEnd(b, end); err != nil {
-		return err
-	}
-	r.Raw, r.ID, r.Params = b[start:end], found[1], found[3]
-	if r.ID != nil && !json.Valid(r.ID) {
-		r.ID = nil
-		return rawjson.ErrSyntax
-	}
-	if version, ok := rawjson.Text(found[0]); !ok || string(version) != "2.0" {
-		return errVersion
-	}
-	var ok bool
-	if len(found[2]) > maxMethod {
-		return errMethod
-	}
-	if r.Method, ok = rawjson.Text(found[2]); !ok || len(r.Method) == 0 {
-		return errMethod
-	}
-	return nil
 }
 
 var (
@@ -126,13 +138,11 @@ const maxMethod = 4096 + len(`""`)
 
 // scanParams walks the array at b[at] and keeps its first elements and the members of the very first.
 func (r *Request) scanParams(b []byte, at int) (int, error) {
-	return rawjson.EachElement(b, at, func(n, at int) (int, error) {
-		var end int
-		var err error
+	return rawjson.EachElement(b, at, func(n, at int) (end int, err error) {
 		if n == 0 && at < len(b) && b[at] == '{' {
 			end, err = r.scanFirst(b, at)
-		} else if end = rawjson.SkipValue(b, at); end < 0 {
-			err = rawjson.ErrSyntax
+		} else {
+			_, end, err = rawjson.Value(b, at)
 		}
 		if err == nil && n < len(r.args) {
 			r.args[n] = b[at:end]
@@ -141,6 +151,7 @@ func (r *Request) scanParams(b []byte, at int) (int, error) {
 	})
 }
 
+// scanFirst walks the object at b[at], the first parameter, and keeps its members.
 func (r *Request) scanFirst(b []byte, at int) (int, error) {
 	r.count = 0
 	return rawjson.EachMember(b, at, func(name []byte, at int) (int, error) {
@@ -166,6 +177,7 @@ func (r *Reply) Answers(id []byte) bool {
 	return r.Err != nil && rawjson.IsNull(r.ID) || sameID(r.ID, id)
 }
 
+// sameID reports whether two raw ids are the same.
 func sameID(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
@@ -180,7 +192,7 @@ func sameID(a, b []byte) bool {
 func CallID(call []byte) (id []byte) {
 	rawjson.EachMember(call, rawjson.SkipSpace(call, 0), func(name []byte, at int) (int, error) {
 		v, end, err := rawjson.Value(call, at)
-		if i, _ := rawjson.Lookup(name, envelope); err == nil && i == 1 {
+		if i, _ := rawjson.Lookup(name, envelope); err == nil && i == inID {
 			id, err = v, errFound
 		}
 		return end, err
@@ -197,12 +209,16 @@ var errorMembers = []string{"code", "message", "data"}
 // Anything but one object with either a result or an error object is an error: it counts as no answer.
 func ParseReply(b []byte, fields ...rawjson.Field) (Reply, error) {
 	var found [3][]byte
-	err := rawjson.Read(b, rawjson.Field{Name: "jsonrpc"}, rawjson.Field{Name: "id", Value: &found[2]}, rawjson.Field{Name: "result", Value: &found[0], Members: fields},
-		rawjson.Field{Name: "error", Value: &found[1]})
+	err := rawjson.Read(b,
+		rawjson.Field{Name: "jsonrpc"},
+		rawjson.Field{Name: "id", Value: &found[0]},
+		rawjson.Field{Name: "result", Value: &found[1], Members: fields},
+		rawjson.Field{Name: "error", Value: &found[2]},
+	)
 	if err != nil {
 		return Reply{}, err
 	}
-	result, failure, id := found[0], found[1], found[2]
+	id, result, failure := found[0], found[1], found[2]
 	if rawjson.IsNull(failure) {
 		if result == nil {
 			return Reply{}, errors.New("neither a result nor an error")
@@ -230,7 +246,7 @@ var errBoth = errors.New("both a result and an error")
 func NewCall(method string, params []byte) []byte {
 	b := make([]byte, 0, len(params)+len(method)+64)
 	b = append(b, `{"jsonrpc":"2.0","id":1,"method":`...)
-	b = append(b, quote(method)...)
+	b = append(b, rawjson.Quote(method)...)
 	b = append(b, `,"params":`...)
 	if params == nil {
 		params = []byte("[]")
@@ -262,11 +278,5 @@ func errorObject(e *engine.Error) []byte {
 	if err != nil { // data that isn't JSON
 		b, _ = json.Marshal(&engine.Error{Code: e.Code, Message: e.Message})
 	}
-	return b
-}
-
-// quote encodes a string as JSON.
-func quote(s string) []byte {
-	b, _ := json.Marshal(s) // a string always can be
 	return b
 }

@@ -9,9 +9,9 @@ import (
 
 // Opening is the beginning of a reply that still comes in, up to its result.
 type Opening struct {
-	At   int    // where the result begins
-	ID   []byte // nil where it hasn't come yet; Close may find it
-	seen [4][]byte
+	At   int       // where the result begins
+	ID   []byte    // nil where it hasn't come yet; Close may find it
+	seen [4][]byte // which of replyMembers have come, and up to the result their values
 }
 
 // OpenReply looks for the result in the beginning of a reply. ok is false where it doesn't begin there, isn't an

@@ -4,7 +4,7 @@ package rawjson
 // ElementReader stands before the array.
 type ElementReader struct {
 	scanner Scanner
-	at      int // what has been looked at
+	at      int // how many bytes have been looked at
 	from    int // where the present element begins
 	place   place
 }

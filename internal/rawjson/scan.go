@@ -12,6 +12,7 @@ var ErrSyntax = errors.New("invalid JSON")
 // AmbiguousError says that an object names a judged member twice, or in another case.
 type AmbiguousError struct{ Name string }
 
+// Error says which member it is.
 func (e *AmbiguousError) Error() string {
 	return fmt.Sprintf("member %q is duplicated or spelled in another case", e.Name)
 }
@@ -60,6 +61,7 @@ func skipScalar(b []byte, i int) int {
 	return skipNumber(b, i)
 }
 
+// skipWord returns the index behind the word if it stands at b[i], or -1.
 func skipWord(b []byte, i int, word string) int {
 	if end := i + len(word); end <= len(b) && string(b[i:end]) == word {
 		return end
@@ -67,6 +69,7 @@ func skipWord(b []byte, i int, word string) int {
 	return -1
 }
 
+// skipNumber returns the index behind the number at b[i], or -1.
 func skipNumber(b []byte, i int) int {
 	if i < len(b) && b[i] == '-' {
 		i++
@@ -118,62 +121,29 @@ func SkipValue(b []byte, i int) int {
 	return skipScalar(b, i)
 }
 
-// skipNested is skipValue for an object or an array. It is apart because it needs more of the stack.
+// skipNested is SkipValue for an object or an array. It is apart because it needs more of the stack.
 func skipNested(b []byte, i int) int {
 	var nest nesting
-	for {
-		if i >= len(b) {
-			return -1
-		}
+	for 0 <= i && i < len(b) {
 		switch b[i] {
 		case '"':
 			i = skipString(b, i)
 		case '{', '[':
-			object := b[i] == '{'
-			if !nest.push(object) {
-				return -1
+			var empty bool
+			if i, empty = nest.enter(b, i); !empty {
+				continue
 			}
-			i = SkipSpace(b, i+1)
-			if i < len(b) && b[i] == closing(object) {
-				break // empty: closed below
-			}
-			if object {
-				i = skipKey(b, i)
-			}
-			if i < 0 {
-				return -1
-			}
-			continue
 		default:
 			i = skipScalar(b, i)
 		}
 		if i < 0 {
 			return -1
 		}
-		// A value has ended, or an empty bracket stands at b[i]: close what closes, then go on behind the comma.
-		for {
-			if nest.depth == 0 {
-				return i
-			}
-			if i = SkipSpace(b, i); i >= len(b) {
-				return -1
-			}
-			if b[i] == ',' {
-				break
-			}
-			if b[i] != closing(nest.object()) {
-				return -1
-			}
-			nest.depth--
-			i++
-		}
-		i = SkipSpace(b, i+1)
-		if nest.object() {
-			if i = skipKey(b, i); i < 0 {
-				return -1
-			}
+		if i = nest.leave(b, i); nest.depth == 0 {
+			return i
 		}
 	}
+	return -1
 }
 
 func closing(object bool) byte {
@@ -201,10 +171,50 @@ func skipKey(b []byte, i int) int {
 // by goroutines of their own, whose stacks begin small: 64 levels are more than any client sends.
 type nesting struct {
 	depth int
-	outer uint64   // of the first 64
-	inner []uint64 // of those within
+	outer uint64   // a bit for each of the outermost 64: 1 for an object
+	inner []uint64 // the same for those within, 64 in each
 }
 
+// enter opens the bracket at b[i] and returns the index of the first value in it, or where it is empty that of its end;
+// -1 where neither is there.
+func (n *nesting) enter(b []byte, i int) (next int, empty bool) {
+	object := b[i] == '{'
+	if !n.push(object) {
+		return -1, false
+	}
+	if i = SkipSpace(b, i+1); i < len(b) && b[i] == closing(object) {
+		return i, true
+	}
+	if object {
+		return skipKey(b, i), false
+	}
+	return i, false
+}
+
+// leave closes the brackets that end behind a value, which ended at i. It returns the index of the value that comes
+// next, or where the outermost bracket has been closed the index behind that; -1 where the bracket goes on in no way
+// that it can.
+func (n *nesting) leave(b []byte, i int) int {
+	for n.depth > 0 {
+		if i = SkipSpace(b, i); i >= len(b) {
+			return -1
+		}
+		if b[i] == ',' {
+			if i = SkipSpace(b, i+1); n.object() {
+				return skipKey(b, i)
+			}
+			return i
+		}
+		if b[i] != closing(n.object()) {
+			return -1
+		}
+		n.depth--
+		i++
+	}
+	return i
+}
+
+// push opens a bracket, and reports whether the nesting may be that deep.
 func (n *nesting) push(object bool) bool {
 	if n.depth == maxDepth {
 		return false
@@ -228,6 +238,7 @@ func (n *nesting) object() bool {
 	return *n.word(d)&(1<<(d%64)) != 0
 }
 
+// word returns where the bit of a level is.
 func (n *nesting) word(level int) *uint64 {
 	if level < 64 {
 		return &n.outer

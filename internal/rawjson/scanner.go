@@ -5,24 +5,24 @@ import "bytes"
 // Scanner checks one JSON value that comes in pieces, as strictly as the rest of the package does one that is there.
 // The zero Scanner stands before the value.
 type Scanner struct {
-	nest    []bool // of the open brackets, which are objects
+	nest    []bool // for each open bracket, whether it is an object's
 	expect  expectation
 	escaped bool   // in a string: an odd number of backslashes stands at the end of the last piece
-	scalar  []byte // of a number, true, false or null: what has come
+	scalar  []byte // what has come of a number, true, false or null
 }
 
-// expectation is what a Scanner stands before.
+// expectation is what a Scanner stands before, or in the middle of.
 type expectation uint8
 
 const (
 	aValue    expectation = iota
-	aFirst                // element of an array, or its end
-	aFirstKey             // or the object's end
+	aFirst                // element of an array, or the array's end
+	aFirstKey             // of an object, or the object's end
 	aKey
-	theKey // the rest of it
+	theKey // the rest of a key
 	aColon
-	theString // the rest of it
-	theScalar // the rest of it, if there is more
+	theString // the rest of a string
+	theScalar // the rest of a number, true, false or null, if there is more
 	aComma    // or the bracket's end
 	theEnd    // nothing: the value is complete
 )
@@ -62,7 +62,7 @@ func (s *Scanner) Scan(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// step takes in a byte outside of strings, scalars and white space.
+// step takes in a byte outside of strings, scalars and white space, and reports whether it may stand there.
 func (s *Scanner) step(c byte) bool {
 	switch s.expect {
 	case aFirstKey, aKey:
@@ -99,19 +99,19 @@ func (s *Scanner) step(c byte) bool {
 	return len(s.nest) <= maxDepth
 }
 
-// close ends the innermost bracket, if it is of that kind.
+// close ends the innermost bracket, and reports whether that is of the kind.
 func (s *Scanner) close(object bool) bool {
 	last := len(s.nest) - 1
 	if s.nest[last] != object {
 		return false
 	}
 	s.nest = s.nest[:last]
-	s.ended()
+	s.endValue()
 	return true
 }
 
-// ended notes the end of a value.
-func (s *Scanner) ended() {
+// endValue notes the end of a value.
+func (s *Scanner) endValue() {
 	if s.expect = aComma; len(s.nest) == 0 {
 		s.expect = theEnd
 	}
@@ -137,7 +137,7 @@ func (s *Scanner) string(b []byte, i int) int {
 		if s.expect == theKey {
 			s.expect = aColon
 		} else {
-			s.ended()
+			s.endValue()
 		}
 		return i
 	}
@@ -164,7 +164,7 @@ func (s *Scanner) rest(b []byte, i int) (int, error) {
 			if skipScalar(s.scalar, 0) != len(s.scalar) {
 				return 0, ErrSyntax
 			}
-			s.ended()
+			s.endValue()
 			return i, nil
 		case len(s.scalar) == maxScalar:
 			return 0, ErrSyntax

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// EachMember calls visit with the name (between its quotes, still escaped) and the value of each member of the object
-// at b[i] and returns the index behind it. value skips or walks the member's value at b[i] and returns where it ends.
+// EachMember walks the object at b[i] and returns the index behind it. For each member it calls value with the name (what
+// stands between its quotes, still escaped) and with where the member's value begins; value skips or walks that and
+// returns where it ends. An error of value's ends the walk.
 func EachMember(b []byte, i int, value func(name []byte, at int) (end int, err error)) (int, error) {
 	if i >= len(b) || b[i] != '{' {
 		return 0, ErrSyntax
@@ -36,7 +37,7 @@ func EachMember(b []byte, i int, value func(name []byte, at int) (end int, err e
 	}
 }
 
-// EachElement is eachMember for the array at b[i].
+// EachElement is EachMember for the array at b[i]: value gets the element's index, and where the element begins.
 func EachElement(b []byte, i int, value func(n, at int) (end int, err error)) (int, error) {
 	if i >= len(b) || b[i] != '[' {
 		return 0, ErrSyntax
@@ -159,7 +160,8 @@ func Members(b []byte, names []string, values [][]byte) error {
 	return AtEnd(b, end)
 }
 
-// Store puts v where its name says.
+// Store makes v the value of the member that its name is among names. Any other name is passed over; a name that comes
+// for the second time, or in another case, is an *AmbiguousError.
 func Store(name, v []byte, names []string, values [][]byte) error {
 	i, err := Lookup(name, names)
 	if err != nil || i < 0 {
@@ -265,7 +267,7 @@ func String(raw []byte) (string, bool) {
 	return string(b), ok
 }
 
-// Text is String without a copy where the string stands for itself.
+// Text is String without a copy where the string has no escapes: then what it returns is a slice of raw.
 func Text(raw []byte) ([]byte, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return nil, false

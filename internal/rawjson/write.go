@@ -26,12 +26,12 @@ func SetMember(object []byte, name string, raw []byte) ([]byte, error) {
 	if members > 0 {
 		out = append(out, ',')
 	}
-	out = append(append(out, quote(name)...), ':')
+	out = append(append(out, Quote(name)...), ':')
 	return append(append(out, raw...), '}'), nil
 }
 
-// quote encodes a string as JSON.
-func quote(s string) []byte {
+// Quote encodes a string as JSON.
+func Quote(s string) []byte {
 	b, _ := json.Marshal(s) // a string always can be
 	return b
 }
