@@ -30,16 +30,16 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("%s (%d)", Excerpt(e.Message), e.Code) }
 
 // Answer is what a node says to a call, and what the CL hears: the bytes of a result, or an error; and in words what we
-// judge of it. It is a node's own where it has Raw; Anew names what stands otherwise in the words, and replaces what
-// stands in the bytes.
+// judge of it. Where it has Raw it is a node's own: the CL gets those bytes, but for the members that Anew names, which
+// are written from the words in their place.
 type Answer struct {
 	Raw  []byte // a result as a node wrote it; nil with an error, with entries, or with words of our own
 	Err  *Error
 	Null bool // the result is null: the node has nothing
 
-	PayloadStatus        // of newPayload and forkchoiceUpdated
-	PayloadID     string // of forkchoiceUpdated, as the node wrote it; "" where it is null
-	Anew          Members
+	PayloadStatus         // of newPayload and forkchoiceUpdated
+	PayloadID     string  // of forkchoiceUpdated, as the node wrote it; "" where it is null
+	Anew          Members // 0 where the bytes say all as they should
 
 	Built *Built // of getPayload
 
@@ -54,10 +54,10 @@ type Answer struct {
 	InclusionList [][]byte
 }
 
-// Members are those of an answer that are said anew.
+// Members is a set of members of an answer: those that its words say, and its bytes don't.
 type Members uint8
 
-// What an answer may say anew.
+// The members that an answer may say anew.
 const (
 	AnewLatestValidHash Members = 1 << iota
 	AnewValidationError

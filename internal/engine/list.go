@@ -20,7 +20,7 @@ type List struct {
 // ListKind says what the entries of a list are.
 type ListKind uint8
 
-// What the entries of a list are.
+// The kinds of lists.
 const (
 	NoList      ListKind = iota // the parameters can't be read: they are the node's to judge
 	Anything                    // of a method that is newer than we are, or judged by nobody

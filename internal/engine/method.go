@@ -11,6 +11,7 @@ import (
 // Family groups the methods that are treated alike, whatever their version: a fork must not need a new release.
 type Family uint8
 
+// The families, in the order of their table.
 const (
 	Other                Family = iota // eth_*, net_*, web3_* and what else one node answers
 	NewPayload                         // engine_newPayload*
@@ -28,14 +29,14 @@ const (
 
 // family is a row of the table of families.
 type family struct {
-	name    string // fit for a metric's label
-	prefix  string // of its methods, behind "engine_"; "" where they have none
-	ordered bool   // see Method.Ordered
-	limit   time.Duration
-	pace    time.Duration // 0: the limit
+	name    string        // fit for a metric's label
+	prefix  string        // of its methods, behind "engine_"; "" where they have none
+	ordered bool          // see Method.Ordered
+	limit   time.Duration // see Method.Limit; 0: none
+	pace    time.Duration // see Method.Pace; 0: the limit
 }
 
-// families is the one table of what is special about a family of methods, in the order of the families.
+// families is the one table of what is special about a family of methods.
 var families = [...]family{
 	Other:                {name: "Other"},
 	NewPayload:           {"NewPayload", "newPayload", true, newPayloadLimit, 0},

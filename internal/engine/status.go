@@ -5,6 +5,7 @@ import "github.com/ethereum/go-ethereum/common"
 // Status is what an execution client says of a payload (paris.md#payloadstatusv1).
 type Status uint8
 
+// The statuses. How they weigh against each other is package quorum's business.
 const (
 	None Status = iota // no status: no answer, an error, or not judged
 	Valid

@@ -12,7 +12,7 @@ import (
 )
 
 // ReadAnswer reads what is judged of a node's answer to a call. An error says that the result is none that the method
-// has; its bytes are in the answer all the same. What getPayload built is for a BuiltReader.
+// has; its bytes are in the answer all the same. A payload that getPayload returns is read by a BuiltReader.
 func ReadAnswer(c *engine.Call, r jsonrpc.Reply) (a engine.Answer, err error) {
 	if r.Err != nil {
 		return engine.Answer{Err: r.Err}, nil
@@ -54,7 +54,7 @@ func readElements(result []byte) []engine.Entry {
 // compared with all others.
 const maxCapabilities = 16 << 10
 
-// readMethods returns the methods that a node lists; nil where the answer is none.
+// readMethods returns the methods that a node lists; nil where the result is no such list.
 func readMethods(result []byte) (methods []string) {
 	if len(result) > maxCapabilities || json.Unmarshal(result, &methods) != nil {
 		return nil
@@ -62,8 +62,8 @@ func readMethods(result []byte) (methods []string) {
 	return methods
 }
 
-// maxInclusionListJSON is more than a valid list has in JSON, be each transaction a single byte: a list has 8192 bytes
-// at most (bogota.md#constants).
+// maxInclusionListJSON is more than a valid list has in JSON, in bytes, be each transaction a single byte: a list has
+// 8192 bytes at most (bogota.md#constants).
 const maxInclusionListJSON = 16 * 8192
 
 // readInclusionList returns the transactions of a list; nil where it isn't one of hexadecimal strings.
@@ -120,7 +120,7 @@ func forkchoiceResult(a *engine.Answer) []byte {
 	return setMember(outer, "payloadId", id)
 }
 
-// status writes a payload status.
+// status writes a payload status: a node's own bytes, changed only where the answer says something anew.
 func status(a *engine.Answer) []byte {
 	p := &a.PayloadStatus
 	if p.Raw == nil {
@@ -155,7 +155,7 @@ func ownStatus(p *engine.PayloadStatus) []byte {
 	return raw(s)
 }
 
-// setMember is rawjson.SetMember for an object that has been parsed before.
+// setMember is rawjson.SetMember for an object that has been read before, and so has no errors.
 func setMember(object []byte, name string, raw []byte) []byte {
 	out, err := rawjson.SetMember(object, name, raw)
 	if err != nil {
@@ -170,6 +170,7 @@ func raw(v any) []byte {
 	return b
 }
 
+// hashOrNull writes a hash; null for nil.
 func hashOrNull(hash *common.Hash) []byte {
 	if hash == nil {
 		return null

@@ -18,7 +18,8 @@ var attributeMembers = []string{
 // maxWithdrawals is the size of withdrawals that are judged, in bytes: far above the 16 of a payload.
 const maxWithdrawals = 64 << 10
 
-// readAttributes fails only where a member could be read in two ways.
+// readAttributes reads payload attributes. It fails only where a member could be read in two ways; what is malformed
+// isn't Judged.
 func readAttributes(raw []byte) (*engine.Attributes, error) {
 	a := &engine.Attributes{Digest: sha256.Sum256(raw)}
 	var found [5][]byte

@@ -14,18 +14,23 @@ import (
 	"executionbackup/internal/rawjson"
 )
 
-// BuiltReader finds what is judged of getPayload's result while the result is received: it has megabytes. Fields are
-// looked for by whoever receives it; Read makes of them what they say.
+// BuiltReader finds what is judged of getPayload's result in the one scan in which the result is received, because it
+// has megabytes. Whoever receives it looks for the Fields; Read then decodes what was found. It belongs to the goroutine
+// that makes the call.
 type BuiltReader struct {
 	method engine.Method
 
-	payload, value, bundle, requests []byte
-	members                          [len(builtMembers)][]byte
+	payload, value, bundle, requests []byte                    // raw; nil where they weren't found
+	members                          [len(builtMembers)][]byte // of the payload, in the order of builtMembers
 	transactions                     [][]byte
-	commitments, blobs, proofs       [][]byte     // of the bundle
-	bare                             *BuiltReader // of the same without an envelope, where the version doesn't tell; else nil
+	commitments, blobs, proofs       [][]byte // of the bundle
+
+	// bare looks for the same without an envelope, where the method's version doesn't tell whether there is one; else
+	// nil.
+	bare *BuiltReader
 }
 
+// builtMembers are the members of a payload that are judged, but for its transactions.
 var builtMembers = [...]string{
 	"blockHash", "parentHash", "blockNumber", "timestamp", "prevRandao", "feeRecipient", "gasUsed", "withdrawals",
 }
@@ -61,6 +66,7 @@ func (b *BuiltReader) Fields() []rawjson.Field {
 	return fields
 }
 
+// payloadFields are what is looked for in a payload.
 func (b *BuiltReader) payloadFields() []rawjson.Field {
 	fields := make([]rawjson.Field, 0, len(builtMembers)+1)
 	for i, name := range builtMembers {
@@ -130,14 +136,13 @@ func (b *BuiltReader) readEnvelope(built *engine.Built) error {
 	return nil
 }
 
-// What the parts of a blobs bundle have, in bytes, and how many proofs there are for a blob since Osaka: one for each
-// cell (cancun.md#blobsbundlev1, osaka.md#blobsbundlev2).
+// What a blobs bundle has (cancun.md#blobsbundlev1, osaka.md#blobsbundlev2).
 const (
-	blobBytes   = 131072
-	pointBytes  = 48 // a commitment, a proof
-	bundleSince = 3
-	proofsSince = 5
-	cellProofs  = 128
+	blobBytes   = 131072 // of a blob
+	pointBytes  = 48     // of a commitment, and of a proof
+	cellProofs  = 128    // for each blob since Osaka: one for each cell
+	bundleSince = 3      // the version of getPayload that has the first bundle
+	proofsSince = 5      // the version whose bundle has cell proofs
 )
 
 // misfit returns what of the blobs bundle has a number or a length that the method's version doesn't allow, or "".
@@ -180,7 +185,7 @@ func NewPayload(m engine.Method, b *engine.Built, beaconRoot *common.Hash) (*eng
 	if !m.KnownGetPayload() {
 		return nil, nil
 	}
-	if version >= proofsSince { // getPayloadV5 differs from V4 in its blobs bundle only
+	if version >= proofsSince { // newPayload has no such step: getPayloadV5 differs from V4 in its blobs bundle only
 		version--
 	}
 	const around = 256 // bytes: brackets, commas and the beacon root

@@ -28,6 +28,7 @@ func parseQuantity(raw []byte) (n uint64, ok bool) {
 	return uint64(q), true
 }
 
+// orNull is a raw value, or null where there is none.
 func orNull(raw []byte) []byte {
 	if raw == nil {
 		return null

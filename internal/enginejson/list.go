@@ -86,7 +86,7 @@ func readBlob(raw []byte) (engine.Entry, error) {
 
 var cellMembers = []string{"blob_cells", "proofs"}
 
-// readCells reads a BlobCellsAndProofsV1 (amsterdam.md#blobcellsandproofsv1) for so many cells.
+// readCells reads a BlobCellsAndProofsV1 (amsterdam.md#blobcellsandproofsv1) that should have so many cells.
 func readCells(cells int, raw []byte) (engine.Entry, error) {
 	var found [2][]byte
 	if err := rawjson.Members(raw, cellMembers, found[:]); err != nil {
@@ -128,7 +128,7 @@ func readBody(raw []byte, accessList bool) (engine.Entry, error) {
 	return e, nil
 }
 
-// BodyEntry is the entry of a body with these members, raw; null is as good as missing.
+// BodyEntry is the entry of a body with these members, raw, which it keeps: null is as good as missing, and becomes nil.
 func BodyEntry(parts [][]byte) engine.Entry {
 	for i := range parts {
 		if rawjson.IsNull(parts[i]) {
@@ -140,11 +140,13 @@ func BodyEntry(parts [][]byte) engine.Entry {
 
 // isEmpty reports whether a body's transactions are none.
 func isEmpty(transactions []byte) bool {
-	return transactions == nil ||
-		len(transactions) >= 2 && transactions[0] == '[' && len(bytes.TrimSpace(transactions[1:len(transactions)-1])) == 0
+	if len(transactions) < 2 || transactions[0] != '[' {
+		return transactions == nil
+	}
+	return len(bytes.TrimSpace(transactions[1:len(transactions)-1])) == 0
 }
 
-// What stands between the entries of a list, and between the cells of one.
+// What stands around the entries of a list, and around the cells and the proofs of an entry.
 var (
 	openList, comma, closeList         = []byte("["), []byte(","), []byte("]")
 	openCells, openProofs, closeProofs = []byte(`{"blob_cells":[`), []byte(`],"proofs":[`), []byte(`]}`)

@@ -13,21 +13,21 @@ import (
 // ListReader reads a list while it comes in, and keeps all of its entries: in segments, because a list that grows as a
 // whole is copied again and again. It belongs to the goroutine that reads.
 type ListReader struct {
-	list     *engine.List
-	segment  []byte // what has come since the last segment was full
-	borrowed []*[segmentSize]byte
+	list     *engine.List         // what is asked for
+	segment  []byte               // what has come since the last segment was full
+	borrowed []*[segmentSize]byte // the segments that are to be given back
 	elements rawjson.ElementReader
 	entries  []engine.Entry
-	err      error // what is wrong with an entry
+	err      error // what is wrong with the first entry that is no good
 }
 
 // NewListReader returns a reader of one answer to a call for a list.
 func NewListReader(l *engine.List) *ListReader { return &ListReader{list: l} }
 
-// segmentSize is some blobs' in hex, in bytes.
+// segmentSize is that of some blobs in hexadecimal, in bytes.
 const segmentSize = 1 << 20
 
-// segments are used again: a list of blobs takes twenty.
+// segments are those that are free, to be used again: a list of blobs takes twenty.
 var segments = sync.Pool{New: func() any { return new([segmentSize]byte) }}
 
 // Read takes the list in, and hands each entry to take as soon as it has come, as long as nothing is wrong. An entry's
@@ -81,7 +81,7 @@ const maxEntries = 16 << 10
 
 var errTooMany = errors.New("more entries than any call may ask for")
 
-// keep keeps an entry, unless something is or was wrong.
+// keep keeps an entry, unless something is wrong with it or was with one before.
 func (r *ListReader) keep(element []byte) (kept bool) {
 	if r.err != nil {
 		return false
@@ -104,7 +104,7 @@ func (r *ListReader) keep(element []byte) (kept bool) {
 // Answer is what has been read, to its end.
 func (r *ListReader) Answer(c *engine.Call) (engine.Answer, error) {
 	switch {
-	case !r.elements.Ended(): // it is no list, has no elements, and is in one segment
+	case !r.elements.Ended(): // it is no list: it has no elements, and so is in one segment as a whole
 		return ReadAnswer(c, jsonrpc.Reply{Result: r.segment})
 	case r.err != nil:
 		return engine.Answer{}, r.err

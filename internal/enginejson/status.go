@@ -27,6 +27,7 @@ func readStatus(raw []byte) (engine.PayloadStatus, error) {
 	return p, nil
 }
 
+// readWord reads the status itself.
 func readWord(p *engine.PayloadStatus, raw []byte) error {
 	switch string(raw) {
 	case `"VALID"`:
@@ -47,6 +48,7 @@ func readWord(p *engine.PayloadStatus, raw []byte) error {
 	return nil
 }
 
+// readLatestValid reads the latest valid hash.
 func readLatestValid(p *engine.PayloadStatus, raw []byte) error {
 	if rawjson.IsNull(raw) {
 		return nil
@@ -59,6 +61,7 @@ func readLatestValid(p *engine.PayloadStatus, raw []byte) error {
 	return nil
 }
 
+// readReason reads the validation error, of which an excerpt is kept.
 func readReason(p *engine.PayloadStatus, raw []byte) error {
 	if rawjson.IsNull(raw) {
 		return nil
@@ -71,6 +74,7 @@ func readReason(p *engine.PayloadStatus, raw []byte) error {
 	return nil
 }
 
+// readSatisfied reads whether the inclusion list is satisfied.
 func readSatisfied(p *engine.PayloadStatus, raw []byte) error {
 	switch {
 	case rawjson.IsNull(raw):

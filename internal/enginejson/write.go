@@ -7,7 +7,7 @@ import (
 	"executionbackup/internal/jsonrpc"
 )
 
-// ownID is the id of all calls of our own: nothing is told by it.
+// ownID is the id of all calls of our own: each is alone on its connection, so one id is enough.
 var ownID = []byte("1")
 
 // NewCall is a call of our own with raw parameters.
@@ -33,8 +33,11 @@ func GetPayload(m engine.Method, id string) *engine.Call {
 func ForkchoiceUpdated(method string, f *engine.Forkchoice) *engine.Call {
 	state := f.State
 	if state == nil {
-		zero := common.Hash{}.Hex()
-		state = []byte(`{"headBlockHash":"` + f.Head.Hex() + `","safeBlockHash":"` + zero + `","finalizedBlockHash":"` + zero + `"}`)
+		state = raw(struct {
+			Head      common.Hash `json:"headBlockHash"`
+			Safe      common.Hash `json:"safeBlockHash"`
+			Finalized common.Hash `json:"finalizedBlockHash"`
+		}{Head: f.Head})
 	}
 	params := append(append([]byte{'['}, state...), ",null]"...)
 	return NewCall(method, params)

@@ -10,7 +10,8 @@ import (
 	"executionbackup/internal/engine"
 )
 
-// Call is an engine call that changes a node: newPayload or forkchoiceUpdated, on its way to every node.
+// Call is an engine call that changes a node: newPayload or forkchoiceUpdated, on its way to every node. All lanes share
+// one.
 type Call struct {
 	*engine.Call
 	answered atomic.Bool
@@ -40,11 +41,11 @@ type Lane struct {
 
 	mu      sync.Mutex // guards what follows, and what changes of the lane's turns
 	turns   []*Turn    // unfinished, in order of arrival
-	bytes   int64      // of those that have not started
-	dropped uint64
+	bytes   int64      // of the calls that have not started
+	dropped uint64     // how many calls, for want of room
 }
 
-// Limits bound what may wait in a lane. Beyond them the oldest waiting payload is dropped, and left to catching up.
+// Limits bound what may wait in a lane. Beyond them the oldest waiting call is dropped, and left to catching up.
 type Limits struct {
 	Calls int   // unfinished ones
 	Bytes int64 // of the calls that have not started
@@ -60,21 +61,22 @@ type Turn struct {
 	ready chan struct{} // closed when none is ahead, or when dropped
 
 	// Guarded by lane.mu.
-	ahead  int // how many unfinished turns it has to wait for
-	behind []*Turn
+	ahead  int     // how many unfinished turns it has to wait for
+	behind []*Turn // that have to wait for this one
 	state  turnState
 }
 
 // Call is the call whose turn it is; nil for a barrier.
 func (t *Turn) Call() *Call { return t.call }
 
+// turnState is what has become of a turn.
 type turnState uint8
 
 const (
-	waiting turnState = iota
-	started
-	dropped
-	superseded
+	waiting    turnState = iota // behind others, or free to start
+	started                     // and perhaps over
+	dropped                     // for want of room
+	superseded                  // by a newer forkchoiceUpdated
 )
 
 // Why a call is not to be made.
@@ -121,7 +123,9 @@ func mustFollow(c, earlier *Call) bool {
 // columns reports whether a forkchoiceUpdated carries custody columns.
 func (c *Call) columns() bool { return c.Forkchoice.CustodyColumns != nil }
 
-// supersede drops waiting forkchoiceUpdated calls that the CL already has an answer to, where a newer one waits.
+// supersede drops waiting forkchoiceUpdated calls that the CL already has an answer to, where a newer one waits. A newer
+// one makes a call needless only if that carries nothing beside the forkchoice, or custody columns and a newer one
+// carries some, too. l.mu is held.
 func (l *Lane) supersede() {
 	newer, newerColumns := false, false
 	for i := len(l.turns) - 1; i >= 0; i-- {
@@ -129,7 +133,8 @@ func (l *Lane) supersede() {
 		if t.state != waiting || t.call == nil || t.call.Method.Family != engine.ForkchoiceUpdated {
 			continue
 		}
-		if newer && t.call.Forkchoice.Attributes == nil && (newerColumns || !t.call.columns()) && t.call.answered.Load() {
+		needless := newer && t.call.Forkchoice.Attributes == nil && (newerColumns || !t.call.columns())
+		if needless && t.call.answered.Load() {
 			l.drop(i, superseded)
 			continue // the ones after i have moved down; those before it, still to visit, have not
 		}
@@ -137,7 +142,8 @@ func (l *Lane) supersede() {
 	}
 }
 
-// shed drops the oldest waiting payloads until the lane is within its limits. What the CL still waits for stays.
+// shed drops the oldest waiting calls until the lane is within its limits. What the CL still waits for stays. l.mu is
+// held.
 func (l *Lane) shed() {
 	for i := 0; i < len(l.turns) && (len(l.turns) > l.limits.Calls || l.bytes > l.limits.Bytes); {
 		t := l.turns[i]
@@ -150,6 +156,7 @@ func (l *Lane) shed() {
 	}
 }
 
+// drop takes the i-th turn, which waits, out of the lane. l.mu is held.
 func (l *Lane) drop(i int, why turnState) {
 	t := l.turns[i]
 	if t.ahead > 0 {
@@ -159,7 +166,7 @@ func (l *Lane) drop(i int, why turnState) {
 }
 
 // finish takes a turn out of the lane and lets those behind it go on. Whoever stood behind a dropped turn also stands
-// behind all that the dropped one waited for, so nothing overtakes.
+// behind all that the dropped one waited for, so nothing overtakes. l.mu is held.
 func (l *Lane) finish(t *Turn, state turnState) {
 	for i, u := range l.turns {
 		if u == t {
