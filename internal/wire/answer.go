@@ -40,7 +40,7 @@ func refusal(resp *http.Response) *Failure {
 	return &Failure{Kind: Unauthorized, Reason: fmt.Sprintf("it refuses us (HTTP %d)%s", resp.StatusCode, quoted)}
 }
 
-// receive reads an answer. Its errors that are no *Failure are the connection's, or one of those above.
+// receive reads an answer. An error that is no *Failure is the connection's, or one of the three above.
 func (a *attempt) receive(resp *http.Response) (jsonrpc.Reply, error) {
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 		return jsonrpc.Reply{}, refusal(resp)
@@ -70,8 +70,8 @@ func (a *attempt) parse(answer []byte, status int) (jsonrpc.Reply, error) {
 	return reply, nil
 }
 
-// toAnother is what comes of an answer to another call. Who gives one may give the next call this one's: no connection
-// is used again.
+// toAnother returns the failure of a call that got the answer to another one, and lets go of the connections: a node
+// that mixes up answers may give the next call this one's.
 func (a *attempt) toAnother() *Failure {
 	a.client.Disconnect()
 	return MalformedAnswer(errOtherCall)
@@ -83,9 +83,10 @@ var errOtherCall = errors.New("it has another call's id")
 // failures of most nodes, and all that comes before the result, fit into it.
 const streamFrom = 64 << 10
 
+// short reports whether an answer is known to be too small to be streamed; a size of -1 is not known.
 func short(size int64) bool { return 0 <= size && size <= streamFrom }
 
-// pieces are the buffers through which answers stream: what one read brings.
+// pieces are the free buffers through which answers stream. One holds what one read brings.
 var pieces = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
 // stream lets the taker read the result while it comes in, if the answer is long and begins as it should. Else it reads
@@ -131,17 +132,18 @@ func (a *attempt) stream(resp *http.Response) (jsonrpc.Reply, error) {
 	return jsonrpc.Reply{}, nil
 }
 
-// result is one that streams. It ends with io.EOF if all of the answer was as it should be.
+// result is a result that streams. It ends with io.EOF if all of the answer was as it should be. It belongs to the
+// goroutine that makes the call.
 type result struct {
 	of      *attempt
 	opening jsonrpc.Opening
 	scanner rawjson.Scanner
-	tail    []byte // what comes behind it
+	tail    []byte // what has come behind the result
 	buffer  []byte
 	piece   []byte // of the buffer: what had come at the beginning and has not been read
 	from    io.Reader
-	came    int64 // bytes of the answer
-	err     error
+	came    int64 // how many bytes of the answer have come
+	err     error // how it ended
 }
 
 // Read reads what belongs to the result, and judges each piece before it returns it.
@@ -189,7 +191,7 @@ func (r *result) WriteTo(w io.Writer) (written int64, err error) {
 // maxTail bounds what may come behind a result, in bytes: white space and a few members.
 const maxTail = streamFrom
 
-// judge returns how much of a piece belongs to the result.
+// judge returns how many bytes of a piece belong to the result, and keeps those behind it.
 func (r *result) judge(piece []byte) (int, error) {
 	n, err := r.scanner.Scan(piece)
 	if err != nil {
@@ -236,7 +238,7 @@ func (a *attempt) readAnswer(resp *http.Response) ([]byte, error) {
 	}
 	body.Reader = unzipped
 	answer, err = readBounded(body, nil, -1, a.Limit)
-	if err != nil && err != errTooLarge && err != errTooMuch {
+	if err != nil && err != errTooLarge && err != errNoRoom {
 		return nil, errNotGzip
 	}
 	return answer, err

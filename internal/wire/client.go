@@ -21,17 +21,17 @@ import (
 // Client makes calls to one node. Safe for concurrent use: what isn't atomic is set by New, and locks itself.
 type Client struct {
 	target     atomic.Pointer[target]
-	lastHeader atomic.Pointer[http.Header] // that of the last call
+	lastHeader atomic.Pointer[http.Header] // of the last call
 	via        http.RoundTripper
-	kept       *transport     // via, where that is over TCP; else nil
-	answers    *budget.Budget // bytes of those that are being read
-	broke      func()
+	tcp        *transport     // via, where that is over TCP; else nil
+	answers    *budget.Budget // bytes of the answers that are being read
+	broke      func()         // told of breaks (Options.Broke); never nil
 }
 
 // Options are what a Client needs.
 type Options struct {
 	URL    *url.URL    // of the node: http or https
-	Secret auth.Secret // of which the node's tokens are made
+	Secret auth.Secret // with which the node's tokens are made
 	// Transport makes one exchange; nil means over TCP. It must not follow a redirect, which would carry the node's
 	// token to whom we don't know.
 	Transport http.RoundTripper
@@ -53,8 +53,8 @@ func New(o Options) *Client {
 	}
 	c := &Client{via: o.Transport, answers: budget.New(maxAnswers), broke: o.Broke}
 	if c.via == nil {
-		c.kept = &transport{broke: o.Broke}
-		c.via = c.kept
+		c.tcp = &transport{broke: o.Broke}
+		c.via = c.tcp
 	}
 	c.Use(o.URL, o.Secret)
 	return c
@@ -75,7 +75,7 @@ type Request struct {
 	// Into, where it isn't nil, has memory for the answer. Where that is too little, *Into is the larger memory that
 	// was needed. The reply is good until that is used for something else.
 	Into *[]byte
-	// Fields are looked for in the result.
+	// Fields are looked for in the result, in the one scan of the answer; not where Take reads it.
 	Fields []rawjson.Field
 	// Take, where it isn't nil, reads a large result while it comes in, to its end; it can be read with io.Copy without
 	// a further buffer. Then the reply is empty, an error means that Take has only a part of the result, or failed
@@ -100,7 +100,7 @@ func (c *Client) Do(ctx context.Context, r Request) (reply jsonrpc.Reply, retrie
 	died := broke
 	if broke {
 		c.broke()
-		c.Disconnect() // they lead to what is gone as well
+		c.Disconnect() // the other connections lead to what is gone, too
 		if a.opened {
 			failure.Kind = Broken
 		} else {
@@ -118,7 +118,7 @@ func (c *Client) Do(ctx context.Context, r Request) (reply jsonrpc.Reply, retrie
 	return reply, retried, nil
 }
 
-// attempt is a request on its way, for the first or the second time.
+// attempt is a request on its way, for the first or the second time. It belongs to the goroutine that makes the call.
 type attempt struct {
 	client *Client
 	Request
@@ -140,7 +140,8 @@ func (a *attempt) try(ctx context.Context) (reply jsonrpc.Reply, failure *Failur
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) { // nobody is there
 		a.client.broke()
-		a.client.Disconnect() // or a kept connection would show the same break again, when the node has proved itself again
+		// Or a kept connection would show the same break once more, when the node has proved itself again.
+		a.client.Disconnect()
 	}
 	failure, broke = classify(ctx, err)
 	return reply, failure, broke
@@ -156,7 +157,8 @@ func (c *Client) post(ctx context.Context, body []byte) (*http.Response, error) 
 	return c.via.RoundTrip(req)
 }
 
-// header is that of a call with a token. It is not to be changed.
+// header returns the header of a call with a token: that of the last call, where the token is the same. It is not to be
+// changed.
 func (c *Client) header(bearer string) http.Header {
 	if h := c.lastHeader.Load(); h != nil && (*h)["Authorization"][0] == bearer {
 		return *h
@@ -168,14 +170,14 @@ func (c *Client) header(bearer string) http.Header {
 
 // Disconnect lets go of the connections that aren't in use, and of the others when their calls have ended.
 func (c *Client) Disconnect() {
-	if c.kept != nil {
-		c.kept.closeIdle()
+	if c.tcp != nil {
+		c.tcp.closeIdle()
 	}
 }
 
 // Close lets go of all connections as Disconnect does, and keeps none from now on. Calls can still be made.
 func (c *Client) Close() {
-	if c.kept != nil {
-		c.kept.close()
+	if c.tcp != nil {
+		c.tcp.close()
 	}
 }

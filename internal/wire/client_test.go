@@ -154,7 +154,7 @@ func TestOtherAnswersEndAllConnections(t *testing.T) {
 	if failure := <-done; failure == nil {
 		t.Error("another call's answer is taken")
 	}
-	if idle := len(c.kept.idle); idle > 0 {
+	if idle := len(c.tcp.idle); idle > 0 {
 		t.Errorf("%d connections are kept", idle)
 	}
 }

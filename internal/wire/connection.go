@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// connection is one to a node. It makes one call at a time, and belongs to whoever makes it; to its transport while it
-// is idle.
+// connection is one to a node. It makes one call at a time, and belongs to the goroutine that makes the call; while it is
+// idle, to its transport, whose lock guards it.
 type connection struct {
 	net.Conn
 	of     *transport
-	raw    syscall.RawConn // beneath Conn
-	epoch  int
-	used   time.Time // when its last call ended
+	raw    syscall.RawConn // of the socket: Conn may be TLS over it
+	epoch  int             // of the transport, when the connection was made
+	used   time.Time       // when its last call ended
 	reader *bufio.Reader
-	out    []byte // of a request: what has been collected
+	out    []byte // what has been collected of a request, and not been sent
 	header int64  // how many bytes may be read for the header that is being read; -1 while none is
 	// failed is the first thing that went wrong with reading or writing. What can't be understood though nothing went
 	// wrong is malformed.
@@ -71,6 +71,7 @@ func (c *connection) Write(p []byte) (int, error) {
 	return int(n), err
 }
 
+// fail notes what went wrong, if it is the first thing.
 func (c *connection) fail(err error) {
 	if c.failed == nil {
 		c.failed = err
@@ -142,7 +143,7 @@ func (c *connection) end(good bool) {
 type responseBody struct {
 	from io.Reader
 	conn *connection
-	good bool  // the connection can be used for another call
+	good bool  // the connection can be used for another call, once the body has been read to its end
 	err  error // how it ended
 }
 
@@ -168,6 +169,7 @@ func (b *responseBody) Close() error {
 	return nil
 }
 
+// end notes how the body ended, and ends the call.
 func (b *responseBody) end(err error) {
 	b.err = err
 	b.conn.end(b.good && err == io.EOF)

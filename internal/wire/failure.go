@@ -11,9 +11,10 @@ import (
 // Kind says how a call failed.
 type Kind uint8
 
+// The kinds of failures.
 const (
 	Unreachable  Kind = iota // no connection, or one that broke twice
-	Unauthorized             // 401 or 403: the node has another secret
+	Unauthorized             // 401 or 403: the node has another secret, say
 	TimedOut                 // no answer in time
 	Malformed                // an answer that isn't JSON-RPC, or too large
 	Stopped                  // we gave the call up ourselves
@@ -33,14 +34,15 @@ type Failure struct {
 	Reached, Died bool
 }
 
+// Error returns the reason.
 func (f *Failure) Error() string { return f.Reason }
 
-// MalformedAnswer is the failure of a call that brought what its method doesn't have.
+// MalformedAnswer is the failure of a call whose answer can't be understood, or isn't one that its method has.
 func MalformedAnswer(err error) *Failure {
 	return &Failure{Kind: Malformed, Reason: "malformed answer: " + err.Error()}
 }
 
-// classify says what a transport's error means.
+// classify says what a transport's error means. broke says that a connection which had been made broke in mid-call.
 func classify(ctx context.Context, err error) (f *Failure, broke bool) {
 	var network *net.OpError
 	dialling := errors.As(err, &network) && network.Op == "dial"
@@ -53,7 +55,7 @@ func classify(ctx context.Context, err error) (f *Failure, broke bool) {
 		return &Failure{Kind: Unreachable, Reason: "no connection in time"}, false
 	case ctx.Err() != nil:
 		return &Failure{Kind: TimedOut, Reason: "no answer in time"}, false
-	case errors.Is(err, errTooLarge), errors.Is(err, errTooMuch), errors.Is(err, errNotGzip):
+	case errors.Is(err, errTooLarge), errors.Is(err, errNoRoom), errors.Is(err, errNotGzip):
 		return &Failure{Kind: Malformed, Reason: rootCause(err)}, false
 	}
 	return &Failure{Kind: Unreachable, Reason: rootCause(err)}, true

@@ -19,7 +19,7 @@ func TestAnswersShareABudget(t *testing.T) {
 		_, err := a.readAnswer(&http.Response{Body: io.NopCloser(body), ContentLength: -1, Header: header})
 		return err
 	}
-	if err := read(bytes.NewReader(make([]byte, 101)), nil); !errors.Is(err, errTooMuch) {
+	if err := read(bytes.NewReader(make([]byte, 101)), nil); !errors.Is(err, errNoRoom) {
 		t.Errorf("101 bytes: %v", err)
 	}
 	for range 3 {
@@ -32,7 +32,7 @@ func TestAnswersShareABudget(t *testing.T) {
 	go func() { first <- read(pipe, nil) }()
 	write.Write(make([]byte, 60))
 	write.Write(nil) // returns when the first has been taken in
-	if err := read(bytes.NewReader(make([]byte, 60)), nil); !errors.Is(err, errTooMuch) {
+	if err := read(bytes.NewReader(make([]byte, 60)), nil); !errors.Is(err, errNoRoom) {
 		t.Errorf("60 bytes beside 60: %v", err)
 	}
 	write.Close()
@@ -43,7 +43,7 @@ func TestAnswersShareABudget(t *testing.T) {
 	z := gzip.NewWriter(&bomb)
 	z.Write(make([]byte, 10_000))
 	z.Close()
-	if err := read(&bomb, http.Header{"Content-Encoding": {"gzip"}}); !errors.Is(err, errTooMuch) {
+	if err := read(&bomb, http.Header{"Content-Encoding": {"gzip"}}); !errors.Is(err, errNoRoom) {
 		t.Errorf("a gzip bomb: %v", err)
 	}
 	if c.answers.Used() != 0 {

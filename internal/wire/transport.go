@@ -20,8 +20,8 @@ const (
 	// idleTime is how long a connection is kept without a call. geth hangs up after two minutes; where a client does so
 	// sooner, that is seen.
 	idleTime = 90 * time.Second
-	// keptTime is how long after a call no client hangs up by habit. One that does so sooner, and has not said that it
-	// would, has gone.
+	// keptTime is how long after a call no client hangs up by habit. A client that does so sooner, and has not said that
+	// it would, has gone.
 	keptTime = 5 * time.Second
 )
 
@@ -35,12 +35,12 @@ type transport struct {
 
 	mu     sync.Mutex    // guards what follows
 	idle   []*connection // the one that was used last comes last
-	epoch  int           // closeIdle begins another: what is older isn't kept
-	closed bool          // none is kept any more
+	epoch  int           // closeIdle begins another: a connection of an older one isn't kept
+	closed bool          // no connection is kept any more
 }
 
-// TCP returns what a Client without another transport makes its exchanges by, for one node, and what lets go of its
-// connections when they aren't needed any more.
+// TCP returns the transport that a Client over TCP uses, for callers that wrap it, and a func that lets go of its
+// connections when they aren't needed any more. It is for one node.
 func TCP() (via http.RoundTripper, disconnect func()) {
 	t := new(transport)
 	return t, t.close
@@ -57,7 +57,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return c.exchange(req)
 }
 
-// connection returns one that is free: kept, or new.
+// connection returns a connection that is free: a kept one, or a new one.
 func (t *transport) connection(ctx context.Context, to *url.URL) (*connection, error) {
 	for {
 		c, epoch := t.takeKept()
@@ -69,7 +69,7 @@ func (t *transport) connection(ctx context.Context, to *url.URL) (*connection, e
 		}
 		if t.broke != nil && time.Since(c.used) < keptTime && c.readEnd() {
 			t.broke()
-			t.closeIdle() // they lead to what is gone as well
+			t.closeIdle() // the other connections lead to what is gone, too
 		}
 		c.Close()
 	}
@@ -138,6 +138,7 @@ func address(u *url.URL) string {
 
 var dialer = net.Dialer{KeepAlive: 15 * time.Second}
 
+// dial makes a connection to the server of a URL. An error is a *net.OpError of "dial".
 func (t *transport) dial(ctx context.Context, to *url.URL, epoch int) (*connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
