@@ -12,10 +12,10 @@ import (
 // Info is what a node told us about itself.
 type Info struct {
 	ChainID      string          // eth_chainId; "" where it wasn't told
-	Genesis      string          // hash of block 0
+	Genesis      string          // hash of block 0; "" where it wasn't told
 	Clients      []ClientVersion // engine_getClientVersionV1
-	Client       string          // web3_clientVersion
-	Capabilities []string        // engine_exchangeCapabilities
+	Client       string          // web3_clientVersion; "" where it wasn't told
+	Capabilities []string        // engine_exchangeCapabilities; nil where it wasn't told
 }
 
 // ClientVersion is one entry of engine_getClientVersionV1 (identification.md#clientversionv1).
@@ -61,7 +61,8 @@ func (i *Info) Implementation() string {
 	return strings.ToLower(name)
 }
 
-// IsAnotherClient reports whether the client's version is not what it was. What wasn't known can't have changed.
+// IsAnotherClient reports whether the node has told of another client, or another version of it, than it did before.
+// What it hadn't told can't have changed.
 func (i *Info) IsAnotherClient(was *Info) bool {
 	return was.Client != "" && i.Client != was.Client || len(was.Clients) > 0 && !slices.Equal(i.Clients, was.Clients)
 }
@@ -69,21 +70,21 @@ func (i *Info) IsAnotherClient(was *Info) bool {
 // maxClients is how many entries of engine_getClientVersionV1 are kept: a multiplexer behind us has some.
 const maxClients = 16
 
-// Clipped bounds what a node says of who it is.
+// Clipped returns as much of what a node says of who it is as is kept: the first entries, and an excerpt of each text.
 func Clipped(clients []ClientVersion) []ClientVersion {
-	clients = clients[:min(len(clients), maxClients)]
-	for i, c := range clients {
-		clients[i] = ClientVersion{
+	var clipped []ClientVersion
+	for _, c := range clients[:min(len(clients), maxClients)] {
+		clipped = append(clipped, ClientVersion{
 			engine.Excerpt(c.Code), engine.Excerpt(c.Name), engine.Excerpt(c.Version), engine.Excerpt(c.Commit),
-		}
+		})
 	}
-	return clients
+	return clipped
 }
 
 // Methods is the union of the engine methods that nodes have listed, in the nodes' order.
 func Methods(infos []Info) []string {
 	var union []string
-	versioned := make(map[string]bool) // names that have versions
+	versioned := make(map[string]bool) // names, without the version, of methods that have one
 	for _, info := range infos {
 		for _, method := range info.Capabilities {
 			m := engine.ParseMethod(method)
@@ -96,7 +97,7 @@ func Methods(infos []Info) []string {
 			union = append(union, method)
 		}
 	}
-	// Some clients list names without their version: those are no methods.
+	// Some clients list such a name without a version, too: that is no method.
 	return slices.DeleteFunc(union, func(method string) bool { return versioned[method] })
 }
 
@@ -111,6 +112,7 @@ func (i *Info) Lacks(union []string) []string {
 // Chain is which one a node is on, as it says. Nodes are on the same one if both are equal.
 type Chain struct{ ID, Genesis string }
 
+// String names the chain for people.
 func (c Chain) String() string { return fmt.Sprintf("chain id %s, genesis %s", c.ID, c.Genesis) }
 
 // Chain returns what the node is on, and whether it has told all of it.

@@ -87,6 +87,7 @@ func (n *Node) StreamList(ctx context.Context, c *engine.Call, take func(e *engi
 	return a, list.Release, err
 }
 
+// request is a call in the bytes of the node's wire.
 func request(c *engine.Call) wire.Request { return wire.Request{Body: c.Body, ID: c.ID} }
 
 // Deliver makes a call in its turn and returns what the node answered, or an error where it wasn't called or a

@@ -9,12 +9,12 @@ import (
 	"executionbackup/internal/identity"
 )
 
-// Home returns the chain that we follow, as far as the nodes have told up to now; in a tie those that it may be, in the
-// nodes' order.
+// Home returns the chain that we follow, as far as the nodes have told up to now; in a tie the chains that it may be, in
+// the nodes' order.
 func (p *Pool) Home() []identity.Chain { return homes(p.Nodes()) }
 
 // judgeChains finds the nodes that are on another chain than the one we follow: they get no calls. In a tie nobody
-// knows which that is, so none is shut out, and everything says so.
+// knows which chain that is, so no node is shut out, and the log and every node's reason say so.
 func (p *Pool) judgeChains() {
 	p.judging.Lock()
 	defer p.judging.Unlock()
@@ -25,13 +25,7 @@ func (p *Pool) judgeChains() {
 		tie = "a tie of chains: " + strings.Join(sides(nodes, home), " against ") +
 			"; none is shut out until it is known which is right"
 	}
-	if tie != p.tie {
-		if p.tie = tie; tie != "" {
-			p.Log.Error("nodes are on different chains, and we can't tell which is right", "reason", tie)
-		} else {
-			p.Log.Info("no longer a tie of chains")
-		}
-	}
+	p.noteTie(tie)
 	for _, n := range nodes {
 		c, known := n.chain()
 		reason := ""
@@ -45,11 +39,23 @@ func (p *Pool) judgeChains() {
 	}
 }
 
+// noteTie keeps what is said of a tie, and logs where that is new. p.judging is held.
+func (p *Pool) noteTie(tie string) {
+	if tie == p.tie {
+		return
+	}
+	if p.tie = tie; tie != "" {
+		p.Log.Error("nodes are on different chains, and we can't tell which is right", "reason", tie)
+	} else {
+		p.Log.Info("no longer a tie of chains")
+	}
+}
+
 // homes returns the chain of the nodes that have followed it, or where none has, of the majority. In a tie there are
 // several, in the nodes' order.
 func homes(nodes []*Node) []identity.Chain {
 	count := make(map[identity.Chain]int)
-	// What is set aside must not shut out the only voter before its first VALID.
+	// Nodes that are set aside must not shut out the only voter before its first VALID.
 	if voters := slices.DeleteFunc(slices.Clone(nodes), func(n *Node) bool { return !n.mayVote() }); len(voters) > 0 {
 		nodes = voters
 	}
@@ -104,7 +110,8 @@ func (n *Node) mayVote() bool {
 func (n *Node) follows() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.provedOn != identity.Chain{} && n.provedOn == identity.Chain{ID: n.info.ChainID, Genesis: n.info.Genesis}
+	on, known := n.info.Chain()
+	return known && n.provedOn == on
 }
 
 // proveChain notes that the node said VALID to a live call: the CL is on its chain.

@@ -34,7 +34,7 @@ func (p *Pool) Remove(words []string) error {
 	if err != nil {
 		return err
 	}
-	if err := p.Roll().lastVoter(gone, "removed"); err != nil {
+	if err := p.Roll().keepsVoter(gone, "removed"); err != nil {
 		return err
 	}
 	p.replace(slices.DeleteFunc(slices.Clone(p.Nodes()), func(n *Node) bool { return slices.Contains(gone, n) }))
@@ -50,6 +50,7 @@ func (p *Pool) Drain(words []string, drained bool) error {
 	return nil
 }
 
+// setDrained is Drain before anybody hears of it.
 func (p *Pool) setDrained(words []string, drained bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -58,7 +59,7 @@ func (p *Pool) setDrained(words []string, drained bool) error {
 		return err
 	}
 	if drained {
-		if err := p.Roll().lastVoter(nodes, "drained"); err != nil {
+		if err := p.Roll().keepsVoter(nodes, "drained"); err != nil {
 			return err
 		}
 	}
@@ -91,7 +92,8 @@ func (p *Pool) RestoreDrained(ids []quorum.NodeID) {
 	p.Elect()
 }
 
-// ClearObjections takes back what the nodes object to; all nodes where words is empty.
+// ClearObjections takes back what the nodes object to that the words (URL or name) stand for; all nodes where there are
+// no words.
 func (p *Pool) ClearObjections(words []string) error {
 	nodes := p.Nodes()
 	if len(words) > 0 {
@@ -107,7 +109,7 @@ func (p *Pool) ClearObjections(words []string) error {
 	return nil
 }
 
-// find resolves URLs and names.
+// find returns the nodes that URLs or names stand for.
 func (p *Pool) find(words []string) ([]*Node, error) {
 	var found []*Node
 	for _, w := range words {
@@ -120,8 +122,8 @@ func (p *Pool) find(words []string) ([]*Node, error) {
 	return found, nil
 }
 
-// Reload makes the specifications the set of nodes. A node is its URL as shown: one that is there already stays what it
-// is, with its health, its connections, its word, its lane and its builds, whatever else is new about it.
+// Reload makes the specifications the set of nodes. A node is its URL as shown: a node that is there already keeps its
+// health, its connections, its words, its lane and its builds, whatever else is new about it.
 func (p *Pool) Reload(specs []config.Node) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,7 +140,7 @@ func (p *Pool) Reload(specs []config.Node) {
 	p.replace(nodes)
 }
 
-// change puts another specification in the place of a node's.
+// change puts another specification in the place of a node's. p.mu is held.
 func (p *Pool) change(n *Node, spec config.Node) {
 	old := n.setup.Load()
 	if sameSpec(old.Node, spec) {
@@ -190,14 +192,14 @@ func (p *Pool) replace(nodes []*Node) {
 			p.watch(n)
 		}
 	}
-	close(p.changes)
-	p.changes = make(chan struct{})
+	p.wake()
 	p.Elect()
 }
 
 // sameSpec reports whether a node needs no change to be what the specification says.
 func sameSpec(a, b config.Node) bool {
-	return a.URL.String() == b.URL.String() && a.Name == b.Name && a.Secret == b.Secret && a.Timeout == b.Timeout && a.DoNotUse == b.DoNotUse
+	return a.URL.String() == b.URL.String() && a.Name == b.Name && a.Secret == b.Secret && a.Timeout == b.Timeout &&
+		a.DoNotUse == b.DoNotUse
 }
 
 // sameURL compares addresses without regard to a trailing slash.

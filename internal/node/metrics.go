@@ -43,6 +43,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 }
 
+// called counts a call to a node.
 func (m *Metrics) called(n *Node, f engine.Family, failure *wire.Failure, took time.Duration) {
 	outcome := "answer"
 	if failure != nil {
@@ -56,7 +57,7 @@ func (n *Node) Said(f engine.Family, s engine.Status) {
 	n.Count(func() { n.pool.Metrics.statuses.WithLabelValues(n.Name(), f.String(), s.String()).Inc() })
 }
 
-// Count does what counts something of the node, unless the node has been removed: then its metrics are gone, and a call
+// Count calls do, which counts something of the node, unless the node has been removed: then its metrics are gone, and a call
 // that is still under way must not bring them back.
 func (n *Node) Count(do func()) {
 	n.counting.RLock()

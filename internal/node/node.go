@@ -30,29 +30,26 @@ type Node struct {
 	setup  atomic.Pointer[setup] // changed under counting, read by anyone
 	client *wire.Client
 	lane   *lane.Lane
+	pool   *Pool // what the node shows may change who is primary, or which chain is ours
 
-	pool *Pool // its own: what a node shows may change who is primary, or which chain is ours
-
-	counting sync.RWMutex // read-held while something of it is counted; guards removed
-	removed  bool
+	counting sync.RWMutex // read-held while something of the node is counted; guards removed
+	removed  bool         // its metrics are gone, and nothing is counted any more
 
 	mu        sync.Mutex // guards what follows
 	health    health.Health
 	since     time.Time // of the present state
 	away      bool      // it hasn't been reached since it was dead, or is new
-	drained   bool
+	drained   bool      // the operator has set it aside over the REST API
 	info      identity.Info
-	infoAt    time.Time
-	lastError string
+	infoAt    time.Time // when it was last asked who it is
+	lastError string    // why its last failed call failed
+	followed  time.Time // when it last said VALID to a live call
+	head      Head
 
-	followed time.Time // when it last said VALID to a live call
-
-	// Of chains.go.
+	// Which chain it is on: see chains.go.
 	provedOn   identity.Chain // that on which it said VALID to a live call
-	wrongChain bool           // it is not on the one that we follow
-	tie        string         // why nobody knows which that is; "" where it is known
-
-	head Head
+	wrongChain bool           // it isn't on the chain that we follow
+	tie        string         // why nobody knows which chain that is; "" where it is known
 }
 
 // setup is what a node's specification says: a reload may put another in its place while calls are made.
@@ -61,6 +58,7 @@ type setup struct {
 	log *slog.Logger
 }
 
+// newSetup is a specification with what belongs to it.
 func (p *Pool) newSetup(spec config.Node) *setup {
 	return &setup{Node: spec, log: p.Log.With("node", spec.Name)}
 }
@@ -68,6 +66,7 @@ func (p *Pool) newSetup(spec config.Node) *setup {
 // laneLimits are those of each node's lane.
 var laneLimits = lane.Limits{Calls: 512, Bytes: 128 << 20}
 
+// newNode makes a node, which has a word in the memory from here on. Nobody watches it yet.
 func (p *Pool) newNode(spec config.Node) *Node {
 	n := &Node{
 		ID:    quorum.NodeID(spec.Display()),
@@ -101,22 +100,22 @@ func (n *Node) Timeout(m engine.Method) time.Duration {
 type Status struct {
 	State        health.State
 	Since        time.Time
-	Reason       string // why it isn't alive, or what else is the matter with it
-	WrongChain   bool   // it gets no engine calls
-	Laggard      bool
-	Unable       bool // it can be reached, and lacks what it needs to follow
-	Drained      bool
-	DoNotUse     bool
+	Reason       string        // why it isn't alive, or what else is the matter with it
+	WrongChain   bool          // it gets no engine calls
+	Laggard      bool          // nobody waits for it
+	Unable       bool          // it can be reached, and lacks what it needs to follow
+	Drained      bool          // the operator has set it aside over the REST API
+	DoNotUse     bool          // its specification sets it aside
 	ResponseTime time.Duration // median of the last probes
-	LastError    string
-	LaneCalls    int
-	LaneBytes    int64
-	LaneDropped  uint64
+	LastError    string        // why its last failed call failed; "" where none did
+	LaneCalls    int           // unfinished ones
+	LaneBytes    int64         // of the calls that wait
+	LaneDropped  uint64        // calls, for want of room
 	Info         identity.Info
 }
 
-// Waited reports what decides whether a node is waited for; a part of Status that is cheap to ask for. spent says that
-// it used up its time on the last newPayload.
+// Waited returns what decides whether the node is waited for: a part of its Status that is cheap to ask for. spent says
+// that it used up its time on the last newPayload.
 func (n *Node) Waited() (state health.State, laggard, spent bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -198,7 +197,7 @@ func (n *Node) update(event func(*health.Health)) {
 	}
 }
 
-// observe notes what the outcome of a call says about the node. Only an engine call or one of our own (see Ask) can
+// observe notes what the outcome of a call says about the node. Only an engine call or one of our own (see ask) can
 // show it dead: an eth_ call may be too much for a client that does its duty.
 func (n *Node) observe(family engine.Family, f *wire.Failure, took time.Duration) {
 	n.pool.Metrics.called(n, family, f, took)
@@ -255,16 +254,23 @@ func (n *Node) FellBehind() { n.update((*health.Health).Behind) }
 // Objected notes that the node said INVALID, and may.
 func (n *Node) Objected() { n.update((*health.Health).Objected) }
 
-// Lacked notes a call whose method the node lacks though others have it, ShowedAble that it said a status.
+// Lacked notes a call whose method the node lacks though others have it.
 func (n *Node) Lacked(method string) { n.update(func(h *health.Health) { h.Lacked(method) }) }
-func (n *Node) ShowedAble()          { n.update((*health.Health).Able) }
 
-// RanLate notes that a block's newPayload is unanswered a grace after the first answer of another node, UsedUp that it
-// stays unanswered, CameInTime that it was answered in time, and CameLate that it was answered too late.
+// ShowedAble notes that the node said a status: it has the methods that it needs.
+func (n *Node) ShowedAble() { n.update((*health.Health).Able) }
+
+// RanLate notes that a block's newPayload is unanswered a grace after the first answer of another node.
 func (n *Node) RanLate(block common.Hash) { n.update(func(h *health.Health) { h.Late(block) }) }
-func (n *Node) UsedUp(block common.Hash)  { n.update(func(h *health.Health) { h.UsedUp(block) }) }
-func (n *Node) CameInTime()               { n.update((*health.Health).Timely) }
-func (n *Node) CameLate()                 { n.update((*health.Health).Came) }
+
+// UsedUp notes that a block's newPayload stayed unanswered until the node's time was up.
+func (n *Node) UsedUp(block common.Hash) { n.update(func(h *health.Health) { h.UsedUp(block) }) }
+
+// CameInTime notes that a newPayload was answered in time.
+func (n *Node) CameInTime() { n.update((*health.Health).Timely) }
+
+// CameLate notes that a newPayload was answered too late.
+func (n *Node) CameLate() { n.update((*health.Health).Came) }
 
 // close lets go of the node's connections. Calls that are still on their way, or wait in its lane, may end.
 func (n *Node) close() { n.client.Close() }

@@ -18,13 +18,14 @@ func ForkchoiceUpdated(method string, f *engine.Forkchoice) *engine.Call {
 	return enginejson.ForkchoiceUpdated(method, f)
 }
 
-// NewPayload shows a payload that a node built, as the CL would (see getPayload's method), with the parent's beacon
-// root of its attributes. It is nil where getPayload's version isn't known.
+// NewPayload shows a payload that a node built, as the CL would that got it with this method of getPayload. beaconRoot is
+// that of the payload attributes. The call is nil where the method's version isn't known; an error says what of the
+// payload can't be shown.
 func NewPayload(getPayload engine.Method, b *engine.Built, beaconRoot *common.Hash) (*engine.Call, error) {
 	return enginejson.NewPayload(getPayload, b, beaconRoot)
 }
 
-// WithMethod is a call of the CL's by another method.
+// WithMethod is a call of the CL's with another method and the same parameters.
 func WithMethod(c *engine.Call, method string) *engine.Call { return enginejson.WithMethod(c, method) }
 
 // ExchangeCapabilities says what the CL can do, in its words: the raw parameters of its call.
@@ -37,7 +38,7 @@ func Result(c *engine.Call, a *engine.Answer) []byte { return enginejson.Result(
 
 // BodyOf is the body of a payload that the CL sent, as an entry of getPayloadBodies; told says that the call has it.
 func BodyOf(p *engine.Payload) (e engine.Entry, told bool) {
-	parts := p.Body
+	parts := p.Body // a copy, which the entry keeps
 	e = enginejson.BodyEntry(parts[:])
 	return e, e.Parts[0] != nil
 }

@@ -18,7 +18,8 @@ func (s *Status) MayVote() bool { return !s.DoNotUse && !s.Drained }
 // Reachable reports whether the node can answer.
 func (s *Status) Reachable() bool { return s.State != health.Dead }
 
-// Called reports whether newPayload and forkchoiceUpdated are sent to the node.
+// Called reports whether newPayload and forkchoiceUpdated are sent to the node: they show when one that was unable is
+// able again.
 func (s *Status) Called() bool { return s.Reachable() || s.Unable }
 
 // fitness ranks a node as primary: 0 is unfit. objects says that it objects to the head or to a block under it. A
@@ -83,8 +84,8 @@ func (p *Pool) Roll() Roll {
 // Serving returns the nodes that may answer for all, best first: the primary, then the alive ones, then the rest.
 func (p *Pool) Serving() []*Node { return p.Roll().serving(p.Primary()) }
 
-// serving is Serving of a roll. Where no node serves, those that are dead may have come back just now; those of another
-// chain are no help.
+// serving is Serving of a roll. Where no node can be reached it returns the dead ones, which may have come back just now;
+// nodes of another chain are no help.
 func (r Roll) serving(primary *Node) []*Node {
 	var alive, rest, dead []*Node
 	for i := range r {
@@ -136,9 +137,9 @@ func (r Roll) Judges(builder *Node) []*Node {
 	})
 }
 
-// lastVoter refuses to leave no node that is alive and may vote, or where none is alive, none that may: the CL would
-// hear nothing but SYNCING. what is what happens to the nodes that it would be without.
-func (r Roll) lastVoter(without []*Node, what string) error {
+// keepsVoter returns an error where without these nodes none would be left that is alive and may vote, or where none is
+// alive, none that may vote: the CL would hear nothing but SYNCING. what says what happens to the nodes.
+func (r Roll) keepsVoter(without []*Node, what string) error {
 	var left []string // who may vote then
 	alive, aliveLeft := false, false
 	for i := range r {

@@ -21,7 +21,7 @@ type Pool struct {
 
 	events Events // set before Start
 
-	order    sync.Mutex                  // held while a call joins the lanes; guards no field
+	order    sync.Mutex                  // held while a call joins the lanes; guards their one order
 	members  atomic.Pointer[[]*Node]     // changed under mu, read by anyone
 	primary  atomic.Pointer[Node]        // changed under electing, read by anyone
 	head     atomic.Pointer[common.Hash] // that the CL follows; nil until it is known
@@ -30,14 +30,14 @@ type Pool struct {
 	judging sync.Mutex // held while chains are judged; guards tie
 	tie     string     // between chains, in words; "" where there is none
 
-	mu       sync.Mutex // guards what follows
-	ctx      context.Context
-	watchers sync.WaitGroup
-	stops    map[*Node]context.CancelFunc
-	changes  chan struct{} // closed at the next change
-	probing  *recheck
+	mu       sync.Mutex      // guards what follows
+	ctx      context.Context // of all probes; nil before Start, and when all are over
+	watchers sync.WaitGroup  // the goroutines of probes and rechecks
+	ready    chan struct{}   // closed when every node has been probed once
+	changes  chan struct{}   // closed at the next change, and replaced
 	probed   map[*Node]bool
-	allOnce  chan struct{} // closed when every node has been probed once
+	stops    map[*Node]context.CancelFunc // end a node's probes
+	recheck  *recheck                     // the one that is under way; nil where none is
 }
 
 // Options are what a Pool needs beside its nodes.
@@ -64,7 +64,7 @@ func NewPool(specs []config.Node, o Options) *Pool {
 		stops:   make(map[*Node]context.CancelFunc),
 		changes: make(chan struct{}),
 		probed:  make(map[*Node]bool),
-		allOnce: make(chan struct{}),
+		ready:   make(chan struct{}),
 	}
 	nodes := make([]*Node, len(specs))
 	for i, spec := range specs {
@@ -131,7 +131,8 @@ func (p *Pool) Join(nodes []*Node, c *lane.Call) []*lane.Turn {
 	return turns
 }
 
-// Hold does something in a turn of its own in a node's lane: no live call is made meanwhile.
+// Hold does something in a turn of its own in a node's lane: no live call is made meanwhile. An error is that of do, or of
+// ctx, which ends the wait for the turn.
 func (p *Pool) Hold(ctx context.Context, n *Node, do func() error) error {
 	turn := p.Join([]*Node{n}, nil)[0]
 	defer turn.Done()
@@ -158,28 +159,29 @@ func (p *Pool) Changed() <-chan struct{} {
 }
 
 // Ready returns a channel that is closed when every node has been probed once.
-func (p *Pool) Ready() <-chan struct{} { return p.allOnce }
+func (p *Pool) Ready() <-chan struct{} { return p.ready }
 
+// nodeProbed draws the conclusions from a probe.
 func (p *Pool) nodeProbed(n *Node) {
 	p.judgeChains()
 	p.Elect()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.probed[n] = true
-	p.checkReady()
+	p.becomeReady()
 }
 
-// checkReady closes allOnce when nothing is left to be probed for the first time. p.mu is held.
-func (p *Pool) checkReady() {
+// becomeReady closes ready when no node is left to be probed for the first time. p.mu is held.
+func (p *Pool) becomeReady() {
 	for _, n := range p.Nodes() {
 		if !p.probed[n] {
 			return
 		}
 	}
 	select {
-	case <-p.allOnce:
+	case <-p.ready:
 	default:
-		close(p.allOnce)
+		close(p.ready)
 	}
 }
 
@@ -197,16 +199,23 @@ type Events struct {
 // Tell sets who is told of events. It is to be called before Start, and before the nodes change.
 func (p *Pool) Tell(e Events) { p.events = e }
 
+// nodeReturned tells that a node can be reached again.
 func (p *Pool) nodeReturned(n *Node) {
 	if p.events.Returned != nil {
 		p.events.Returned(n)
 	}
 }
 
+// nodeChanged draws the conclusions from a change of a node's condition.
 func (p *Pool) nodeChanged() {
 	p.Elect()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.wake()
+}
+
+// wake tells whoever waits for a change. p.mu is held.
+func (p *Pool) wake() {
 	close(p.changes)
 	p.changes = make(chan struct{})
 }
@@ -217,14 +226,31 @@ func (p *Pool) Lead(head common.Hash) {
 	p.Elect()
 }
 
-// Elect finds the primary: the fastest alive voter that is timely and doesn't object to the head or to a block under
-// it. It stays as long as it is that, whatever its speed. Without one, whoever is next in fitness serves; what the
-// operator has set aside never does. To be called whenever objections have changed.
+// Elect finds the primary: the fastest alive voter that is no laggard and doesn't object to the head or to a block under
+// it. The primary stays as long as no node is fitter, whatever its speed. Where there is no such voter, a node of the
+// next fitness serves; one that the operator has set aside never does. To be called whenever objections have changed.
 func (p *Pool) Elect() {
-	p.electing.Lock() // what changes meanwhile is seen by the election that it brings about
+	p.electing.Lock() // a change that comes meanwhile is seen by the election that it brings about
 	defer p.electing.Unlock()
 	current := p.primary.Load()
-	var best *Node
+	best := p.fittest(current)
+	if best == current {
+		return
+	}
+	p.primary.Store(best)
+	switch {
+	case best == nil:
+		p.Log.Error("no node can be primary: none is reachable")
+	case current == nil:
+		p.Log.Info("primary found", "node", best.Name())
+	default:
+		p.Log.Info("primary changed", "node", best.Name(), "was", current.Name())
+	}
+}
+
+// fittest returns the present primary, unless another node is fitter than it: then the fastest of the fittest; nil where
+// no node is fit.
+func (p *Pool) fittest(current *Node) (best *Node) {
 	var rank, currentRank int
 	var speed time.Duration
 	for _, n := range p.Nodes() {
@@ -237,18 +263,10 @@ func (p *Pool) Elect() {
 			best, rank, speed = n, r, s.ResponseTime
 		}
 	}
-	if currentRank > 0 && currentRank == rank || best == current {
-		return
+	if currentRank > 0 && currentRank == rank {
+		return current
 	}
-	p.primary.Store(best)
-	switch {
-	case best == nil:
-		p.Log.Error("no node can be primary: none is reachable")
-	case current == nil:
-		p.Log.Info("primary found", "node", best.Name())
-	default:
-		p.Log.Info("primary changed", "node", best.Name(), "was", current.Name())
-	}
+	return best
 }
 
 // objects reports whether a node objects to the head or to a block under it.

@@ -21,7 +21,7 @@ const (
 	infoInterval = 5 * time.Minute
 )
 
-// watch probes the node until ctx ends.
+// watch probes the node until ctx ends. It is the node's own goroutine; its pool starts it and waits for it.
 func (n *Node) watch(ctx context.Context, probed func()) {
 	for {
 		n.probe(ctx)
@@ -74,16 +74,20 @@ func (n *Node) askSyncing(ctx context.Context) error {
 	return err
 }
 
+// needsInfo reports whether the node in this state is to be asked who it is.
 func (n *Node) needsInfo(state health.State) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.info.ChainID == "" || state == health.Unknown || state == health.Dead || time.Since(n.infoAt) > infoInterval
+	return n.info.ChainID == "" || time.Since(n.infoAt) > infoInterval ||
+		state == health.Unknown || state == health.Dead
 }
 
 // Asked is a question that was put to a node about itself, and what is the matter with the answer.
 type Asked struct {
 	Method string
-	Err    error // a *wire.Failure where there is none, the node's own error, or that the result isn't the method's
+	// Err is nil where all is well; a *wire.Failure where there is no answer; else the node's own error, or that the result
+	// is none that the method has.
+	Err error
 }
 
 // Answered reports whether there was an answer, be it an error.
@@ -94,9 +98,9 @@ func (a Asked) Answered() bool {
 
 var errUnexpected = errors.New("unexpected result")
 
-// Inspect puts all questions to the node now: who and how it is, which methods it has, and where its head is. What it
-// tells is in its Status and its Track then, and chains are judged, as after a probe. It returns what was asked, in
-// order; what would come after a question without an answer may be missing.
+// Inspect puts all questions to the node now: who and how it is, which methods it has, and what its head is. What it
+// tells is in its Status and its Head then, and chains are judged, as after a probe. It returns what was asked, in
+// order; the questions after one that had no answer may be missing.
 func (n *Node) Inspect(ctx context.Context) []Asked {
 	asked := n.askInfo(ctx)
 	for _, question := range []struct {
@@ -194,21 +198,21 @@ func (n *Node) askInto(ctx context.Context, method, params string, into any) err
 
 // recheck is a probe of all nodes that several callers wait for.
 type recheck struct {
-	done chan struct{}
-	took time.Duration
+	done chan struct{} // closed when it is over
+	took time.Duration // set before that
 }
 
 // Recheck probes all nodes now and returns how long that took. Concurrent calls share one probe.
 func (p *Pool) Recheck(ctx context.Context) (time.Duration, error) {
 	p.mu.Lock()
-	r := p.probing
+	r := p.recheck
 	if r == nil {
 		if p.ctx == nil {
 			p.mu.Unlock()
 			return 0, errors.New("not running")
 		}
 		r = &recheck{done: make(chan struct{})}
-		p.probing = r
+		p.recheck = r
 		running := p.ctx
 		p.watchers.Go(func() { p.probeAll(running, r) })
 	}
@@ -221,6 +225,7 @@ func (p *Pool) Recheck(ctx context.Context) (time.Duration, error) {
 	}
 }
 
+// probeAll is the goroutine of a recheck.
 func (p *Pool) probeAll(ctx context.Context, r *recheck) {
 	start := time.Now()
 	var probes sync.WaitGroup
@@ -232,7 +237,7 @@ func (p *Pool) probeAll(ctx context.Context, r *recheck) {
 	}
 	probes.Wait()
 	p.mu.Lock()
-	p.probing = nil
+	p.recheck = nil
 	p.mu.Unlock()
 	r.took = time.Since(start)
 	close(r.done)
