@@ -22,31 +22,32 @@ import (
 	"executionbackup/internal/wire"
 )
 
-// CatchUp brings nodes to the head with the payloads that are kept. Safe for concurrent use.
+// CatchUp brings nodes to the head with the payloads that are kept. Each attempt is a goroutine of the fleet's
+// Background, which Drain ends. Safe for concurrent use.
 type CatchUp struct {
 	*Payloads
 	fleet   *fleet.Fleet
 	replays *prometheus.CounterVec
 
-	mu    sync.Mutex // guards what follows
-	nodes map[quorum.NodeID]*patient
+	mu    sync.Mutex                 // guards what follows
+	nodes map[quorum.NodeID]*patient // those that were fed, came back, or died
 }
 
 // patient is what is known of feeding one node.
 type patient struct {
 	tried    bool
-	last     time.Time // when the last attempt began
-	back     bool      // it has returned since, or nothing was put to it: it needn't wait for long
-	failures int       // in a row
-	stranded bool      // told that it must sync by itself
-	deaths   map[common.Hash]*deaths
+	last     time.Time               // when the last attempt began
+	back     bool                    // it has returned since, or nothing was put to it: it needn't wait for long
+	failures int                     // in a row
+	stranded bool                    // the log has told that it must sync by itself
+	deaths   map[common.Hash]*deaths // by the payload's block
 }
 
 // deaths count how often a node died under a payload.
 type deaths struct {
 	n    int
 	last time.Time
-	told bool
+	told bool // the log has told that the payload isn't fed to the node
 }
 
 const (
@@ -54,9 +55,9 @@ const (
 	attemptInterval = 30 * time.Second
 	// returnInterval is how soon one is tried again that has returned from the dead; it doubles with each failure.
 	returnInterval = 2 * time.Second
-	// maxFailures bounds how often it doubles.
+	// maxFailures is how many failures count: it doesn't double more often.
 	maxFailures = 8
-	// maxDeaths is under how many deaths a payload isn't fed to the node again for a while: deadlyFor.
+	// maxDeaths is after how many deaths of a node under a payload that isn't fed to it again, and deadlyFor how long.
 	maxDeaths = 2
 	deadlyFor = 10 * time.Minute
 )
@@ -126,7 +127,7 @@ func (c *CatchUp) begin(n *node.Node) (begun bool) {
 	return true
 }
 
-// note keeps how an attempt ended. Where nothing was put to the node it is looked at again soon.
+// note keeps how an attempt ended. Where nothing was put to the node, the next attempt may come soon.
 func (c *CatchUp) note(n *node.Node, began bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -159,8 +160,8 @@ func (c *CatchUp) Died(id quorum.NodeID, block common.Hash) {
 	d.last = time.Now()
 }
 
-// deadly returns, as an error, the first payload of a way under which the node has died so often that it isn't fed to
-// it.
+// deadly returns an error where a way has a payload under which the node has died so often that it isn't fed to it.
+// The first such error under a payload is logged.
 func (c *CatchUp) deadly(n *node.Node, way []step) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -186,6 +187,7 @@ func (c *CatchUp) Forget(n *node.Node) {
 	delete(c.nodes, n.ID)
 }
 
+// tellStranded logs that a node can't be brought to the head, once until it has been.
 func (c *CatchUp) tellStranded(n *node.Node, err error) {
 	c.mu.Lock()
 	p := c.patient(n.ID)
@@ -230,14 +232,14 @@ func (c *CatchUp) feed(ctx context.Context, n *node.Node) (began bool, err error
 func headAfter(from node.Head, way []step) node.Head {
 	for _, s := range way {
 		if !s.beyond {
-			from = node.Head{Number: uint64(s.Payload.Number), Hash: s.Block}
+			from = node.Head{Number: s.Payload.Number, Hash: s.Block}
 		}
 	}
 	return from
 }
 
-// way is what a node with this head lacks; nothing, if it has all. It reaches beyond our head: the node may have been
-// away when a payload came, and be back for the forkchoiceUpdated on it.
+// way returns the payloads that a node with this head lacks; none, if it has all. They reach beyond our head: the node
+// may have been away when a payload came, and be back for the forkchoiceUpdated on it.
 func (c *CatchUp) way(n *node.Node, from node.Head) ([]step, error) {
 	if from.Hash == (common.Hash{}) {
 		return nil, fmt.Errorf("%w: it doesn't say where it is", errStranded)
@@ -247,7 +249,7 @@ func (c *CatchUp) way(n *node.Node, from node.Head) ([]step, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: it is at block %d, %s", errStranded, from.Number, from.Hash)
 	}
-	if from.Hash == head { // but for what it wasn't there for, or may have lost
+	if from.Hash == head { // of what builds on it, the node lacks only what it wasn't there for, or may have lost
 		way = slices.DeleteFunc(way, func(s step) bool { return c.fleet.Memory.SentSince(n.ID, s.Block) })
 	}
 	return way, c.deadly(n, way)

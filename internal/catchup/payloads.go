@@ -16,11 +16,11 @@ import (
 type Payloads struct {
 	max int64 // bytes; 0 keeps nothing
 
-	mu      sync.Mutex // guards what follows
-	bytes   int64
-	byBlock map[common.Hash]*Payload
-	order   []common.Hash // oldest first
-	method  string        // of the last forkchoiceUpdated: for payloads that none followed
+	mu      sync.Mutex               // guards what follows
+	bytes   int64                    // of the calls that are kept
+	byBlock map[common.Hash]*Payload // and the forkchoices in them
+	order   []common.Hash            // oldest first
+	method  string                   // of the last forkchoiceUpdated: for payloads that none followed
 }
 
 // Payload is a newPayload as the CL sent it. It doesn't change, but for the forkchoice, which Payloads sets.
@@ -49,7 +49,7 @@ func newPayloads(max int64) *Payloads {
 }
 
 // Keep keeps a newPayload. It must be that of the block whose hash it has, and takes the place of another that was
-// taken for it. unchecked says that nobody could check the hash.
+// taken for that block's. unchecked says that nobody could check the hash.
 func (p *Payloads) Keep(c *engine.Call, unchecked bool) {
 	size := int64(len(c.Body))
 	p.mu.Lock()
@@ -110,16 +110,16 @@ func (p *Payloads) Follow(c *engine.Call) {
 type step struct {
 	*engine.Call
 	forkchoice followed
-	beyond     bool // it builds on the head: the CL hasn't made it that, and it need not be valid
+	beyond     bool // it builds on the head: the CL hasn't made it the head, and it need not be valid
 }
 
-// bridge returns the payloads behind the block from, up to and with the head, oldest first, and after them those that
-// build on the head. It is empty where from is the head and nothing newer came, and not ok where a payload of the way
-// isn't kept.
+// bridge returns the way from a block to the head and beyond: the payloads that come after that block, up to the
+// head's, oldest first, and behind them those that build on the head. The way is empty where the block is the head and
+// nothing newer came. It is not ok where a payload of it isn't kept.
 func (p *Payloads) bridge(from, head common.Hash) (way []step, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for at := head; at != from; {
+	for at := head; at != from; { // backwards, by the parents
 		k := p.byBlock[at]
 		if k == nil || len(way) > maxPayloads {
 			return nil, false

@@ -8,8 +8,9 @@ import (
 	"executionbackup/internal/node"
 )
 
-// Timeout bounds a call on a node, or the wait for the next piece of its answer. CLs wait long for logs, and nobody
-// else waits with them; an engine call has the time that its node has.
+// Timeout bounds a call on a node, or the wait for the next piece of its answer. An engine call has the time that the
+// node has. Other calls have a time of their own, where one is set: a CL waits long for logs, and nothing else waits
+// with it.
 func (f *Fleet) Timeout(n *node.Node, m engine.Method) time.Duration {
 	if own := f.Settings().ReadTimeout; own > 0 && !m.Family.Engine() {
 		return own
@@ -24,8 +25,8 @@ func (f *Fleet) Ask(ctx context.Context, n *node.Node, c *engine.Call) (engine.A
 	return n.Call(ctx, c)
 }
 
-// Status is Ask for a newPayload or a forkchoiceUpdated, and returns the status. An error is the node's, or says why
-// there is no answer.
+// Status is Ask for a newPayload or a forkchoiceUpdated, and returns the status. An error is the one that the node
+// answered with, or says why there is no answer.
 func (f *Fleet) Status(ctx context.Context, n *node.Node, c *engine.Call) (engine.Status, error) {
 	a, err := f.Ask(ctx, n, c)
 	if err == nil && a.Err != nil {
@@ -38,7 +39,7 @@ func (f *Fleet) Status(ctx context.Context, n *node.Node, c *engine.Call) (engin
 type Reply struct {
 	Node *node.Node
 	engine.Answer
-	Failure error // why there is no answer
+	Failure error // why there is no answer, or none that the method has; nil where there is one
 	Took    time.Duration
 }
 
@@ -53,8 +54,8 @@ func (r *Reply) Reason() string {
 	return r.Err.Error()
 }
 
-// AskEach puts a call to several nodes side by side; those that aren't needed any more end with ctx. The channel brings
-// one reply for each.
+// AskEach puts a call to several nodes side by side, each in a straggler of its own (see Go). The channel brings one
+// reply for each node, and has room for all. The calls end with ctx.
 func (f *Fleet) AskEach(ctx context.Context, nodes []*node.Node, c *engine.Call) <-chan Reply {
 	replies := make(chan Reply, len(nodes))
 	begun := time.Now()

@@ -20,7 +20,8 @@ type Objections struct {
 func newObjections(r prometheus.Registerer) Objections {
 	return Objections{
 		disputes: Outcomes(r, "disputes_total",
-			"Calls in which the votes of nodes conflicted, by method family; GetPayload: an objection to a payload before it is proposed.",
+			"Calls in which the votes of nodes conflicted, by method family; "+
+				"GetPayload: an objection to a payload before it is proposed.",
 			"method", "NewPayload", "ForkchoiceUpdated", "GetPayload"),
 		late: promauto.With(r).NewCounter(prometheus.CounterOpts{
 			Namespace: Namespace, Name: "late_objections_total",
@@ -29,7 +30,7 @@ func newObjections(r prometheus.Registerer) Objections {
 	}
 }
 
-// Dispute counts a dispute.
+// Dispute counts a dispute in a call of a family.
 func (o *Objections) Dispute(f engine.Family) { o.disputes.WithLabelValues(f.String()).Inc() }
 
 // Late counts a late objection.
@@ -44,7 +45,8 @@ func About(n *node.Node) *evidence.Node {
 	}
 }
 
-// Told is a result or an error object as it goes to the CL, or came from a node, for the evidence.
+// Told is the result or the error object of an answer, as it goes to the CL or came from a node, for the evidence; nil
+// where there is neither.
 func Told(c *engine.Call, a *engine.Answer) json.RawMessage {
 	switch {
 	case a.Err == nil && a.Raw == nil && a.Status == engine.None:
@@ -56,7 +58,7 @@ func Told(c *engine.Call, a *engine.Answer) json.RawMessage {
 	return evidence.Raw(raw)
 }
 
-// ForEvidence are the settings as one writes them.
+// ForEvidence returns the settings in the words in which an operator writes them.
 func (s *Settings) ForEvidence() evidence.Settings {
 	shown := evidence.Settings{
 		Threshold: s.Rules.Threshold.String(), MinValid: s.Rules.MinValid, OnDispute: "halt", VoteBy: "node",

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"executionbackup/internal/engine"
 	"executionbackup/internal/evidence"
 	"executionbackup/internal/history"
 	"executionbackup/internal/lane"
@@ -26,11 +27,11 @@ type Settings struct {
 	Grace           time.Duration // how long a quorum waits for the others to object
 	BuildGrace      time.Duration // how long the first built payload waits for a better one
 	ReadTimeout     time.Duration // bounds the calls that are none of the Engine API; 0: the node's timeout does
-	CrossCheck      time.Duration // how long voters may judge it before it is proposed; 0: they aren't asked
+	CrossCheck      time.Duration // how long voters may judge a payload before it is proposed; 0: they aren't asked
 	AllowNamespaces []string      // besides engine, eth, net and web3
 }
 
-// Fleet is what is shared. Safe for concurrent use.
+// Fleet is what all consensus clients share. Safe for concurrent use.
 type Fleet struct {
 	Pool      *node.Pool
 	Memory    *memory.Memory // the pool's
@@ -44,15 +45,17 @@ type Fleet struct {
 
 	settings atomic.Pointer[Settings]
 
-	joining    sync.Mutex    // held while a call takes its place among all; guards what follows
-	calls      uint64        // newPayloads and forkchoiceUpdateds so far
-	superseded chan struct{} // closed when a forkchoiceUpdated takes its place behind the last one; nil before the first
+	joining    sync.Mutex    // held while a call takes its place among all; guards calls and superseded
+	calls      uint64        // how many newPayloads and forkchoiceUpdateds there were
+	superseded chan struct{} // closed when the next forkchoiceUpdated takes its place; nil before the first
 
-	ctx        context.Context // of calls that outlive their request
-	cancel     context.CancelFunc
+	// Of the goroutines of Go.
+	ctx        context.Context // ends when Drain gives them up
+	giveUp     context.CancelFunc
 	stragglers sync.WaitGroup
 
-	drain      sync.Mutex // guards draining, and that nothing is added to background after it
+	// Of the goroutines of Background.
+	drain      sync.Mutex // guards draining, and that no goroutine begins once that is set
 	draining   bool
 	serving    context.Context // ends when Drain begins
 	stop       context.CancelFunc
@@ -74,9 +77,9 @@ func New(o Options) *Fleet {
 		Pool: o.Pool, Memory: o.Pool.Memory, Evidence: o.Evidence, Log: o.Log, Controller: new(session.Session),
 		Objections: newObjections(o.Metrics),
 	}
-	o.Metrics.MustRegister(nodeMetrics{f})
 	f.settings.Store(&o.Settings)
-	f.ctx, f.cancel = context.WithCancel(context.Background())
+	o.Metrics.MustRegister(nodeMetrics{f})
+	f.ctx, f.giveUp = context.WithCancel(context.Background())
 	f.serving, f.stop = context.WithCancel(context.Background())
 	return f
 }
@@ -93,18 +96,18 @@ func (f *Fleet) Alone() bool { return len(f.Pool.Nodes()) == 1 }
 // Place is a call's place among all newPayloads and forkchoiceUpdateds.
 type Place struct {
 	Turns []*lane.Turn // one in the lane of each node
-	Seq   uint64       // counts the calls in the order of their sending
+	Seq   uint64       // the number of the call, in the order in which all are sent
 	// Superseded is closed when another forkchoiceUpdated waits behind this one; nil for a newPayload.
 	Superseded <-chan struct{}
 }
 
-// Join takes a call's place in the lanes of the nodes, in the same order as among all calls.
-func (f *Fleet) Join(nodes []*node.Node, c *lane.Call, forkchoice bool) Place {
+// Join puts a call into the lanes of the nodes, and so takes its place among all calls: the same on every node.
+func (f *Fleet) Join(nodes []*node.Node, c *lane.Call) Place {
 	f.joining.Lock()
 	defer f.joining.Unlock()
 	f.calls++
 	p := Place{Seq: f.calls}
-	if forkchoice {
+	if c.Method.Family == engine.ForkchoiceUpdated {
 		if f.superseded != nil {
 			close(f.superseded)
 		}
@@ -118,11 +121,12 @@ func (f *Fleet) Join(nodes []*node.Node, c *lane.Call, forkchoice bool) Place {
 // Context is that of calls which outlive their request: it ends when Drain gives them up.
 func (f *Fleet) Context() context.Context { return f.ctx }
 
-// Go does something that outlives its request, and that Drain waits for. To be called while a request is being
-// answered, or by what Go or Background do: nothing else may begin while Drain waits.
+// Go does something in a goroutine that outlives its request, and that Drain waits for. It is to be called while a
+// request is being answered, or from a goroutine of Go or Background: nothing else may begin while Drain waits.
 func (f *Fleet) Go(do func()) { f.stragglers.Go(do) }
 
-// Background does something that no request waits for. Its context ends when Drain begins; after that, nothing begins.
+// Background does something in a goroutine that no request waits for. Its context ends when Drain begins; after that,
+// nothing begins.
 func (f *Fleet) Background(do func(context.Context)) {
 	f.drain.Lock()
 	defer f.drain.Unlock()
@@ -138,9 +142,9 @@ func (f *Fleet) Drain(ctx context.Context) {
 	f.draining = true
 	f.drain.Unlock()
 	f.stop()
-	giveUp := context.AfterFunc(ctx, f.cancel)
-	defer giveUp()
+	cancel := context.AfterFunc(ctx, f.giveUp)
+	defer cancel()
 	f.background.Wait()
 	f.stragglers.Wait()
-	f.cancel()
+	f.giveUp()
 }

@@ -10,7 +10,7 @@ import (
 	"executionbackup/internal/node"
 )
 
-// HedgeDelay is how long the primary has to answer alone before the others are asked too.
+// HedgeDelay is how long the primary usually has to answer alone before the others are asked, too.
 const HedgeDelay = 50 * time.Millisecond
 
 // Hedge is a call to which one node's answer may be enough, and to which every node may have something to add. It
@@ -18,13 +18,14 @@ const HedgeDelay = 50 * time.Millisecond
 type Hedge struct {
 	Fleet  *Fleet
 	Method engine.Method
-	Nodes  []*node.Node // the primary first
-	Delay  time.Duration
-	Call   func(context.Context, *node.Node) (engine.Answer, error)
+	Nodes  []*node.Node  // the primary first
+	Delay  time.Duration // how long the primary has to answer alone; 0: no time
+	// Call asks one node. It is called in goroutines of the fleet, for several nodes at a time.
+	Call func(context.Context, *node.Node) (engine.Answer, error)
 	// Gap is where Call tells early that its node's answer will not be enough. It has room for every node, or is nil.
 	Gap chan struct{}
 
-	Replies []Reply // one for each node; its Node is nil as long as it hasn't come
+	Replies []Reply // one for each node; the Node of a reply that hasn't come is nil
 	Asked   int     // so many of the nodes have been asked
 }
 
@@ -98,7 +99,7 @@ func (h *Hedge) isAnswered() bool {
 	return slices.ContainsFunc(h.Replies, func(r Reply) bool { return r.Node != nil && r.Failure == nil })
 }
 
-// Came returns the replies that have come, the primary's first.
+// Came returns the replies that have come, in the order of the nodes.
 func (h *Hedge) Came() []Reply {
 	return slices.DeleteFunc(slices.Clone(h.Replies), func(r Reply) bool { return r.Node == nil })
 }

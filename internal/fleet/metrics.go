@@ -8,8 +8,8 @@ import (
 // Namespace is before the name of every metric of ours.
 const Namespace = "executionbackup"
 
-// Outcomes registers a counter by one label. All of the label's values are there from the start: an alert that looks
-// for an increase would miss the first event otherwise.
+// Outcomes registers a counter by one label, all of whose values are there from the start: an alert that looks for an
+// increase would miss the first event otherwise.
 func Outcomes(r prometheus.Registerer, name, help, label string, values ...string) *prometheus.CounterVec {
 	opts := prometheus.CounterOpts{Namespace: Namespace, Name: name, Help: help}
 	c := promauto.With(r).NewCounterVec(opts, []string{label})

@@ -12,24 +12,29 @@ import (
 // nodeMetrics tells Prometheus how each node is at the moment it asks.
 type nodeMetrics struct{ fleet *Fleet }
 
+// nodeDesc describes a metric of each node.
 func nodeDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("executionbackup_node_"+name, help, append([]string{"node"}, labels...), nil)
 }
 
 var (
-	stateDesc        = nodeDesc("state", "1 for the state that a node is in, 0 for the others: unknown, alive, syncing, dead.", "state")
-	sinceDesc        = nodeDesc("state_since_timestamp_seconds", "Since when a node is in its state.")
-	voterDesc        = nodeDesc("voter", "1 where a node is alive and may vote.")
-	primaryDesc      = nodeDesc("primary", "1 for the node that answers what one node can answer.")
-	laggardDesc      = nodeDesc("laggard", "1 where nobody waits for a node's answers.")
-	responseDesc     = nodeDesc("response_time_seconds", "Median time that a node took over the last probes.")
-	laneCallsDesc    = nodeDesc("lane_calls", "Calls in a node's lane: waiting, or being answered.")
-	laneBytesDesc    = nodeDesc("lane_bytes", "Size of the calls that wait in a node's lane.")
-	laneDroppedDesc  = nodeDesc("lane_dropped_total", "Calls left to catching up because a node's lane was full.")
-	objectionsDesc   = nodeDesc("objections", "Blocks that a node stands by an INVALID on.")
-	mayObjectDesc    = nodeDesc("may_object", "1 where a node has followed since its last break, so that its new INVALIDs count.")
-	lacksMethodsDesc = nodeDesc("lacking_methods", "Engine methods that other nodes have and a node lacks, as far as they were asked.")
-	infoDesc         = nodeDesc("info", "Always 1; its labels say where a node is and which client it runs.", "url", "client", "version")
+	stateDesc = nodeDesc("state",
+		"1 for the state that a node is in, 0 for the others: unknown, alive, syncing, dead.", "state")
+	sinceDesc       = nodeDesc("state_since_timestamp_seconds", "Since when a node is in its state.")
+	voterDesc       = nodeDesc("voter", "1 where a node is alive and may vote.")
+	primaryDesc     = nodeDesc("primary", "1 for the node that answers what one node can answer.")
+	laggardDesc     = nodeDesc("laggard", "1 where nobody waits for a node's answers.")
+	responseDesc    = nodeDesc("response_time_seconds", "Median time that a node took over the last probes.")
+	laneCallsDesc   = nodeDesc("lane_calls", "Calls in a node's lane: waiting, or being answered.")
+	laneBytesDesc   = nodeDesc("lane_bytes", "Size of the calls that wait in a node's lane.")
+	laneDroppedDesc = nodeDesc("lane_dropped_total", "Calls left to catching up because a node's lane was full.")
+	objectionsDesc  = nodeDesc("objections", "Blocks that a node stands by an INVALID on.")
+	mayObjectDesc   = nodeDesc("may_object",
+		"1 where a node has followed since its last break, so that its new INVALIDs count.")
+	lacksMethodsDesc = nodeDesc("lacking_methods",
+		"Engine methods that other nodes have and a node lacks, as far as they were asked.")
+	infoDesc = nodeDesc("info",
+		"Always 1; its labels say where a node is and which client it runs.", "url", "client", "version")
 )
 
 // Methods is the union of the engine methods that the nodes have shown to have in this run.
@@ -44,8 +49,8 @@ func (f *Fleet) Methods() []string {
 // Describe implements prometheus.Collector.
 func (c nodeMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		stateDesc, sinceDesc, voterDesc, primaryDesc, laggardDesc, responseDesc, laneCallsDesc, laneBytesDesc, laneDroppedDesc,
-		objectionsDesc, mayObjectDesc, lacksMethodsDesc, infoDesc,
+		stateDesc, sinceDesc, voterDesc, primaryDesc, laggardDesc, responseDesc, laneCallsDesc, laneBytesDesc,
+		laneDroppedDesc, objectionsDesc, mayObjectDesc, lacksMethodsDesc, infoDesc,
 	} {
 		ch <- d
 	}
@@ -57,7 +62,8 @@ func (c nodeMetrics) Collect(ch chan<- prometheus.Metric) {
 	for _, n := range c.fleet.Pool.Nodes() {
 		s := n.Status()
 		gauge := func(d *prometheus.Desc, value float64, labels ...string) {
-			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{n.Name()}, labels...)...)
+			labels = append([]string{n.Name()}, labels...)
+			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 		}
 		for _, state := range []health.State{health.Unknown, health.Alive, health.Syncing, health.Dead} {
 			gauge(stateDesc, one(s.State == state), state.String())
@@ -78,6 +84,7 @@ func (c nodeMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+// one is 1 for true, and 0 for false.
 func one(is bool) float64 {
 	if is {
 		return 1
@@ -88,4 +95,5 @@ func one(is bool) float64 {
 // maxLabel bounds what a node says of itself in a label, in bytes.
 const maxLabel = 64
 
+// label is a text that a node said of itself, fit for a label.
 func label(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxLabel)], "") }

@@ -6,8 +6,8 @@ import (
 	"executionbackup/internal/session"
 )
 
-// State is what outlives a process: the one place that takes it from its owners and gives it back to them. How it is
-// kept is none of their business, nor ours.
+// State is what outlives a process. This file is the one place that takes it from its owners and gives it back to them;
+// how it is kept is neither their business nor the fleet's.
 type State struct {
 	Memory       memory.State
 	Chain        session.ChainState // of the controller

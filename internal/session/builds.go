@@ -10,14 +10,15 @@ import (
 	"executionbackup/internal/quorum"
 )
 
-// Builds are the payloads that nodes build for the CL: each node under an id of its own, the CL under one of these.
-// The last ones are kept, so that getPayload can be repeated. Safe for concurrent use; the zero value is empty.
+// Builds are the payloads that nodes build for the CL: each node builds under an id of its own, and the CL knows one of
+// these ids. The last builds are kept, so that getPayload can be repeated. Safe for concurrent use; the zero value is
+// empty.
 type Builds struct {
 	mu   sync.Mutex // guards what follows, and all builds
-	last []*Build   // oldest first
+	last []*Build   // one for each id, oldest first
 }
 
-// Build is what one forkchoiceUpdated with payload attributes started.
+// Build is what one forkchoiceUpdated with payload attributes started. Once it has been put into Builds, it is theirs.
 type Build struct {
 	ID         string // what the CL was told
 	Head       common.Hash
@@ -29,8 +30,8 @@ type Build struct {
 // maxBuilds is how many builds are kept: a validator needs one or two, a CL that asks for one in each slot some more.
 const maxBuilds = 128
 
-// Put keeps a build. An id that is given again belongs to the newest build: nodes repeat theirs, some after a restart
-// for something else.
+// Put keeps a build. An id that is given again belongs to the newest build: nodes repeat their ids, and some do so
+// after a restart for something else.
 func (bs *Builds) Put(b *Build) {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
@@ -53,7 +54,8 @@ func (bs *Builds) Put(b *Build) {
 	bs.last = kept
 }
 
-// inherit takes over what nodes gave for the same build when it was asked for before, and not again in time.
+// inherit takes over the ids that nodes gave when the same build was asked for before, where they gave none in time
+// now, and whose payload was proposed. bs.mu is held.
 func (b *Build) inherit(old *Build) {
 	if old.Head != b.Head || old.Attributes.Digest != b.Attributes.Digest {
 		return
@@ -77,7 +79,7 @@ func (bs *Builds) Won(id string, node quorum.NodeID) {
 	}
 }
 
-// Add notes the id of a node that came after the CL had its answer.
+// Add notes a node's id for a build that came after the CL had its answer. It does nothing where b is nil.
 func (bs *Builds) Add(b *Build, node quorum.NodeID, id string) {
 	if b == nil {
 		return
@@ -102,7 +104,7 @@ func (bs *Builds) Find(id string) (b Build, known bool) {
 	return Build{}, false
 }
 
-// All returns copies of the builds, oldest first: they outlive a process.
+// All returns copies of the builds, oldest first: what is to be kept over a restart.
 func (bs *Builds) All() []Build {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()

@@ -12,9 +12,9 @@ type Chain struct {
 	mu              sync.Mutex // guards what follows
 	head, finalized common.Hash
 	seq             uint64                 // of the call that the head is from
-	refused         bool                   // the last forkchoiceUpdated was an error, and may have moved the nodes all the same
-	valid           map[common.Hash]uint64 // block numbers
-	order           []common.Hash
+	refused         bool                   // we answered the last forkchoiceUpdated with an error: see Refuse
+	valid           map[common.Hash]uint64 // the numbers of the blocks that we answered VALID
+	order           []common.Hash          // of valid, oldest first
 }
 
 // maxValid is how many blocks a chain remembers: three epochs and a long time without finality.
@@ -37,12 +37,12 @@ func (c *Chain) AnsweredValid(hash common.Hash, number uint64) {
 	}
 }
 
-// SetHead notes that we answered VALID to a forkchoiceUpdated, the seq-th call that was sent.
+// SetHead notes that we answered VALID to a forkchoiceUpdated, the seq-th call that was sent to the nodes.
 func (c *Chain) SetHead(head, finalized common.Hash, seq uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if seq < c.seq {
-		return // two were decided at once, the later one first
+		return // two calls were decided at once, the later one first
 	}
 	c.seq = seq
 	c.head, c.refused = head, false
@@ -51,15 +51,16 @@ func (c *Chain) SetHead(head, finalized common.Hash, seq uint64) {
 	}
 }
 
-// Refuse notes that we answered a forkchoiceUpdated with an error: clients look at safe and finalized after they have
-// moved.
+// Refuse notes that we answered a forkchoiceUpdated with an error. The nodes may have moved all the same: clients look
+// at safe and finalized when they have the new head.
 func (c *Chain) Refuse() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.refused = true
 }
 
-// ToFollow returns the head that nodes should have, or the zero hash where that isn't known.
+// ToFollow returns the head that nodes should have, or the zero hash where that isn't known: before the first head, and
+// after a forkchoiceUpdated that we answered with an error.
 func (c *Chain) ToFollow() common.Hash {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,10 +90,10 @@ func (c *Chain) MayBeLatestValid(hash common.Hash) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if hash == c.head && hash != (common.Hash{}) {
-		return true // after our restart we know it from forkchoiceUpdated alone
+		return true // it may be known from forkchoiceUpdated alone: we have been restarted
 	}
 	number, known := c.valid[hash]
-	return known && number >= c.valid[c.finalized]
+	return known && number >= c.valid[c.finalized] // 0 where that isn't known
 }
 
 // Block is one that we answered VALID.

@@ -22,14 +22,14 @@ type Session struct {
 // Methods are those with which the CL sent its last payloads and forkchoices. Safe for concurrent use; the zero value
 // is empty.
 type Methods struct {
-	mu   sync.Mutex // guards what follows
-	last map[engine.Family][]string
+	mu   sync.Mutex                 // guards what follows
+	last map[engine.Family][]string // names, oldest first
 }
 
-// maxMethods is how many of them count, in each family.
+// maxMethods is how many of the last calls count, in each family.
 const maxMethods = 3
 
-// Use notes a call. It reports whether the last ones before it were all made with that method.
+// Use notes a call. It reports whether the last calls of the family before it were all made with that method.
 func (ms *Methods) Use(m engine.Method) (usual bool) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -51,13 +51,13 @@ func (ms *Methods) Use(m engine.Method) (usual bool) {
 // for concurrent use; the zero value is that of a CL which has said nothing.
 type Capabilities struct {
 	mu     sync.Mutex // guards what follows
-	params []byte
+	params []byte     // raw; nil where nothing has been said
 }
 
-// maxCapabilities bounds what is kept of them, in bytes: there are some thirty methods.
+// maxCapabilities bounds what is kept, in bytes: there are some thirty methods.
 const maxCapabilities = 16 << 10
 
-// Say keeps the parameters of an exchangeCapabilities, raw.
+// Say keeps the raw parameters of an exchangeCapabilities, unless they are too long.
 func (c *Capabilities) Say(params []byte) {
 	if len(params) > maxCapabilities {
 		return

@@ -74,7 +74,7 @@ func (pl *poll) fanOut() {
 			nodes, seats = append(nodes, pl.seats[i].node), append(seats, i)
 		}
 	}
-	pl.place = pl.fleet.Join(nodes, &pl.call, !pl.isPayload())
+	pl.place = pl.fleet.Join(nodes, &pl.call)
 	for i, turn := range pl.place.Turns {
 		pl.fleet.Go(func() {
 			answer, err := nodes[i].Deliver(pl.fleet.Context(), turn)
