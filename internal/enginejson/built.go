@@ -15,8 +15,8 @@ import (
 )
 
 // BuiltReader finds what is judged of getPayload's result in the one scan in which the result is received, because it
-// has megabytes. Whoever receives it looks for the Fields; Read then decodes what was found. It belongs to the goroutine
-// that makes the call.
+// has megabytes. Whoever receives it looks for the Fields; Read then decodes what was found. It belongs to the
+// goroutine that makes the call.
 type BuiltReader struct {
 	method engine.Method
 

@@ -128,7 +128,8 @@ func readBody(raw []byte, accessList bool) (engine.Entry, error) {
 	return e, nil
 }
 
-// BodyEntry is the entry of a body with these members, raw, which it keeps: null is as good as missing, and becomes nil.
+// BodyEntry is the entry of a body with these members, raw, which it keeps: null is as good as missing, and becomes
+// nil.
 func BodyEntry(parts [][]byte) engine.Entry {
 	for i := range parts {
 		if rawjson.IsNull(parts[i]) {

@@ -10,8 +10,8 @@ import (
 	"executionbackup/internal/engine"
 )
 
-// Call is an engine call that changes a node: newPayload or forkchoiceUpdated, on its way to every node. All lanes share
-// one.
+// Call is an engine call that changes a node: newPayload or forkchoiceUpdated, on its way to every node. All lanes
+// share one.
 type Call struct {
 	*engine.Call
 	answered atomic.Bool
@@ -123,9 +123,9 @@ func mustFollow(c, earlier *Call) bool {
 // columns reports whether a forkchoiceUpdated carries custody columns.
 func (c *Call) columns() bool { return c.Forkchoice.CustodyColumns != nil }
 
-// supersede drops waiting forkchoiceUpdated calls that the CL already has an answer to, where a newer one waits. A newer
-// one makes a call needless only if that carries nothing beside the forkchoice, or custody columns and a newer one
-// carries some, too. l.mu is held.
+// supersede drops waiting forkchoiceUpdated calls that the CL already has an answer to, where a newer one waits. A
+// newer one makes a call needless only if that carries nothing beside the forkchoice, or custody columns and a newer
+// one carries some, too. l.mu is held.
 func (l *Lane) supersede() {
 	newer, newerColumns := false, false
 	for i := len(l.turns) - 1; i >= 0; i-- {

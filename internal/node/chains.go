@@ -9,8 +9,8 @@ import (
 	"executionbackup/internal/identity"
 )
 
-// Home returns the chain that we follow, as far as the nodes have told up to now; in a tie the chains that it may be, in
-// the nodes' order.
+// Home returns the chain that we follow, as far as the nodes have told up to now; in a tie the chains that it may be,
+// in the nodes' order.
 func (p *Pool) Home() []identity.Chain { return homes(p.Nodes()) }
 
 // judgeChains finds the nodes that are on another chain than the one we follow: they get no calls. In a tie nobody

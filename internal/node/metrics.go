@@ -57,8 +57,8 @@ func (n *Node) Said(f engine.Family, s engine.Status) {
 	n.Count(func() { n.pool.Metrics.statuses.WithLabelValues(n.Name(), f.String(), s.String()).Inc() })
 }
 
-// Count calls do, which counts something of the node, unless the node has been removed: then its metrics are gone, and a call
-// that is still under way must not bring them back.
+// Count calls do, which counts something of the node, unless the node has been removed: then its metrics are gone, and
+// a call that is still under way must not bring them back.
 func (n *Node) Count(do func()) {
 	n.counting.RLock()
 	defer n.counting.RUnlock()

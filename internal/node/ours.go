@@ -18,8 +18,8 @@ func ForkchoiceUpdated(method string, f *engine.Forkchoice) *engine.Call {
 	return enginejson.ForkchoiceUpdated(method, f)
 }
 
-// NewPayload shows a payload that a node built, as the CL would that got it with this method of getPayload. beaconRoot is
-// that of the payload attributes. The call is nil where the method's version isn't known; an error says what of the
+// NewPayload shows a payload that a node built, as the CL would that got it with this method of getPayload. beaconRoot
+// is that of the payload attributes. The call is nil where the method's version isn't known; an error says what of the
 // payload can't be shown.
 func NewPayload(getPayload engine.Method, b *engine.Built, beaconRoot *common.Hash) (*engine.Call, error) {
 	return enginejson.NewPayload(getPayload, b, beaconRoot)

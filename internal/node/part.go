@@ -84,8 +84,8 @@ func (p *Pool) Roll() Roll {
 // Serving returns the nodes that may answer for all, best first: the primary, then the alive ones, then the rest.
 func (p *Pool) Serving() []*Node { return p.Roll().serving(p.Primary()) }
 
-// serving is Serving of a roll. Where no node can be reached it returns the dead ones, which may have come back just now;
-// nodes of another chain are no help.
+// serving is Serving of a roll. Where no node can be reached it returns the dead ones, which may have come back just
+// now; nodes of another chain are no help.
 func (r Roll) serving(primary *Node) []*Node {
 	var alive, rest, dead []*Node
 	for i := range r {

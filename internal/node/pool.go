@@ -131,8 +131,8 @@ func (p *Pool) Join(nodes []*Node, c *lane.Call) []*lane.Turn {
 	return turns
 }
 
-// Hold does something in a turn of its own in a node's lane: no live call is made meanwhile. An error is that of do, or of
-// ctx, which ends the wait for the turn.
+// Hold does something in a turn of its own in a node's lane: no live call is made meanwhile. An error is that of do, or
+// of ctx, which ends the wait for the turn.
 func (p *Pool) Hold(ctx context.Context, n *Node, do func() error) error {
 	turn := p.Join([]*Node{n}, nil)[0]
 	defer turn.Done()
@@ -226,9 +226,10 @@ func (p *Pool) Lead(head common.Hash) {
 	p.Elect()
 }
 
-// Elect finds the primary: the fastest alive voter that is no laggard and doesn't object to the head or to a block under
-// it. The primary stays as long as no node is fitter, whatever its speed. Where there is no such voter, a node of the
-// next fitness serves; one that the operator has set aside never does. To be called whenever objections have changed.
+// Elect finds the primary: the fastest alive voter that is no laggard and doesn't object to the head or to a block
+// under it. The primary stays as long as no node is fitter, whatever its speed. Where there is no such voter, a node of
+// the next fitness serves; one that the operator has set aside never does. To be called whenever objections have
+// changed.
 func (p *Pool) Elect() {
 	p.electing.Lock() // a change that comes meanwhile is seen by the election that it brings about
 	defer p.electing.Unlock()
@@ -248,8 +249,8 @@ func (p *Pool) Elect() {
 	}
 }
 
-// fittest returns the present primary, unless another node is fitter than it: then the fastest of the fittest; nil where
-// no node is fit.
+// fittest returns the present primary, unless another node is fitter than it: then the fastest of the fittest; nil
+// where no node is fit.
 func (p *Pool) fittest(current *Node) (best *Node) {
 	var rank, currentRank int
 	var speed time.Duration

@@ -85,8 +85,8 @@ func (n *Node) needsInfo(state health.State) bool {
 // Asked is a question that was put to a node about itself, and what is the matter with the answer.
 type Asked struct {
 	Method string
-	// Err is nil where all is well; a *wire.Failure where there is no answer; else the node's own error, or that the result
-	// is none that the method has.
+	// Err is nil where all is well; a *wire.Failure where there is no answer; else the node's own error, or that the
+	// result is none that the method has.
 	Err error
 }
 

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// EachMember walks the object at b[i] and returns the index behind it. For each member it calls value with the name (what
-// stands between its quotes, still escaped) and with where the member's value begins; value skips or walks that and
-// returns where it ends. An error of value's ends the walk.
+// EachMember walks the object at b[i] and returns the index behind it. For each member it calls value with the name
+// (what stands between its quotes, still escaped) and with where the member's value begins; value skips or walks that
+// and returns where it ends. An error of value's ends the walk.
 func EachMember(b []byte, i int, value func(name []byte, at int) (end int, err error)) (int, error) {
 	if i >= len(b) || b[i] != '{' {
 		return 0, ErrSyntax

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// connection is one to a node. It makes one call at a time, and belongs to the goroutine that makes the call; while it is
-// idle, to its transport, whose lock guards it.
+// connection is one to a node. It makes one call at a time, and belongs to the goroutine that makes the call; while it
+// is idle, to its transport, whose lock guards it.
 type connection struct {
 	net.Conn
 	of     *transport

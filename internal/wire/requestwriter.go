@@ -28,8 +28,8 @@ func (w requestWriter) WriteString(s string) (int, error) {
 	return len(s), nil
 }
 
-// ReadFrom is what http.Request.Write comes to call for a body. Our bodies are in memory as a whole, which shows in that
-// they can write themselves.
+// ReadFrom is what http.Request.Write comes to call for a body. Our bodies are in memory as a whole, which shows in
+// that they can write themselves.
 func (w requestWriter) ReadFrom(r io.Reader) (int64, error) {
 	var to io.Writer = struct{ io.Writer }{w}
 	limited, ok := r.(*io.LimitedReader) // to the Content-Length

@@ -20,8 +20,8 @@ const (
 	// idleTime is how long a connection is kept without a call. geth hangs up after two minutes; where a client does so
 	// sooner, that is seen.
 	idleTime = 90 * time.Second
-	// keptTime is how long after a call no client hangs up by habit. A client that does so sooner, and has not said that
-	// it would, has gone.
+	// keptTime is how long after a call no client hangs up by habit. A client that does so sooner, and has not said
+	// that it would, has gone.
 	keptTime = 5 * time.Second
 )
 
