@@ -23,11 +23,11 @@ import (
 // API is the REST API's http.Handler. Its fields must be set before it serves; the funcs are asked at each request,
 // because a reload may change what they return.
 type API struct {
-	Fleet   *fleet.Fleet // what is shown and changed
-	Metrics prometheus.Gatherer
+	Fleet   *fleet.Fleet        // what is shown and changed
+	Metrics prometheus.Gatherer // what GET /metrics shows to Prometheus
 
-	Ready    func() error // nil when calls can be taken; else why not
-	Defaults func() config.NodeDefaults
+	Ready    func() error               // nil when calls can be taken; else why not
+	Defaults func() config.NodeDefaults // of a node that is added
 	// Token must come with what changes something; the zero token forbids it, unless Open lets anyone.
 	Token func() auth.AdminToken
 	Open  func() bool
@@ -47,13 +47,13 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("POST /add_nodes", a.change(a.add))
 	mux.HandleFunc("POST /remove_nodes", a.change(a.Fleet.Pool.Remove))
-	mux.HandleFunc("POST /drain_nodes", a.change(func(words []string) error { return a.Fleet.Pool.Drain(words, true) }))
-	mux.HandleFunc("POST /undrain_nodes",
-		a.change(func(words []string) error { return a.Fleet.Pool.Drain(words, false) }))
+	mux.HandleFunc("POST /drain_nodes", a.change(a.drain(true)))
+	mux.HandleFunc("POST /undrain_nodes", a.change(a.drain(false)))
 	mux.HandleFunc("POST /clear_objections", a.change(a.Fleet.Pool.ClearObjections))
 	a.registerProfiles(mux)
 }
 
+// readyz says whether calls can be taken, or why not.
 func (a *API) readyz(w http.ResponseWriter, _ *http.Request) {
 	if err := a.Ready(); err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
@@ -64,15 +64,21 @@ func (a *API) readyz(w http.ResponseWriter, _ *http.Request) {
 
 // metrics answers in Prometheus' format where that is asked for, else with the original's JSON.
 func (a *API) metrics(w http.ResponseWriter, r *http.Request) {
-	accept := r.Header.Get("Accept")
-	if r.URL.Query().Get("format") == "prometheus" || strings.Contains(accept, "text/plain") ||
-		strings.Contains(accept, "openmetrics") {
+	if wantsPrometheus(r) {
 		promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP(w, r)
 		return
 	}
 	writeJSON(w, http.StatusOK, a.report())
 }
 
+// wantsPrometheus reports whether a request asks for metrics in Prometheus' format.
+func wantsPrometheus(r *http.Request) bool {
+	accept := r.Header.Get("Accept")
+	return r.URL.Query().Get("format") == "prometheus" ||
+		strings.Contains(accept, "text/plain") || strings.Contains(accept, "openmetrics")
+}
+
+// recheck probes all nodes, and reports.
 func (a *API) recheck(w http.ResponseWriter, r *http.Request) {
 	report, err := a.rechecked(r)
 	if err != nil {
@@ -82,6 +88,7 @@ func (a *API) recheck(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, report)
 }
 
+// rechecked returns what is reported after a probe of all nodes.
 func (a *API) rechecked(r *http.Request) (recheckReport, error) {
 	took, err := a.Fleet.Pool.Recheck(r.Context())
 	if err != nil {
@@ -112,6 +119,7 @@ func (a *API) change(do func(nodes []string) error) http.HandlerFunc {
 	})
 }
 
+// readNodes reads the list of nodes in the body of a change.
 func readNodes(body io.Reader) ([]string, error) {
 	var list struct {
 		Nodes []string `json:"nodes"`
@@ -145,8 +153,8 @@ func (a *API) authorize(r *http.Request, without string) (status int, err error)
 	case a.Open():
 		return 0, nil
 	case token.IsZero():
-		return http.StatusForbidden,
-			errors.New(without + ": start with --admin-token-file FILE and send its content as bearer token")
+		const remedy = ": start with --admin-token-file FILE and send its content as bearer token"
+		return http.StatusForbidden, errors.New(without + remedy)
 	}
 	brought, err := auth.BearerToken(r)
 	if err != nil {
@@ -156,6 +164,11 @@ func (a *API) authorize(r *http.Request, without string) (status int, err error)
 		return http.StatusUnauthorized, errors.New("wrong admin token")
 	}
 	return 0, nil
+}
+
+// drain returns what sets nodes aside, or takes them back.
+func (a *API) drain(drained bool) func(words []string) error {
+	return func(words []string) error { return a.Fleet.Pool.Drain(words, drained) }
 }
 
 // add parses the specifications and adds the nodes.
@@ -172,10 +185,12 @@ func (a *API) add(specs []string) error {
 	return a.Fleet.Pool.Add(nodes)
 }
 
+// writeError answers with a status, and an error in JSON.
 func writeError(w http.ResponseWriter, status int, err error) {
 	writeJSON(w, status, map[string]string{"error": err.Error()})
 }
 
+// writeJSON answers with a status, and a value in JSON.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {

@@ -32,9 +32,9 @@ type Node struct {
 	Genesis      string                   `json:"genesis,omitempty"`
 	LastError    string                   `json:"last_error,omitempty"`
 	LastErrorAt  time.Time                `json:"last_error_at,omitzero"`
-	LaneCalls    int                      `json:"lane_calls"`
-	LaneBytes    int64                    `json:"lane_bytes"`
-	LaneDropped  uint64                   `json:"lane_dropped"`
+	LaneCalls    int                      `json:"lane_calls"`   // that wait in its lane, or are being answered
+	LaneBytes    int64                    `json:"lane_bytes"`   // of those that wait
+	LaneDropped  uint64                   `json:"lane_dropped"` // calls, for want of room
 }
 
 // Head names a block.
@@ -66,8 +66,8 @@ func (a *API) Nodes() []Node {
 			NewPayload:   NewPayloadTimes{microseconds(t.Median), microseconds(t.P99), []int64{}},
 			VotesWon:     t.Won, VotesLost: t.Lost,
 			ClientName: s.Info.Client, Versions: s.Info.Clients, ChainID: s.Info.ChainID, Genesis: s.Info.Genesis,
-			LastError: s.LastError, LastErrorAt: t.LastErrorAt, LaneCalls: s.LaneCalls, LaneBytes: s.LaneBytes,
-			LaneDropped: s.LaneDropped,
+			LastError: s.LastError, LastErrorAt: t.LastErrorAt,
+			LaneCalls: s.LaneCalls, LaneBytes: s.LaneBytes, LaneDropped: s.LaneDropped,
 		}
 		if head := n.Head(); head != (node.Head{}) {
 			report.Head = &Head{head.Number, head.Hash.Hex()}
@@ -80,4 +80,5 @@ func (a *API) Nodes() []Node {
 	return reports
 }
 
+// nodes shows all nodes.
 func (a *API) nodes(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.Nodes()) }

@@ -11,11 +11,13 @@ type Report struct {
 	PrimaryNode   string           `json:"primary_node"`
 }
 
+// recheckReport is the original's answer to GET /recheck.
 type recheckReport struct {
 	Report
-	RecheckTime int64 `json:"recheck_time"`
+	RecheckTime int64 `json:"recheck_time"` // microseconds
 }
 
+// report reports how the nodes are now.
 func (a *API) report() Report {
 	r := Report{
 		ResponseTimes: map[string]int64{}, AliveNodes: []string{}, SyncingNodes: []string{}, DeadNodes: []string{},

@@ -14,6 +14,8 @@ const placeholder = "[secret]"
 // as a unique.Handle[string]: fmt prints the address in it. (It would follow a pointer to an array.)
 type hidden struct{}
 
+// All ways in which fmt, encoding/json and log/slog would print a value lead to the placeholder.
+
 func (hidden) String() string               { return placeholder }
 func (hidden) GoString() string             { return placeholder }
 func (hidden) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, placeholder) }

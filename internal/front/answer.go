@@ -6,18 +6,21 @@ import (
 )
 
 // answer is an http.ResponseWriter that gives up on a reader who has stopped reading, and only on such a one: however
-// long an answer takes to come, and however large it is, it goes out as long as it moves.
+// long an answer takes to come, and however large it is, it goes out as long as it moves. It belongs to one goroutine
+// at a time: the request's, or whoever writes for it.
 type answer struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	begun   bool
+	control *http.ResponseController // of the ResponseWriter
+	begun   bool                     // something has been written
 }
 
+// WriteHeader begins the answer.
 func (a *answer) WriteHeader(status int) {
 	a.begun = true
 	a.ResponseWriter.WriteHeader(status)
 }
 
+// Write sends a part of the answer. The reader has stallTime for each writeStep of it.
 func (a *answer) Write(b []byte) (written int, err error) {
 	a.begun = true
 	for {

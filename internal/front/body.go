@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 )
 
@@ -11,26 +12,27 @@ import (
 type meteredBody struct {
 	io.Reader
 	io.Closer
-	front   *Front
-	size    int64 // -1 where it doesn't say
-	engine  bool  // it calls engine_ methods, as far as its beginning shows
-	taken   int64
-	read    int64
-	refused bool
-	failed  bool // it ended before its end
+	front      *Front
+	connection *connection     // that it comes over
+	gone       <-chan struct{} // closed when the caller has gone
+	size       int64           // bytes; -1 where the request doesn't say
+	engine     bool            // it calls engine_ methods, as far as its beginning shows
 
-	connection *connection
-	whole      bool // all of it has been read
-	gone       <-chan struct{}
-	slot       bool // it has one
+	taken   int64 // bytes of the budget
+	read    int64 // bytes
+	refused bool  // the budget had no room for it
+	failed  bool  // reading it failed before its end
+	whole   bool  // all of it has been read: its call is one of the connection's
+	slot    bool  // it has one of the front's slots
 }
 
 // sniffed is how much of a body is looked at for its method. CLs write it before the parameters.
 const sniffed = 512
 
-// meter looks at the beginning of a body. A batch is what its first call is. Until that has come, no memory is made
-// ready for a body, whatever its length is said to be.
-func (f *Front) meter(body io.ReadCloser) *meteredBody {
+// meter looks at the beginning of a request's body. A batch is what its first call is. Until that has come, no memory
+// is made ready for a body, whatever its length is said to be.
+func (f *Front) meter(r *http.Request, c *connection) *meteredBody {
+	body := r.Body
 	start := make([]byte, 0, sniffed)
 	var err error
 	for err == nil && len(start) < sniffed && !methodKnown(start) {
@@ -38,8 +40,11 @@ func (f *Front) meter(body io.ReadCloser) *meteredBody {
 		n, err = body.Read(start[len(start):sniffed])
 		start = start[:len(start)+n]
 	}
-	return &meteredBody{Reader: io.MultiReader(bytes.NewReader(start), body), Closer: body, front: f,
-		engine: strings.HasPrefix(method(start), "engine_"), failed: err != nil && err != io.EOF}
+	return &meteredBody{
+		Reader: io.MultiReader(bytes.NewReader(start), body), Closer: body,
+		front: f, connection: c, gone: r.Context().Done(), size: r.ContentLength,
+		engine: strings.HasPrefix(method(start), "engine_"), failed: err != nil && err != io.EOF,
+	}
 }
 
 // method returns what follows "method" and a colon in the beginning of a request, up to the end of what there is.
@@ -53,6 +58,7 @@ func method(start []byte) string {
 	return string(word)
 }
 
+// methodKnown reports whether the beginning of a request shows what it calls.
 func methodKnown(start []byte) bool { return len(method(start)) >= len("engine_") }
 
 var (
@@ -76,7 +82,7 @@ func (b *meteredBody) take(n int64) bool {
 	return true
 }
 
-// release gives back what was taken: the request has been answered.
+// release gives back the bytes and the slot that were taken: the request has been answered.
 func (b *meteredBody) release() {
 	if b.whole {
 		b.connection.addCalls(-1)
@@ -109,8 +115,8 @@ func (b *meteredBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// waitForSlot waits for a slot, where one is needed, and reports whether the caller has waited as long. Whoever still
-// sends takes none.
+// waitForSlot waits for a slot, where one is needed, and reports whether the caller has waited as long. A request takes
+// one only when it has come as a whole: whoever sends slowly holds nobody up.
 func (b *meteredBody) waitForSlot() bool {
 	if b.engine {
 		return true

@@ -16,12 +16,12 @@ type connections struct {
 	max     int
 	evicted prometheus.Counter
 
-	mu   sync.Mutex // guards what follows, and what the connections say it guards
+	mu   sync.Mutex // guards what follows, and the fields of the connections that say so
 	open map[*connection]struct{}
-	uses uint64 // counts what happens on connections: a clock
+	uses uint64 // a clock, which counts what happens on connections
 }
 
-// connection is one of them.
+// connection is one of the open connections.
 type connection struct {
 	net.Conn
 	of *connections
@@ -29,9 +29,10 @@ type connection struct {
 	// Guarded by of.mu.
 	calls    int    // verified ones that have been read and are being answered
 	verified bool   // there has been one
-	used     uint64 // when one last came or ended, or else when the connection came
+	used     uint64 // when, by uses, a verified call last came or ended, or else when the connection came
 }
 
+// newConnections bounds the connections of a listener, and registers their metrics.
 func newConnections(l net.Listener, max int, r prometheus.Registerer) *connections {
 	c := &connections{Listener: l, max: max, open: make(map[*connection]struct{})}
 	c.evicted = prometheus.NewCounter(prometheus.CounterOpts{
@@ -100,6 +101,7 @@ func (l *connections) idlest() (idlest *connection) {
 	return idlest
 }
 
+// Close closes the connection, which isn't counted any more.
 func (c *connection) Close() error {
 	c.of.mu.Lock()
 	delete(c.of.open, c)

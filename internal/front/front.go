@@ -35,9 +35,9 @@ const (
 // calls may use half: whoever asks us for much keeps no CL from its verdict. Safe for concurrent use.
 type Front struct {
 	Options
-	all     *budget.Budget
-	others  *budget.Budget
-	slots   chan struct{} // for requests of others
+	all     *budget.Budget // bytes of all requests
+	others  *budget.Budget // bytes of those that call no engine_ methods
+	slots   chan struct{}  // taken by those that call no engine_ methods, while they are worked on
 	refused *prometheus.CounterVec
 }
 
@@ -104,8 +104,7 @@ func (f *Front) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(answer, r) // refuses it without reading it
 			return
 		}
-		body := f.meter(r.Body)
-		body.size, body.connection, body.gone = r.ContentLength, connection, r.Context().Done()
+		body := f.meter(r, connection)
 		defer body.release()
 		r.Body = body
 		body.refused = !body.failed && !body.take(max(r.ContentLength, 0))

@@ -12,7 +12,7 @@ import (
 // maxBatch is how many calls a batch may hold, as in go-ethereum's Engine API.
 const maxBatch = 2000
 
-// batchWidth is how many calls of a batch wait for their answers at once: as many as a node's connections are kept.
+// batchWidth is how many calls of a batch are made at a time: as many as connections to a node are kept.
 const batchWidth = 64
 
 // answerBatch returns the answer to a batch; nothing where the CL wants none.
@@ -43,8 +43,8 @@ func refuse(code int, message string) []byte {
 func (p *Proxy) answerEach(ctx context.Context, batch []call) []engine.Answer {
 	answers := make([]engine.Answer, len(batch))
 	var running sync.WaitGroup
-	slots := make(chan struct{}, batchWidth)
-	before := make(chan struct{}) // closed when the last ordered call has its answer
+	slots := make(chan struct{}, batchWidth) // taken by the calls that are being made
+	before := make(chan struct{})            // closed when the last ordered call has its answer
 	close(before)
 	for i := range batch {
 		c := &batch[i]
@@ -67,7 +67,7 @@ func (p *Proxy) answerEach(ctx context.Context, batch []call) []engine.Answer {
 	return answers
 }
 
-// join writes the answers to a batch in its order, but for those that the CL doesn't want.
+// join writes the answers to a batch in its order, but for those that the CL doesn't want; nothing where it wants none.
 func join(batch []call, answers []engine.Answer) []byte {
 	all := []byte{'['}
 	for i := range batch {

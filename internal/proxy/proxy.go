@@ -37,17 +37,17 @@ import (
 // Proxy is the http.Handler that a consensus client talks to, behind authentication. Safe for concurrent use.
 type Proxy struct {
 	calls    *calls.Exchange
-	session  *session.Session // of the one consensus client that there is
-	maxBody  int64            // bytes
+	session  *session.Session // of the consensus client that talks to it
+	maxBody  int64            // of a request, in bytes
 	inFlight prometheus.Gauge
 }
 
 // Options are what a Proxy is made of.
 type Options struct {
 	Calls   *calls.Exchange
-	Session *session.Session // of the consensus client that it is for
-	MaxBody int64            // of a request, in bytes
-	Metrics prometheus.Registerer
+	Session *session.Session      // of the consensus client that it is for
+	MaxBody int64                 // of a request, in bytes
+	Metrics prometheus.Registerer // with which the door's metrics are registered
 }
 
 // New returns a door to an exchange.
@@ -59,6 +59,7 @@ func New(o Options) *Proxy {
 		})}
 }
 
+// ServeHTTP answers the call or the batch in a request's body.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.inFlight.Inc()
 	defer p.inFlight.Dec()
@@ -105,7 +106,8 @@ func (p *Proxy) answerOne(ctx context.Context, body []byte, w http.ResponseWrite
 	}
 }
 
-// apart copies a call that is less than half of its body: payloads are kept, and bodies must not be for their sake.
+// apart copies a call that is less than half of its body: calls are kept, and large bodies must not be kept for their
+// sake.
 func apart(call, body []byte) []byte {
 	if len(call) < len(body)/2 {
 		return bytes.Clone(call)
@@ -128,9 +130,10 @@ type call struct {
 	refusal *engine.Error // why it isn't made; nil where it is
 }
 
+// isNotification reports whether the CL wants no answer.
 func (c *call) isNotification() bool { return c.id == nil }
 
-// decode reads a call.
+// decode reads a call. One that can't be read, or could be read in two ways, is refused.
 func decode(raw []byte) call {
 	var r jsonrpc.Request
 	if err := jsonrpc.ParseRequest(raw, &r); err != nil {
@@ -165,20 +168,24 @@ const large = 64 << 10
 // format is how answers go that are alone in their request.
 var format = outlet.Format{
 	ContentType: contentType,
-	Around: func(id []byte) (head, tail []byte) {
-		around := jsonrpc.AppendReply(nil, id, jsonrpc.Reply{})
-		return around[:len(around)-1], around[len(around)-1:]
-	},
+	Around:      around,
 	Whole: func(c *engine.Call, id []byte, a *engine.Answer) [][]byte {
 		r := reply(c, a)
 		if len(r.Result) < large {
 			return [][]byte{jsonrpc.AppendReply(nil, id, r)}
 		}
-		around := jsonrpc.AppendReply(nil, id, jsonrpc.Reply{})
-		return [][]byte{around[:len(around)-1], r.Result, around[len(around)-1:]}
+		head, tail := around(id)
+		return [][]byte{head, r.Result, tail}
 	},
 	OpenList: []byte{'['}, Comma: []byte{','}, CloseList: []byte{']'},
 	Entry: func(kind engine.ListKind, e *engine.Entry) [][]byte { return enginejson.AppendEntry(nil, kind, e) },
+}
+
+// around returns what stands before a result, and behind it.
+func around(id []byte) (head, tail []byte) {
+	empty := jsonrpc.AppendReply(nil, id, jsonrpc.Reply{})
+	last := len(empty) - 1
+	return empty[:last], empty[last:]
 }
 
 // reply is an answer to a call in JSON-RPC.
