@@ -4,6 +4,7 @@ package calls
 
 import (
 	"context"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -20,10 +21,10 @@ import (
 
 // Exchange answers the calls of consensus clients. Safe for concurrent use.
 type Exchange struct {
-	fleet   *fleet.Fleet
-	verdict *verdict.Bench
-	propose *proposal.House
-	lists   *lists.Desk
+	fleet     *fleet.Fleet
+	verdicts  *verdict.Bench
+	proposals *proposal.House
+	lists     *lists.Desk
 }
 
 // Options are what an Exchange is made of.
@@ -33,12 +34,13 @@ type Options struct {
 	Metrics     prometheus.Registerer // with which all metrics of calls are registered
 }
 
-// New returns what answers calls with the nodes of a fleet. It hears of the pool's events from then on.
+// New returns what answers calls with the nodes of a fleet. From then on it is told of the events of the fleet's pool,
+// which must not have been started.
 func New(o Options) *Exchange {
 	f := o.Fleet
 	c := catchup.New(f, o.ReplayBytes, o.Metrics)
 	x := &Exchange{
-		fleet: f, verdict: verdict.New(f, c, o.Metrics), propose: proposal.New(f, o.Metrics),
+		fleet: f, verdicts: verdict.New(f, c, o.Metrics), proposals: proposal.New(f, o.Metrics),
 		lists: lists.New(f, c.Payloads, o.Metrics),
 	}
 	f.Pool.Tell(node.Events{
@@ -47,24 +49,26 @@ func New(o Options) *Exchange {
 			c.Returned(n)
 		},
 		Removed: func(n *node.Node) {
-			x.propose.Forget(n.Name())
+			x.proposals.Forget(n.Name())
 			c.Forget(n)
 		},
-		Renamed: x.propose.Forget,
+		Renamed: x.proposals.Forget,
 	})
 	return x
 }
 
-// Answer answers a call of a CL's. out, if not nil, may take a part of the answer before Answer returns, or all: gone
-// says that it has taken all.
+// Answer answers a call of the CL whose session s is. out, if not nil, may take a part of the answer before Answer
+// returns, or all of it: gone says that it has taken all. Where a part has gone and the rest can't come, the caller's
+// connection breaks, and Answer doesn't return.
 func (x *Exchange) Answer(ctx context.Context, s *session.Session, c *engine.Call, out *outlet.Outlet) (
 	a engine.Answer, gone bool) {
 	if !x.isAllowed(c.Method.Namespace()) {
-		return engine.Failed(engine.CodeMethodNotFound, "the method "+c.Method.Name+" does not exist/is not available"), false
+		why := "the method " + c.Method.Name + " does not exist/is not available"
+		return engine.Failed(engine.CodeMethodNotFound, why), false
 	}
 	switch c.Method.Family {
 	case engine.NewPayload, engine.ForkchoiceUpdated:
-		return x.verdict.Judge(s, c)(ctx), false
+		return x.verdicts.Judge(s, c)(ctx), false
 	case engine.SendRawTransaction:
 		return x.sendRawTransaction(ctx, c), false
 	}
@@ -73,7 +77,7 @@ func (x *Exchange) Answer(ctx context.Context, s *session.Session, c *engine.Cal
 	}
 	switch c.Method.Family {
 	case engine.GetPayload:
-		return x.propose.GetPayload(ctx, s, c, out)
+		return x.proposals.GetPayload(ctx, s, c, out)
 	case engine.GetPayloadBodies:
 		return x.list(ctx, c, out, x.lists.GetPayloadBodies)
 	case engine.GetBlobs, engine.HasBlobs:
@@ -103,12 +107,7 @@ func (x *Exchange) isAllowed(namespace string) bool {
 	case "engine", "eth", "net", "web3":
 		return true
 	}
-	for _, n := range x.fleet.Settings().AllowNamespaces {
-		if n == namespace {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(x.fleet.Settings().AllowNamespaces, namespace)
 }
 
 // Drain waits until the calls that outlived their request have ended, and gives them up when ctx ends. No call may come

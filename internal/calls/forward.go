@@ -18,9 +18,9 @@ func (x *Exchange) forward(ctx context.Context, c *engine.Call, out *outlet.Outl
 	for _, n := range x.fleet.Pool.Serving() {
 		answer, err := x.pass(ctx, n, c, out)
 		if err == nil || answer.Raw != nil {
-			return answer, out != nil && out.HasBegun()
+			return answer, out.HasBegun()
 		}
-		if out != nil && out.HasBegun() {
+		if out.HasBegun() {
 			x.fleet.Log.Warn("an answer broke off", "node", n.Name(), "method", c.Method.Name, "reason", err)
 			out.Abort()
 		}
@@ -58,6 +58,8 @@ func (x *Exchange) pass(ctx context.Context, n *node.Node, c *engine.Call, out *
 	return a, err
 }
 
+// writerFunc is an io.Writer.
 type writerFunc func([]byte) (int, error)
 
+// Write implements io.Writer.
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }

@@ -41,7 +41,7 @@ func (x *Exchange) exchangeCapabilities(ctx context.Context, s *session.Session,
 	return engine.Answer{Methods: union}
 }
 
-// sayCapabilities says what the CL can do to a node that can be reached again, beside the live calls.
+// sayCapabilities tells a node that can be reached again what the CL can do, beside the live calls.
 func (x *Exchange) sayCapabilities(n *node.Node) {
 	params := x.fleet.Controller.Capabilities.Said()
 	if params == nil || x.fleet.Alone() {
@@ -50,12 +50,13 @@ func (x *Exchange) sayCapabilities(n *node.Node) {
 	x.fleet.Background(func(ctx context.Context) { x.fleet.Ask(ctx, n, node.ExchangeCapabilities(params)) })
 }
 
-// reportLacking warns of nodes that lack what others have: after a fork they would be of no use.
+// reportLacking warns of nodes that lack methods which others have: after a fork they would be of no use.
 func (x *Exchange) reportLacking(union []string) {
 	for _, n := range x.fleet.Pool.Nodes() {
 		info := n.Status().Info
 		if lacks := info.Lacks(union); len(lacks) > 0 {
-			x.fleet.Log.Warn("node lacks methods that others have", "node", n.Name(), "methods", strings.Join(lacks, " "))
+			x.fleet.Log.Warn("node lacks methods that others have",
+				"node", n.Name(), "methods", strings.Join(lacks, " "))
 		}
 	}
 }

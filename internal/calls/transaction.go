@@ -65,7 +65,7 @@ func saysKnown(message string) bool {
 		strings.HasPrefix(message, "known transaction") // but not "unknown transaction type"
 }
 
-// transactionHash returns that of a transaction, as it is sent.
+// transactionHash returns the hash of a transaction in the encoding in which it is sent, if it has one.
 func transactionHash(tx []byte) (common.Hash, bool) {
 	if len(tx) == 0 {
 		return common.Hash{}, false
@@ -73,7 +73,7 @@ func transactionHash(tx []byte) (common.Hash, bool) {
 	if tx[0] != types.BlobTxType {
 		return crypto.Keccak256Hash(tx), true
 	}
-	blobs := new(types.Transaction) // it is sent with its blobs, and its hash leaves them out
+	blobs := new(types.Transaction) // it is sent with its blobs, which its hash leaves out
 	if blobs.UnmarshalBinary(tx) != nil {
 		return common.Hash{}, false
 	}

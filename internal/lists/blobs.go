@@ -30,7 +30,8 @@ func (d *Desk) GetBlobs(ctx context.Context, c *engine.Call, out *outlet.Outlet)
 	return a, gone
 }
 
-// isAllOrNothing: osaka.md#engine_getblobsv2. All other versions have null for what is missing.
+// isAllOrNothing reports whether the answer to a method is null as a whole if one blob is missing
+// (osaka.md#engine_getblobsv2). All other versions have null for what is missing.
 func isAllOrNothing(m engine.Method) bool { return m.Family == engine.GetBlobs && m.Version == 2 }
 
 // askForParts makes a node that has not all blobs say with getBlobsV3 which it has. The other nodes needn't wait for
@@ -49,8 +50,8 @@ func (l *listing) askForParts() {
 		l.Gap <- struct{}{}
 		some, err := l.Fleet.Ask(ctx, n, parts)
 		if err != nil && some.Raw == nil || some.Err != nil {
-			return all, nil // it doesn't know V3, say
+			return all, nil // the node doesn't know V3, say
 		}
-		return some, err // one of nonsense is no answer
+		return some, err // err: a list of nonsense, which is no answer
 	}
 }

@@ -12,10 +12,10 @@ import (
 )
 
 // GetPayloadBodies answers with the primary's bodies, and fills what it lacks from the payloads that we keep, and from
-// the others: they may have pruned, or know, other blocks. gone says that the answer has gone to out.
+// the other nodes: these have pruned other blocks, and know other ones. gone says that the answer has gone to out.
 func (d *Desk) GetPayloadBodies(ctx context.Context, c *engine.Call, out *outlet.Outlet) (a engine.Answer, gone bool) {
 	l := d.newListing(c, out)
-	if c.Method.Version == 1 || c.Method.Version == 2 { // others may have what we don't know
+	if c.Method.Version == 1 || c.Method.Version == 2 { // bodies of other versions may have what we don't know
 		l.own = d.ownBodies(&c.List)
 	}
 	l.gather(ctx)

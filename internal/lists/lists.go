@@ -26,7 +26,7 @@ import (
 // Desk answers calls for lists. Safe for concurrent use.
 type Desk struct {
 	fleet    *fleet.Fleet
-	payloads *catchup.Payloads // of which we know the bodies
+	payloads *catchup.Payloads // whose bodies we know
 	metrics  *metrics
 }
 
@@ -35,20 +35,20 @@ func New(f *fleet.Fleet, p *catchup.Payloads, r prometheus.Registerer) *Desk {
 	return &Desk{f, p, newMetrics(r)}
 }
 
-// listing is a call for a list. It belongs to the goroutine that answers the call, but for what relay says.
+// listing is a call for a list. It belongs to the goroutine that answers the call, but for what the relay says is
+// another's.
 type listing struct {
 	fleet.Hedge
 	call   *engine.Call
-	lists  [][]engine.Entry // of each node; nil where it gave none
-	merged []engine.Entry
-	whole  bool   // nothing is missing
-	relay  *relay // nil where the answer is collected
-	// own returns what we have at a position ourselves, for gaps that the nodes leave; nil where there is no such
-	// thing.
+	lists  [][]engine.Entry // that of each node; nil where it gave none
+	merged []engine.Entry   // of all that have come; nil where none has
+	whole  bool             // nothing is missing in merged
+	relay  *relay           // nil where the answer is collected
+	// own returns what we have at a position ourselves, for gaps that the nodes leave; nil where we have nothing.
 	own func(i int) (e engine.Entry, have bool)
 }
 
-// newListing prepares a call to the nodes that serve.
+// newListing prepares a call to the nodes that serve. Its answer may go to out part by part, if that isn't nil.
 func (d *Desk) newListing(c *engine.Call, out *outlet.Outlet) *listing {
 	l := &listing{call: c}
 	l.Hedge = fleet.Hedge{Fleet: d.fleet, Method: c.Method, Nodes: d.fleet.Pool.Serving(), Delay: fleet.HedgeDelay}
@@ -60,7 +60,7 @@ func (d *Desk) newListing(c *engine.Call, out *outlet.Outlet) *listing {
 	return l
 }
 
-// ask asks a node. The list of the first one, whose entries come first in the answer, is passed on while it comes in.
+// ask asks a node. The list of the first node, whose entries have precedence, is passed on while it comes in.
 func (l *listing) ask(ctx context.Context, n *node.Node) (engine.Answer, error) {
 	if l.relay == nil || n != l.Nodes[0] {
 		return l.Fleet.Ask(ctx, n, l.call)
@@ -102,15 +102,16 @@ func (l *listing) isRelayed(i int) bool {
 	return i == 0 && l.relay != nil && r.Node != nil && r.Entries != nil && r.Raw == nil
 }
 
-// answer is the answer for the CL: one node's own where nothing had to be put together. gone says that it has gone
-// already.
+// answer returns the answer for the CL: one node's own where nothing had to be put together. Where the relay has sent a
+// part, the rest goes to it, too: gone says that all has gone. Where a part has gone that must not look like an answer,
+// the caller's connection breaks, and answer doesn't return.
 func (l *listing) answer() (a engine.Answer, gone bool) {
 	i, single := l.source()
 	switch {
 	case l.merged != nil && single && !l.isRelayed(i) && (l.relay == nil || l.relay.stop() == 0):
 		return l.Replies[i].Answer, false
 	case l.relay != nil && l.relay.finish(l.merged):
-		if l.isRelayed(0) && l.relay.out.Err() == nil { // else a node or a connection may not be done with them
+		if l.isRelayed(0) && l.relay.out.Err() == nil { // else a call or a connection may still read the entries
 			l.relay.release()
 		}
 		return engine.Answer{}, true
@@ -120,7 +121,7 @@ func (l *listing) answer() (a engine.Answer, gone bool) {
 	return engine.Answer{Entries: l.merged}, false
 }
 
-// source returns the node whose list is the answer.
+// source returns the index of the node whose list is the answer as a whole, if there is a single one.
 func (l *listing) source() (i int, single bool) {
 	from, single := source(l.merged)
 	if !single {
@@ -134,8 +135,8 @@ func (l *listing) source() (i int, single bool) {
 	return 0, false
 }
 
-// withoutList is the answer where no node gave a list. That a request is too large weighs more than null, which a
-// node says that cannot serve, and null more than any other error.
+// withoutList returns the answer where no node gave a list. That a request is too large weighs more than null, with
+// which a node says that it can't serve, and null more than any other error.
 func (l *listing) withoutList() engine.Answer {
 	came := l.Came()
 	for _, counts := range []func(r *fleet.Reply) bool{
@@ -159,14 +160,15 @@ type metrics struct {
 	merged   prometheus.Counter
 }
 
+// newMetrics registers them.
 func newMetrics(r prometheus.Registerer) *metrics {
 	return &metrics{
 		requests: promauto.With(r).NewCounter(prometheus.CounterOpts{
 			Namespace: fleet.Namespace, Name: "blob_requests_total",
 			Help: "Calls for blobs (getBlobs) that were answered.",
 		}),
-		blobs: fleet.Outcomes(r, "blobs_total", "Blobs that a consensus client asked for, by outcome: found or missing.",
-			"outcome", "found", "missing"),
+		blobs: fleet.Outcomes(r, "blobs_total",
+			"Blobs that a consensus client asked for, by outcome: found or missing.", "outcome", "found", "missing"),
 		merged: promauto.With(r).NewCounter(prometheus.CounterOpts{
 			Namespace: fleet.Namespace, Name: "blob_answers_merged_total",
 			Help: "Answers with blobs that were put together from several nodes'.",

@@ -11,7 +11,7 @@ import (
 // A list is what getBlobs, hasBlobs and getPayloadBodies answer with: an entry for each position that was asked for.
 // What one node lacks at a position another may have. All of this file is pure.
 
-// noNode is where an entry is from that no node sent.
+// noNode is the From of an entry that no node sent.
 const noNode = math.MaxInt
 
 // merge puts the lists of nodes together, the first list's entries before those of the others. The result is as long as
@@ -33,7 +33,7 @@ func merge(asked *engine.List, lists [][]engine.Entry) (merged []engine.Entry, w
 	return merged, uint64(len(merged)) == asked.Size && !slices.ContainsFunc(merged, gap)
 }
 
-// fill fills the gaps of a merged list from what we have ourselves, and adds what comes behind its end without a gap.
+// fill fills the gaps of a merged list with what we have ourselves, and lengthens it as far as we have what comes next.
 func fill(asked *engine.List, merged []engine.Entry, own func(i int) (engine.Entry, bool)) (
 	filled []engine.Entry, whole bool) {
 	whole = true
@@ -55,7 +55,8 @@ func fill(asked *engine.List, merged []engine.Entry, own func(i int) (engine.Ent
 	return merged, whole
 }
 
-// completed is what a node has at a position where we know the whole body: its own bytes if they say as much.
+// completed returns the body at a position where a node's has a gap and we know the whole: the node's own if nothing is
+// missing in it after all, else ours.
 func completed(node, own engine.Entry) engine.Entry {
 	if node.Parts != nil && node.Empty == own.Empty && (node.Parts[2] == nil) == (own.Parts[2] == nil) {
 		node.Gap = false
@@ -64,8 +65,8 @@ func completed(node, own engine.Entry) engine.Entry {
 	return own
 }
 
-// source returns the list that all of the entries are from. What is null could be from any; -1 stands for no list in
-// particular.
+// source returns the index of the list that all entries are from, if there is a single one. An entry that is null could
+// be from any; -1 stands for no list in particular.
 func source(merged []engine.Entry) (from int, single bool) {
 	from = -1
 	for i := range merged {
@@ -82,7 +83,7 @@ func source(merged []engine.Entry) (from int, single bool) {
 	return from, true
 }
 
-// join returns what two nodes have at the same position. a, which comes first, has a gap.
+// join returns what two nodes have at the same position. a, which has precedence, has a gap.
 func join(kind engine.ListKind, a, b engine.Entry) engine.Entry {
 	switch kind {
 	case engine.Cells:

@@ -9,33 +9,32 @@ import (
 	"executionbackup/internal/outlet"
 )
 
-// relay passes a list on while it comes in from the node whose entries come first in the answer, whatever the others
-// have: up to the first gap. Reading doesn't wait for the CL: all entries are kept until the answer has gone.
+// relay passes a list on while it comes in from the node whose entries have precedence, whatever the others have: up to
+// the first gap. Reading doesn't wait for the CL: all entries are kept until the answer has gone.
 //
-// call, out and release belong to the listing; held belongs to the goroutine that asks the node; out belongs to send as
-// long as that runs.
+// ask runs in a goroutine of the hedge, which owns held, and sets release before its reply comes. It starts send, which
+// owns out until stop has waited for it. Everything else is the listing's.
 type relay struct {
 	call    *engine.Call
 	out     *outlet.Outlet
-	held    bool   // a gap: no more is passed on until all nodes' lists have been put together
-	release func() // of the entries' memory; does nothing where they have none of their own
+	held    bool   // there was a gap: nothing more is passed on until all nodes' lists have been put together
+	release func() // lets the entries' memory be used again; does nothing where it is the answer's
 
-	mu      sync.Mutex // guards what follows
-	ready   []stretch  // may go
-	sent    int        // how many entries have gone, or are going
-	stopped bool
-	wake    chan struct{} // tells send that there is more; nil until it runs
-	sending sync.WaitGroup
+	mu      sync.Mutex     // guards what follows
+	ready   []stretch      // may go
+	sent    int            // how many entries have gone, or are going
+	stopped bool           // nothing more goes
+	wake    chan struct{}  // tells send that there is more; nil until it runs
+	sending sync.WaitGroup // the goroutine of send
 }
 
-// stretch is what stands in one piece of memory from one entry to another, with what is between them: it goes in one
-// write.
+// stretch is several entries as they stand in one piece of memory, with what is between them: it goes in one write.
 type stretch struct {
 	bytes   []byte
 	entries int
 }
 
-// ask makes the call to that node.
+// ask makes the call to the node.
 func (r *relay) ask(ctx context.Context, n *node.Node) (engine.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.Timeout(r.call.Method))
 	defer cancel()
@@ -62,8 +61,8 @@ func (r *relay) pass(entry []byte, follows bool) {
 	}
 	if last := len(r.ready) - 1; last >= 0 && follows {
 		s := &r.ready[last]
-		// Both end where their memory does, if they were as long as they can be: so far is the entry's end from s's
-		// beginning.
+		// The capacities of both reach to the end of the same memory. So their difference is how far the entry's
+		// beginning is from that of the stretch.
 		s.bytes = s.bytes[:cap(s.bytes)-cap(entry)+len(entry)]
 		s.entries++
 	} else {
@@ -101,7 +100,7 @@ func (r *relay) next() []byte {
 	return s.bytes
 }
 
-// stop ends sending and returns how many entries have gone.
+// stop ends send, waits for it, and returns how many entries have gone.
 func (r *relay) stop() (sent int) {
 	r.mu.Lock()
 	if !r.stopped && r.wake != nil {

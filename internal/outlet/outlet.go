@@ -1,5 +1,5 @@
-// Package outlet is where the answer to a call goes that is alone in its request. Part of it may go while the rest
-// still comes in. What stands around a result, and between the entries of a list, is the door's business.
+// Package outlet is where the answer to a call goes that is alone in its request. A part of the answer may go while the
+// rest still comes in. How an answer is written is the door's business: it gives a Format.
 package outlet
 
 import (
@@ -9,21 +9,21 @@ import (
 	"executionbackup/internal/engine"
 )
 
-// Format is how a door writes answers. A nil func or slice means that the door knows no such thing.
+// Format is how a door writes answers. None of its funcs is nil, and nobody changes it.
 type Format struct {
 	ContentType string
 	// Around is what stands before and behind a result that goes part by part, under the CL's id.
 	Around func(id []byte) (head, tail []byte)
 	// Whole writes an answer to a call that goes as a whole, in pieces: large results aren't copied.
 	Whole func(c *engine.Call, id []byte, a *engine.Answer) [][]byte
-	// What opens a list, stands between its entries, and closes it.
+	// OpenList, Comma and CloseList stand before a list, between its entries, and behind it.
 	OpenList, Comma, CloseList []byte
 	// Entry writes an entry of a list, in pieces.
 	Entry func(kind engine.ListKind, e *engine.Entry) [][]byte
 }
 
-// Outlet takes the answer to one call. A nil Outlet is that of a call whose answer is collected: an entry of a batch,
-// say. It belongs to one goroutine at a time.
+// Outlet takes the answer to one call. A nil Outlet is that of a call whose answer is collected: of one in a batch,
+// say. An Outlet belongs to one goroutine at a time.
 type Outlet struct {
 	w      http.ResponseWriter
 	format *Format
@@ -31,7 +31,7 @@ type Outlet struct {
 	id     []byte // under which the answer goes
 
 	begun bool  // a part of the answer has gone, or all
-	err   error // why no more goes: the caller has gone
+	err   error // why nothing more goes: the caller has gone
 }
 
 // New returns where the answer to a call goes, under an id.
@@ -39,10 +39,12 @@ func New(w http.ResponseWriter, f *Format, c *engine.Call, id []byte) *Outlet {
 	return &Outlet{w: w, format: f, call: c, id: id}
 }
 
-// HasBegun reports whether a part of the answer has gone: it is too late for another one.
-func (o *Outlet) HasBegun() bool { return o.begun }
+// HasBegun reports whether a part of the answer has gone, so that it is too late for another answer. To a nil Outlet
+// nothing goes.
+func (o *Outlet) HasBegun() bool { return o != nil && o.begun }
 
-// Err says why no more goes, or is nil. Then what has been written is no longer needed.
+// Err says why nothing more goes. Where it is nil, all that was written has gone, and its memory can be used for
+// something else.
 func (o *Outlet) Err() error { return o.err }
 
 // Begin sends what comes before the result.
@@ -52,6 +54,7 @@ func (o *Outlet) Begin() {
 	o.Write(head)
 }
 
+// start notes that the answer begins, and says of what type it is.
 func (o *Outlet) start() {
 	o.begun = true
 	o.w.Header().Set("Content-Type", o.format.ContentType)
@@ -75,8 +78,8 @@ func (o *Outlet) Send(a *engine.Answer) (gone bool) {
 	return o.err == nil
 }
 
-// Write sends a part of the result. It takes all of it, also where the caller has gone.
-func (o *Outlet) Write(b []byte) (int, error) {
+// Write sends a part of the result. An error says that the caller has gone; n is that of all bytes even then.
+func (o *Outlet) Write(b []byte) (n int, err error) {
 	if o.err == nil {
 		_, o.err = o.w.Write(b)
 	}
@@ -92,7 +95,8 @@ func (o *Outlet) End() {
 // Abort breaks the caller's connection: what it has got must not look complete. It doesn't return.
 func (o *Outlet) Abort() { panic(http.ErrAbortHandler) }
 
-// WriteEntry sends the next entry of a list, or several as they stand in one: pieces. The first one opens the list.
+// WriteEntry sends the next entry of a list, in pieces; or in one piece several entries, with what stands between them.
+// The first one opens the list.
 func (o *Outlet) WriteEntry(pieces ...[]byte) {
 	if o.begun {
 		o.Write(o.format.Comma)
@@ -105,7 +109,7 @@ func (o *Outlet) WriteEntry(pieces ...[]byte) {
 	}
 }
 
-// EndList sends the rest of a list.
+// EndList sends the rest of a list, its end, and what comes behind it.
 func (o *Outlet) EndList(rest []engine.Entry) {
 	for i := range rest {
 		o.WriteEntry(o.format.Entry(o.call.List.Kind, &rest[i])...)
