@@ -29,9 +29,10 @@ import (
 	"executionbackup/internal/proxy"
 )
 
-// App is a running ExecutionBackup.
+// App is a running ExecutionBackup. Addr, Reload and ReloadFailed are safe for concurrent use, with each other and with
+// Run; reloads come one after another. The goroutines that Run starts have ended when it returns.
 type App struct {
-	config   atomic.Pointer[config.Config]
+	config   atomic.Pointer[config.Config] // the one in force
 	log      *slog.Logger
 	listener net.Listener
 	server   *http.Server
@@ -39,7 +40,7 @@ type App struct {
 	calls    *calls.Exchange
 	evidence *evidence.Log // nil where none is kept
 	metrics  *metrics
-	draining atomic.Bool
+	draining atomic.Bool // no new calls are taken
 }
 
 // New binds the listener and builds what Run starts. A taken port is an error here.
@@ -69,6 +70,7 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 	return a, nil
 }
 
+// newPool returns the pool of the configured nodes, which nobody watches yet.
 func (a *App) newPool(c *config.Config, r prometheus.Registerer) *node.Pool {
 	return node.NewPool(c.Nodes, node.Options{
 		Memory: memory.New(memory.DefaultBlocks), Metrics: node.NewMetrics(r), Log: a.log,
@@ -102,9 +104,12 @@ func (a *App) serve(limits *front.Front, registry *prometheus.Registry) {
 	a.server.RegisterOnShutdown(page.Close)
 }
 
+// settings are what of a configuration the fleet goes by.
 func settings(c *config.Config) fleet.Settings {
-	return fleet.Settings{Rules: c.Rules, Grace: c.Grace, BuildGrace: c.BuildGrace, CrossCheck: c.CrossCheck,
-		ReadTimeout: c.ReadTimeout, AllowNamespaces: c.AllowNamespaces}
+	return fleet.Settings{
+		Rules: c.Rules, Grace: c.Grace, BuildGrace: c.BuildGrace, CrossCheck: c.CrossCheck,
+		ReadTimeout: c.ReadTimeout, AllowNamespaces: c.AllowNamespaces,
+	}
 }
 
 // Addr is where the app listens.
@@ -175,13 +180,11 @@ func (a *App) drain() {
 	a.log.Info("stopped")
 }
 
-// Reload makes c the configuration in force, without dropping a call. The address, the port and the sizes of requests
-// and of what is kept, and where evidence goes can't change while we run.
+// Reload makes c the configuration in force, without dropping a call. What needs a start stays as it was, and a warning
+// says so.
 func (a *App) Reload(c *config.Config) {
 	old := a.config.Load()
-	if c.ListenAddr != old.ListenAddr || c.Port != old.Port || c.MaxBody != old.MaxBody ||
-		c.MaxInFlight != old.MaxInFlight || c.MaxConnections != old.MaxConnections ||
-		c.ReplayBytes != old.ReplayBytes || c.EvidenceDir != old.EvidenceDir || c.LogFormat != old.LogFormat {
+	if needsStart(old, c) {
 		a.log.Warn("listen-addr, port, max-body, max-in-flight, max-connections, replay-bytes, evidence-dir and " +
 			"log-format change at the next start only")
 	}
@@ -190,6 +193,14 @@ func (a *App) Reload(c *config.Config) {
 	a.fleet.Reload(settings(c))
 	a.metrics.reloaded(true)
 	a.log.Info("configuration reloaded", "nodes", len(c.Nodes))
+}
+
+// needsStart reports whether something differs that can't change while we run: the address and the port, the bounds of
+// requests, connections and kept payloads, where evidence goes, and the log's format.
+func needsStart(old, c *config.Config) bool {
+	return c.ListenAddr != old.ListenAddr || c.Port != old.Port ||
+		c.MaxBody != old.MaxBody || c.MaxInFlight != old.MaxInFlight || c.MaxConnections != old.MaxConnections ||
+		c.ReplayBytes != old.ReplayBytes || c.EvidenceDir != old.EvidenceDir || c.LogFormat != old.LogFormat
 }
 
 // ReloadFailed notes that a new configuration was no good. The old one stays in force.

@@ -11,11 +11,12 @@ import (
 // metrics are those of the process as a whole.
 type metrics struct {
 	reloads     *prometheus.CounterVec
-	lastReload  prometheus.Gauge
-	lastSuccess prometheus.Gauge
-	refused     prometheus.Counter
+	lastReload  prometheus.Gauge   // whether it was good
+	lastSuccess prometheus.Gauge   // when
+	refused     prometheus.Counter // tokens
 }
 
+// newMetrics registers them. The configuration that we start with counts as loaded.
 func newMetrics(r prometheus.Registerer, version string) *metrics {
 	m := &metrics{
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -24,8 +25,8 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		}, []string{"outcome"}),
 		lastReload: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "executionbackup_config_last_reload_successful",
-			Help: "1 where the last reload of the configuration was good, or there was none; 0 where an older " +
-				"one is still in force.",
+			Help: "1 where the last reload of the configuration was good, or there was none; " +
+				"0 where an older one is still in force.",
 		}),
 		lastSuccess: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "executionbackup_config_last_reload_success_timestamp_seconds",

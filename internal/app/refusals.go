@@ -6,18 +6,20 @@ import (
 	"time"
 )
 
-// refusals logs refused tokens, one in a while and how many there were between: whoever has no token must not fill a
-// disk.
+// refusals logs refused tokens: one in each interval at most, with how many others there were. Whoever has no token
+// must not fill a disk. Safe for concurrent use.
 type refusals struct {
 	log *slog.Logger
 
-	mu     sync.Mutex
-	logged time.Time
-	silent int
+	mu     sync.Mutex // guards what follows
+	logged time.Time  // when a refusal was last logged
+	silent int        // how many weren't logged since then
 }
 
+// refusalInterval is how long after a refusal that was logged none is.
 const refusalInterval = time.Second
 
+// add logs a refusal, unless one was logged just now.
 func (r *refusals) add(reason error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
