@@ -37,7 +37,7 @@ type App struct {
 	listener net.Listener
 	server   *http.Server
 	fleet    *fleet.Fleet
-	calls    *calls.Exchange
+	calls    *calls.Router
 	evidence *evidence.Log // nil where none is kept
 	metrics  *metrics
 	draining atomic.Bool // no new calls are taken

@@ -247,7 +247,8 @@ func TestEvidenceOfACrossCheck(t *testing.T) {
 	})
 	head := enginetest.Chain(4, 1, nil)[0]
 	m.newPayload(t, head)
-	apptest.Until(t, "n2 may object", func() bool { return m.Node(t, "n2").Qualified }) // nobody waits for the last VALIDs
+	// Nobody waits for the last VALIDs.
+	apptest.Until(t, "n2 may object", func() bool { return m.Node(t, "n2").Qualified })
 	id := m.build(t, head).PayloadID
 	best := offer(nodes[2], head, "0x3", nil)
 	for _, n := range []*enginetest.Node{nodes[0], nodes[1], nodes[3], nodes[4]} {
@@ -318,7 +319,8 @@ func TestEvidenceOfALateCrossCheck(t *testing.T) {
 	m := startLed(t, apptest.Fakes(nodes...), change)
 	head := enginetest.Chain(4, 1, nil)[0]
 	m.newPayload(t, head)
-	apptest.Until(t, "n2 may object", func() bool { return m.Node(t, "n2").Qualified }) // nobody waits for the last VALIDs
+	// Nobody waits for the last VALIDs.
+	apptest.Until(t, "n2 may object", func() bool { return m.Node(t, "n2").Qualified })
 	id := m.build(t, head).PayloadID
 	offer(nodes[0], head, "0x1", nil)
 	offer(nodes[1], head, "0x1", nil)

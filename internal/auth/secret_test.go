@@ -89,7 +89,8 @@ func TestReadSecret(t *testing.T) {
 		t.Errorf("bad file: got error %v, want %s", err, want)
 	}
 	missing := filepath.Join(dir, "missing")
-	if _, err := ReadSecret(missing, os.ReadFile); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) {
+	_, err = ReadSecret(missing, os.ReadFile)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) {
 		t.Errorf("missing file: got error %v, want fs.ErrNotExist with the path", err)
 	}
 }

@@ -88,9 +88,9 @@ const ReplayBytes = 128 << 20
 type Bubble struct {
 	*proxy.Proxy
 	Fleet   *fleet.Fleet
-	Calls   *calls.Exchange
+	Calls   *calls.Router
 	Metrics *prometheus.Registry // all that is counted
-	// Bench and CatchUp stand in the place of the exchange's where the test is OnBench; nil elsewhere.
+	// Bench and CatchUp stand in the place of the router's where the test is OnBench; nil elsewhere.
 	Bench   *verdict.Bench
 	CatchUp *catchup.CatchUp
 

@@ -19,15 +19,15 @@ import (
 	"executionbackup/internal/verdict"
 )
 
-// Exchange answers the calls of consensus clients. Safe for concurrent use.
-type Exchange struct {
+// Router answers the calls of consensus clients. Safe for concurrent use.
+type Router struct {
 	fleet     *fleet.Fleet
 	verdicts  *verdict.Bench
-	proposals *proposal.House
-	lists     *lists.Desk
+	proposals *proposal.Proposer
+	lists     *lists.Merger
 }
 
-// Options are what an Exchange is made of.
+// Options are what a Router is made of.
 type Options struct {
 	Fleet       *fleet.Fleet
 	ReplayBytes int64                 // of the payloads that are kept for nodes which come back; 0 keeps none
@@ -36,80 +36,80 @@ type Options struct {
 
 // New returns what answers calls with the nodes of a fleet. From then on it is told of the events of the fleet's pool,
 // which must not have been started.
-func New(o Options) *Exchange {
+func New(o Options) *Router {
 	f := o.Fleet
 	c := catchup.New(f, o.ReplayBytes, o.Metrics)
-	x := &Exchange{
+	r := &Router{
 		fleet: f, verdicts: verdict.New(f, c, o.Metrics), proposals: proposal.New(f, o.Metrics),
 		lists: lists.New(f, c.Payloads, o.Metrics),
 	}
 	f.Pool.Tell(node.Events{
 		Returned: func(n *node.Node) {
-			x.sayCapabilities(n)
+			r.sayCapabilities(n)
 			c.Returned(n)
 		},
 		Removed: func(n *node.Node) {
-			x.proposals.Forget(n.Name())
+			r.proposals.Forget(n.Name())
 			c.Forget(n)
 		},
-		Renamed: x.proposals.Forget,
+		Renamed: r.proposals.Forget,
 	})
-	return x
+	return r
 }
 
 // Answer answers a call of the CL whose session s is. out, if not nil, may take a part of the answer before Answer
 // returns, or all of it: gone says that it has taken all. Where a part has gone and the rest can't come, the caller's
 // connection breaks, and Answer doesn't return.
-func (x *Exchange) Answer(ctx context.Context, s *session.Session, c *engine.Call, out *outlet.Outlet) (
+func (r *Router) Answer(ctx context.Context, s *session.Session, c *engine.Call, out *outlet.Outlet) (
 	a engine.Answer, gone bool) {
-	if !x.isAllowed(c.Method.Namespace()) {
+	if !r.isAllowed(c.Method.Namespace()) {
 		why := "the method " + c.Method.Name + " does not exist/is not available"
 		return engine.Failed(engine.CodeMethodNotFound, why), false
 	}
 	switch c.Method.Family {
 	case engine.NewPayload, engine.ForkchoiceUpdated:
-		return x.verdicts.Judge(s, c)(ctx), false
+		return r.verdicts.Judge(s, c)(ctx), false
 	case engine.SendRawTransaction:
-		return x.sendRawTransaction(ctx, c), false
+		return r.sendRawTransaction(ctx, c), false
 	}
-	if x.fleet.Alone() {
-		return x.forward(ctx, c, out) // one node passes through
+	if r.fleet.Alone() {
+		return r.forward(ctx, c, out) // one node passes through
 	}
 	switch c.Method.Family {
 	case engine.GetPayload:
-		return x.proposals.GetPayload(ctx, s, c, out)
+		return r.proposals.GetPayload(ctx, s, c, out)
 	case engine.GetPayloadBodies:
-		return x.list(ctx, c, out, x.lists.GetPayloadBodies)
+		return r.list(ctx, c, out, r.lists.GetPayloadBodies)
 	case engine.GetBlobs, engine.HasBlobs:
-		return x.list(ctx, c, out, x.lists.GetBlobs)
+		return r.list(ctx, c, out, r.lists.GetBlobs)
 	case engine.GetInclusionList:
-		return x.lists.GetInclusionList(ctx, c), false
+		return r.lists.GetInclusionList(ctx, c), false
 	case engine.ExchangeCapabilities:
-		return x.exchangeCapabilities(ctx, s, c), false
+		return r.exchangeCapabilities(ctx, s, c), false
 	case engine.GetClientVersion:
-		return x.getClientVersion(ctx, c), false
+		return r.getClientVersion(ctx, c), false
 	}
-	return x.forward(ctx, c, out)
+	return r.forward(ctx, c, out)
 }
 
 // list answers a call for a list. Parameters that can't be read are the node's to judge.
-func (x *Exchange) list(ctx context.Context, c *engine.Call, out *outlet.Outlet,
+func (r *Router) list(ctx context.Context, c *engine.Call, out *outlet.Outlet,
 	answer func(context.Context, *engine.Call, *outlet.Outlet) (engine.Answer, bool)) (engine.Answer, bool) {
 	if c.List.Kind == engine.NoList {
-		return x.forward(ctx, c, out)
+		return r.forward(ctx, c, out)
 	}
 	return answer(ctx, c, out)
 }
 
 // isAllowed reports whether methods of a namespace may be called.
-func (x *Exchange) isAllowed(namespace string) bool {
+func (r *Router) isAllowed(namespace string) bool {
 	switch namespace {
 	case "engine", "eth", "net", "web3":
 		return true
 	}
-	return slices.Contains(x.fleet.Settings().AllowNamespaces, namespace)
+	return slices.Contains(r.fleet.Settings().AllowNamespaces, namespace)
 }
 
 // Drain waits until the calls that outlived their request have ended, and gives them up when ctx ends. No call may come
 // in any more.
-func (x *Exchange) Drain(ctx context.Context) { x.fleet.Drain(ctx) }
+func (r *Router) Drain(ctx context.Context) { r.fleet.Drain(ctx) }

@@ -13,15 +13,15 @@ import (
 // forward asks one node: the primary, and where it can't be reached the next. A JSON-RPC error is an answer, and so is
 // whatever result: nothing is judged of it. A large result goes to out while it comes in; when a part of it has gone,
 // it is too late for another node.
-func (x *Exchange) forward(ctx context.Context, c *engine.Call, out *outlet.Outlet) (a engine.Answer, gone bool) {
+func (r *Router) forward(ctx context.Context, c *engine.Call, out *outlet.Outlet) (a engine.Answer, gone bool) {
 	why := "no node can be reached"
-	for _, n := range x.fleet.Pool.Serving() {
-		answer, err := x.pass(ctx, n, c, out)
+	for _, n := range r.fleet.Pool.Serving() {
+		answer, err := r.pass(ctx, n, c, out)
 		if err == nil || answer.Raw != nil {
 			return answer, out.HasBegun()
 		}
 		if out.HasBegun() {
-			x.fleet.Log.Warn("an answer broke off", "node", n.Name(), "method", c.Method.Name, "reason", err)
+			r.fleet.Log.Warn("an answer broke off", "node", n.Name(), "method", c.Method.Name, "reason", err)
 			out.Abort()
 		}
 		why = n.Name() + ": " + err.Error()
@@ -33,13 +33,13 @@ func (x *Exchange) forward(ctx context.Context, c *engine.Call, out *outlet.Outl
 }
 
 // pass makes a call, and lets a large result through to out. Once that has begun, the node's time is for each piece.
-func (x *Exchange) pass(ctx context.Context, n *node.Node, c *engine.Call, out *outlet.Outlet) (engine.Answer, error) {
+func (r *Router) pass(ctx context.Context, n *node.Node, c *engine.Call, out *outlet.Outlet) (engine.Answer, error) {
 	if out == nil {
-		return x.fleet.Ask(ctx, n, c)
+		return r.fleet.Ask(ctx, n, c)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	timeout := x.fleet.Timeout(n, c.Method)
+	timeout := r.fleet.Timeout(n, c.Method)
 	patience := time.AfterFunc(timeout, func() { cancel(context.DeadlineExceeded) })
 	defer patience.Stop()
 	a, err := n.Stream(ctx, c, func(result io.Reader) error {

@@ -12,10 +12,10 @@ import (
 
 // getClientVersion answers with every reachable node's entries in one flat array, in configuration order
 // (identification.md binds multiplexers to this). Nodes that don't know the method are left out.
-func (x *Exchange) getClientVersion(ctx context.Context, c *engine.Call) engine.Answer {
+func (r *Router) getClientVersion(ctx context.Context, c *engine.Call) engine.Answer {
 	ctx, cancel := context.WithTimeout(ctx, c.Method.Pace())
 	defer cancel()
-	replies := x.fleet.AskAll(ctx, x.fleet.Pool.Roll().Reachable(), c)
+	replies := r.fleet.AskAll(ctx, r.fleet.Pool.Roll().Reachable(), c)
 	var all []engine.Entry
 	for i := range replies {
 		all = append(all, replies[i].Entries...)
@@ -28,34 +28,34 @@ func (x *Exchange) getClientVersion(ctx context.Context, c *engine.Call) engine.
 
 // exchangeCapabilities answers with all methods that any node has shown to have in this run. Some CLs ask once and
 // never again: a method must not be missing because a node was slow or down just then.
-func (x *Exchange) exchangeCapabilities(ctx context.Context, s *session.Session, c *engine.Call) engine.Answer {
+func (r *Router) exchangeCapabilities(ctx context.Context, s *session.Session, c *engine.Call) engine.Answer {
 	ctx, cancel := context.WithTimeout(ctx, c.Method.Pace())
 	defer cancel()
 	s.Capabilities.Say(c.Params)
-	replies := x.fleet.AskAll(ctx, x.fleet.Pool.Roll().Reachable(), c)
-	union := x.fleet.Methods()
+	replies := r.fleet.AskAll(ctx, r.fleet.Pool.Roll().Reachable(), c)
+	union := r.fleet.Methods()
 	if len(union) == 0 {
 		return fleet.WithoutResult(replies)
 	}
-	x.reportLacking(union)
+	r.reportLacking(union)
 	return engine.Answer{Methods: union}
 }
 
 // sayCapabilities tells a node that can be reached again what the CL can do, beside the live calls.
-func (x *Exchange) sayCapabilities(n *node.Node) {
-	params := x.fleet.Controller.Capabilities.Said()
-	if params == nil || x.fleet.Alone() {
+func (r *Router) sayCapabilities(n *node.Node) {
+	params := r.fleet.Controller.Capabilities.Said()
+	if params == nil || r.fleet.Alone() {
 		return
 	}
-	x.fleet.Background(func(ctx context.Context) { x.fleet.Ask(ctx, n, node.ExchangeCapabilities(params)) })
+	r.fleet.Background(func(ctx context.Context) { r.fleet.Ask(ctx, n, node.ExchangeCapabilities(params)) })
 }
 
 // reportLacking warns of nodes that lack methods which others have: after a fork they would be of no use.
-func (x *Exchange) reportLacking(union []string) {
-	for _, n := range x.fleet.Pool.Nodes() {
+func (r *Router) reportLacking(union []string) {
+	for _, n := range r.fleet.Pool.Nodes() {
 		info := n.Status().Info
 		if lacks := info.Lacks(union); len(lacks) > 0 {
-			x.fleet.Log.Warn("node lacks methods that others have",
+			r.fleet.Log.Warn("node lacks methods that others have",
 				"node", n.Name(), "methods", strings.Join(lacks, " "))
 		}
 	}

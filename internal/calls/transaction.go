@@ -15,11 +15,11 @@ import (
 
 // sendRawTransaction gives a transaction to every alive node, so that it is in every pool; the first success is the
 // answer. Without one it is the primary's error, else the first node's.
-func (x *Exchange) sendRawTransaction(ctx context.Context, c *engine.Call) engine.Answer {
-	nodes := x.fleet.Pool.Serving()
+func (r *Router) sendRawTransaction(ctx context.Context, c *engine.Call) engine.Answer {
+	nodes := r.fleet.Pool.Serving()
 	replies := make(chan fleet.Reply, len(nodes))
 	for _, n := range nodes { // they get it even where the caller is content with the first
-		x.fleet.Go(func() { replies <- x.submit(x.fleet.Context(), n, c) })
+		r.fleet.Go(func() { replies <- r.submit(r.fleet.Context(), n, c) })
 	}
 	failed := make(map[*node.Node]fleet.Reply)
 	for range nodes {
@@ -45,8 +45,8 @@ func (x *Exchange) sendRawTransaction(ctx context.Context, c *engine.Call) engin
 
 // submit gives a transaction to a node. If its connection broke in mid-call, and it knows the transaction when it is
 // given it again, then it took it in the first time: that is success.
-func (x *Exchange) submit(ctx context.Context, n *node.Node, c *engine.Call) fleet.Reply {
-	ctx, cancel := context.WithTimeout(ctx, x.fleet.Timeout(n, c.Method))
+func (r *Router) submit(ctx context.Context, n *node.Node, c *engine.Call) fleet.Reply {
+	ctx, cancel := context.WithTimeout(ctx, r.fleet.Timeout(n, c.Method))
 	defer cancel()
 	got, retried, err := n.CallRetried(ctx, c)
 	if err == nil && got.Err != nil && retried && saysKnown(got.Err.Message) {

@@ -10,8 +10,8 @@ import (
 
 // GetBlobs answers getBlobs and hasBlobs with what the primary has, and where it lacks something with what the others
 // have: blob pools differ. gone says that the answer has gone to out.
-func (d *Desk) GetBlobs(ctx context.Context, c *engine.Call, out *outlet.Outlet) (a engine.Answer, gone bool) {
-	l := d.newListing(c, out)
+func (m *Merger) GetBlobs(ctx context.Context, c *engine.Call, out *outlet.Outlet) (a engine.Answer, gone bool) {
+	l := m.newListing(c, out)
 	if isAllOrNothing(c.Method) {
 		l.askForParts()
 	}
@@ -21,7 +21,7 @@ func (d *Desk) GetBlobs(ctx context.Context, c *engine.Call, out *outlet.Outlet)
 		l.merged = nil
 	}
 	if c.Method.Family == engine.GetBlobs {
-		d.metrics.count(l)
+		m.metrics.count(l)
 	}
 	a, gone = l.answer()
 	if incomplete && !gone {

@@ -14,9 +14,9 @@ import (
 
 // GetInclusionList asks every node, and answers with the longest list: what one node's pool lacks or leaves out,
 // another's may have. Where no list is valid it is the primary's answer.
-func (d *Desk) GetInclusionList(ctx context.Context, c *engine.Call) engine.Answer {
-	ask := func(ctx context.Context, n *node.Node) (engine.Answer, error) { return d.fleet.Ask(ctx, n, c) }
-	h := &fleet.Hedge{Fleet: d.fleet, Method: c.Method, Nodes: d.fleet.Pool.Serving(), Call: ask}
+func (m *Merger) GetInclusionList(ctx context.Context, c *engine.Call) engine.Answer {
+	ask := func(ctx context.Context, n *node.Node) (engine.Answer, error) { return m.fleet.Ask(ctx, n, c) }
+	h := &fleet.Hedge{Fleet: m.fleet, Method: c.Method, Nodes: m.fleet.Pool.Serving(), Call: ask}
 	h.Run(ctx, func(int) bool { return false })
 	came := h.Came()
 	longest, size := -1, 0
@@ -26,7 +26,7 @@ func (d *Desk) GetInclusionList(ctx context.Context, c *engine.Call) engine.Answ
 			continue
 		}
 		if n, err := inclusionListSize(r.InclusionList); err != nil {
-			d.fleet.Log.Debug("no valid inclusion list", "node", r.Node.Name(), "error", err)
+			m.fleet.Log.Debug("no valid inclusion list", "node", r.Node.Name(), "error", err)
 		} else if n > size {
 			longest, size = i, n
 		}

@@ -23,16 +23,16 @@ import (
 	"executionbackup/internal/wire"
 )
 
-// Desk answers calls for lists. Safe for concurrent use.
-type Desk struct {
+// Merger answers calls for lists. Safe for concurrent use.
+type Merger struct {
 	fleet    *fleet.Fleet
 	payloads *catchup.Payloads // whose bodies we know
 	metrics  *metrics
 }
 
-// New returns a desk for the lists of a fleet. Its metrics are registered with r.
-func New(f *fleet.Fleet, p *catchup.Payloads, r prometheus.Registerer) *Desk {
-	return &Desk{f, p, newMetrics(r)}
+// New returns a merger for the lists of a fleet. Its metrics are registered with r.
+func New(f *fleet.Fleet, p *catchup.Payloads, r prometheus.Registerer) *Merger {
+	return &Merger{f, p, newMetrics(r)}
 }
 
 // listing is a call for a list. It belongs to the goroutine that answers the call, but for what the relay says is
@@ -49,9 +49,9 @@ type listing struct {
 }
 
 // newListing prepares a call to the nodes that serve. Its answer may go to out part by part, if that isn't nil.
-func (d *Desk) newListing(c *engine.Call, out *outlet.Outlet) *listing {
+func (m *Merger) newListing(c *engine.Call, out *outlet.Outlet) *listing {
 	l := &listing{call: c}
-	l.Hedge = fleet.Hedge{Fleet: d.fleet, Method: c.Method, Nodes: d.fleet.Pool.Serving(), Delay: fleet.HedgeDelay}
+	l.Hedge = fleet.Hedge{Fleet: m.fleet, Method: c.Method, Nodes: m.fleet.Pool.Serving(), Delay: fleet.HedgeDelay}
 	l.lists = make([][]engine.Entry, len(l.Nodes))
 	if out != nil {
 		l.relay = &relay{out: out, call: c}

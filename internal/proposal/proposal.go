@@ -24,23 +24,23 @@ import (
 	"executionbackup/internal/session"
 )
 
-// House is where proposals are made. Safe for concurrent use.
-type House struct {
+// Proposer is where proposals are made. Safe for concurrent use.
+type Proposer struct {
 	fleet   *fleet.Fleet
 	metrics *metrics
 }
 
-// New returns a house for the proposals of a fleet. Its metrics are registered with r.
-func New(f *fleet.Fleet, r prometheus.Registerer) *House {
-	return &House{fleet: f, metrics: newMetrics(r)}
+// New returns a proposer for the proposals of a fleet. Its metrics are registered with r.
+func New(f *fleet.Fleet, r prometheus.Registerer) *Proposer {
+	return &Proposer{fleet: f, metrics: newMetrics(r)}
 }
 
 // Forget drops the metrics of a name that is no node's any more.
-func (h *House) Forget(name string) { h.metrics.forget(name) }
+func (pr *Proposer) Forget(name string) { pr.metrics.forget(name) }
 
 // proposal is one getPayload, and what the nodes offer for it. It belongs to the goroutine that answers the call.
 type proposal struct {
-	house    *House
+	proposer *Proposer
 	fleet    *fleet.Fleet
 	settings *fleet.Settings
 	call     *engine.Call
@@ -73,10 +73,10 @@ var answers = sync.Pool{New: func() any { return new([]byte) }}
 //
 // The answer goes to out, if that isn't nil: then reports and counts don't keep the CL waiting, and the answer's memory
 // is used again. gone says that the answer has been sent, and the one that is returned is empty.
-func (h *House) GetPayload(ctx context.Context, s *session.Session, c *engine.Call, out *outlet.Outlet) (
+func (pr *Proposer) GetPayload(ctx context.Context, s *session.Session, c *engine.Call, out *outlet.Outlet) (
 	answer engine.Answer, gone bool) {
 	p := &proposal{
-		house: h, fleet: h.fleet, settings: h.fleet.Settings(), call: c, begun: time.Now(),
+		proposer: pr, fleet: pr.fleet, settings: pr.fleet.Settings(), call: c, begun: time.Now(),
 		came: make(map[*node.Node]answered),
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -27,7 +27,7 @@ type metrics struct {
 	candidates *prometheus.CounterVec
 }
 
-// newMetrics registers the metrics of a house.
+// newMetrics registers the metrics of a proposer.
 func newMetrics(r prometheus.Registerer) *metrics {
 	return &metrics{
 		proposals: fleet.Outcomes(r, "proposals_total",
@@ -62,7 +62,7 @@ func (m *metrics) forget(name string) {
 
 // report tells who offered what, and what is proposed: a line in the log, the history, and the metrics.
 func (p *proposal) report(best *candidate) {
-	metrics, log := p.house.metrics, p.fleet.Log
+	metrics, log := p.proposer.metrics, p.fleet.Log
 	p.fleet.Proposals.Add(p.forHistory(best))
 	p.countOffers(best)
 	if best == nil {
@@ -115,7 +115,7 @@ func (p *proposal) gain(best *candidate) *big.Int {
 
 // countOffers counts what became of each node's payload.
 func (p *proposal) countOffers(best *candidate) {
-	metrics := p.house.metrics
+	metrics := p.proposer.metrics
 	for _, c := range p.candidates {
 		outcome, _ := c.fate(best)
 		c.Node.Count(func() {

@@ -36,7 +36,7 @@ import (
 
 // Proxy is the http.Handler that a consensus client talks to, behind authentication. Safe for concurrent use.
 type Proxy struct {
-	calls    *calls.Exchange
+	calls    *calls.Router
 	session  *session.Session // of the consensus client that talks to it
 	maxBody  int64            // of a request, in bytes
 	inFlight prometheus.Gauge
@@ -44,13 +44,13 @@ type Proxy struct {
 
 // Options are what a Proxy is made of.
 type Options struct {
-	Calls   *calls.Exchange
+	Calls   *calls.Router
 	Session *session.Session      // of the consensus client that it is for
 	MaxBody int64                 // of a request, in bytes
 	Metrics prometheus.Registerer // with which the door's metrics are registered
 }
 
-// New returns a door to an exchange.
+// New returns a door to a router.
 func New(o Options) *Proxy {
 	return &Proxy{calls: o.Calls, session: o.Session, maxBody: o.MaxBody, inFlight: promauto.With(o.Metrics).NewGauge(
 		prometheus.GaugeOpts{
@@ -115,7 +115,7 @@ func apart(call, body []byte) []byte {
 	return call
 }
 
-// answer answers a call; see calls.Exchange.Answer.
+// answer answers a call; see calls.Router.Answer.
 func (p *Proxy) answer(ctx context.Context, c *call, out *outlet.Outlet) (answer engine.Answer, gone bool) {
 	if c.refusal != nil {
 		return engine.Answer{Err: c.refusal}, false

@@ -118,7 +118,8 @@ func TestLateDoubtHasLapsed(t *testing.T) {
 			return 0
 		},
 	}
-	bubble.In(t, fakes{bubble.Healthy(), bubble.Speaker(2, "VALID", 600*ms), doubter}, func(t *testing.T, b *bubble.Bubble) {
+	nodes := fakes{bubble.Healthy(), bubble.Speaker(2, "VALID", 600*ms), doubter}
+	bubble.In(t, nodes, func(t *testing.T, b *bubble.Bubble) {
 		for n := 1; n <= 2; n++ {
 			next := time.Now().Add(time.Second)
 			if status, took := b.Send(bubble.PayloadCall(n)); status != "VALID" {
