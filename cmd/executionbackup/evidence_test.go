@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -90,9 +91,12 @@ func TestReplayOfADispute(t *testing.T) {
 	hears(payloads[1], "VALID") // g3 takes it back
 	stop = nodes[0].Script(enginetest.Rule{Method: "engine_newPayload", Status: "VALID"})
 	stop2 := nodes[1].Script(enginetest.Rule{Method: "engine_newPayload", Status: "VALID"})
+	// Before they have said so, the third's INVALID and our own check would be two witnesses.
+	stop3 := nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Delay: 300 * time.Millisecond})
 	hears(spoilt(payloads[1]), "SYNCING")
 	stop()
 	stop2()
+	stop3()
 	d.log.Match(t, `(?s)msg="evidence written".*msg="evidence written" kind=dispute`)
 
 	status, stdout, stderr := execute(t, nil, "evidence", "list", "--evidence-dir", dir)
