@@ -143,6 +143,7 @@ func dashboardLateObjection(t *testing.T, chromium context.Context) {
 	b := browse(t, chromium, m)
 	chain := enginetest.Chain(4, 2, nil)
 	m.follow(t, chain[:1])
+	m.awaitProof(t, "n3")
 	nodes[2].Script(enginetest.Rule{
 		Method: "engine_newPayload", BlockHash: chain[1].Hash(), Status: "INVALID",
 		ValidationError: "too late", Delay: 500 * time.Millisecond,

@@ -136,6 +136,7 @@ func TestEvidenceOfALateObjection(t *testing.T) {
 	m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { change(c); c.Grace = 100 * time.Millisecond })
 	chain := enginetest.Chain(4, 3, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
+	m.awaitProof(t, "n3")
 	release := nodes[2].Script(enginetest.Rule{
 		Method: "engine_newPayload", Hang: true, Status: "INVALID", ValidationError: "bad",
 	})
@@ -248,8 +249,7 @@ func TestEvidenceOfACrossCheck(t *testing.T) {
 	})
 	head := enginetest.Chain(4, 1, nil)[0]
 	m.newPayload(t, head)
-	// Nobody waits for the last VALIDs.
-	apptest.Until(t, "n2 may object", func() bool { return m.Node(t, "n2").Qualified })
+	m.awaitProof(t, "n2")
 	id := m.build(t, head).PayloadID
 	best := offer(nodes[2], head, "0x3", nil)
 	for _, n := range []*enginetest.Node{nodes[0], nodes[1], nodes[3], nodes[4]} {
@@ -320,8 +320,7 @@ func TestEvidenceOfALateCrossCheck(t *testing.T) {
 	m := startLed(t, apptest.Fakes(nodes...), change)
 	head := enginetest.Chain(4, 1, nil)[0]
 	m.newPayload(t, head)
-	// Nobody waits for the last VALIDs.
-	apptest.Until(t, "n2 may object", func() bool { return m.Node(t, "n2").Qualified })
+	m.awaitProof(t, "n2")
 	id := m.build(t, head).PayloadID
 	offer(nodes[0], head, "0x1", nil)
 	offer(nodes[1], head, "0x1", nil)

@@ -136,6 +136,13 @@ func (m *multiplexer) prove(t testing.TB, nodes ...*enginetest.Node) {
 	})
 }
 
+// awaitProof waits until a node may object: nobody waits for its VALID to the last payload, and who may object is
+// settled when the next call begins.
+func (m *multiplexer) awaitProof(t testing.TB, name string) {
+	t.Helper()
+	apptest.Until(t, name+" may object", func() bool { return m.Node(t, name).Qualified })
+}
+
 // forkchoice makes a payload the head and returns the status that the CL hears.
 func (m *multiplexer) forkchoice(t testing.TB, head enginetest.Payload) enginetest.Status {
 	t.Helper()

@@ -392,6 +392,7 @@ func TestLateObjection(t *testing.T) {
 	m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { c.Grace = 100 * time.Millisecond })
 	chain := enginetest.Chain(4, 3, nil)
 	m.hears(t, "VALID", "engine_newPayload", chain[0])
+	m.awaitProof(t, "n3")
 	release := nodes[2].Script(enginetest.Rule{
 		Method: "engine_newPayload", Hang: true, Status: "INVALID", ValidationError: "bad state root",
 	})
