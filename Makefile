@@ -26,10 +26,11 @@ test: race-note ## the tests that take a few minutes
 race-note:
 	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector"
 
-lint: ## gofmt, go vet, staticcheck
+lint: ## gofmt, go vet, staticcheck, the length of lines, the levels of packages
 	@unformatted=$$(gofmt -l bench cmd internal e2e release); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
 	go vet -tags e2e,release ./...
 	go tool staticcheck -tags e2e,release ./...
+	go test ./internal
 
 rules: ## unit tests of the alerts, with promtool (in Debian: apt-get install prometheus)
 	@if command -v promtool >/dev/null; then \
