@@ -20,6 +20,7 @@ type judge struct {
 	// All of these are what has been said since the start of what stands between.
 	proved     bool                        // the clients have said VALID to a payload that was new to them
 	sent       map[common.Hash]bool        // real payloads, by hash
+	misread    map[common.Hash]bool        // payloads that were sent by a method of another version
 	said       map[common.Hash]string      // the client's last definite word on a block
 	parents    map[common.Hash]common.Hash // of all real payloads that were sent
 	numbers    map[common.Hash]uint64      // and theirs
@@ -63,7 +64,8 @@ type answer struct {
 func (j *judge) begin(fork int) {
 	*j = judge{
 		fork: fork,
-		sent: map[common.Hash]bool{}, said: map[common.Hash]string{}, parents: map[common.Hash]common.Hash{},
+		sent: map[common.Hash]bool{}, misread: map[common.Hash]bool{},
+		said: map[common.Hash]string{}, parents: map[common.Hash]common.Hash{},
 		numbers: map[common.Hash]uint64{}, validSent: map[common.Hash]bool{}, validHead: map[common.Hash]bool{},
 		knownBuild: map[string]bool{},
 	}
@@ -264,7 +266,7 @@ func (j *judge) note(q question, d, t answer) {
 		j.built = readPayload(j.fork, d.result)
 	case q.payload != nil && q.right:
 		hash := q.payload.BlockHash
-		if d.Status.Status == "VALID" && !j.sent[hash] {
+		if d.Status.Status == "VALID" && !j.sent[hash] && !j.misread[hash] {
 			j.proved = true // "once it has answered VALID to a newPayload that it had never been sent before"
 		}
 		j.sent[hash] = true
@@ -273,6 +275,11 @@ func (j *judge) note(q question, d, t answer) {
 		if t.Status.Status == "VALID" {
 			j.validSent[hash] = true
 		}
+	case q.payload != nil && q.version != 0:
+		// "Whose content hashes to it": by a method of another version, too, which the client refuses to read. So we
+		// know the block's parent, and it doesn't.
+		j.parents[q.payload.BlockHash] = q.payload.ParentHash
+		j.misread[q.payload.BlockHash] = true // and it was sent it
 	case q.head != nil:
 		j.word(q.head.BlockHash, d)
 		if t.payloadID != "" {
