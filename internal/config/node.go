@@ -74,7 +74,7 @@ func parseNode(rawURL string, options []string, defaults NodeDefaults) (Node, er
 	if err != nil {
 		return Node{}, err
 	}
-	node := Node{URL: u, Name: hostPort(u), Secret: defaults.Secret, Timeout: defaults.Timeout}
+	node := Node{URL: u, Name: HostPort(u), Secret: defaults.Secret, Timeout: defaults.Timeout}
 	given := make(map[string]bool)
 	for _, option := range options {
 		key, value, hasValue := strings.Cut(option, "=")
@@ -138,8 +138,8 @@ func parseURL(rawURL string) (*url.URL, error) {
 	return u, nil
 }
 
-// hostPort returns the URL's host and port, with the scheme's own port where it names none.
-func hostPort(u *url.URL) string {
+// HostPort returns the URL's host and port, with the scheme's own port where it names none.
+func HostPort(u *url.URL) string {
 	switch {
 	case u.Port() != "":
 		return u.Host

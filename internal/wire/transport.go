@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"executionbackup/internal/config"
 )
 
 const (
@@ -123,26 +125,13 @@ func (t *transport) close() {
 	t.closeIdle()
 }
 
-// address is where the server of a URL listens.
-func address(u *url.URL) string {
-	port := u.Port()
-	switch {
-	case port != "":
-	case u.Scheme == "https":
-		port = "443"
-	default:
-		port = "80"
-	}
-	return net.JoinHostPort(u.Hostname(), port)
-}
-
 var dialer = net.Dialer{KeepAlive: 15 * time.Second}
 
 // dial makes a connection to the server of a URL. An error is a *net.OpError of "dial".
 func (t *transport) dial(ctx context.Context, to *url.URL, epoch int) (*connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := dialer.DialContext(ctx, "tcp", address(to))
+	conn, err := dialer.DialContext(ctx, "tcp", config.HostPort(to))
 	if err != nil {
 		return nil, err
 	}
