@@ -199,7 +199,8 @@ func (p *program) printVerdicts(c *evidence.Case, recorded bool, rules quorum.Ru
 			Said: w.status, Ended: true, Dead: w.status == engine.None && !status.Reachable(),
 		}
 		if rules.ByClient {
-			seats[i].Client = w.node.Client()
+			info := w.node.Status().Info
+			seats[i].Client = info.Implementation()
 		}
 	}
 	poll := quorum.NewPoll(rules, 0, len(seats))

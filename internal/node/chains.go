@@ -56,7 +56,8 @@ func (p *Pool) noteTie(tie string) {
 func homes(nodes []*Node) []identity.Chain {
 	count := make(map[identity.Chain]int)
 	// Nodes that are set aside must not shut out the only voter before its first VALID.
-	if voters := slices.DeleteFunc(slices.Clone(nodes), func(n *Node) bool { return !n.mayVote() }); len(voters) > 0 {
+	setAside := func(n *Node) bool { s := n.Status(); return !s.MayVote() }
+	if voters := slices.DeleteFunc(slices.Clone(nodes), setAside); len(voters) > 0 {
 		nodes = voters
 	}
 	anyFollows := slices.ContainsFunc(nodes, func(n *Node) bool { return n.follows() })
@@ -97,13 +98,6 @@ func (n *Node) chain() (c identity.Chain, known bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.info.Chain()
-}
-
-// mayVote reports whether the operator lets the node vote.
-func (n *Node) mayVote() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return !n.drained && !n.setup.Load().DoNotUse
 }
 
 // follows reports whether the node has said VALID to a live call while it was on the chain that it is on now.

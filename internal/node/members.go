@@ -64,9 +64,7 @@ func (p *Pool) setDrained(words []string, drained bool) error {
 		}
 	}
 	for _, n := range nodes {
-		n.mu.Lock()
-		n.drained = drained
-		n.mu.Unlock()
+		n.setDrained(drained)
 	}
 	return nil
 }
@@ -84,9 +82,7 @@ func (p *Pool) Drained() (ids []quorum.NodeID) {
 func (p *Pool) RestoreDrained(ids []quorum.NodeID) {
 	for _, n := range p.Nodes() {
 		if slices.Contains(ids, n.ID) {
-			n.mu.Lock()
-			n.drained = true
-			n.mu.Unlock()
+			n.setDrained(true)
 		}
 	}
 	p.Elect()

@@ -153,11 +153,11 @@ func both(a, b string) string {
 	return a + "; " + b
 }
 
-// Client names the node's implementation for --vote-by=client: see Info.Implementation.
-func (n *Node) Client() string {
+// setDrained notes whether the operator has set the node aside.
+func (n *Node) setDrained(drained bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.info.Implementation()
+	n.drained = drained
 }
 
 // update changes the node's health, and tells the log and the pool where that changed its condition.
