@@ -29,9 +29,6 @@ type Payload struct {
 	Hash, Parent common.Hash
 	Number       uint64
 	Timestamp    uint64 // seconds
-	// Body has what getPayloadBodies gives of it (Entry.Parts), as it stands in the call: transactions, withdrawals and
-	// the block access list, each nil where it is missing or stands there twice.
-	Body [BodyParts][]byte
 }
 
 // Forkchoice is what we judge of forkchoiceUpdated's parameters.

@@ -51,9 +51,6 @@ func readPayload(r *jsonrpc.Request, c *engine.Call) error {
 	p.Parent, parent = parseHash(found[1])
 	p.Number, _ = parseQuantity(found[2])
 	p.Timestamp, _ = parseQuantity(found[3])
-	if r.ArgMembers(bodyMembers, p.Body[:]) != nil {
-		p.Body = [engine.BodyParts][]byte{}
-	}
 	c.Block, c.Named = p.Hash, hash && parent
 	return nil
 }

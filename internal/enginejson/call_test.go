@@ -35,8 +35,6 @@ func TestReadCall(t *testing.T) {
 			`,"blockNumber":"0x7","timestamp":"0x8"` + more + `},[]]`
 	}
 	named := engine.Payload{Hash: a, Parent: b, Number: 7, Timestamp: 8}
-	body := named
-	body.Body = [engine.BodyParts][]byte{[]byte("[1]"), []byte("[ ]"), nil}
 	state := func(head string) string {
 		return `{"headBlockHash":` + head + `, "safeBlockHash":` + hashB + `,"finalizedBlockHash":` + zero + `}`
 	}
@@ -51,7 +49,7 @@ func TestReadCall(t *testing.T) {
 	}{
 		{"engine_newPayloadV3", payload(""), engine.Call{Block: a, Named: true, Payload: named}},
 		{"engine_newPayloadV9", payload(`,"transactions":[1],"withdrawals":[ ]`),
-			engine.Call{Block: a, Named: true, Payload: body}},
+			engine.Call{Block: a, Named: true, Payload: named}},
 		{"engine_newPayloadV9", payload(`,"transactions":[1],"transactions":[2]`),
 			engine.Call{Block: a, Named: true, Payload: named}},
 		{"engine_newPayloadV3", `[{"blockHash":` + hashA + `}]`,
@@ -103,6 +101,38 @@ func TestReadCall(t *testing.T) {
 		if !reflect.DeepEqual(*got, c.want) {
 			t.Errorf("%s %s:\ngot  %+v\nwant %+v", c.method, c.params, *got, c.want)
 		}
+	}
+}
+
+// The body of a payload, as it stands in the call: nothing of it is taken from what could be read in two ways.
+func TestBodyOf(t *testing.T) {
+	for _, c := range []struct {
+		params string
+		want   engine.Entry
+		told   bool
+	}{
+		{`[{"transactions":[1],"withdrawals":[ ]},[]]`,
+			engine.Entry{Parts: [][]byte{[]byte("[1]"), []byte("[ ]"), nil}}, true},
+		{`[{"transactions":[ ],"withdrawals":null}]`,
+			engine.Entry{Parts: [][]byte{[]byte("[ ]"), nil, nil}, Empty: true}, true},
+		{`[{"transactions":[1],"transactions":[2]}]`, engine.Entry{}, false},
+		{`[7]`, engine.Entry{}, false},
+		{`[]`, engine.Entry{}, false},
+	} {
+		call, err := readCall(t, "engine_newPayloadV3", c.params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, told := enginejson.BodyOf(call); told != c.told || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %+v, %t, want %+v, %t", c.params, got, told, c.want, c.told)
+		}
+	}
+	call, err := readCall(t, "engine_newPayloadV3", `[{"blockHash":"0x01"}]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, told := enginejson.BodyOf(call); told {
+		t.Error("a payload without transactions tells a body")
 	}
 }
 

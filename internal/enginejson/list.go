@@ -123,14 +123,26 @@ func readBody(raw []byte, accessList bool) (engine.Entry, error) {
 	if err := rawjson.Members(raw, bodyMembers, parts); err != nil {
 		return engine.Entry{}, err
 	}
-	e := BodyEntry(parts)
+	e := bodyEntry(parts)
 	e.Gap = e.Empty || accessList && parts[2] == nil
 	return e, nil
 }
 
-// BodyEntry is the entry of a body with these members, raw, which it keeps: null is as good as missing, and becomes
+// BodyOf is the body of the payload that a call of newPayload shows, as an entry of getPayloadBodies; told says that
+// the call has it.
+func BodyOf(c *engine.Call) (e engine.Entry, told bool) {
+	parts := make([][]byte, engine.BodyParts)
+	args, err := rawjson.Elements(c.Params)
+	if err != nil || len(args) == 0 || rawjson.Members(args[0], bodyMembers, parts) != nil {
+		return engine.Entry{}, false
+	}
+	e = bodyEntry(parts)
+	return e, parts[0] != nil
+}
+
+// bodyEntry is the entry of a body with these members, raw, which it keeps: null is as good as missing, and becomes
 // nil.
-func BodyEntry(parts [][]byte) engine.Entry {
+func bodyEntry(parts [][]byte) engine.Entry {
 	for i := range parts {
 		if rawjson.IsNull(parts[i]) {
 			parts[i] = nil

@@ -55,7 +55,7 @@ func (m *Merger) ownBody(block common.Hash, kind engine.ListKind) (e engine.Entr
 	if p == nil {
 		return e, false
 	}
-	e, have = node.BodyOf(&p.Payload)
+	e, have = node.BodyOf(p.Call)
 	if kind == engine.Bodies { // it has no block access lists
 		e.Parts[2] = nil
 	}

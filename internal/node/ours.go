@@ -36,9 +36,6 @@ func ExchangeCapabilities(params []byte) *engine.Call {
 // Result is the result of an answer to a call, in the bytes that the CL gets.
 func Result(c *engine.Call, a *engine.Answer) []byte { return enginejson.Result(c, a) }
 
-// BodyOf is the body of a payload that the CL sent, as an entry of getPayloadBodies; told says that the call has it.
-func BodyOf(p *engine.Payload) (e engine.Entry, told bool) {
-	parts := p.Body // a copy, which the entry keeps
-	e = enginejson.BodyEntry(parts[:])
-	return e, e.Parts[0] != nil
-}
+// BodyOf is the body of the payload that a call of newPayload shows, as an entry of getPayloadBodies; told says that
+// the call has it.
+func BodyOf(c *engine.Call) (e engine.Entry, told bool) { return enginejson.BodyOf(c) }
