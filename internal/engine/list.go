@@ -53,5 +53,8 @@ type Entry struct {
 	Empty bool
 }
 
+// MaxInclusionList is MAX_BYTES_PER_INCLUSION_LIST (bogota.md#constants).
+const MaxInclusionList = 8192
+
 // BodyParts is how many parts a body has: transactions, withdrawals and the block access list.
 const BodyParts = 3

@@ -147,3 +147,6 @@ func (m Method) Pace() time.Duration {
 	}
 	return m.Limit()
 }
+
+// MaxCapabilities bounds the list of methods that a CL or a node says it has, in bytes of JSON: there are some thirty.
+const MaxCapabilities = 16 << 10

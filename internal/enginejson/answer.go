@@ -50,21 +50,17 @@ func readElements(result []byte) []engine.Entry {
 	return entries
 }
 
-// maxCapabilities bounds a list of methods, in bytes: there are some thirty. A node's longer one would be kept, and
-// compared with all others.
-const maxCapabilities = 16 << 10
-
-// readMethods returns the methods that a node lists; nil where the result is no such list.
+// readMethods returns the methods that a node lists; nil where the result is no such list. A longer one would be kept,
+// and compared with all others.
 func readMethods(result []byte) (methods []string) {
-	if len(result) > maxCapabilities || json.Unmarshal(result, &methods) != nil {
+	if len(result) > engine.MaxCapabilities || json.Unmarshal(result, &methods) != nil {
 		return nil
 	}
 	return methods
 }
 
-// maxInclusionListJSON is more than a valid list has in JSON, in bytes, be each transaction a single byte: a list has
-// 8192 bytes at most (bogota.md#constants).
-const maxInclusionListJSON = 16 * 8192
+// maxInclusionListJSON is more than a valid list has in JSON, in bytes, be each transaction a single byte.
+const maxInclusionListJSON = 16 * engine.MaxInclusionList
 
 // readInclusionList returns the transactions of a list; nil where it isn't one of hexadecimal strings.
 func readInclusionList(result []byte) [][]byte {

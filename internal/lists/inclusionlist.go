@@ -42,9 +42,6 @@ func (m *Merger) GetInclusionList(ctx context.Context, c *engine.Call) engine.An
 	return fleet.WithoutResult(came)
 }
 
-// maxInclusionList is MAX_BYTES_PER_INCLUSION_LIST (bogota.md#constants).
-const maxInclusionList = 8192
-
 var (
 	errNoTransactions = errors.New("not a list of transactions")
 	errTransaction    = errors.New("not a transaction that may be in it")
@@ -69,7 +66,7 @@ func inclusionListSize(transactions [][]byte) (int, error) {
 		}
 	}
 	size := rlp.ListSize(content)
-	if size > maxInclusionList {
+	if size > engine.MaxInclusionList {
 		return 0, errTooLong
 	}
 	return int(size), nil

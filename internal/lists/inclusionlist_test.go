@@ -41,7 +41,7 @@ func TestInclusionListSize(t *testing.T) {
 		{`["0x"]`, errTransaction},               // nothing
 		{`["0x1"]`, errNoTransactions}, {`["0xgg"]`, errNoTransactions}, {`[1]`, errNoTransactions},
 		{`[null]`, errNoTransactions}, {`null`, errNoTransactions}, {`{}`, errNoTransactions}, {``, errNoTransactions},
-		{`[` + strings.Repeat(" ", 16*maxInclusionList) + `]`, errNoTransactions},
+		{`[` + strings.Repeat(" ", 16*engine.MaxInclusionList) + `]`, errNoTransactions},
 	} {
 		var got any
 		size, err := sizeOf(t, []byte(c.list))
@@ -58,7 +58,7 @@ func TestInclusionListSize(t *testing.T) {
 func FuzzInclusionList(f *testing.F) {
 	f.Add([]byte(`["0x02","0xc0","0x7f00"]`))
 	f.Fuzz(func(t *testing.T, result []byte) {
-		if n, err := sizeOf(t, result); err == nil && (n < 1 || n > maxInclusionList) {
+		if n, err := sizeOf(t, result); err == nil && (n < 1 || n > engine.MaxInclusionList) {
 			t.Fatalf("%q: %d bytes", result, n)
 		}
 	})

@@ -54,12 +54,9 @@ type Capabilities struct {
 	params []byte     // raw; nil where nothing has been said
 }
 
-// maxCapabilities bounds what is kept, in bytes: there are some thirty methods.
-const maxCapabilities = 16 << 10
-
 // Say keeps the raw parameters of an exchangeCapabilities, unless they are too long.
 func (c *Capabilities) Say(params []byte) {
-	if len(params) > maxCapabilities {
+	if len(params) > engine.MaxCapabilities {
 		return
 	}
 	c.mu.Lock()

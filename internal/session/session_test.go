@@ -206,7 +206,7 @@ func TestMethods(t *testing.T) {
 
 // What the CL said last is kept, unless it is too long, and not in the request's bytes.
 func TestCapabilities(t *testing.T) {
-	most := strings.Repeat("7", maxCapabilities)
+	most := strings.Repeat("7", engine.MaxCapabilities)
 	for _, test := range []struct {
 		said []string
 		want string
