@@ -11,19 +11,9 @@ import (
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/enginejson"
+	"executionbackup/internal/enginetest"
 	"executionbackup/internal/rawjson"
 )
-
-const builtPayload = `{"executionPayload":{` +
-	`"blockHash":"0x0101010101010101010101010101010101010101010101010101010101010101",` +
-	`"parentHash":"0x0202020202020202020202020202020202020202020202020202020202020202",` +
-	`"blockNumber":"0x1","timestamp":"0x2",` +
-	`"prevRandao":"0x0303030303030303030303030303030303030303030303030303030303030303",` +
-	`"feeRecipient":"0x0000000000000000000000000000000000000001",` +
-	`"gasUsed":"0x5208","transactions":["0x02"],"withdrawals":[]},"blockValue":"0x7",` +
-	bundle + `,"executionRequests":[]}`
-
-const bundle = `"blobsBundle":{"commitments":["0xaa"],"proofs":[],"blobs":["0xbb"]}`
 
 // readBuilt reads what a method built, as whoever receives it does.
 func readBuilt(m engine.Method, result []byte) (*engine.Built, error) {
@@ -66,7 +56,7 @@ func TestBundleFits(t *testing.T) {
 			m := engine.ParseMethod("engine_getPayloadV" + version)
 			result := fmt.Sprintf(`"blobsBundle":{"commitments":%s,"proofs":%s,"blobs":%s}`,
 				c.commitments, c.proofs, c.blobs)
-			b, err := readBuilt(m, []byte(strings.Replace(builtPayload, bundle, result, 1)))
+			b, err := readBuilt(m, []byte(strings.Replace(enginetest.BuiltPayload, enginetest.BuiltBundle, result, 1)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,10 +71,10 @@ func TestBundleFits(t *testing.T) {
 // to be like, and to make a newPayload of it must not panic.
 func FuzzBuilt(f *testing.F) {
 	for version := range 7 {
-		f.Add(version, []byte(builtPayload))
+		f.Add(version, []byte(enginetest.BuiltPayload))
 	}
 	for version := range 2 {
-		f.Add(version, []byte(builtPayload[len(`{"executionPayload":`):strings.Index(builtPayload, `,"blockValue"`)]))
+		f.Add(version, []byte(enginetest.BuiltPayloadV1))
 	}
 	f.Fuzz(func(t *testing.T, version int, result []byte) {
 		m := engine.ParseMethod(fmt.Sprintf("engine_getPayloadV%d", version))

@@ -193,3 +193,17 @@ var nulls = strings.NewReplacer(
 	`,"slotNumber":null`, "",
 	`,"targetGasLimit":null`, "",
 )
+
+// What getPayload may answer, with all members that are judged of it. No block has its hash.
+const (
+	BuiltPayloadV1 = `{` + // the payload alone, as before V2
+		`"blockHash":"0x0101010101010101010101010101010101010101010101010101010101010101",` +
+		`"parentHash":"0x0202020202020202020202020202020202020202020202020202020202020202",` +
+		`"blockNumber":"0x1","timestamp":"0x2",` +
+		`"prevRandao":"0x0303030303030303030303030303030303030303030303030303030303030303",` +
+		`"feeRecipient":"0x0000000000000000000000000000000000000001",` +
+		`"gasUsed":"0x5208","transactions":["0x02"],"withdrawals":[]}`
+	BuiltBundle  = `"blobsBundle":{"commitments":["0xaa"],"proofs":[],"blobs":["0xbb"]}`
+	BuiltPayload = `{"executionPayload":` + BuiltPayloadV1 + `,"blockValue":"0x7",` + BuiltBundle +
+		`,"executionRequests":[]}`
+)

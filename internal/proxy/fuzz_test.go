@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"executionbackup/internal/bubble"
+	"executionbackup/internal/enginetest"
 	"executionbackup/internal/fleet"
 	"executionbackup/internal/rawjson"
 )
@@ -41,7 +42,7 @@ func FuzzProxy(f *testing.F) {
 		{string(bubble.ForkchoiceCall(1)), forkchoice},
 		{"[" + both + `,7,{"jsonrpc":"2.0","method":"eth_x"}]`, statusAnswer},
 		{strings.Replace(string(bubble.ForkchoiceCall(2)), "null]", attributes, 1), forkchoice},
-		{call("1", "engine_getPayloadV4", `["0x01"]`), result("1", builtPayload)},
+		{call("1", "engine_getPayloadV4", `["0x01"]`), result("1", enginetest.BuiltPayload)},
 		{call(`"a"`, "engine_getBlobsV1", `[["0x01","0x02"]]`), result(`"a"`, `[null,{"blob":"0x","proof":"0x"}]`)},
 		{call("null", "engine_getPayloadBodiesByRangeV1", `["0x1","0x2"]`), result("1", `[{"transactions":[]}]`)},
 		{call("1", "engine_exchangeCapabilities", `[[]]`), result("1", `["engine_newPayloadV4","engine_x"]`)},
@@ -100,12 +101,3 @@ func wellFormed(answer []byte, calls int) error {
 	}
 	return nil
 }
-
-const builtPayload = `{"executionPayload":{` +
-	`"blockHash":"0x0101010101010101010101010101010101010101010101010101010101010101",` +
-	`"parentHash":"0x0202020202020202020202020202020202020202020202020202020202020202",` +
-	`"blockNumber":"0x1","timestamp":"0x2",` +
-	`"prevRandao":"0x0303030303030303030303030303030303030303030303030303030303030303",` +
-	`"feeRecipient":"0x0000000000000000000000000000000000000001",` +
-	`"gasUsed":"0x5208","transactions":["0x02"],"withdrawals":[]},"blockValue":"0x7",` +
-	`"blobsBundle":{"commitments":["0xaa"],"proofs":[],"blobs":["0xbb"]},"executionRequests":[]}`

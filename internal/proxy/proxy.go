@@ -10,7 +10,7 @@
 //	lists       blobs, bodies, inclusion lists: put together from several nodes'
 //	fleet       the nodes, and what all consensus clients share
 //	node        one node: its lane, its token, its timeout
-//	proxy       a node's own bytes, under the CL's id           encode
+//	proxy       a node's own bytes, under the CL's id           reply
 //
 // Beside it, package quorum says when a call is to be answered, and what.
 package proxy
