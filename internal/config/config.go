@@ -30,12 +30,22 @@ type Config struct {
 	ReadTimeout time.Duration
 	// Rules are how votes become a verdict.
 	Rules quorum.Rules
-	// Grace is how long a verdict of VALID waits for the other nodes to object.
+	// Grace is how long a verdict of VALID waits for the other nodes to object; BySlot: 500 ms, and on slots shorter
+	// than 12 s in proportion.
 	Grace time.Duration
+	// Slot is how long a slot takes; 0: as long as on the nodes' chain.
+	Slot time.Duration
+	// AttestBy is when in the slot a verdict of VALID no longer waits for objections; 0: after a quarter of the slot.
+	AttestBy time.Duration
+	// LateGrace is how long it waits all the same, from its quorum on.
+	LateGrace time.Duration
 	// BuildGrace is how long getPayload waits for a better payload after the first good one.
 	BuildGrace time.Duration
 	// CrossCheck is how long the other nodes may take to judge a payload before it is proposed; 0 = they aren't asked.
 	CrossCheck time.Duration
+	// Drain is how long we serve after a signal to end, as long as nodes work on calls that the consensus client has
+	// its answer to.
+	Drain time.Duration
 	// ReplayBytes bounds the payloads kept for nodes that return; 0 = none are kept.
 	ReplayBytes int64
 	// MaxBody bounds a request, in bytes.
@@ -67,6 +77,9 @@ type Config struct {
 	// File is the path of the configuration file; empty = none was read.
 	File string
 }
+
+// BySlot is a Grace that depends on the slot.
+const BySlot time.Duration = -1
 
 // The levels of --log-level that slog doesn't have.
 const (

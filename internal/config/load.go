@@ -42,6 +42,7 @@ func Load(in Inputs) (*Config, error) {
 	}
 
 	d := &draft{where: make(map[string]string)}
+	d.Grace = BySlot
 	d.EvidenceDir = evidenceDir(runtime.GOOS, variables)
 	for _, e := range slices.Concat(defaults(), file, environ, flags) {
 		if err := e.setting.set(d, e.texts); err != nil {

@@ -20,7 +20,7 @@ const (
 	secretItself = "this is a secret itself: give the path of a file that contains it"
 	noSecretFile = "read the secret file: open no.hex: file does not exist: " +
 		"give the node's own file, or make one for both with: openssl rand -hex 32"
-	theOptions = ": there are jwt-secret=PATH, timeout=MS, do-not-use and name=NAME"
+	theOptions = ": there are jwt-secret=PATH, timeout=MS, do-not-use, backup and name=NAME"
 )
 
 func ratio(t *testing.T, text string) quorum.Ratio {
@@ -50,7 +50,9 @@ func TestDefaults(t *testing.T) {
 	}{
 		{"listen address", c.ListenAddr, "127.0.0.1"}, {"port", c.Port, 7000},
 		{"timeout", c.Timeout, 7500 * time.Millisecond}, {"read timeout", c.ReadTimeout, 30 * time.Second},
-		{"grace", c.Grace, 500 * time.Millisecond},
+		{"grace", c.Grace, BySlot},
+		{"slot", c.Slot, time.Duration(0)}, {"attest by", c.AttestBy, time.Duration(0)},
+		{"late grace", c.LateGrace, 50 * time.Millisecond}, {"drain", c.Drain, 2 * time.Second},
 		{"build grace", c.BuildGrace, 300 * time.Millisecond}, {"cross-check", c.CrossCheck, 200 * time.Millisecond},
 		{"replay bytes", c.ReplayBytes, int64(128 << 20)}, {"max body", c.MaxBody, int64(128 << 20)},
 		{"max in flight", c.MaxInFlight, int64(512 << 20)}, {"max connections", c.MaxConnections, 1024},
@@ -75,7 +77,8 @@ func TestValues(t *testing.T) {
 		Flags: flags(`--nodes=http://a:1,http://b:1 --nodes=http://c:1#do-not-use
 		--jwt-secret=a.hex --listen-addr=::1 --port=0 --timeout=3000 --read-timeout=1m
 		--fcu-majority=2/3 --min-valid=2 --on-dispute=majority
-		--vote-by=client --grace=0 --build-grace=1s --cross-check=0ms --replay-bytes=0 --max-body=1GiB --evidence-dir=
+		--vote-by=client --grace=0 --slot=5s --attest-by=1500 --late-grace=0 --drain=0 --build-grace=1s
+		--cross-check=0ms --replay-bytes=0 --max-body=1GiB --evidence-dir=
 		--max-in-flight=2GiB --max-connections=7
 		--allow-namespaces=debug,txpool --allow-namespaces=trace --admin-token-file=admin --open-admin=false
 		--log-level=critical --log-format=json --node-timings --holesky --sepolia`)})
@@ -92,6 +95,8 @@ func TestValues(t *testing.T) {
 	}{
 		{"listen address", c.ListenAddr, "::1"}, {"port", c.Port, 0}, {"timeout", c.Timeout, 3 * time.Second},
 		{"read timeout", c.ReadTimeout, time.Minute}, {"grace", c.Grace, time.Duration(0)},
+		{"slot", c.Slot, 5 * time.Second}, {"attest by", c.AttestBy, 1500 * time.Millisecond},
+		{"late grace", c.LateGrace, time.Duration(0)}, {"drain", c.Drain, time.Duration(0)},
 		{"build grace", c.BuildGrace, time.Second},
 		{"cross-check", c.CrossCheck, time.Duration(0)}, {"replay bytes", c.ReplayBytes, int64(0)},
 		{"max body", c.MaxBody, int64(1 << 30)}, {"evidence", c.EvidenceDir, ""},
@@ -238,6 +243,8 @@ func TestFlagErrors(t *testing.T) {
 		{node + "--timeout=-1s", `--timeout: "-1s" is negative`},
 		{node + "--timeout=9999999999999999", `--timeout: "9999999999999999"` + notDuration},
 		{node + "--grace=-1ms", `--grace: "-1ms" is negative`},
+		{node + "--slot=0", `--slot: "0" must be more than zero`},
+		{node + "--attest-by=0", `--attest-by: "0" must be more than zero`},
 		{node + "--build-grace=x", `--build-grace: "x"` + notDuration},
 		{node + "--cross-check=1d", `--cross-check: "1d"` + notDuration},
 

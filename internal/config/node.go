@@ -25,6 +25,8 @@ type Node struct {
 	Timeout time.Duration
 	// DoNotUse keeps the node up to date, but out of votes, builds and reads.
 	DoNotUse bool
+	// Backup keeps the node up to date too, and lets it vote where no other voter can be waited for.
+	Backup bool
 }
 
 // Display returns the node's URL as logs and REST output show it: without userinfo and query, which may be
@@ -47,8 +49,8 @@ type NodeDefaults struct {
 // maxName bounds a node's name, in characters. It becomes a metric label.
 const maxName = 64
 
-// ParseNode parses URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#name=NAME], with the options in any order, and
-// reads the secret file. An error names the node by its URL, without userinfo and options.
+// ParseNode parses URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#backup][#name=NAME], with the options in any order,
+// and reads the secret file. An error names the node by its URL, without userinfo and options.
 func ParseNode(spec string, defaults NodeDefaults) (Node, error) {
 	parts := strings.Split(strings.TrimSpace(spec), "#")
 	rawURL, options := parts[0], parts[1:]
@@ -66,8 +68,11 @@ func ParseNode(spec string, defaults NodeDefaults) (Node, error) {
 }
 
 func isOption(key string) bool {
-	return slices.Contains([]string{"jwt-secret", "timeout", "do-not-use", "name"}, key)
+	return isSwitch(key) || slices.Contains([]string{"jwt-secret", "timeout", "name"}, key)
 }
+
+// isSwitch reports whether an option takes no value.
+func isSwitch(key string) bool { return key == "do-not-use" || key == "backup" }
 
 func parseNode(rawURL string, options []string, defaults NodeDefaults) (Node, error) {
 	u, err := parseURL(rawURL)
@@ -81,18 +86,22 @@ func parseNode(rawURL string, options []string, defaults NodeDefaults) (Node, er
 		switch {
 		case !isOption(key):
 			return Node{}, fmt.Errorf(
-				"unknown option %q: there are jwt-secret=PATH, timeout=MS, do-not-use and name=NAME", key)
+				"unknown option %q: there are jwt-secret=PATH, timeout=MS, do-not-use, backup and name=NAME", key)
 		case given[key]:
 			return Node{}, fmt.Errorf("option %s is given twice", key)
-		case key == "do-not-use" && hasValue:
-			return Node{}, errors.New("option do-not-use takes no value")
-		case key != "do-not-use" && value == "":
+		case isSwitch(key) && hasValue:
+			return Node{}, fmt.Errorf("option %s takes no value", key)
+		case !isSwitch(key) && value == "":
 			return Node{}, fmt.Errorf("option %s needs a value", key)
 		}
 		given[key] = true
 		if err := node.setOption(key, value, defaults.ReadFile); err != nil {
 			return Node{}, fmt.Errorf("option %s: %w", key, err)
 		}
+	}
+	if node.DoNotUse && node.Backup {
+		return Node{}, errors.New(
+			"options do-not-use and backup exclude each other: one never votes, the other when needed")
 	}
 	if node.Secret.IsZero() {
 		return Node{}, errors.New("no JWT secret: add #jwt-secret=PATH to the node, or set --jwt-secret for all")
@@ -111,6 +120,8 @@ func (n *Node) setOption(key, value string, readFile func(string) ([]byte, error
 		n.Timeout, err = parseTimeout(value)
 	case "do-not-use":
 		n.DoNotUse = true
+	case "backup":
+		n.Backup = true
 	case "name":
 		n.Name, err = parseName(value)
 	}

@@ -11,9 +11,9 @@ func TestParseNode(t *testing.T) {
 	a, b := secret(t, hexA), secret(t, hexB)
 	defaults := NodeDefaults{Secret: a, Timeout: 7500 * time.Millisecond, ReadFile: disk.ReadFile}
 	for _, test := range []struct {
-		spec, url, display, name string
-		secretB, doNotUse        bool
-		timeout                  time.Duration
+		spec, url, display, name  string
+		secretB, doNotUse, backup bool
+		timeout                   time.Duration
 	}{
 		{spec: "http://node1:8551", url: "http://node1:8551", display: "http://node1:8551", name: "node1:8551"},
 		{spec: " http://node1:8551/ ", url: "http://node1:8551/", display: "http://node1:8551", name: "node1:8551"},
@@ -33,6 +33,7 @@ func TestParseNode(t *testing.T) {
 		{spec: "http://h:1#timeout=2s", url: "http://h:1", display: "http://h:1", name: "h:1",
 			timeout: 2 * time.Second},
 		{spec: "http://h:1#do-not-use", url: "http://h:1", display: "http://h:1", name: "h:1", doNotUse: true},
+		{spec: "http://h:1#backup", url: "http://h:1", display: "http://h:1", name: "h:1", backup: true},
 		{spec: "http://h:1#name=geth 1", url: "http://h:1", display: "http://h:1", name: "geth 1"},
 		{spec: "https://h:1/#do-not-use#name=x=y#timeout=5200#jwt-secret=b.hex", url: "https://h:1/",
 			display: "https://h:1", name: "x=y", secretB: true, doNotUse: true, timeout: 5200 * time.Millisecond},
@@ -61,7 +62,7 @@ func TestParseNode(t *testing.T) {
 		if n.Secret != wantSecret {
 			t.Errorf("%s: got another secret", test.spec)
 		}
-		if n.Timeout != wantTimeout || n.DoNotUse != test.doNotUse {
+		if n.Timeout != wantTimeout || n.DoNotUse != test.doNotUse || n.Backup != test.backup {
 			t.Errorf("%s: got timeout %v, do not use %t", test.spec, n.Timeout, n.DoNotUse)
 		}
 	}
@@ -93,6 +94,9 @@ func TestParseNodeErrors(t *testing.T) {
 		{"http://h:1#timeout=1#timeout=1", "http://h:1: option timeout is given twice"},
 		{"http://h:1#do-not-use#do-not-use", "http://h:1: option do-not-use is given twice"},
 		{"http://h:1#do-not-use=false", "http://h:1: option do-not-use takes no value"},
+		{"http://h:1#backup=true", "http://h:1: option backup takes no value"},
+		{"http://h:1#backup#do-not-use", "http://h:1: options do-not-use and backup exclude each other: " +
+			"one never votes, the other when needed"},
 		{"http://h:1#jwt-secret", "http://h:1: option jwt-secret needs a value"},
 		{"http://h:1#jwt-secret=", "http://h:1: option jwt-secret needs a value"},
 		{"http://h:1#name=", "http://h:1: option name needs a value"},

@@ -50,8 +50,9 @@ func Settings() []Setting {
 	return []Setting{
 		{
 			Key: "nodes", Short: "n", List: true,
-			Help: "execution clients, separated by commas: URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#name=NAME]",
-			set:  func(d *draft, texts []string) error { d.nodes = texts; return nil },
+			Help: "execution clients, separated by commas: " +
+				"URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#backup][#name=NAME]",
+			set: func(d *draft, texts []string) error { d.nodes = texts; return nil },
 		},
 		{
 			Key: "jwt-secret", Short: "j",
@@ -99,9 +100,25 @@ func Settings() []Setting {
 			set:  one(parseSecond("node", "client"), func(d *draft, v bool) { d.Rules.ByClient = v }),
 		},
 		{
-			Key: "grace", Default: "500ms",
-			Help: "how long a VALID verdict waits for the other nodes to object",
-			set:  one(parseDuration, func(d *draft, v time.Duration) { d.Grace = v }),
+			Key: "grace",
+			Help: "how long a VALID verdict waits for the other nodes to object " +
+				"(default: 500ms, less on slots under 12s)",
+			set: one(parseDuration, func(d *draft, v time.Duration) { d.Grace = v }),
+		},
+		{
+			Key:  "slot",
+			Help: "length of a slot (default: 12s, and 5s on Gnosis and Chiado)",
+			set:  one(parseTimeout, func(d *draft, v time.Duration) { d.Slot = v }),
+		},
+		{
+			Key:  "attest-by",
+			Help: "when in the slot a VALID verdict no longer waits for objections (default: a quarter of the slot)",
+			set:  one(parseTimeout, func(d *draft, v time.Duration) { d.AttestBy = v }),
+		},
+		{
+			Key: "late-grace", Default: "50ms",
+			Help: "how long a VALID verdict waits for objections where it is late in the slot",
+			set:  one(parseDuration, func(d *draft, v time.Duration) { d.LateGrace = v }),
 		},
 		{
 			Key: "build-grace", Default: "300ms",
@@ -132,6 +149,11 @@ func Settings() []Setting {
 			Key: "max-connections", Default: "1024",
 			Help: "how many connections are open at most; one more takes the place of the longest idle one",
 			set:  one(parseCount, func(d *draft, v int) { d.MaxConnections = v }),
+		},
+		{
+			Key: "drain", Default: "2s",
+			Help: "how long calls go on being answered after SIGTERM, for nodes that still work on earlier ones",
+			set:  one(parseDuration, func(d *draft, v time.Duration) { d.Drain = v }),
 		},
 		{
 			Key:  "evidence-dir",

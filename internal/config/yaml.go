@@ -122,20 +122,20 @@ func specOf(mapping *yaml.Node) (string, error) {
 		switch key.Value {
 		case "url":
 			rawURL = text
-		case "do_not_use":
-			var doNotUse bool
+		case "do_not_use", "backup":
+			var on bool
 			if err == nil {
-				doNotUse, err = parseBool(text)
+				on, err = parseBool(text)
 			}
-			if doNotUse {
-				options += "#do-not-use"
+			if on {
+				options += "#" + strings.ReplaceAll(key.Value, "_", "-")
 			}
 		case "jwt_secret":
 			options += "#jwt-secret=" + text
 		case "timeout", "name":
 			options += "#" + key.Value + "=" + text
 		default:
-			known := []string{"url", "jwt_secret", "timeout", "do_not_use", "name"}
+			known := []string{"url", "jwt_secret", "timeout", "do_not_use", "backup", "name"}
 			err = errors.New("unknown setting" + suggest(key.Value, known))
 		}
 		if err != nil {

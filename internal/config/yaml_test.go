@@ -8,6 +8,18 @@ import (
 	"time"
 )
 
+func TestFileBackup(t *testing.T) {
+	fs := files{"a.hex": hexA, "f.yaml": "jwt_secret: a.hex\nnodes:\n- {url: 'http://a:1', backup: true}\n" +
+		"- {url: 'http://b:1', backup: false}"}
+	c, err := Load(Inputs{Flags: flags("--config=f.yaml"), ReadFile: fs.ReadFile})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.Nodes[0].Backup || c.Nodes[1].Backup {
+		t.Errorf("got backups %v and %v, want the first alone", c.Nodes[0].Backup, c.Nodes[1].Backup)
+	}
+}
+
 func TestFileNodes(t *testing.T) {
 	for _, test := range []struct{ name, file string }{
 		{"one text", "nodes: http://a:1#jwt-secret=b.hex#timeout=2s#do-not-use#name=x, http://b:1"},
