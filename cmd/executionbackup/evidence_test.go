@@ -67,7 +67,8 @@ func TestReplayOfADispute(t *testing.T) {
 	specs := []string{
 		"-j", j, "-n", nodes[0].URL + "#name=g1", "-n", nodes[1].URL + "#name=g2", "-n", nodes[2].URL + "#name=g3",
 	}
-	d := start(t, nil, append(specs, "--evidence-dir", dir, "--grace", "5s")...)
+	// Late, too: the payloads are old.
+	d := start(t, nil, append(specs, "--evidence-dir", dir, "--grace", "5s", "--late-grace", "5s")...)
 	d.nodes(t)
 	call, err := geth.Dial(d.URL, [32]byte(secret))
 	if err != nil {

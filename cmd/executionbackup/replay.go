@@ -203,7 +203,7 @@ func (p *program) printVerdicts(c *evidence.Case, recorded bool, rules quorum.Ru
 			seats[i].Client = info.Implementation()
 		}
 	}
-	poll := quorum.NewPoll(rules, 0, len(seats))
+	poll := quorum.NewPoll(rules, quorum.Clock{}, len(seats))
 	poll.Cast(seats)
 	v := rules.Decide(poll.Ballots)
 	if recorded && c.Verdict != "" {

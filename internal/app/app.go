@@ -106,12 +106,10 @@ func (a *App) serve(limits *front.Front, registry *prometheus.Registry) {
 
 // settings are what of a configuration the fleet goes by.
 func settings(c *config.Config) fleet.Settings {
-	grace := c.Grace
-	if grace == config.BySlot {
-		grace = 500 * time.Millisecond
-	}
 	return fleet.Settings{
-		Rules: c.Rules, Grace: grace, BuildGrace: c.BuildGrace, CrossCheck: c.CrossCheck,
+		Rules:      c.Rules,
+		Times:      fleet.Times{Grace: c.Grace, LateGrace: c.LateGrace, AttestBy: c.AttestBy, Slot: c.Slot},
+		BuildGrace: c.BuildGrace, CrossCheck: c.CrossCheck,
 		ReadTimeout: c.ReadTimeout, AllowNamespaces: c.AllowNamespaces,
 	}
 }

@@ -144,7 +144,8 @@ func New[T http.RoundTripper](t testing.TB, fakes []T, o Options) *Bubble {
 		Transport: func(c config.Node) http.RoundTripper { return transports[c.Name] },
 	})
 	settings := fleet.Settings{
-		Rules: quorum.Rules{Threshold: threshold, MinValid: 1}, Grace: Grace, BuildGrace: 300 * time.Millisecond,
+		Rules: quorum.Rules{Threshold: threshold, MinValid: 1}, Times: fleet.Times{Grace: Grace, LateGrace: LateGrace},
+		BuildGrace: 300 * time.Millisecond,
 	}
 	if o.Settings != nil {
 		o.Settings(&settings)

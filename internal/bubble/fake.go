@@ -45,9 +45,10 @@ var ErrReset = errors.New("connection reset by peer")
 var ErrRefused = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 
 const (
-	Good    = 20 * time.Millisecond  // what a good node takes over a payload
-	Grace   = 500 * time.Millisecond // how long a quorum waits for objections, unless a test changes that
-	Forever = 24 * time.Hour
+	Good      = 20 * time.Millisecond // what a good node takes over a payload
+	Grace     = 500 * time.Millisecond
+	LateGrace = 50 * time.Millisecond // the same where it is late in the slot
+	Forever   = 24 * time.Hour
 )
 
 // Healthy is a fake that takes Good over a payload.

@@ -78,7 +78,7 @@ type Config struct {
 	File string
 }
 
-// BySlot is a Grace that depends on the slot.
+// BySlot is a Grace that depends on the slot: negative.
 const BySlot time.Duration = -1
 
 // The levels of --log-level that slog doesn't have.

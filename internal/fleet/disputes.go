@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -58,11 +59,11 @@ func Told(c *engine.Call, a *engine.Answer) json.RawMessage {
 	return evidence.Raw(raw)
 }
 
-// ForEvidence returns the settings in the words in which an operator writes them.
-func (s *Settings) ForEvidence() evidence.Settings {
+// ForEvidence returns the settings in the words in which an operator writes them, with the grace that they came to.
+func (s *Settings) ForEvidence(grace time.Duration) evidence.Settings {
 	shown := evidence.Settings{
 		Threshold: s.Rules.Threshold.String(), MinValid: s.Rules.MinValid, OnDispute: "halt", VoteBy: "node",
-		Grace: s.Grace.String(), BuildGrace: s.BuildGrace.String(), CrossCheck: s.CrossCheck.String(),
+		Grace: grace.String(), BuildGrace: s.BuildGrace.String(), CrossCheck: s.CrossCheck.String(),
 	}
 	if s.Rules.Majority {
 		shown.OnDispute = "majority"

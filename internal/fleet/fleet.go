@@ -24,7 +24,7 @@ import (
 // Settings are what an operator can change while we run.
 type Settings struct {
 	Rules           quorum.Rules
-	Grace           time.Duration // how long a quorum waits for the others to object
+	Times           Times         // how long a verdict waits for the others to object
 	BuildGrace      time.Duration // how long the first built payload waits for a better one
 	ReadTimeout     time.Duration // bounds the calls that are none of the Engine API; 0: the node's timeout does
 	CrossCheck      time.Duration // how long voters may judge a payload before it is proposed; 0: they aren't asked

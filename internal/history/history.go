@@ -19,11 +19,12 @@ type Record struct {
 	Method  string      `json:"method"`
 	Number  uint64      `json:"number"` // 0 where the call doesn't tell
 	Block   common.Hash `json:"hash"`
-	Verdict string      `json:"verdict"`        // what the CL heard: a status, or "error"; "" while it is being judged
-	Took    Micros      `json:"took"`           // from the call's arrival until the CL was answered
-	Dispute bool        `json:"dispute"`        // the votes conflicted when the CL was answered
-	Late    bool        `json:"late_objection"` // a node called the block INVALID after the CL was answered
-	Votes   []Vote      `json:"votes"`          // not nil
+	Verdict string      `json:"verdict"`         // what the CL heard: a status, or "error"; "" while it is being judged
+	Asked   *Micros     `json:"asked,omitempty"` // from the slot's beginning until the call came; nil where unknown
+	Took    Micros      `json:"took"`            // from the call's arrival until the CL was answered
+	Dispute bool        `json:"dispute"`         // the votes conflicted when the CL was answered
+	Late    bool        `json:"late_objection"`  // a node called the block INVALID after the CL was answered
+	Votes   []Vote      `json:"votes"`           // not nil
 
 	Parent common.Hash `json:"-"` // zero where the call doesn't tell
 	Wrong  string      `json:"-"` // why the payload isn't that of the block whose hash it claims; "" as far as we know

@@ -39,10 +39,11 @@ func (c *Call) MarkAnswered() { c.answered.Store(true) }
 type Lane struct {
 	limits Limits
 
-	mu      sync.Mutex // guards what follows, and what changes of the lane's turns
-	turns   []*Turn    // unfinished, in order of arrival
-	bytes   int64      // of the calls that have not started
-	dropped uint64     // how many calls, for want of room
+	mu      sync.Mutex    // guards what follows, and what changes of the lane's turns
+	turns   []*Turn       // unfinished, in order of arrival
+	bytes   int64         // of the calls that have not started
+	dropped uint64        // how many calls, for want of room
+	freed   chan struct{} // closed when next a turn starts or ends; nil where nobody waits for that
 }
 
 // Limits bound what may wait in a lane. Beyond them the oldest waiting call is dropped, and left to catching up.
@@ -165,6 +166,28 @@ func (l *Lane) drop(i int, why turnState) {
 	l.finish(t, why)
 }
 
+// Room reports whether one more call of so many bytes would fit without another being dropped, and returns what is
+// closed when next a turn starts or ends. An empty lane has room for any.
+func (l *Lane) Room(size int) (ok bool, freed <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.turns) == 0 || len(l.turns) < l.limits.Calls && l.bytes+int64(size) <= l.limits.Bytes {
+		return true, nil
+	}
+	if l.freed == nil {
+		l.freed = make(chan struct{})
+	}
+	return false, l.freed
+}
+
+// free tells whoever waits for room. l.mu is held.
+func (l *Lane) free() {
+	if l.freed != nil {
+		close(l.freed)
+		l.freed = nil
+	}
+}
+
 // finish takes a turn out of the lane and lets those behind it go on. Whoever stood behind a dropped turn also stands
 // behind all that the dropped one waited for, so nothing overtakes. l.mu is held.
 func (l *Lane) finish(t *Turn, state turnState) {
@@ -178,6 +201,7 @@ func (l *Lane) finish(t *Turn, state turnState) {
 		l.bytes -= int64(len(t.call.Body))
 	}
 	t.state = state
+	l.free()
 	for _, u := range t.behind {
 		if u.ahead--; u.ahead == 0 && u.state == waiting {
 			close(u.ready)
@@ -205,6 +229,7 @@ func (t *Turn) Start(ctx context.Context) error {
 	if t.call != nil {
 		t.lane.bytes -= int64(len(t.call.Body))
 	}
+	t.lane.free()
 	return nil
 }
 

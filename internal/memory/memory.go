@@ -14,6 +14,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"executionbackup/internal/engine"
 	"executionbackup/internal/quorum"
 )
 
@@ -43,6 +44,7 @@ type Memory struct {
 // Memory's lock guards it.
 type block struct {
 	hash           common.Hash
+	timestamp      uint64 // of its payload, in seconds; 0 where that isn't known
 	parent         *block // nil where it isn't known, or forgotten
 	child, sibling *block // the children that are known are a list
 	words          map[quorum.NodeID]word
@@ -70,13 +72,13 @@ func New(blocks int) *Memory {
 	return &Memory{max: max(2, blocks), blocks: make(map[common.Hash]*block), nodes: make(map[quorum.NodeID]*standing)}
 }
 
-// Learn notes that a block has this parent, if the content that says so may stand for the hash: with a better proof it
-// displaces another content, and all that was said of that. The block inherits the objections that cover its parent.
-// digest is called only where the content isn't proven. stands reports whether the content stands now.
-func (m *Memory) Learn(hash, parent common.Hash, proof Proof, digest func() Digest) (stands bool) {
+// Learn notes what parent and timestamp a block has, if the payload that says so may stand for the hash: with a better
+// proof it displaces another content, and all that was said of that. The block inherits the objections that cover its
+// parent. digest is called only where the content isn't proven. stands reports whether the content stands now.
+func (m *Memory) Learn(p engine.Payload, proof Proof, digest func() Digest) (stands bool) {
 	m.mu.Lock()
 	defer m.release()
-	b := m.block(hash)
+	b := m.block(p.Hash)
 	switch {
 	case b.proof == Proven && proof < Proven:
 		return b.digest != Digest{} && b.digest == digest() // this content stood for the hash before that was proven
@@ -90,9 +92,9 @@ func (m *Memory) Learn(hash, parent common.Hash, proof Proof, digest func() Dige
 		}
 		b.digest = d
 	}
-	b.proof = max(b.proof, proof)
-	if b.parent == nil && parent != hash {
-		m.adopt(b, m.block(parent))
+	b.proof, b.timestamp = max(b.proof, proof), p.Timestamp
+	if b.parent == nil && p.Parent != p.Hash {
+		m.adopt(b, m.block(p.Parent))
 	}
 	return true
 }
@@ -119,6 +121,16 @@ func (m *Memory) Identify(hash common.Hash, digest Digest) {
 	if b := m.blocks[hash]; b != nil && b.proof == Proven {
 		b.digest = digest
 	}
+}
+
+// Timestamp returns that of a block's payload, in seconds; 0 where it isn't known.
+func (m *Memory) Timestamp(hash common.Hash) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b := m.blocks[hash]; b != nil {
+		return b.timestamp
+	}
+	return 0
 }
 
 // Known reports whether a content stands for a block hash.

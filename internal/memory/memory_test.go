@@ -46,7 +46,9 @@ func chain(max, n int) *told {
 	return m
 }
 
-func (m *told) learn(n, parent int) bool { return m.Learn(hash(n), hash(parent), Proven, nil) }
+func (m *told) learn(n, parent int) bool {
+	return m.Learn(engine.Payload{Hash: hash(n), Parent: hash(parent)}, Proven, nil)
+}
 
 // call is a note of what a node says to a call that doesn't show anything new: a forkchoiceUpdated, or a payload again.
 func (m *told) call(node quorum.NodeID, n int, status engine.Status) Note {
@@ -778,7 +780,7 @@ func TestEviction(t *testing.T) {
 			t.Errorf("block %v hangs on one that is gone", hash)
 		}
 	}
-	if small := New(0); !small.Learn(hash(2), hash(1), Proven, nil) || len(small.blocks) != 2 {
+	if small := (&told{Memory: New(0)}); !small.learn(2, 1) || len(small.blocks) != 2 {
 		t.Errorf("a memory of nothing holds %d", len(small.blocks))
 	}
 	// The oldest go, also while they are the parent of what comes.
@@ -809,10 +811,10 @@ func TestCircleOfParents(t *testing.T) {
 	m.Keep(early)
 	m.payload(alice, 2, valid)
 	m.expect(t, "circle", alice, map[int]bool{1: false, 2: false, 3: true})
-	m.Learn(hash(4), hash(5), First, digestOf(1))
-	m.Learn(hash(5), hash(4), First, digestOf(1))
+	m.Learn(engine.Payload{Hash: hash(4), Parent: hash(5)}, First, digestOf(1))
+	m.Learn(engine.Payload{Hash: hash(5), Parent: hash(4)}, First, digestOf(1))
 	m.payload(bob, 4, invalid)
-	m.Learn(hash(4), hash(1), Proven, digestOf(2))
+	m.Learn(engine.Payload{Hash: hash(4), Parent: hash(1)}, Proven, digestOf(2))
 	m.expect(t, "a circle that was false", bob, map[int]bool{4: true, 5: true}) // by block 2
 	for i := range 20 {
 		m.learn(100+i, 100+i-1)
@@ -859,7 +861,8 @@ func TestProof(t *testing.T) {
 			t.Error("known before")
 		}
 		for i, claim := range c.claims {
-			if got := m.Learn(hash(2), hash(1), claim.proof, digestOf(claim.digest)); got != claim.stands {
+			p := engine.Payload{Hash: hash(2), Parent: hash(1)}
+			if got := m.Learn(p, claim.proof, digestOf(claim.digest)); got != claim.stands {
 				t.Errorf("%s: claim %d: stands %v", c.name, i, got)
 			}
 		}
@@ -879,7 +882,8 @@ func TestDisplaced(t *testing.T) {
 	m := chain(100, 1)
 	m.learn(12, 0)
 	m.payload(alice, 12, invalid)
-	m.Learn(hash(3), hash(12), First, digestOf(1)) // a forgery that claims block 3, on a bad parent
+	// A forgery that claims block 3, on a bad parent.
+	m.Learn(engine.Payload{Hash: hash(3), Parent: hash(12)}, First, digestOf(1))
 	m.payload(bob, 3, invalid)
 	m.payload(carol, 3, valid)
 	m.learn(4, 3)
@@ -889,7 +893,7 @@ func TestDisplaced(t *testing.T) {
 	m.expect(t, "before", alice, map[int]bool{3: true, 4: true, 5: true})
 	m.expect(t, "before", bob, map[int]bool{3: true, 4: true, 5: true})
 	m.payload(carol, 1, invalid)
-	if !m.Learn(hash(3), hash(1), Proven, digestOf(2)) {
+	if !m.Learn(engine.Payload{Hash: hash(3), Parent: hash(1)}, Proven, digestOf(2)) {
 		t.Fatal("the real one doesn't stand")
 	}
 	m.expect(t, "after", alice, map[int]bool{1: false, 12: true, 3: false, 4: false, 5: true})
@@ -900,8 +904,8 @@ func TestDisplaced(t *testing.T) {
 		t.Error("something of the forgery is left")
 	}
 	// The proven one keeps its parent, whoever claims its hash with another.
-	m.Learn(hash(3), hash(12), First, digestOf(1))
-	m.Learn(hash(3), hash(12), Voted, digestOf(1))
+	m.Learn(engine.Payload{Hash: hash(3), Parent: hash(12)}, First, digestOf(1))
+	m.Learn(engine.Payload{Hash: hash(3), Parent: hash(12)}, Voted, digestOf(1))
 	if m.Descends(hash(3), hash(12)) || !m.Descends(hash(3), hash(1)) {
 		t.Error("the parent has changed")
 	}
@@ -1238,7 +1242,7 @@ func TestMemoryAgainstModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"learn": func(t *rapid.T) {
 				n := block.Draw(t, "block")
-				m.Learn(hash(n), hash(parents[n]), Proven, nil)
+				m.Learn(engine.Payload{Hash: hash(n), Parent: hash(parents[n])}, Proven, nil)
 				walk.parent[n] = parents[n]
 			},
 			"valid":     keep(valid),
@@ -1359,7 +1363,7 @@ func TestSmallMemory(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"learn": func(t *rapid.T) {
 				n := block.Draw(t, "block")
-				m.Learn(hash(n), hash(block.Draw(t, "parent")),
+				m.Learn(engine.Payload{Hash: hash(n), Parent: hash(block.Draw(t, "parent"))},
 					rapid.SampledFrom([]Proof{First, Voted, Proven}).Draw(t, "proof"),
 					digestOf(byte(rapid.IntRange(0, 2).Draw(t, "digest"))))
 			},

@@ -51,7 +51,7 @@ func verdictOf(t interface{ Fatal(...any) }, threshold string, seats []quorum.Se
 		t.Fatal(err)
 	}
 	rules := quorum.Rules{Threshold: r, MinValid: 1}
-	p := quorum.NewPoll(rules, 0, len(seats))
+	p := quorum.NewPoll(rules, quorum.Clock{}, len(seats))
 	p.Cast(seats)
 	return rules.Decide(p.Ballots)
 }

@@ -9,9 +9,14 @@ import (
 	"executionbackup/internal/identity"
 )
 
-// Home returns the chain that we follow, as far as the nodes have told up to now; in a tie the chains that it may be,
-// in the nodes' order.
-func (p *Pool) Home() []identity.Chain { return homes(p.Nodes()) }
+// Home returns the chain that we follow, as far as the nodes have told up to their last probes; in a tie the chains
+// that it may be, in the nodes' order. The slice is not to be changed.
+func (p *Pool) Home() []identity.Chain {
+	if home := p.home.Load(); home != nil {
+		return *home
+	}
+	return nil
+}
 
 // judgeChains finds the nodes that are on another chain than the one we follow: they get no calls. In a tie nobody
 // knows which chain that is, so no node is shut out, and the log and every node's reason say so.
@@ -20,6 +25,7 @@ func (p *Pool) judgeChains() {
 	defer p.judging.Unlock()
 	nodes := p.Nodes()
 	home := homes(nodes)
+	p.home.Store(&home)
 	tie := ""
 	if len(home) > 1 {
 		tie = "a tie of chains: " + strings.Join(sides(nodes, home), " against ") +

@@ -44,6 +44,7 @@ type Node struct {
 	infoAt    time.Time // when it was last asked who it is
 	lastError string    // why its last failed call failed
 	followed  time.Time // when it last said VALID to a live call
+	spoke     time.Time // when it last gave a status
 	head      Head
 
 	// Which chain it is on: see chains.go.
@@ -257,8 +258,13 @@ func (n *Node) Objected() { n.update((*health.Health).Objected) }
 // Lacked notes a call whose method the node lacks though others have it.
 func (n *Node) Lacked(method string) { n.update(func(h *health.Health) { h.Lacked(method) }) }
 
-// ShowedAble notes that the node said a status: it has the methods that it needs.
-func (n *Node) ShowedAble() { n.update((*health.Health).Able) }
+// Spoke notes that the node gave a status: it has the methods that it needs, and keeps up.
+func (n *Node) Spoke() {
+	n.mu.Lock()
+	n.spoke = time.Now()
+	n.mu.Unlock()
+	n.update((*health.Health).Able)
+}
 
 // RanLate notes that a block's newPayload is unanswered a grace after the first answer of another node.
 func (n *Node) RanLate(block common.Hash) { n.update(func(h *health.Health) { h.Late(block) }) }

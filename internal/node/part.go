@@ -120,6 +120,15 @@ func (r Roll) those(are func(n *Node, s *Status) bool) (nodes []*Node) {
 	return nodes
 }
 
+// voters returns the nodes that vote now.
+func (r Roll) voters() []*Node {
+	var e Electorate
+	for i := range r {
+		e.Add(r[i].Now.MayVote(), r[i].Now.State)
+	}
+	return r.those(func(_ *Node, s *Status) bool { return e.Has(s.MayVote(), s.State) })
+}
+
 // Reachable returns the nodes that can be asked, those that the operator has set aside too.
 func (r Roll) Reachable() []*Node {
 	return r.those(func(_ *Node, s *Status) bool { return s.Reachable() })

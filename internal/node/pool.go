@@ -11,6 +11,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"executionbackup/internal/config"
+	"executionbackup/internal/identity"
 	"executionbackup/internal/lane"
 	"executionbackup/internal/memory"
 )
@@ -27,8 +28,9 @@ type Pool struct {
 	head     atomic.Pointer[common.Hash] // that the CL follows; nil until it is known
 	electing sync.Mutex                  // held while the primary is found
 
-	judging sync.Mutex // held while chains are judged; guards tie
-	tie     string     // between chains, in words; "" where there is none
+	judging sync.Mutex                       // held while chains are judged; guards tie
+	tie     string                           // between chains, in words; "" where there is none
+	home    atomic.Pointer[[]identity.Chain] // changed under judging, read by anyone; nil before chains are judged
 
 	mu       sync.Mutex      // guards what follows
 	ctx      context.Context // of all probes; nil before Start, and when all are over

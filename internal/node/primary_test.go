@@ -79,8 +79,8 @@ func TestPrimary(t *testing.T) {
 		{states: [3]string{"dead", "slow", "fast"}, objects: [3]bool{true, true, true}, want: "n2"},
 	} {
 		p := pooled(t, 3)
-		p.Memory.Learn(blocks[1], blocks[0], memory.Proven, nil)
-		p.Memory.Learn(blocks[2], blocks[1], memory.Proven, nil)
+		p.Memory.Learn(engine.Payload{Hash: blocks[1], Parent: blocks[0]}, memory.Proven, nil)
+		p.Memory.Learn(engine.Payload{Hash: blocks[2], Parent: blocks[1]}, memory.Proven, nil)
 		for i, n := range p.Nodes() {
 			n.become(test.states[i])
 			if test.objects[i] {

@@ -265,7 +265,8 @@ func (h *hearing) keepLate(n *node.Node) {
 func (h *hearing) event(kind evidence.Kind) *evidence.Event {
 	c := h.candidate
 	e := &evidence.Event{Case: evidence.Case{
-		Kind: kind, Parent: c.Payload.Parent, Builder: c.Node.Name(), Settings: h.proposal.settings.ForEvidence(),
+		Kind: kind, Parent: c.Payload.Parent, Builder: c.Node.Name(),
+		Settings: h.proposal.settings.ForEvidence(h.proposal.fleet.Clock(c.shown.Method).Grace),
 	}}
 	e.Time, e.Method, e.Number, e.Block = time.Now(), c.shown.Method.Name, c.Payload.Number, c.Payload.Hash
 	return e

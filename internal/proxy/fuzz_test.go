@@ -57,7 +57,7 @@ func FuzzProxy(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body, answer []byte) {
 		quick := bubble.Options{Settings: func(s *fleet.Settings) {
-			s.Grace, s.BuildGrace = 0, 0 // the nodes are as fast as they can be
+			s.Times.Grace, s.BuildGrace = 0, 0 // the nodes are as fast as they can be
 		}}
 		p := bubble.New(t, []fuzzed{answer, fuzzed(statusAnswer)}, quick)
 		w := httptest.NewRecorder()

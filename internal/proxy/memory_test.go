@@ -47,7 +47,7 @@ func BenchmarkMemoryWithHungNode(b *testing.B) {
 	filler := `"extra":"` + strings.Repeat("ab", size/2) + `",`
 	for b.Loop() {
 		door := bubble.New(b, []bulk{{}, {}, {hangs: true}}, bubble.Options{Settings: func(s *fleet.Settings) {
-			s.Grace, s.BuildGrace = time.Millisecond, 0
+			s.Times.Grace, s.BuildGrace = time.Millisecond, 0
 		}})
 		runtime.GC()
 		var before, now runtime.MemStats

@@ -14,7 +14,7 @@ import (
 // owns it guards it.
 type Poll struct {
 	Rules Rules
-	Grace time.Duration
+	Clock Clock
 	// Forkchoice says that the call is a forkchoiceUpdated.
 	Forkchoice bool
 	// Builds says that it carries payload attributes: whoever says VALID has a payload id to give, and a grace for
@@ -57,21 +57,18 @@ func (s *since) note(holds bool, now time.Duration) {
 	s.holds = holds
 }
 
-// soleGraces is how many graces a VALID without a quorum waits for the others, and an objection for whoever could end
-// it: a hung node must not cost more.
-const soleGraces = 3
-
 // NewPoll returns a poll of so many seats.
-func NewPoll(r Rules, grace time.Duration, seats int) Poll {
-	return Poll{Rules: r, Grace: grace, Ballots: make([]Ballot, seats)}
+func NewPoll(r Rules, c Clock, seats int) Poll {
+	return Poll{Rules: r, Clock: c, Ballots: make([]Ballot, seats)}
 }
 
 // Look decides whether the votes in hand are to be answered, at a time from the call's arrival. superseded says that
 // another forkchoiceUpdated waits behind this one.
 //
 //   - At once, when no vote is missing that could change the result.
-//   - VALID with a quorum: after the grace.
-//   - VALID without one, or beside an INVALID: after three graces.
+//   - VALID with a quorum: after the grace, or what the slot's clock leaves of it.
+//   - VALID without one: after three of these.
+//   - VALID beside an INVALID: after three graces, by no clock.
 //   - INVALIDs that only stand from an ancestor: three graces after the call came.
 //   - Otherwise voters have their timeout.
 func (p *Poll) Look(now time.Duration, seats []Seat, superseded bool) (l Look) {
@@ -85,7 +82,7 @@ func (p *Poll) Look(now time.Duration, seats []Seat, superseded bool) (l Look) {
 
 	givesWay := p.Forkchoice && superseded && p.IsVote(engine.Invalid) && !p.valid.holds && !p.condemned.holds
 	if p.condemned.holds && !(waiting && p.preventable(seats)) {
-		l.Next, l.Done = earlier(due, p.condemned.at+p.Grace), !latestOpen(p.Rules.Threshold, seats, p.Ballots)
+		l.Next, l.Done = earlier(due, p.condemned.at+p.Clock.Grace), !latestOpen(p.Rules.Threshold, seats, p.Ballots)
 	} else if !waiting || givesWay {
 		l.Done = true
 	} else {
@@ -97,21 +94,29 @@ func (p *Poll) Look(now time.Duration, seats []Seat, superseded bool) (l Look) {
 	return l
 }
 
+// Quorum returns since when, from the call's arrival, VALID has its quorum, and whether it has one at all, as of the
+// last look.
+func (p *Poll) Quorum() (since time.Duration, holds bool) { return p.quorum.at, p.quorum.holds }
+
 // patience is when the votes in hand, which don't make an INVALID that nobody can prevent, are answered though others
 // are missing, of which the first is due at a time. settled says that these can't change the result.
 func (p *Poll) patience(due time.Duration, seats []Seat, status engine.Status) (at time.Duration, settled bool) {
 	objection, fresh := p.objection(seats)
 	// What else than the status the missing answers could change: an error in its place, or another payload id.
+	soleWait := p.Clock.soleWait(p.valid.at)
+	if objection {
+		soleWait = soleGraces * p.Clock.Grace
+	}
 	openBeside := !p.valid.holds && p.mayFail(seats) || p.Builds && status == engine.Valid
 	switch {
 	case !p.condemned.holds && !openBeside && p.settled(seats):
-		return earlier(due, p.Grace), !p.Headless || status != engine.Syncing || objection
+		return earlier(due, p.Clock.Grace), !p.Headless || status != engine.Syncing || objection
 	case p.quorum.holds:
-		return earlier(due, min(p.valid.at+soleGraces*p.Grace, p.quorum.at+p.Grace)), false
+		return earlier(due, min(p.valid.at+soleWait, p.quorum.at+p.Clock.wait(p.quorum.at))), false
 	case p.valid.holds:
-		return earlier(due, p.valid.at+soleGraces*p.Grace), false
+		return earlier(due, p.valid.at+soleWait), false
 	case objection && !fresh:
-		return earlier(due, soleGraces*p.Grace), false
+		return earlier(due, soleWait), false
 	}
 	return due, false
 }
@@ -155,7 +160,7 @@ func (p *Poll) wait(now time.Duration, seats []Seat) (waiting bool, due time.Dur
 		limit := s.Due
 		little := s.Laggard || s.Spent && p.Forkchoice
 		if little && s.Spent {
-			limit = min(limit, soleGraces*p.Grace)
+			limit = min(limit, soleGraces*p.Clock.Grace)
 		}
 		s.open = s.MayVote && s.waited() && now < limit && !(little && hopeless)
 		if s.open && (due == 0 || limit < due) {

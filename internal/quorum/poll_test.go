@@ -122,7 +122,7 @@ func (c scenario) run(t *testing.T) {
 	if threshold == "" {
 		threshold = "0.6"
 	}
-	p := NewPoll(rules(t, threshold), grace, len(c.seats))
+	p := NewPoll(rules(t, threshold), Clock{Grace: grace}, len(c.seats))
 	if c.set != nil {
 		c.set(&p)
 	}
@@ -559,7 +559,7 @@ func TestSinceResets(t *testing.T) {
 func TestLookLeavesTheSeats(t *testing.T) {
 	s := seats(voter(), voter(), voter())
 	s[0].Said, s[0].Ended = valid, true
-	p := NewPoll(rules(t, "0.6"), grace, len(s))
+	p := NewPoll(rules(t, "0.6"), Clock{Grace: grace}, len(s))
 	l := p.Look(10*ms, s, false)
 	if l.Done || l.Next != 1510*ms || l.Quorum {
 		t.Errorf("got %+v", l)
@@ -640,7 +640,7 @@ func polls(t *testing.T, n int, f func(p *Poll, seats []Seat)) {
 		for i := range s {
 			s[i] = randomSeat(random)
 		}
-		p := NewPoll(r, grace, len(s))
+		p := NewPoll(r, Clock{Grace: grace}, len(s))
 		p.Cast(s)
 		if waiting, _ := p.wait(0, s); waiting {
 			f(&p, s)
@@ -682,7 +682,7 @@ func TestSettledOfPlainVoters(t *testing.T) {
 							s[i].Said = said[i]
 						}
 					}
-					p := NewPoll(r, grace, n)
+					p := NewPoll(r, Clock{Grace: grace}, n)
 					for i := range s {
 						s[i].open = !s[i].Ended
 					}

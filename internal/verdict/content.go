@@ -123,7 +123,7 @@ func (pl *poll) consent(given bool) (news bool) {
 // nodes said to it is remembered.
 func (pl *poll) learn(proof memory.Proof) {
 	c := &pl.content
-	if !pl.fleet.Memory.Learn(pl.call.Block, pl.call.Payload.Parent, proof, c.digest) {
+	if !pl.fleet.Memory.Learn(pl.call.Payload, proof, c.digest) {
 		pl.settle(doubtful)
 		return
 	}
@@ -158,7 +158,7 @@ func (pl *poll) settle(s contentState) {
 func (pl *poll) reviewContent() {
 	c := &pl.content
 	if c.state == genuine && c.unchecked &&
-		!pl.fleet.Memory.Learn(pl.call.Block, pl.call.Payload.Parent, memory.First, c.digest) {
+		!pl.fleet.Memory.Learn(pl.call.Payload, memory.First, c.digest) {
 		c.state = doubtful
 	}
 }

@@ -110,6 +110,9 @@ func (pl *poll) newRecord() *history.Record {
 		Time: pl.begun, Method: pl.call.Method.Name, Block: pl.call.Block, Parent: pl.call.Payload.Parent,
 		Number: pl.call.Payload.Number, Votes: make([]history.Vote, len(pl.seats)),
 	}
+	if clock := &pl.quorum.Clock; clock.Known {
+		r.Asked = new(history.Micros(clock.Asked))
+	}
 	for i := range pl.seats {
 		r.Votes[i] = pl.describe(i).forHistory()
 	}
@@ -200,7 +203,8 @@ func (pl *poll) parent() common.Hash {
 // event is what is known of the call itself. A forkchoiceUpdated comes with the payload that it is about.
 func (pl *poll) event(kind evidence.Kind) *evidence.Event {
 	e := &evidence.Event{Case: evidence.Case{
-		Kind: kind, Parent: pl.parent(), Reason: pl.content.wrong, Settings: pl.settings.ForEvidence(),
+		Kind: kind, Parent: pl.parent(), Reason: pl.content.wrong,
+		Settings: pl.settings.ForEvidence(pl.quorum.Clock.Grace),
 	}}
 	e.Time, e.Method, e.Number, e.Block = pl.begun, pl.call.Method.Name, pl.call.Payload.Number, pl.call.Block
 	if !pl.isPayload() {

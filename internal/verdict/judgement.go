@@ -20,7 +20,7 @@ type judgement struct {
 func (pl *poll) judge(l quorum.Look) (j judgement, due bool) {
 	j.Verdict = l.Verdict
 	if l.Done && j.Status == engine.Syncing && pl.isWordOpen() {
-		pl.next = pl.settings.Grace
+		pl.next = pl.quorum.Clock.Grace
 		return j, false
 	}
 	if !pl.hasContent() {
@@ -68,7 +68,7 @@ func (pl *poll) refuted(l quorum.Look) (j judgement, due bool) {
 // isWordOpen reports whether the answer would be a word that we don't know if those that are missing say it too. They
 // have a grace for that.
 func (pl *poll) isWordOpen() bool {
-	if pl.alone() || time.Since(pl.begun) >= pl.settings.Grace {
+	if pl.alone() || time.Since(pl.begun) >= pl.quorum.Clock.Grace {
 		return false
 	}
 	word, missing := "", false

@@ -19,6 +19,10 @@ type metrics struct {
 	slowest    *prometheus.HistogramVec
 	hashChecks *prometheus.CounterVec
 	unknown    *prometheus.CounterVec
+	asked      prometheus.Histogram // when in the slot
+	answered   prometheus.Histogram // when in the slot
+	overdue    prometheus.Counter
+	offset     prometheus.Gauge
 	builds     prometheus.Counter
 }
 
@@ -32,6 +36,19 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			"Time until the last node had answered or failed, by method family: "+
 				"what the consensus client would have waited for all.",
 			"method"),
+		asked: slotTimes(r, "payload_slot_seconds",
+			"When in a payload's slot the consensus client sent newPayload: what its network took, and it itself."),
+		answered: slotTimes(r, "verdict_slot_seconds",
+			"When in a payload's slot the consensus client had its answer to newPayload."),
+		overdue: promauto.With(r).NewCounter(prometheus.CounterOpts{
+			Namespace: fleet.Namespace, Name: "overdue_verdicts_total",
+			Help: "VALID to newPayload after --attest-by, later than the waiting rules want it, though VALID had its " +
+				"quorum before.",
+		}),
+		offset: promauto.With(r).NewGauge(prometheus.GaugeOpts{
+			Namespace: fleet.Namespace, Name: "clock_offset_seconds",
+			Help: "How far our clock is behind, negative, where payloads keep coming from the future; else 0.",
+		}),
 		hashChecks: fleet.Outcomes(r, "hash_checks_total",
 			"Payloads whose block hash was checked without a node, by outcome: match, invalid, "+
 				"skipped (a version or field that we don't know).",
@@ -44,6 +61,19 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Builds that consensus clients began: forkchoiceUpdated calls that they got a payload id for.",
 		}),
 	}
+}
+
+// slotBuckets are times in a slot, in seconds: fine where attestations are due.
+var slotBuckets = append(prometheus.LinearBuckets(.25, .25, 16), 5, 6, 8, 12, 24)
+
+// slotTimes registers a histogram of times in a slot, in seconds.
+func slotTimes(r prometheus.Registerer, name, help string) prometheus.Histogram {
+	return promauto.With(r).NewHistogram(prometheus.HistogramOpts{
+		Namespace: fleet.Namespace, Name: name, Help: help, Buckets: slotBuckets,
+		NativeHistogramBucketFactor:     1.1,
+		NativeHistogramMaxBucketNumber:  100,
+		NativeHistogramMinResetDuration: time.Hour,
+	})
 }
 
 // ended notes that every node has answered a call, or failed.

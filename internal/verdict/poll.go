@@ -78,14 +78,14 @@ type arrival struct {
 	failure error
 }
 
-// newPoll finds who takes part in a call.
-func (b *Bench) newPoll(s *session.Session, c *engine.Call) *poll {
+// newPoll finds who takes part in a call that came at a time, and goes by a clock.
+func (b *Bench) newPoll(s *session.Session, c *engine.Call, came time.Time, clock quorum.Clock) *poll {
 	pl := &poll{
-		bench: b, fleet: b.fleet, session: s, settings: b.fleet.Settings(), begun: time.Now(),
+		bench: b, fleet: b.fleet, session: s, settings: b.fleet.Settings(), begun: came,
 		nodes: b.fleet.Pool.Nodes(),
 	}
 	pl.call.Call = c
-	pl.convene()
+	pl.convene(clock)
 	pl.arrivals = make(chan arrival, len(pl.seats))
 	pl.answer = make(chan engine.Answer, 1)
 	return pl
@@ -98,7 +98,7 @@ func (pl *poll) alone() bool { return len(pl.seats) == 1 }
 
 // convene gives each node its seat, and finds who gets the call and who votes. Where no node that may vote can be
 // reached, all are tried but those of another chain.
-func (pl *poll) convene() {
+func (pl *poll) convene(clock quorum.Clock) {
 	pl.seats = make([]seat, len(pl.nodes))
 	pl.votes = make([]quorum.Seat, len(pl.nodes))
 	for i, n := range pl.nodes {
@@ -121,7 +121,7 @@ func (pl *poll) convene() {
 			pl.pending++
 		}
 	}
-	pl.quorum = quorum.NewPoll(pl.settings.Rules, pl.settings.Grace, len(pl.seats))
+	pl.quorum = quorum.NewPoll(pl.settings.Rules, clock, len(pl.seats))
 	pl.quorum.Forkchoice = !pl.isPayload()
 	pl.quorum.Builds = pl.call.Forkchoice.Attributes != nil
 	pl.quorum.Headless = pl.isPayload() && pl.head() == zeroHash
@@ -166,6 +166,9 @@ func (pl *poll) reconvene() {
 		v.Proved, _ = pl.fleet.Memory.Standing(v.Node)
 	}
 	pl.enfranchise()
+	if !pl.isPayload() && !pl.quorum.Clock.Known { // the other call may have been its head's
+		pl.quorum.Clock = pl.bench.clock(pl.call.Call, pl.begun)
+	}
 }
 
 // vote is what counts of a seat, as of the last look.
@@ -297,12 +300,15 @@ func (pl *poll) noteUsedUp() {
 }
 
 // noteLate notes which voters have not answered a grace after the first status, once that grace is over. Others that
-// are late, because they catch up, are no laggards.
+// are late, because they catch up, are no laggards; nor does a payload make one to which nobody attests any more.
 func (pl *poll) noteLate() {
-	if pl.lateNoted || pl.first.IsZero() || time.Since(pl.first) < pl.settings.Grace {
+	if pl.lateNoted || pl.first.IsZero() || time.Since(pl.first) < pl.quorum.Clock.Grace {
 		return
 	}
 	pl.lateNoted = true
+	if pl.quorum.Clock.Old() {
+		return
+	}
 	for i := range pl.seats {
 		if v := &pl.votes[i]; v.Voter && !v.Ended && !v.Dead {
 			pl.seats[i].node.RanLate(pl.call.Block)
@@ -316,7 +322,7 @@ func (pl *poll) noteHealth(s *seat) {
 		return
 	}
 	s.node.Said(pl.call.Method.Family, s.Status)
-	s.node.ShowedAble()
+	s.node.Spoke()
 	if s.Status == engine.Valid {
 		s.node.Followed()
 	}

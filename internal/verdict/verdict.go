@@ -30,6 +30,7 @@ type Bench struct {
 	fleet   *fleet.Fleet
 	catchUp *catchup.CatchUp
 	metrics *metrics
+	ahead   ahead
 	claims  claim.Claims
 	checks  claim.Checks
 }
@@ -43,7 +44,10 @@ func New(f *fleet.Fleet, c *catchup.CatchUp, r prometheus.Registerer) *Bench {
 // returns; wait returns the answer for the CL. What the nodes say after that is still read: they need the call, and an
 // objection may come late.
 func (b *Bench) Judge(s *session.Session, c *engine.Call) (wait func(context.Context) engine.Answer) {
-	pl := b.newPoll(s, c)
+	came := time.Now()
+	clock := b.clock(c, came)
+	awaitRoom(b.fleet, c, &clock)
+	pl := b.newPoll(s, c, came, clock)
 	pl.fanOut()
 	b.fleet.Go(pl.gather)
 	return func(ctx context.Context) engine.Answer {
@@ -61,6 +65,7 @@ func (b *Bench) Judge(s *session.Session, c *engine.Call) (wait func(context.Con
 // brings one arrival. From here on the poll belongs to the goroutine of gather.
 func (pl *poll) fanOut() {
 	if pl.isPayload() {
+		pl.bench.noteClock(&pl.quorum.Clock)
 		pl.record = pl.newRecord()
 		pl.fleet.History.Add(pl.record)
 		pl.claim()
@@ -181,7 +186,7 @@ func (pl *poll) pass() {
 // due is when to look again though nothing comes; zero for never.
 func (pl *poll) due() (at time.Time) {
 	if !pl.lateNoted && !pl.first.IsZero() {
-		at = pl.first.Add(pl.settings.Grace)
+		at = pl.first.Add(pl.quorum.Clock.Grace)
 	}
 	if !pl.decided && pl.next > 0 {
 		if next := pl.begun.Add(pl.next); at.IsZero() || next.Before(at) {
@@ -217,6 +222,7 @@ func (pl *poll) decide(j judgement) {
 // report tells what the CL was told.
 func (pl *poll) report(answer *engine.Answer, dispute bool) {
 	pl.bench.metrics.decided(pl.call.Method.Family, pl.verdict, pl.took)
+	pl.reportTime()
 	if log := pl.fleet.Log; log.Enabled(pl.fleet.Context(), slog.LevelDebug) {
 		log.Debug("verdict", "method", pl.call.Method.Name, "block_hash", pl.call.Block, "status", heard(pl.verdict),
 			"duration", pl.took)
@@ -225,6 +231,21 @@ func (pl *poll) report(answer *engine.Answer, dispute bool) {
 		pl.reportDispute()
 	}
 	pl.keep(answer, dispute)
+}
+
+// reportTime counts when in the slot the CL had its answer, and whether that was later than it had to be.
+func (pl *poll) reportTime() {
+	clock := &pl.quorum.Clock
+	if !pl.isPayload() || !clock.Known || clock.Old() {
+		return
+	}
+	pl.bench.metrics.answered.Observe(max(0, clock.Asked+pl.took).Seconds())
+	if quorum, holds := pl.quorum.Quorum(); holds && pl.verdict == engine.Valid && clock.Overdue(quorum, pl.took) {
+		pl.bench.metrics.overdue.Inc()
+		pl.fleet.Log.Warn("overdue: VALID had its quorum in time, and went out late in the slot", "block_hash",
+			pl.call.Block, "number", pl.call.Payload.Number, "quorum", quorum, "duration", pl.took,
+			"slot_offset", clock.Asked+pl.took)
+	}
 }
 
 // lead notes what the answer means for the head: the nodes are to follow one that we called VALID.
