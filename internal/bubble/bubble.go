@@ -44,6 +44,12 @@ func PayloadCall(n int) []byte {
 		`{"blockHash":%q,"parentHash":%q,"blockNumber":"0x%x"}]}`, Hash(n).Hex(), Hash(n-1).Hex(), n)
 }
 
+// PayloadAt is PayloadCall with the timestamp of a slot that began at a time, in whole seconds.
+func PayloadAt(n int, slot time.Time) []byte {
+	timestamp := fmt.Appendf(nil, `"timestamp":"0x%x","blockNumber"`, slot.Unix())
+	return bytes.Replace(PayloadCall(n), []byte(`"blockNumber"`), timestamp, 1)
+}
+
 // ForgedCall is a call with another content under the hash of block n.
 func ForgedCall(n int) []byte {
 	return bytes.Replace(PayloadCall(n), []byte(`"blockNumber"`), []byte(`"forged":"0x1","blockNumber"`), 1)

@@ -43,3 +43,19 @@ func (b *Bubble) Counted(name, label, value string) float64 {
 	b.t.Fatalf("there is no %s{%s=%q}", name, label, value)
 	return 0
 }
+
+// Gauge returns the value of a gauge without labels, as Prometheus would read it.
+func (b *Bubble) Gauge(name string) float64 {
+	b.t.Helper()
+	families, err := b.Metrics.Gather()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	b.t.Fatalf("there is no %s", name)
+	return 0
+}

@@ -34,6 +34,7 @@ type Health struct {
 	shown       shown  // what its answers show
 
 	laggard      bool
+	returned     bool        // it is a laggard only because it was dead, and hasn't answered a newPayload in time since
 	late, timely int         // newPayloads in a row that it was late with, and that it answered in time
 	lateOn       common.Hash // the block of the last newPayload that it was late with
 	spent        bool        // it used up its time on the last newPayload
@@ -101,6 +102,16 @@ func (h *Health) Reason() string {
 // Laggard reports whether nobody waits for the node's answers.
 func (h *Health) Laggard() bool { return h.laggard }
 
+// Returned reports whether the node is a laggard only because it has just come back.
+func (h *Health) Returned() bool { return h.returned }
+
+// CameBack notes that the node isn't dead any more. Nobody waits for it until it has answered a newPayload in time: a
+// crash and a return are to cost no grace.
+func (h *Health) CameBack() {
+	h.laggard, h.returned = true, true
+	h.late, h.timely = 0, 0
+}
+
 // Probed notes an answer to eth_syncing, and the time that it took.
 func (h *Health) Probed(synced bool, took time.Duration) {
 	h.Answered()
@@ -126,8 +137,12 @@ func (h *Health) Failed(reason string) {
 
 // Hung notes a probe without an answer in time: a laggard, not dead, because a hung node may still take calls in.
 func (h *Health) Hung() {
-	h.laggard, h.timely = true, 0
+	h.setLaggard()
+	h.timely = 0
 }
+
+// setLaggard makes the node a laggard of the ordinary kind.
+func (h *Health) setLaggard() { h.laggard, h.returned = true, false }
 
 // Followed notes a VALID to a live call.
 func (h *Health) Followed() { h.shown = followed }
@@ -172,7 +187,7 @@ func (h *Health) Late(block common.Hash) {
 	}
 	h.lateOn = block
 	if h.late++; h.late >= inARow {
-		h.laggard = true
+		h.setLaggard()
 	}
 }
 
@@ -189,12 +204,13 @@ func (h *Health) Spent() bool { return h.spent }
 // Came notes that the node answered a newPayload, however late.
 func (h *Health) Came() { h.spent = false }
 
-// Timely notes a newPayload that the node answered in time.
+// Timely notes a newPayload that the node answered in time: two in a row end that it is a laggard, and one where it
+// only has just come back.
 func (h *Health) Timely() {
 	h.Came()
 	h.late = 0
-	if h.timely++; h.timely >= inARow {
-		h.laggard = false
+	if h.timely++; h.timely >= inARow || h.returned {
+		h.laggard, h.returned = false, false
 	}
 }
 

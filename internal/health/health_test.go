@@ -57,7 +57,8 @@ func TestState(t *testing.T) {
 	}
 }
 
-// l is a late newPayload, t a timely one, h a hung probe.
+// l is a late newPayload, L the same once more, u one that used up its time, t a timely one, h a hung probe; b: it
+// comes back from the dead.
 func TestLaggard(t *testing.T) {
 	for events, want := range map[string]bool{
 		"":       false,
@@ -75,6 +76,18 @@ func TestLaggard(t *testing.T) {
 		"lL":     false,
 		"lLl":    true,
 		"lu":     true,
+		"b":      true,
+		"bt":     false,
+		"btl":    false,
+		"bl":     true,
+		"blt":    false,
+		"bllt":   true, // it has become one of the ordinary kind
+		"blltt":  false,
+		"bht":    true,
+		"bhtt":   false,
+		"llbt":   false,
+		"lbl":    true,
+		"lblt":   false, // what it was late with before it died doesn't count
 	} {
 		var h Health
 		for i, e := range events {
@@ -89,6 +102,8 @@ func TestLaggard(t *testing.T) {
 				h.Timely()
 			case 'h':
 				h.Hung()
+			case 'b':
+				h.CameBack()
 			}
 		}
 		if h.Laggard() != want {

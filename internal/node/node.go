@@ -115,12 +115,20 @@ type Status struct {
 	Info         identity.Info
 }
 
-// Waited returns what decides whether the node is waited for: a part of its Status that is cheap to ask for. spent says
-// that it used up its time on the last newPayload.
-func (n *Node) Waited() (state health.State, laggard, spent bool) {
+// Waited is what decides whether a node is waited for: a part of its Status that is cheap to ask for.
+type Waited struct {
+	State    health.State
+	Laggard  bool
+	Returned bool // it is a laggard only because it has just come back
+	Spent    bool // it used up its time on the last newPayload
+}
+
+// Waited returns what decides whether the node is waited for now.
+func (n *Node) Waited() Waited {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.health.State(), n.health.Laggard(), n.health.Spent()
+	h := &n.health
+	return Waited{h.State(), h.Laggard(), h.Returned(), h.Spent()}
 }
 
 // Status returns the node's condition.
@@ -164,8 +172,12 @@ func (n *Node) setDrained(drained bool) {
 // update changes the node's health, and tells the log and the pool where that changed its condition.
 func (n *Node) update(event func(*health.Health)) {
 	n.mu.Lock()
-	before, wasLaggard := n.health.State(), n.health.Laggard()
+	before, wasLaggard, hadReturned := n.health.State(), n.health.Laggard(), n.health.Returned()
 	event(&n.health)
+	if before == health.Dead && n.health.State() != health.Dead {
+		n.health.CameBack()
+	}
+	returned := n.health.Returned()
 	after, isLaggard, reason := n.health.State(), n.health.Laggard(), n.health.Reason()
 	if after != before {
 		n.since = time.Now()
@@ -185,8 +197,12 @@ func (n *Node) update(event func(*health.Health)) {
 		log.Warn("node is "+after.String(), "was", before.String(), "reason", reason)
 	}
 	switch {
-	case isLaggard && !wasLaggard:
+	case returned && !hadReturned:
+		log.Debug("nobody waits for the node until it has answered a payload in time")
+	case isLaggard && !returned && (!wasLaggard || hadReturned):
 		log.Warn("node is a laggard: nobody waits for it")
+	case hadReturned && !isLaggard:
+		log.Debug("node is waited for again")
 	case wasLaggard && !isLaggard:
 		log.Info("node is no longer a laggard")
 	}

@@ -116,6 +116,8 @@ func TestPrimaryChanges(t *testing.T) {
 	p.Elect()
 	p.primaryIs(t, "n2") // of those that are alive and timely it is the only one
 	n[0].become("slow")
+	p.primaryIs(t, "n2") // n1 has just come back
+	n[0].CameInTime()
 	p.primaryIs(t, "n1")
 	objects(p, n[0].ID, blocks[0])
 	p.Elect()

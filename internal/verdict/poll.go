@@ -62,6 +62,8 @@ type seat struct {
 	broke   bool         // the node had another break before what came of the call came
 	fresh   bool         // the call is a newPayload that the node had never been sent before
 
+	returned bool // the node is a laggard only because it has just come back
+
 	engine.Answer // the node's; its status is None where there is none
 	failure       error
 	took          time.Duration // until the node had answered or failed
@@ -162,7 +164,7 @@ func (pl *poll) enfranchise() {
 func (pl *poll) reconvene() {
 	for i := range pl.seats {
 		s, v := &pl.seats[i], &pl.votes[i]
-		s.state, _, _ = s.node.Waited()
+		s.state = s.node.Waited().State
 		v.Proved, _ = pl.fleet.Memory.Standing(v.Node)
 	}
 	pl.enfranchise()
@@ -182,9 +184,9 @@ func (pl *poll) refresh() {
 		if v.Ended {
 			continue
 		}
-		state, laggard, spent := s.node.Waited()
-		v.Laggard, v.Spent = laggard, spent
-		v.Dead = state == health.Dead && s.state != health.Dead
+		now := s.node.Waited()
+		v.Laggard, v.Spent, s.returned = now.Laggard, now.Spent, now.Returned
+		v.Dead = now.State == health.Dead && s.state != health.Dead
 	}
 	if pl.call.Named && !pl.alone() && (!pl.isPayload() || pl.content.state == genuine) {
 		pl.fleet.Memory.Recall(pl.call.Block, pl.votes)
@@ -192,7 +194,10 @@ func (pl *poll) refresh() {
 	for i := range pl.votes {
 		s, v := &pl.seats[i], &pl.votes[i]
 		v.Recants = v.Own || s.fresh
-		v.Died = v.Died || s.died() // also while it isn't known whether the memory is to keep that
+		// A standing objector may have come back repaired.
+		v.Laggard = v.Laggard && !(s.returned && v.Objects)
+		// Also while it isn't known whether the memory is to keep that.
+		v.Died = v.Died || s.died()
 	}
 }
 

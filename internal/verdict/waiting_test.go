@@ -325,3 +325,45 @@ func TestHangUp(t *testing.T) {
 		}
 	})
 }
+
+// A node that is killed and comes back costs no grace, however long it takes over its first payloads: nobody waits for
+// it until it has answered one in time. One that stays slow becomes a laggard like any other.
+func TestNobodyWaitsForOneThatHasJustComeBack(t *testing.T) {
+	for _, c := range []struct {
+		slow    int // payloads after its return that it is slow with
+		laggard bool
+	}{{0, false}, {1, false}, {5, false}, {100, true}} {
+		back := epoch.Add(40 * time.Second)
+		killed := &bubble.Fake{
+			Refuse: func() bool { return time.Since(epoch) > 20*time.Second && time.Now().Before(back) },
+			Delay: func(method string, n int) time.Duration {
+				if strings.HasPrefix(method, "engine_newPayload") && n > 20 && n <= 21+c.slow {
+					return 3 * grace
+				}
+				return 0
+			},
+		}
+		bubble.In(t, fakes{bubble.Healthy(), killed, bubble.Healthy()}, func(t *testing.T, b *bubble.Bubble) {
+			check(t, b.Follow(1, 60), func(int) time.Duration { return good })
+			if s := b.Fleet.Pool.Nodes()[1].Status(); s.Laggard != c.laggard {
+				t.Errorf("slow with %d payloads: laggard %v, want %v", c.slow, s.Laggard, c.laggard)
+			}
+		})
+	}
+}
+
+// Where all voters have just come back, the first that says VALID is heard; and then all are waited for again.
+func TestAllHaveJustComeBack(t *testing.T) {
+	down := func() bool { return time.Since(epoch) > 21*time.Second && time.Since(epoch) < 39*time.Second }
+	slow := takes(100 * ms)
+	slow.Refuse = down
+	bubble.In(t, fakes{{Refuse: down}, slow}, func(t *testing.T, b *bubble.Bubble) {
+		for n, s := range b.Follow(1, 30) {
+			switch {
+			case n >= 11 && n < 20: // nobody is there
+			case s.NewPayload != "VALID" || s.Took > 100*ms, (n < 20 || n > 21) && s.Took != 100*ms:
+				t.Errorf("block %d: %+v, want VALID after both have said so", n+1, s)
+			}
+		}
+	})
+}
