@@ -187,15 +187,15 @@ func (p *program) printVerdicts(c *evidence.Case, recorded bool, rules quorum.Ru
 	var voters node.Electorate
 	for _, w := range now {
 		status := w.node.Status()
-		voters.Add(status.MayVote(), status.State)
+		voters.Add(status.Part())
 	}
 	seats := make([]quorum.Seat, len(now))
 	for i, w := range now {
 		status := w.node.Status()
-		voter := voters.Has(status.MayVote(), status.State)
+		voter, rests := voters.Has(status.Part()), voters.Rests(status.Part())
 		seats[i] = quorum.Seat{
-			Configured: !status.DoNotUse, MayVote: status.MayVote(), Voter: voter,
-			MayObject: voter, Proved: true, // as if it had been seen to follow
+			Configured: !status.DoNotUse, MayVote: status.MayVote(), Voter: voter, Rests: rests,
+			MayObject: voter || rests, Proved: true, // as if it had been seen to follow
 			Said: w.status, Ended: true, Dead: w.status == engine.None && !status.Reachable(),
 		}
 		if rules.ByClient {

@@ -72,7 +72,7 @@ func (p *program) status(ctx context.Context, cmd *cli.Command) error {
 func summary(nodes []admin.Node, blocks []history.Record, disputes []evidence.Entry, now time.Time) string {
 	voting := 0
 	for _, n := range nodes {
-		if n.State == "alive" && !n.DoNotUse && !n.Drained {
+		if n.State == "alive" && n.Votes {
 			voting++
 		}
 	}

@@ -55,6 +55,9 @@ func stateOf(n *admin.Node) string {
 	if n.Drained {
 		state += ", drained"
 	}
+	if n.Backup {
+		state += ", backup"
+	}
 	if n.DoNotUse {
 		state += ", do-not-use"
 	}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"executionbackup/internal/identity"
@@ -18,7 +19,9 @@ type Node struct {
 	Primary      bool                     `json:"primary"`
 	Laggard      bool                     `json:"laggard"`
 	DoNotUse     bool                     `json:"do_not_use"`
+	Backup       bool                     `json:"backup"`
 	Drained      bool                     `json:"drained"`
+	Votes        bool                     `json:"votes"`          // as things are now
 	Qualified    bool                     `json:"qualified"`      // its new objections count
 	Objections   int                      `json:"objections"`     // blocks that it stands by an INVALID on
 	Head         *Head                    `json:"head,omitempty"` // its latest block, as it says
@@ -54,13 +57,15 @@ type NewPayloadTimes struct {
 // Nodes reports all nodes, in configuration order.
 func (a *API) Nodes() []Node {
 	primary, now := a.Fleet.Pool.Primary(), time.Now()
+	voters := a.Fleet.Pool.Voters()
 	reports := []Node{}
 	for _, n := range a.Fleet.Pool.Nodes() {
 		s, t := n.Status(), n.Track.Figures(now)
 		report := Node{
 			Name: n.Name(), URL: n.URL(),
 			State: s.State.String(), Since: s.Since, Reason: s.Reason,
-			Primary: n == primary, Laggard: s.Laggard, DoNotUse: s.DoNotUse, Drained: s.Drained,
+			Primary: n == primary, Laggard: s.Laggard, DoNotUse: s.DoNotUse, Backup: s.Backup,
+			Drained: s.Drained, Votes: slices.Contains(voters, n),
 			Qualified: a.Fleet.Memory.Qualified(n.ID), Objections: a.Fleet.Memory.Objections(n.ID),
 			ResponseTime: microseconds(s.ResponseTime),
 			NewPayload:   NewPayloadTimes{microseconds(t.Median), microseconds(t.P99), []int64{}},

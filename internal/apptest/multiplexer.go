@@ -58,6 +58,7 @@ type Node struct {
 	Name     string        // "" = n1, n2, … by its place
 	Timeout  time.Duration // 0 = the multiplexer's; whole milliseconds
 	DoNotUse bool
+	Backup   bool
 	Fake     *enginetest.Node // if not nil, it must see good tokens only, and none of the CL's
 }
 
@@ -168,6 +169,9 @@ func (n Node) specification(place string) string {
 	}
 	if n.DoNotUse {
 		text += "#do-not-use"
+	}
+	if n.Backup {
+		text += "#backup"
 	}
 	return text
 }

@@ -72,7 +72,7 @@ func (s *Summary) raise(level string) {
 // votes tells how many of the nodes that may vote do, and what is the matter with the others.
 func (s State) votes() (level, text string, notes []string) {
 	notes = []string{}
-	var may, alive, reachable, prompt, unknown int
+	var may, alive, reachable, prompt, unknown, backups int
 	objections := false
 	for _, n := range s.Nodes {
 		note := trouble(&n)
@@ -80,6 +80,10 @@ func (s State) votes() (level, text string, notes []string) {
 			notes = append(notes, n.Name+" "+note)
 		}
 		if n.DoNotUse || n.Drained {
+			continue
+		}
+		if n.Backup && !n.Votes {
+			backups++
 			continue
 		}
 		may++
@@ -115,7 +119,11 @@ func (s State) votes() (level, text string, notes []string) {
 	if alive < may || prompt < alive || objections {
 		level = warn
 	}
-	return level, fmt.Sprintf("%d of %s %s", alive, count(may, "node"), verb(alive, "votes", "vote")), notes
+	text = fmt.Sprintf("%d of %s %s", alive, count(may, "node"), verb(alive, "votes", "vote"))
+	if backups > 0 {
+		text += ", " + count(backups, "backup")
+	}
+	return level, text, notes
 }
 
 // trouble says what is the matter with a node; "" where it is well.

@@ -83,6 +83,7 @@ type Node struct {
 	MayObject bool   `json:"may_object"`
 	Laggard   bool   `json:"laggard"`
 	DoNotUse  bool   `json:"do_not_use"`
+	Backup    bool   `json:"backup"`
 	Drained   bool   `json:"drained"`
 }
 

@@ -26,7 +26,8 @@ func newObjections(r prometheus.Registerer) Objections {
 			"method", "NewPayload", "ForkchoiceUpdated", "GetPayload"),
 		late: promauto.With(r).NewCounter(prometheus.CounterOpts{
 			Namespace: Namespace, Name: "late_objections_total",
-			Help: "INVALID votes that came after the consensus client had another answer.",
+			Help: "INVALIDs that came after the consensus client had another answer, and those of backups without " +
+				"a vote.",
 		}),
 	}
 }
@@ -42,7 +43,7 @@ func About(n *node.Node) *evidence.Node {
 	s := n.Status()
 	return &evidence.Node{
 		URL: n.URL(), Client: s.Info.Exactly(), State: s.State.String(),
-		DoNotUse: s.DoNotUse, Drained: s.Drained, Laggard: s.Laggard,
+		DoNotUse: s.DoNotUse, Backup: s.Backup, Drained: s.Drained, Laggard: s.Laggard,
 	}
 }
 

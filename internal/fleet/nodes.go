@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,7 +22,7 @@ var (
 	stateDesc = nodeDesc("state",
 		"1 for the state that a node is in, 0 for the others: unknown, alive, syncing, dead.", "state")
 	sinceDesc       = nodeDesc("state_since_timestamp_seconds", "Since when a node is in its state.")
-	voterDesc       = nodeDesc("voter", "1 where a node is alive and may vote.")
+	voterDesc       = nodeDesc("voter", "1 where a node is alive and votes: a backup only where it is needed.")
 	primaryDesc     = nodeDesc("primary", "1 for the node that answers what one node can answer.")
 	laggardDesc     = nodeDesc("laggard", "1 where nobody waits for a node's answers.")
 	responseDesc    = nodeDesc("response_time_seconds", "Median time that a node took over the last probes.")
@@ -58,7 +59,7 @@ func (c nodeMetrics) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c nodeMetrics) Collect(ch chan<- prometheus.Metric) {
-	primary, union := c.fleet.Pool.Primary(), c.fleet.Methods()
+	primary, union, voters := c.fleet.Pool.Primary(), c.fleet.Methods(), c.fleet.Pool.Voters()
 	for _, n := range c.fleet.Pool.Nodes() {
 		s := n.Status()
 		gauge := func(d *prometheus.Desc, value float64, labels ...string) {
@@ -69,7 +70,7 @@ func (c nodeMetrics) Collect(ch chan<- prometheus.Metric) {
 			gauge(stateDesc, one(s.State == state), state.String())
 		}
 		gauge(sinceDesc, float64(s.Since.UnixMilli())/1000)
-		gauge(voterDesc, one(s.State == health.Alive && s.MayVote()))
+		gauge(voterDesc, one(s.State == health.Alive && slices.Contains(voters, n)))
 		gauge(primaryDesc, one(n == primary))
 		gauge(laggardDesc, one(s.Laggard))
 		gauge(responseDesc, s.ResponseTime.Seconds())

@@ -48,10 +48,12 @@ type listing struct {
 	own func(i int) (e engine.Entry, have bool)
 }
 
-// newListing prepares a call to the nodes that serve. Its answer may go to out part by part, if that isn't nil.
+// newListing prepares a call to the nodes that have what is asked for. Its answer may go to out part by part, if that
+// isn't nil.
 func (m *Merger) newListing(c *engine.Call, out *outlet.Outlet) *listing {
 	l := &listing{call: c}
-	l.Hedge = fleet.Hedge{Fleet: m.fleet, Method: c.Method, Nodes: m.fleet.Pool.Serving(), Delay: fleet.HedgeDelay}
+	nodes := m.fleet.Pool.Suppliers()
+	l.Hedge = fleet.Hedge{Fleet: m.fleet, Method: c.Method, Nodes: nodes, Delay: fleet.HedgeDelay}
 	l.lists = make([][]engine.Entry, len(l.Nodes))
 	if out != nil {
 		l.relay = &relay{out: out, call: c}

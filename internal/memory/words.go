@@ -184,7 +184,7 @@ func (m *Memory) Recall(hash common.Hash, seats []quorum.Seat) {
 		}
 	}
 	for i := range seats {
-		if !seats[i].Objects || !seats[i].MayVote {
+		if s := &seats[i]; !s.Objects || !s.MayVote || s.Rests && s.Said != engine.Invalid {
 			continue
 		}
 		o := b.objection(seats[i].Node)

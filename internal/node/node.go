@@ -107,6 +107,7 @@ type Status struct {
 	Unable       bool          // it can be reached, and lacks what it needs to follow
 	Drained      bool          // the operator has set it aside over the REST API
 	DoNotUse     bool          // its specification sets it aside
+	Backup       bool          // its specification makes it a backup
 	ResponseTime time.Duration // median of the last probes
 	LastError    string        // why its last failed call failed; "" where none did
 	LaneCalls    int           // unfinished ones
@@ -134,6 +135,7 @@ func (n *Node) Waited() Waited {
 // Status returns the node's condition.
 func (n *Node) Status() Status {
 	calls, bytes, dropped := n.lane.Depth()
+	setup := n.setup.Load()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return Status{
@@ -144,7 +146,8 @@ func (n *Node) Status() Status {
 		Laggard:      n.health.Laggard(),
 		Unable:       n.health.Unable(),
 		Drained:      n.drained,
-		DoNotUse:     n.setup.Load().DoNotUse,
+		DoNotUse:     setup.DoNotUse,
+		Backup:       setup.Backup,
 		ResponseTime: n.health.ResponseTime(),
 		LastError:    n.lastError,
 		LaneCalls:    calls,

@@ -73,13 +73,22 @@ func NewPool(specs []config.Node, o Options) *Pool {
 		nodes[i] = p.newNode(spec)
 	}
 	p.members.Store(&nodes)
-	for _, n := range nodes {
-		if !n.setup.Load().DoNotUse { // until the probes have shown which is the fastest
-			p.primary.Store(n)
-			break
+	p.primary.Store(first(specs, nodes)) // until the probes have shown which is the fastest
+	return p
+}
+
+// first returns the first node that may vote, before those that are backups; nil where none may.
+func first(specs []config.Node, nodes []*Node) (backup *Node) {
+	for i, spec := range specs {
+		switch {
+		case spec.DoNotUse:
+		case !spec.Backup:
+			return nodes[i]
+		case backup == nil:
+			backup = nodes[i]
 		}
 	}
-	return p
+	return backup
 }
 
 // Run watches the nodes until ctx ends, and returns when all probes have stopped.

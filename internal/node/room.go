@@ -10,7 +10,7 @@ const keepUp = time.Second
 // and isn't waited for.
 func (p *Pool) AwaitRoom(size int, atMost time.Duration) {
 	over := time.After(atMost)
-	for _, n := range p.Roll().voters() {
+	for _, n := range p.Voters() {
 		for {
 			room, freed := n.lane.Room(size)
 			left := n.keepsUpFor()

@@ -155,6 +155,7 @@ func (p *Poll) wait(now time.Duration, seats []Seat) (waiting bool, due time.Dur
 		status = status || p.Ballots[i].Asked && seats[i].Said != engine.None
 	}
 	hopeless := valid || p.NoneAlive && status
+	lacksSecond := p.IsVote(engine.Invalid) && !p.IsVote(engine.Valid) // or it might be settled
 	for i := range seats {
 		s := &seats[i]
 		limit := s.Due
@@ -162,7 +163,7 @@ func (p *Poll) wait(now time.Duration, seats []Seat) (waiting bool, due time.Dur
 		if little && s.Spent {
 			limit = min(limit, soleGraces*p.Clock.Grace)
 		}
-		s.open = s.MayVote && s.waited() && now < limit && !(little && hopeless)
+		s.open = s.MayVote && s.waited(lacksSecond) && now < limit && !(little && hopeless)
 		if s.open && (due == 0 || limit < due) {
 			due = limit
 		}
@@ -172,11 +173,14 @@ func (p *Poll) wait(now time.Duration, seats []Seat) (waiting bool, due time.Dur
 }
 
 // waited reports whether the node's answer could be a vote that it hasn't given yet: that of a voter, or one with which
-// a standing objector that can be reached would end its objection.
-func (s *Seat) waited() bool {
+// a standing objector that can be reached would end its objection; or where an INVALID lacks a second one, that of a
+// backup.
+func (s *Seat) waited(lacksSecond bool) bool {
 	switch {
 	case s.Ended || s.Dead:
 		return false
+	case s.Rests:
+		return lacksSecond && s.Follows
 	case s.Objects:
 		return s.Recants && s.Follows
 	}
@@ -230,7 +234,7 @@ func most[T comparable](seats []Seat, given func(i int) *T) (value T, count int)
 func (p *Poll) mayFail(seats []Seat) bool {
 	_, same, asked := mostFailed(seats, p.Ballots)
 	for i := range seats {
-		if seats[i].open {
+		if seats[i].open && !seats[i].Rests {
 			same++
 		}
 	}
@@ -284,7 +288,9 @@ func (p *Poll) settled(seats []Seat) bool {
 // preventable reports whether a voter or a laggard whose answer is missing could prevent INVALID by saying VALID. The
 // seats are left as they were.
 func (p *Poll) preventable(seats []Seat) bool {
-	missing := func(s *Seat) bool { return !s.Ended && !s.Dead && (s.Voter || s.Recants && s.Follows) }
+	missing := func(s *Seat) bool {
+		return !s.Ended && !s.Dead && !s.Rests && (s.Voter || s.Recants && s.Follows)
+	}
 	for i := range seats {
 		if missing(&seats[i]) {
 			seats[i].Said = engine.Valid
@@ -328,7 +334,7 @@ func latestOpen(threshold Ratio, seats []Seat, ballots []Ballot) bool {
 	_, named, voters := mostNamed(seats, ballots)
 	missing, joining := 0, 0 // those that stand by an INVALID are among the voters already
 	for i := range seats {
-		if s := &seats[i]; s.MayVote && (s.Voter || s.Objects) && !s.Ended && !s.Dead {
+		if s := &seats[i]; s.MayVote && !s.Rests && (s.Voter || s.Objects) && !s.Ended && !s.Dead {
 			missing++
 			if ballots[i].Vote != engine.Invalid {
 				joining++

@@ -44,6 +44,9 @@ func objector() Seat { s := voter(); s.Objects = true; return s }
 // fresh is an objector whose VALID to this call would end that.
 func fresh() Seat { s := objector(); s.Recants = true; return s }
 
+// backup is one that isn't needed.
+func backup() Seat { s := voter(); s.Voter, s.Rests, s.Follows = false, true, true; return s }
+
 // event is something that happens to a seat.
 type event struct {
 	at   time.Duration
@@ -579,7 +582,13 @@ func TestLookLeavesTheSeats(t *testing.T) {
 func randomSeat(random *rand.Rand) Seat {
 	s := voter()
 	s.Client = []string{"", "GE", "NM"}[random.IntN(3)]
-	switch random.IntN(9) {
+	switch random.IntN(11) {
+	case 7, 8:
+		s.Voter, s.Rests = false, true
+		s.Proved = random.IntN(3) > 0
+		s.MayObject = s.Proved || random.IntN(2) == 0
+		s.Follows = random.IntN(4) > 0
+		s.Objects, s.Direct = random.IntN(4) == 0, random.IntN(2) == 0
 	case 0:
 		s.Proved = false
 	case 1:
@@ -734,6 +743,8 @@ func TestFill(t *testing.T) {
 	}
 	un := func(b Ballot) Ballot { b.Proved = false; return b }
 	stands := func(b Ballot) Ballot { b.Stands = true; return b }
+	restarted := func(s *seat) { s.MayObject, s.Proved = false, false }
+	seconds := func(b Ballot) Ballot { b.Seconds = true; return b }
 	unsaid := func(b Ballot) Ballot { b.Read, b.Proved = true, false; return b }
 	beside := said(voter(), valid) // a prompt voter
 	objects := func(s *Seat) { s.Objects = true }
@@ -750,6 +761,13 @@ func TestFill(t *testing.T) {
 		{"a voter's ACCEPTED", said(voter(), accepted), nil, ballot(accepted, true, true)},
 		{"a voter's INVALID", said(voter(), invalid), nil, ballot(invalid, true, true)},
 		{"a voter found dead", with(voter(), dies), nil, ballot(none, false, false)},
+		{"a backup that rests", said(backup(), valid), nil, stands(ballot(none, false, true))},
+		{"it says SYNCING", said(backup(), syncing), nil, ballot(none, false, false)},
+		{"it says INVALID", said(backup(), invalid), nil, seconds(ballot(none, false, true))},
+		{"it objected before", with(backup(), objects), nil, ballot(none, false, false)},
+		{"it has restarted", with(said(backup(), invalid), restarted), nil, un(ballot(none, false, false))},
+		{"and one that may says the same", with(said(backup(), invalid), restarted), []seat{said(voter(), invalid)},
+			un(seconds(ballot(none, false, true)))},
 		{"one that hasn't proved itself", said(unproved(), invalid), nil, un(ballot(invalid, true, true))},
 		{"one that may not object", said(muted(), invalid), nil, un(ballot(none, false, false))},
 		{"it says VALID", said(muted(), valid), nil, un(ballot(valid, true, true))},

@@ -36,10 +36,14 @@ type Seat struct {
 	Configured bool   // it isn't do-not-use
 	MayVote    bool   // it is neither do-not-use nor drained
 	Voter      bool   // its status is a vote
-	Laggard    bool   // nobody waits for it beside a VALID
+	// Rests says that it is a backup that isn't needed: it has no vote, what it objected to before rests, and where it
+	// calls the block INVALID, that is counted for INVALID alone.
+	Rests   bool
+	Laggard bool // nobody waits for it beside a VALID
 	// Spent says that it used up its time before, and has said nothing since: there is little hope in waiting for it.
 	Spent bool
-	// MayObject says that it is a voter whose INVALID is a vote, Proved that it is one of the two which INVALID needs.
+	// MayObject says that its INVALID is a vote (that of a backup which rests: a second one), Proved that it is one of
+	// the two which INVALID needs.
 	MayObject, Proved bool
 
 	Said  engine.Status // to this call
@@ -60,16 +64,16 @@ type Seat struct {
 
 // objects reports whether an INVALID from before is the node's vote.
 func (s *Seat) objects() bool {
-	return s.MayVote && s.Objects && !(s.Said == engine.Valid && s.Recants)
+	return s.MayVote && !s.Rests && s.Objects && !(s.Said == engine.Valid && s.Recants)
 }
 
 // condemns reports whether the node says INVALID now, and may by itself.
 func (s *Seat) condemns() bool { return s.MayObject && s.Said == engine.Invalid }
 
-// muted reports whether the node has answered with an INVALID that is no vote. leads says that another, which may
+// muted reports whether the node has answered with an INVALID that doesn't count. leads says that another, which may
 // object, says so too.
 func (s *Seat) muted(leads bool) bool {
-	return s.Voter && s.Said == engine.Invalid && !s.MayObject && !leads && !s.objects()
+	return (s.Voter || s.Rests) && s.Said == engine.Invalid && !s.MayObject && !leads && !s.objects()
 }
 
 // fill makes the seats' ballots.
@@ -94,6 +98,7 @@ func fill(ballots []Ballot, seats []Seat) {
 			b.Vote = engine.Invalid
 		case !s.Voter:
 			b.Stands = s.Said == engine.Valid
+			b.Seconds = s.Rests && s.Said == engine.Invalid && !muted
 		case muted:
 		case s.Valid && (s.Said == engine.Syncing || s.Said == engine.Accepted):
 			b.Vote = engine.Valid
@@ -105,7 +110,7 @@ func fill(ballots []Ballot, seats []Seat) {
 		b.Stands = b.Stands || s.Accepts
 		waits := s.Voter && !s.Dead && !muted
 		b.Asked = b.Vote == engine.Invalid || waits && (!s.Laggard || b.Vote != engine.None)
-		b.Heard = b.Asked || b.Stands || s.Died || waits && s.Laggard
+		b.Heard = b.Asked || b.Stands || b.Seconds || s.Died || waits && s.Laggard
 		prompt = prompt || b.Asked && s.Voter && !s.Laggard
 	}
 	if prompt {

@@ -20,9 +20,12 @@ type Ballot struct {
 	// Asked says that the node is in the denominator of VALID: it is a voter that is neither dead nor a laggard, or its
 	// INVALID is a vote.
 	Asked bool
-	// Heard says that the node is in the denominator of INVALID: it is asked, or a laggard, or it held the block to be
-	// valid, or one that the block builds on.
+	// Heard says that the node is in the denominator of INVALID: it is asked, or a laggard, or seconds an INVALID, or
+	// it held the block to be valid, or one that the block builds on.
 	Heard bool
+	// Seconds says that the node is a backup that has no vote and calls the block INVALID: that is counted for INVALID
+	// alone.
+	Seconds bool
 	// Proved says that the node's INVALID is one of the two without which a block can't be called INVALID.
 	Proved bool
 	// Read says that the node's INVALID was read from records: it makes a dispute, and is not counted for INVALID.
@@ -145,7 +148,7 @@ func join(ballots []Ballot, client string) (all bloc) {
 		if b.Heard {
 			all.heard++
 		}
-		if b.Vote == engine.Invalid && !b.Read {
+		if (b.Vote == engine.Invalid || b.Seconds) && !b.Read {
 			all.invalid++
 			if b.Proved {
 				all.proved++
@@ -167,6 +170,11 @@ func (r Rules) add(t *tally, b bloc) {
 	if b.configured {
 		t.clients++
 	}
+	if b.invalid > 0 && (!r.ByClient || r.Threshold.Reached(b.invalid, b.heard) && !b.stands) {
+		t.condemn++
+		t.proved += b.proved
+		t.provedClients += min(1, b.proved)
+	}
 	switch b.vote {
 	case engine.None:
 		return
@@ -174,11 +182,6 @@ func (r Rules) add(t *tally, b bloc) {
 		t.valid++
 	case engine.Invalid:
 		t.invalid++
-		if b.invalid > 0 && (!r.ByClient || r.Threshold.Reached(b.invalid, b.heard) && !b.stands) {
-			t.condemn++
-			t.proved += b.proved
-			t.provedClients += min(1, b.proved)
-		}
 	case engine.Accepted:
 		t.accepted++
 	}

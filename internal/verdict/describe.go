@@ -26,6 +26,7 @@ type description struct {
 	earlier  string // why the node said INVALID before, where that is its vote
 	standing bool   // its vote is an INVALID from before
 	unheard  bool   // it says INVALID, and that isn't its vote
+	rests    bool   // it is a backup that has no vote
 	took     time.Duration
 }
 
@@ -38,6 +39,7 @@ func (pl *poll) describe(i int) description {
 		reason: s.ValidationError, took: s.took,
 		standing: vote == engine.Invalid && s.Status != engine.Invalid,
 		unheard:  vote != engine.Invalid && s.Status == engine.Invalid,
+		rests:    v.Rests,
 	}
 	if d.standing {
 		d.earlier = v.Reason
@@ -75,6 +77,8 @@ func (d description) forLog() slog.Attr {
 	switch {
 	case d.standing:
 		said += " (it stands by an earlier INVALID)"
+	case d.unheard && d.rests:
+		said += " (a backup, which has no vote)"
 	case d.unheard:
 		said += " (doesn't count: restarted, and not yet seen to follow)"
 	case !d.isEnded:
@@ -132,7 +136,8 @@ func (pl *poll) reportDispute() {
 	pl.fleet.Log.Error("dispute: nodes disagree about a block", attrs...)
 }
 
-// reportLate says that a node objects to a block after the CL has its answer. The objection binds what comes after.
+// reportLate says that a node objects to a block after the CL has its answer, or is a backup whose objection has no
+// vote. It binds what comes after; that of a backup where the backup votes.
 func (pl *poll) reportLate(i int) {
 	pl.fleet.Late()
 	if pl.record == nil {
@@ -141,7 +146,11 @@ func (pl *poll) reportLate(i int) {
 	}
 	pl.fleet.History.Objected(pl.record)
 	s := &pl.seats[i]
-	pl.fleet.Log.Error("late objection: a node calls a block INVALID that was answered otherwise",
+	message := "late objection: a node calls a block INVALID that was answered otherwise"
+	if pl.votes[i].Rests {
+		message = "objection without a vote: a backup calls a block INVALID that was answered otherwise"
+	}
+	pl.fleet.Log.Error(message,
 		"node", s.node.Name(), "method", pl.call.Method.Name, "block_hash", pl.call.Block,
 		"number", pl.call.Payload.Number, "answer", heard(pl.verdict), "duration", s.took, "reason", s.ValidationError)
 }
@@ -154,6 +163,8 @@ func (pl *poll) keep(answer *engine.Answer, dispute bool) {
 		kind = evidence.Dispute
 	case pl.content.wrong != "":
 		kind = evidence.WrongBlockHash
+	case pl.backupObjects() >= 0:
+		kind = evidence.LateObjection
 	}
 	if !pl.isWanted(kind) {
 		return

@@ -40,12 +40,31 @@ func (pl *poll) tellLate(i int) {
 	if pl.build != nil && s.PayloadID != "" && v.MayVote {
 		pl.session.Builds.Add(pl.build, s.node.ID, s.PayloadID)
 	}
-	objects := pl.vote(i) == engine.Invalid && v.Said == engine.Invalid && pl.verdict != engine.Invalid &&
-		!pl.alone() && pl.content.state != forged
+	objects := pl.objects(i)
 	if objects {
 		pl.reportLate(i)
 	}
 	pl.keepLate(i, objects)
+}
+
+// objects reports whether a node calls the block INVALID, in answer to this call, which the CL has heard otherwise: be
+// it a backup that has no vote.
+func (pl *poll) objects(i int) bool {
+	v := &pl.votes[i]
+	counts := pl.vote(i) == engine.Invalid || v.Rests && v.MayObject
+	return counts && v.Said == engine.Invalid && pl.verdict != engine.Invalid && !pl.alone() &&
+		pl.content.state != forged
+}
+
+// backupObjects returns the place of a backup without a vote that objected before the CL had its answer; -1 where there
+// is none.
+func (pl *poll) backupObjects() int {
+	for i := range pl.seats {
+		if pl.votes[i].Rests && !pl.seats[i].late && pl.objects(i) {
+			return i
+		}
+	}
+	return -1
 }
 
 // compareToHead notes that a node which says SYNCING is behind: to a payload of the head's chain that another voter

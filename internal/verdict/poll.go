@@ -55,12 +55,12 @@ type poll struct {
 // seat is a node's place in a poll.
 type seat struct {
 	node    *node.Node
-	state   health.State // when the poll began
-	foreign bool         // the node is on another chain
-	sent    bool         // the node gets the call
-	breaks  uint64       // how many the node had had when the call was sent: see memory.Broke
-	broke   bool         // the node had another break before what came of the call came
-	fresh   bool         // the call is a newPayload that the node had never been sent before
+	part    node.Part // when the poll began
+	foreign bool      // the node is on another chain
+	sent    bool      // the node gets the call
+	breaks  uint64    // how many the node had had when the call was sent: see memory.Broke
+	broke   bool      // the node had another break before what came of the call came
+	fresh   bool      // the call is a newPayload that the node had never been sent before
 
 	returned bool // the node is a laggard only because it has just come back
 
@@ -106,7 +106,7 @@ func (pl *poll) convene(clock quorum.Clock) {
 	for i, n := range pl.nodes {
 		now := n.Status()
 		s, v := &pl.seats[i], &pl.votes[i]
-		s.node, s.state, s.sent, s.foreign = n, now.State, now.Called(), now.WrongChain
+		s.node, s.part, s.sent, s.foreign = n, now.Part(), now.Called(), now.WrongChain
 		*v = quorum.Seat{
 			Node: n.ID, Configured: !now.DoNotUse, MayVote: now.MayVote(), Due: n.Timeout(pl.call.Method),
 		}
@@ -133,7 +133,7 @@ func (pl *poll) convene(clock quorum.Clock) {
 // electorate is what the seats' nodes are together.
 func (pl *poll) electorate() (voters node.Electorate) {
 	for i := range pl.seats {
-		voters.Add(pl.votes[i].MayVote, pl.seats[i].state)
+		voters.Add(pl.seats[i].part)
 	}
 	return voters
 }
@@ -144,13 +144,13 @@ func (pl *poll) enfranchise() {
 	voters, proved := pl.electorate(), false
 	for i := range pl.seats {
 		s, v := &pl.seats[i], &pl.votes[i]
-		v.Voter = s.sent && voters.Has(v.MayVote, s.state)
+		v.Voter, v.Rests = s.sent && voters.Has(s.part), voters.Rests(s.part)
 		proved = proved || v.Voter && v.Proved
 	}
 	for i := range pl.seats {
 		s, v := &pl.seats[i], &pl.votes[i]
-		v.MayObject = v.Voter && pl.fleet.Memory.MayObject(v.Node, proved)
-		v.Follows = s.sent && (s.state == health.Alive || s.state == health.Unknown)
+		v.MayObject = (v.Voter || v.Rests) && pl.fleet.Memory.MayObject(v.Node, proved)
+		v.Follows = s.sent && (s.part.State == health.Alive || s.part.State == health.Unknown)
 	}
 	if proved {
 		pl.fleet.Memory.Lapse()
@@ -164,7 +164,8 @@ func (pl *poll) enfranchise() {
 func (pl *poll) reconvene() {
 	for i := range pl.seats {
 		s, v := &pl.seats[i], &pl.votes[i]
-		s.state = s.node.Waited().State
+		now := s.node.Waited()
+		s.part.State, s.part.Laggard = now.State, now.Laggard
 		v.Proved, _ = pl.fleet.Memory.Standing(v.Node)
 	}
 	pl.enfranchise()
@@ -186,7 +187,10 @@ func (pl *poll) refresh() {
 		}
 		now := s.node.Waited()
 		v.Laggard, v.Spent, s.returned = now.Laggard, now.Spent, now.Returned
-		v.Dead = now.State == health.Dead && s.state != health.Dead
+		v.Dead = now.State == health.Dead && s.part.State != health.Dead
+	}
+	if !pl.decided {
+		pl.callUp()
 	}
 	if pl.call.Named && !pl.alone() && (!pl.isPayload() || pl.content.state == genuine) {
 		pl.fleet.Memory.Recall(pl.call.Block, pl.votes)
@@ -198,6 +202,19 @@ func (pl *poll) refresh() {
 		v.Laggard = v.Laggard && !(s.returned && v.Objects)
 		// Also while it isn't known whether the memory is to keep that.
 		v.Died = v.Died || s.died()
+	}
+}
+
+// callUp lets the backups vote where every voter has died or become a laggard while the call was under way: with the
+// next call they would vote anyhow.
+func (pl *poll) callUp() {
+	if slices.ContainsFunc(pl.votes, func(v quorum.Seat) bool { return v.Voter && !v.Dead && !v.Laggard }) {
+		return
+	}
+	for i := range pl.votes {
+		if v := &pl.votes[i]; v.Rests && pl.seats[i].part.State == health.Alive {
+			v.Rests, v.Voter = false, true
+		}
 	}
 }
 
@@ -267,7 +284,7 @@ func (pl *poll) noteBreak(s *seat, v *quorum.Seat) {
 	}
 	s.broke, v.Proved = true, false
 	proved := slices.ContainsFunc(pl.votes, func(other quorum.Seat) bool { return other.Voter && other.Proved })
-	v.MayObject = v.Voter && pl.fleet.Memory.MayObject(v.Node, proved)
+	v.MayObject = (v.Voter || v.Rests) && pl.fleet.Memory.MayObject(v.Node, proved)
 }
 
 // noteTime notes whether a node's status to a payload came in time, and when the first of all did.
@@ -366,8 +383,8 @@ func (pl *poll) remember(i int) {
 	}
 	changed := words.Keep(memory.Note{
 		Node: v.Node, Block: block, Status: v.Said, Reason: s.ValidationError, Seq: pl.place.Seq,
-		Voter: v.Voter, MayObject: v.MayObject, Proved: v.Proved, Fresh: s.fresh, Lapses: pl.lapses, Breaks: s.breaks,
-		Broke: s.broke,
+		Voter: v.Voter || v.Rests, MayObject: v.MayObject, Proved: v.Proved,
+		Fresh: s.fresh, Lapses: pl.lapses, Breaks: s.breaks, Broke: s.broke,
 	})
 	if v.Said == engine.Invalid && v.Proved {
 		s.node.Objected()

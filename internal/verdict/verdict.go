@@ -229,6 +229,8 @@ func (pl *poll) report(answer *engine.Answer, dispute bool) {
 	}
 	if dispute {
 		pl.reportDispute()
+	} else if i := pl.backupObjects(); i >= 0 {
+		pl.reportLate(i)
 	}
 	pl.keep(answer, dispute)
 }

@@ -46,9 +46,10 @@ function show(n, behind) {
     n.primary && el("span", { class: "flag primary", title: "serves what one node can answer" }, "★ primary"),
     n.laggard && word !== "laggard" && el("span", { class: "flag", title: "nobody waits for it" }, "laggard"),
     n.drained && el("span", { class: "flag", title: "gets every call and never votes" }, "drained"),
+    n.backup && el("span", { class: "flag", title: "votes where no other node that is alive and no laggard can" }, "backup"),
     n.do_not_use && el("span", { class: "flag", title: "gets every call and never votes" }, "do not use"),
   ].filter(Boolean);
-  return el("li", { class: "card", "data-node": n.name, "data-condition": word, "data-aside": n.drained || n.do_not_use },
+  return el("li", { class: "card", "data-node": n.name, "data-condition": word, "data-aside": n.drained || n.do_not_use || (n.backup && !n.votes) },
     el("div", { class: "top" },
       el("h3", { title: n.url }, n.name),
       el("span", { class: "state" }, el("b", { "aria-hidden": "true" }, sign), " " + word)),
