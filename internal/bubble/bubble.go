@@ -85,6 +85,7 @@ func WithTimeout(d time.Duration) (context.Context, context.CancelFunc) {
 type Options struct {
 	Settings func(*fleet.Settings)
 	Log      *slog.Logger // nil: nothing is logged, or all with -v
+	Backup   int          // which of the fakes is a backup, from 1; 0 for none
 }
 
 // ReplayBytes is how many bytes of payloads are kept for nodes that come back.
@@ -142,6 +143,7 @@ func New[T http.RoundTripper](t testing.TB, fakes []T, o Options) *Bubble {
 	transports := make(map[string]http.RoundTripper)
 	for i, f := range fakes {
 		specs = append(specs, Spec(t, i+1))
+		specs[i].Backup = o.Backup == i+1
 		transports[specs[i].Name] = f
 	}
 	registry := prometheus.NewRegistry()
