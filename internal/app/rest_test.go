@@ -125,15 +125,16 @@ func TestNodes(t *testing.T) {
 	})
 	var reports []json.RawMessage
 	m.Get(t, "/nodes", &reports)
-	const always = "name url state since primary laggard do_not_use drained qualified objections response_time " +
-		"new_payload votes_won votes_lost client lane_calls lane_bytes lane_dropped "
+	const always = "name url state since primary laggard do_not_use backup drained votes qualified objections " +
+		"response_time new_payload votes_won votes_lost client lane_calls lane_bytes lane_dropped "
 	if len(reports) != 3 {
 		t.Fatalf("got %d nodes", len(reports))
 	}
 	first := object(t, string(reports[0]), always+"head client_versions chain_id genesis")
 	want(t, first, map[string]string{
 		"name": `"n1"`, "url": `"` + nodes[0].URL + `/path"`, "state": `"alive"`, "primary": "true",
-		"laggard": "false", "do_not_use": "false", "drained": "false", "qualified": "false", "objections": "0",
+		"laggard": "false", "do_not_use": "false", "backup": "false", "drained": "false", "votes": "true",
+		"qualified": "false", "objections": "0",
 		"client": `"geth/v1.17.10"`, "chain_id": `"0x1"`, "genesis": `"` + enginetest.GenesisHash + `"`,
 		"client_versions": `[{"code":"GE","commit":"0x01020304","name":"geth","version":"v1.17.10"}]`,
 		"lane_calls":      "0", "lane_bytes": "0", "lane_dropped": "0",
@@ -143,7 +144,7 @@ func TestNodes(t *testing.T) {
 		t.Errorf("since: got %v", first["since"])
 	}
 	want(t, object(t, string(reports[1]), always+"head client_versions chain_id genesis reason"), map[string]string{
-		"name": `"n2"`, "state": `"syncing"`, "reason": `"eth_syncing says so"`, "primary": "false",
+		"name": `"n2"`, "state": `"syncing"`, "reason": `"eth_syncing says so"`, "primary": "false", "votes": "false",
 	})
 	third := object(t, string(reports[2]), always+"reason last_error last_error_at")
 	want(t, third, map[string]string{"name": `"n3"`, "state": `"dead"`, "response_time": "0", "client": `""`})

@@ -44,8 +44,8 @@ func (b *Bubble) Counted(name, label, value string) float64 {
 	return 0
 }
 
-// Gauge returns the value of a gauge without labels, as Prometheus would read it.
-func (b *Bubble) Gauge(name string) float64 {
+// Value returns the value of a gauge or a counter without labels, as Prometheus would read it.
+func (b *Bubble) Value(name string) float64 {
 	b.t.Helper()
 	families, err := b.Metrics.Gather()
 	if err != nil {
@@ -53,7 +53,8 @@ func (b *Bubble) Gauge(name string) float64 {
 	}
 	for _, f := range families {
 		if f.GetName() == name {
-			return f.GetMetric()[0].GetGauge().GetValue()
+			m := f.GetMetric()[0]
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue() // one of them is nil, and 0
 		}
 	}
 	b.t.Fatalf("there is no %s", name)

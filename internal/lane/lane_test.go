@@ -146,3 +146,44 @@ func TestLaneBounds(t *testing.T) {
 		t.Errorf("%d calls and %d bytes left", calls, bytes)
 	}
 }
+
+// A lane has room for a call that fits without another being dropped; whoever waits for room is told when a turn starts
+// or ends.
+func TestRoom(t *testing.T) {
+	l := New(Limits{Calls: 3, Bytes: 1000})
+	room := func(size int, want bool) (freed <-chan struct{}) {
+		t.Helper()
+		ok, freed := l.Room(size)
+		if ok != want {
+			t.Errorf("room for %d bytes: %v", size, ok)
+		}
+		return freed
+	}
+	told := func(freed <-chan struct{}, want bool) {
+		t.Helper()
+		select {
+		case <-freed:
+			if !want {
+				t.Error("told of room though nothing has changed")
+			}
+		default:
+			if want {
+				t.Error("not told of room")
+			}
+		}
+	}
+	room(2000, true) // it is empty
+	first := l.Join(payload(600))
+	room(400, true)
+	freed := room(401, false)
+	told(freed, false)
+	first.Start(t.Context())
+	told(freed, true) // what has started doesn't wait
+	room(1000, true)
+	l.Join(payload(10))
+	l.Join(payload(10))
+	freed = room(10, false)
+	first.Done()
+	told(freed, true)
+	room(10, true)
+}

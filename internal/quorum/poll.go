@@ -94,9 +94,26 @@ func (p *Poll) Look(now time.Duration, seats []Seat, superseded bool) (l Look) {
 	return l
 }
 
-// Quorum returns since when, from the call's arrival, VALID has its quorum, and whether it has one at all, as of the
-// last look.
-func (p *Poll) Quorum() (since time.Duration, holds bool) { return p.quorum.at, p.quorum.holds }
+// QuorumAt returns when VALID had its quorum, as of the last look, if it has one. took is how long after the call the
+// answer of a seat came: by that, a look that comes late makes no quorum late.
+func (p *Poll) QuorumAt(took func(seat int) time.Duration) (at time.Duration, ok bool) {
+	isValid := func(i int) bool { return p.Ballots[i].Vote == engine.Valid }
+	for i := range p.Ballots {
+		if !isValid(i) || ok && took(i) >= at {
+			continue
+		}
+		then := slices.Clone(p.Ballots)
+		for j := range then {
+			if isValid(j) && took(j) > took(i) {
+				then[j].Vote = engine.None
+			}
+		}
+		if p.Rules.hasQuorum(then) {
+			at, ok = took(i), true
+		}
+	}
+	return at, ok
+}
 
 // patience is when the votes in hand, which don't make an INVALID that nobody can prevent, are answered though others
 // are missing, of which the first is due at a time. settled says that these can't change the result.

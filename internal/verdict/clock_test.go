@@ -2,7 +2,9 @@ package verdict_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -224,7 +226,7 @@ func TestClockBehind(t *testing.T) {
 				if got := strings.Count(log.String(), "no longer come from the future"); got != over {
 					t.Errorf("%s: told %d times that it is over, want %d", when, got, over)
 				}
-				if got := b.Gauge("executionbackup_clock_offset_seconds"); got != offset {
+				if got := b.Value("executionbackup_clock_offset_seconds"); got != offset {
 					t.Errorf("%s: the clock's offset is %v, want %v", when, got, offset)
 				}
 			}
@@ -240,5 +242,80 @@ func TestClockBehind(t *testing.T) {
 			send(1, time.Second)
 			says("one second is no wonder", 1, 1, 0)
 		})
+	})
+}
+
+// held is a handler of logs that keeps whoever logs a message waiting, as a machine does that is too busy.
+type held struct {
+	slog.Handler
+	message string
+}
+
+func (h held) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == h.message {
+		time.Sleep(4 * time.Second) // the bubble's clock
+	}
+	return nil
+}
+
+func (h held) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+// An answer that is overdue is counted: VALID had its quorum in time, and we were too slow.
+func TestOverdueVerdict(t *testing.T) {
+	for _, c := range []struct {
+		message string // whoever logs it is kept waiting
+		want    float64
+	}{{"", 0}, {"block hash not checked", 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			log := slog.New(held{slog.NewTextHandler(io.Discard, nil), c.message})
+			// The SYNCING begins the check.
+			nodes := fakes{bubble.Speaker(1, "SYNCING", 10*ms), takes(20 * ms), takes(60 * ms), takes(70 * ms)}
+			b := bubble.New(t, nodes, bubble.Options{Settings: shortSlots, Log: log})
+			b.Run(func() {
+				slot := time.Now().Truncate(time.Second).Add(time.Minute)
+				time.Sleep(time.Until(slot.Add(time.Second))) // the bubble's clock
+				if status, _ := b.Send(bubble.PayloadAt(1, slot)); status != "VALID" {
+					t.Fatal(status)
+				}
+				synctest.Wait()
+				if got := b.Value("executionbackup_overdue_verdicts_total"); got != c.want {
+					t.Errorf("%q: %v verdicts were overdue, want %v", c.message, got, c.want)
+				}
+			})
+		})
+	}
+}
+
+// A forkchoiceUpdated that comes while its head's payload is being checked goes by the clock that this shows.
+func TestForkchoiceInSlotAfterACheck(t *testing.T) {
+	// They don't know the payload, and have it when it is the head.
+	lacks := func(forkchoice time.Duration) *bubble.Fake {
+		return &bubble.Fake{
+			Status: func(method string, _ int) string {
+				if strings.HasPrefix(method, "engine_newPayload") {
+					return "SYNCING"
+				}
+				return "VALID"
+			},
+			Delay: func(method string, _ int) time.Duration {
+				if strings.HasPrefix(method, "engine_forkchoiceUpdated") {
+					return forkchoice
+				}
+				return 0
+			},
+		}
+	}
+	onBench(t, fakes{lacks(0), lacks(0), lacks(bubble.Forever)}, func(t *testing.T, b *bubble.Bubble) {
+		for range cap(b.Bench.Checks()) { // other payloads are being checked
+			b.Bench.Checks() <- struct{}{}
+		}
+		slot := time.Now().Truncate(time.Second).Add(time.Minute)
+		time.Sleep(time.Until(slot.Add(4 * time.Second))) // the bubble's clock
+		go b.Send(bubble.PayloadAt(1, slot))
+		synctest.Wait()
+		time.AfterFunc(100*ms, func() { <-b.Bench.Checks() })
+		if status, took := b.Send(bubble.ForkchoiceCall(1)); status != "VALID" || took != 100*ms {
+			t.Errorf("%s after %v, want VALID as soon as the check is over", status, took)
+		}
 	})
 }

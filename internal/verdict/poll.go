@@ -78,6 +78,7 @@ type arrival struct {
 	seat    int
 	answer  engine.Answer
 	failure error
+	took    time.Duration // from the call's arrival
 }
 
 // newPoll finds who takes part in a call that came at a time, and goes by a clock.
@@ -245,7 +246,7 @@ func (pl *poll) take(a arrival) {
 
 // fill puts what came of the call on a node in its seat.
 func (pl *poll) fill(s *seat, v *quorum.Seat, a arrival) {
-	v.Ended, s.took, s.Answer, s.failure, s.late = true, time.Since(pl.begun), a.answer, a.failure, pl.decided
+	v.Ended, s.took, s.Answer, s.failure, s.late = true, a.took, a.answer, a.failure, pl.decided
 	pl.pending--
 	if pl.isAboutAnother(s) {
 		s.node.Disconnect()

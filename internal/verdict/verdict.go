@@ -83,7 +83,7 @@ func (pl *poll) fanOut() {
 	for i, turn := range pl.place.Turns {
 		pl.fleet.Go(func() {
 			answer, err := nodes[i].Deliver(pl.fleet.Context(), turn)
-			pl.arrivals <- arrival{seats[i], answer, err}
+			pl.arrivals <- arrival{seats[i], answer, err, time.Since(pl.begun)}
 		})
 	}
 }
@@ -242,7 +242,8 @@ func (pl *poll) reportTime() {
 		return
 	}
 	pl.bench.metrics.answered.Observe(max(0, clock.Asked+pl.took).Seconds())
-	if quorum, holds := pl.quorum.Quorum(); holds && pl.verdict == engine.Valid && clock.Overdue(quorum, pl.took) {
+	quorum, had := pl.quorum.QuorumAt(func(i int) time.Duration { return pl.seats[i].took })
+	if had && pl.verdict == engine.Valid && clock.Overdue(quorum, pl.took) {
 		pl.bench.metrics.overdue.Inc()
 		pl.fleet.Log.Warn("overdue: VALID had its quorum in time, and went out late in the slot", "block_hash",
 			pl.call.Block, "number", pl.call.Payload.Number, "quorum", quorum, "duration", pl.took,
