@@ -4,6 +4,7 @@ package bubble
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -86,6 +87,9 @@ type Options struct {
 	Settings func(*fleet.Settings)
 	Log      *slog.Logger // nil: nothing is logged, or all with -v
 	Backup   int          // which of the fakes is a backup, from 1; 0 for none
+	// Blocks is how many are remembered, ReplayBytes how many bytes of payloads are kept; 0: as many as usual.
+	Blocks      int
+	ReplayBytes int64
 }
 
 // ReplayBytes is how many bytes of payloads are kept for nodes that come back.
@@ -148,7 +152,7 @@ func New[T http.RoundTripper](t testing.TB, fakes []T, o Options) *Bubble {
 	}
 	registry := prometheus.NewRegistry()
 	pool := node.NewPool(specs, node.Options{
-		Memory: memory.New(memory.DefaultBlocks), Metrics: node.NewMetrics(registry), Log: o.Log,
+		Memory: memory.New(cmp.Or(o.Blocks, memory.DefaultBlocks)), Metrics: node.NewMetrics(registry), Log: o.Log,
 		Transport: func(c config.Node) http.RoundTripper { return transports[c.Name] },
 	})
 	settings := fleet.Settings{
@@ -159,7 +163,7 @@ func New[T http.RoundTripper](t testing.TB, fakes []T, o Options) *Bubble {
 		o.Settings(&settings)
 	}
 	f := fleet.New(fleet.Options{Pool: pool, Settings: settings, Metrics: registry, Log: o.Log})
-	x := calls.New(calls.Options{Fleet: f, ReplayBytes: ReplayBytes, Metrics: registry})
+	x := calls.New(calls.Options{Fleet: f, ReplayBytes: cmp.Or(o.ReplayBytes, ReplayBytes), Metrics: registry})
 	door := proxy.New(proxy.Options{Calls: x, Session: f.Controller, MaxBody: 128 << 20, Metrics: registry})
 	return &Bubble{Proxy: door, Fleet: f, Calls: x, Metrics: registry, t: t}
 }

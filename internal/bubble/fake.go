@@ -177,6 +177,13 @@ func (f *Fake) note(kind string, number int) {
 	f.calls = append(f.calls, fmt.Sprint(kind, number))
 }
 
+// Forget forgets the calls that have come.
+func (f *Fake) Forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = nil
+}
+
 // Seen returns the newPayloads and forkchoiceUpdateds that have come: "P3", "F3".
 func (f *Fake) Seen() []string {
 	f.mu.Lock()
