@@ -128,6 +128,9 @@ func (d *draft) check() error {
 	if d.Rules.MinValid > voters {
 		return fmt.Errorf("%s: %d is more than there are voters (%d)", d.where["min-valid"], d.Rules.MinValid, voters)
 	}
+	if d.Slot > 0 && d.AttestBy > d.Slot {
+		return fmt.Errorf("%s: more than %s, a slot's length", d.where["attest-by"], d.where["slot"])
+	}
 	if d.MaxBody > d.MaxInFlight {
 		return fmt.Errorf("%s: more than %s, which bounds all requests together",
 			d.where["max-body"], d.where["max-in-flight"])

@@ -243,6 +243,7 @@ func TestFlagErrors(t *testing.T) {
 		{node + "--timeout=-1s", `--timeout: "-1s" is negative`},
 		{node + "--timeout=9999999999999999", `--timeout: "9999999999999999"` + notDuration},
 		{node + "--grace=-1ms", `--grace: "-1ms" is negative`},
+		{node + "--slot=5s --attest-by=6s", "--attest-by: more than --slot, a slot's length"},
 		{node + "--slot=0", `--slot: "0" must be more than zero`},
 		{node + "--attest-by=0", `--attest-by: "0" must be more than zero`},
 		{node + "--build-grace=x", `--build-grace: "x"` + notDuration},
