@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
+	"executionbackup/internal/history"
 )
 
 // clients are nodes of several implementations.
@@ -66,9 +68,9 @@ func TestDashboard(t *testing.T) {
 		name string
 		test func(*testing.T, context.Context)
 	}{
-		{"follows", dashboardFollows}, {"late objection", dashboardLateObjection}, {"escapes", dashboardEscapes},
-		{"evidence", dashboardEvidence}, {"reconnects", dashboardReconnects}, {"theme", dashboardTheme},
-		{"keyboard", dashboardKeyboard}, {"screens", dashboardScreens},
+		{"follows", dashboardFollows}, {"slots", dashboardSlots}, {"late objection", dashboardLateObjection},
+		{"escapes", dashboardEscapes}, {"evidence", dashboardEvidence}, {"reconnects", dashboardReconnects},
+		{"theme", dashboardTheme}, {"keyboard", dashboardKeyboard}, {"screens", dashboardScreens},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, chromium) })
 	}
@@ -130,6 +132,51 @@ func dashboardFollows(t *testing.T, chromium context.Context) {
 	b.do(chromedp.Reload())
 	b.sees("it is still acknowledged",
 		`document.querySelector("#past-list details") && document.getElementById("pinned").hidden`)
+}
+
+// The page tells when in its slot each block was asked about and answered, how old it was where the consensus client is
+// syncing, and nothing where our clock can't be right.
+func dashboardSlots(t *testing.T, chromium context.Context) {
+	m := start(t, named(clients(t, 3)), nil)
+	b := browse(t, chromium, m)
+	now := time.Now()
+	day := 24 * time.Hour
+	ages := []time.Duration{
+		-time.Hour, 2500 * day, 700 * day, 3*time.Hour + time.Minute, 130 * time.Second, 30 * time.Second,
+		6 * time.Second, 3 * time.Second, time.Second, 0,
+	}
+	chain := enginetest.Chain(4, len(ages), func(p *enginetest.Payload) {
+		p.Timestamp = uint64(now.Add(-ages[p.Number-1]).Unix())
+	})
+	m.follow(t, chain)
+	var blocks []history.Record
+	m.Get(t, "/blocks", &blocks)
+	b.sees("the blocks", fmt.Sprintf(`document.querySelectorAll("#blocks li").length === %d`, len(ages)))
+	seconds := func(m history.Micros) string {
+		return fmt.Sprintf("%.1f s", time.Duration(m).Round(100*time.Millisecond).Seconds())
+	}
+	for i, column := range []string{"", "6 years old", "700 days old", "3 h old", "2 min old", "old", "", "", "", ""} {
+		asked, detail := blocks[i].Asked, column
+		switch {
+		case (asked == nil) != (i == 0):
+			t.Fatalf("/blocks: block %d was asked about at %v", i+1, asked)
+		case column == "old":
+			column = fmt.Sprintf("%.0f s old", math.Floor(time.Duration(*asked).Seconds()))
+			detail = column
+		case column == "" && asked != nil:
+			column = "at " + seconds(*asked+blocks[i].Took)
+			detail = "asked at " + seconds(*asked) + ", answered " + column + " in the slot"
+		}
+		of := fmt.Sprintf("#blocks li[data-block='%d'] ", i+1)
+		b.do(chromedp.Click(chromedp.CSS(of + "button")))
+		_, shown, _ := strings.Cut(b.text("#block p"), " heard VALID after ")
+		_, shown, _ = strings.Cut(shown, " · ")
+		if got := strings.TrimPrefix(b.text(of+".slot"), "no such element"); got != column || shown != detail {
+			t.Errorf("block %d: got %q and %q, want %q and %q", i+1, got, shown, column, detail)
+		}
+	}
+	b.do(chromedp.KeyEvent("\x1b"))
+	b.shootAll("3-slots")
 }
 
 func containsAll(text string, words []string) bool {

@@ -1,5 +1,5 @@
 // The strip of the last blocks, newest first, and the one that is looked at.
-import { byId, el, fill, group, shortHash, took, when } from "./dom.js";
+import { age, byId, el, fill, group, inSeconds, took, when } from "./dom.js";
 
 const columns = new Map(); // by id: the element, and what it shows
 let chosen = null; // id; null follows the newest
@@ -65,7 +65,9 @@ function showColumn(c, b, order) {
       el("span", { class: "number" }, group(b.number)),
       el("code", null, (b.dispute || b.late_objection ? "⚑ " : "") + b.hash.slice(2, 8)),
       el("b", null, b.verdict || "…"),
-      el("span", { class: "time" }, b.verdict ? took(b.took) : "\u00a0")),
+      el("span", { class: "time" }, b.verdict ? took(b.took) : "\u00a0"),
+      isKnown(b) && el("span", { class: "slot", title: inSlot(b) },
+        isOld(b) ? inSlot(b) : b.verdict ? "at " + inSeconds(b.asked + b.took) : "\u00a0")),
     order.map((name) => cell(b.votes.find((v) => v.node === name), usual)));
   button.setAttribute("aria-label", `Block ${b.number}: ${b.verdict || "being judged"}${b.dispute ? ", dispute" : ""}${b.late_objection ? ", late objection" : ""}`);
 }
@@ -114,11 +116,24 @@ function showChosen() {
 
 // told says what the consensus client heard, and when.
 export function told(b) {
-  if (!b.verdict) return b.method.startsWith("engine_getPayload") ? `objected ${b.dispute ? "before" : "after"} it was proposed` : "being judged";
+  const slot = isKnown(b) ? " · " + inSlot(b) : "";
+  if (!b.verdict) return (b.method.startsWith("engine_getPayload") ? `objected ${b.dispute ? "before" : "after"} it was proposed` : "being judged") + slot;
   let text = `the consensus client heard ${b.verdict} after ${took(b.took)}`;
   if (b.dispute) text += ", in a dispute";
   if (b.late_objection) text += ", and a node objected later";
-  return text;
+  return text + slot;
+}
+
+// When in its slot the consensus client asked about a block is known where its payload was seen, and our clock is right.
+const isKnown = (b) => b.asked !== undefined;
+
+// isOld tells that the consensus client is syncing: nobody attests to a block that is two slots old.
+const isOld = (b) => b.asked >= 24_000_000;
+
+// inSlot says when in its slot a block was asked about and answered, or how old it was by then.
+function inSlot(b) {
+  if (isOld(b)) return age(Math.floor(b.asked / 1e6)) + " old";
+  return `asked at ${inSeconds(b.asked)}${b.verdict ? `, answered at ${inSeconds(b.asked + b.took)}` : ""} in the slot`;
 }
 
 export function voteTable(votes) {

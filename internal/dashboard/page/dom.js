@@ -30,8 +30,11 @@ export function took(microseconds) {
   const ms = microseconds / 1000;
   if (ms < 10) return ms.toFixed(1) + " ms";
   if (ms < 1000) return Math.round(ms) + " ms";
-  return (ms / 1000).toFixed(1) + " s";
+  return inSeconds(microseconds);
 }
+
+// inSeconds writes microseconds in seconds, however few.
+export const inSeconds = (microseconds) => (Math.round(microseconds / 1e5) / 10).toFixed(1) + " s";
 
 export const shortHash = (hash) => (hash.length > 14 ? hash.slice(0, 8) + "…" + hash.slice(-4) : hash);
 
@@ -71,7 +74,8 @@ export function age(seconds) {
   if (seconds < 60) return seconds + " s";
   if (seconds < 3600) return Math.floor(seconds / 60) + " min";
   if (seconds < 48 * 3600) return Math.floor(seconds / 3600) + " h";
-  return Math.floor(seconds / 86400) + " days";
+  const days = Math.floor(seconds / 86400);
+  return days < 731 ? days + " days" : Math.floor(days / 365.25) + " years";
 }
 
 // ether writes wei (a decimal string) as ETH.
