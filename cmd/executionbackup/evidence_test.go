@@ -280,7 +280,17 @@ func TestStatus(t *testing.T) {
 		}
 	}
 	cl := d.cl(t, nodes[0].Secret)
-	chain := enginetest.Chain(4, 10, nil)
+	now := uint64(time.Now().Unix())
+	chain := enginetest.Chain(4, 10, func(p *enginetest.Payload) {
+		switch p.Number {
+		case 8:
+			p.Timestamp = now - 200
+		case 9:
+			p.Timestamp = now
+		case 10:
+			p.Timestamp = now + 3600
+		}
+	})
 	for i, p := range chain {
 		if i == 9 {
 			nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID"})
@@ -300,8 +310,10 @@ func TestStatus(t *testing.T) {
 	for _, want := range []string{
 		"2 of 3 nodes vote, verdicts in TIME, last dispute TIME ago on block 10 (1 on record)\n",
 		"\nb " + nodes[1].URL + " dead TIME ", "\nb: no connection: connection refused\n",
-		"\nNUMBER BLOCK HEARD AFTER a b c\n3 ",
-		"\n10 " + chain[9].Hash()[:10] + " SYNCING, dispute TIME VALID TIME VALID TIME INVALID TIME",
+		"\nNUMBER BLOCK HEARD AFTER IN SLOT a b c\n3 ",
+		"\n8 " + chain[7].Hash()[:10] + " VALID TIME 3min old VALID TIME",
+		"\n9 " + chain[8].Hash()[:10] + " VALID TIME TIME to TIME VALID TIME",
+		"\n10 " + chain[9].Hash()[:10] + " SYNCING, dispute TIME - VALID TIME VALID TIME INVALID TIME",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got\n%s\nwant %s", got, want)

@@ -112,7 +112,7 @@ func nodeRows(nodes []admin.Node, now time.Time) [][]string {
 
 // blockRows has the last payloads, each with what every node said and when.
 func blockRows(nodes []admin.Node, blocks []history.Record) [][]string {
-	heads := []string{"NUMBER", "BLOCK", "HEARD", "AFTER"}
+	heads := []string{"NUMBER", "BLOCK", "HEARD", "AFTER", "IN SLOT"}
 	for _, n := range nodes {
 		heads = append(heads, n.Name)
 	}
@@ -122,7 +122,7 @@ func blockRows(nodes []admin.Node, blocks []history.Record) [][]string {
 		if b.Dispute {
 			heard += ", dispute"
 		}
-		row := []string{strconv.FormatUint(b.Number, 10), short(b.Block.Hex()), heard, rounded(b.Took)}
+		row := []string{strconv.FormatUint(b.Number, 10), short(b.Block.Hex()), heard, rounded(b.Took), inSlot(&b)}
 		for _, n := range nodes {
 			cell := ""
 			for _, v := range b.Votes {
@@ -145,10 +145,30 @@ func rounded(m history.Micros) string {
 	return time.Duration(m).Round(100 * time.Microsecond).String()
 }
 
+// inSlot is when in its slot the consensus client asked about a block, and had its answer: "1.9s to 2.1s". Of a block
+// that is two slots old it is the age, because nobody attests to that; where our clock can't be right, nothing.
+func inSlot(b *history.Record) string {
+	if b.Asked == nil {
+		return ""
+	}
+	asked := time.Duration(*b.Asked)
+	if asked >= 24*time.Second {
+		return age(asked) + " old"
+	}
+	seconds := func(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Round(100*time.Millisecond).Seconds()) }
+	if b.Verdict == "" {
+		return seconds(asked)
+	}
+	return seconds(asked) + " to " + seconds(asked+time.Duration(b.Took))
+}
+
 // age writes a time span as people say it.
 func age(d time.Duration) string {
+	const day = 24 * time.Hour
 	switch {
-	case d >= 48*time.Hour:
+	case d >= 2*366*day:
+		return fmt.Sprintf("%dy", int(d.Hours()/24/365.25))
+	case d >= 2*day:
 		return fmt.Sprintf("%dd", int(d.Hours()/24))
 	case d >= 2*time.Hour:
 		return fmt.Sprintf("%dh", int(d.Hours()))
