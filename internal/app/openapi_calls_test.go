@@ -96,7 +96,8 @@ func TestOpenAPI(t *testing.T) {
 // returns the name of the dispute's file.
 func (c *conversation) disagree(m *multiplexer, liar *enginetest.Node, dir string) (file string) {
 	c.t.Helper()
-	chain := enginetest.Chain(4, 2, nil)
+	now := uint64(time.Now().Unix())
+	chain := enginetest.Chain(4, 2, func(p *enginetest.Payload) { p.Timestamp = now })
 	m.hears(c.t, "VALID", "engine_newPayload", chain[0])
 	m.call(c.t, "engine_getPayloadV4", m.build(c.t, chain[0]).PayloadID)
 	liar.Script(enginetest.Rule{
