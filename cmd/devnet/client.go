@@ -21,7 +21,6 @@ const patience = 8 * time.Second
 type consensusClient struct {
 	call     geth.Call
 	producer *geth.Producer
-	step     uint64
 	payload  *geth.Payload        // built, and not VALID yet
 	txs      []*types.Transaction // of the next block
 	nonce    uint64               // of the first of them
@@ -32,7 +31,7 @@ func newConsensusClient(ctx context.Context, net *network) (*consensusClient, er
 	if err != nil {
 		return nil, err
 	}
-	c := &consensusClient{call: call, step: net.step}
+	c := &consensusClient{call: call}
 	if c.producer, err = geth.NewProducer(ctx, net.genesis.Config, call); err != nil {
 		return nil, err
 	}
@@ -65,7 +64,7 @@ func (c *consensusClient) propose(ctx context.Context) (geth.Payload, error) {
 	defer cancel()
 	if c.payload == nil {
 		payload, err := c.producer.Build(ctx, geth.Order{
-			Timestamp: c.producer.Head.Timestamp + c.step, Transactions: c.txs,
+			Timestamp: c.timestamp(), Transactions: c.txs,
 		})
 		if err != nil {
 			return geth.Payload{}, err
@@ -78,6 +77,11 @@ func (c *consensusClient) propose(ctx context.Context) (geth.Payload, error) {
 	}
 	c.producer.Head, c.payload = payload, nil
 	return payload, nil
+}
+
+// timestamp is that of a block whose slot begins now, on a chain that isn't ahead of the clock.
+func (c *consensusClient) timestamp() uint64 {
+	return max(c.producer.Head.Timestamp+1, uint64(time.Now().Unix()))
 }
 
 // send sends the transactions of the next block, so that they are in the pools when it is built; those that a block is

@@ -51,7 +51,8 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("devnet", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.port, "port", 7000, "`port` of ExecutionBackup; the nodes have the next three; 0 = any free ones")
-	flags.DurationVar(&o.period, "period", 2*time.Second, "`time` from block to block")
+	flags.DurationVar(&o.period, "period", 2*time.Second,
+		"`time` from block to block; with less than 1s the chain runs ahead of the clock")
 	flags.IntVar(&o.blocks, "blocks", 0,
 		"end after this `number` of blocks, with status 1 if one was missed or a call failed")
 	flags.BoolVar(&o.chaos, "chaos", false, "break the nodes by itself, one after the other")
@@ -123,18 +124,17 @@ func play(ctx context.Context, o options, net *network, story *story, stdin io.R
 		quit()
 		err = errors.Join(err, operator.wait())
 	}()
-	ticker := time.NewTicker(o.period)
-	defer ticker.Stop()
 	for {
+		// A slot begins with a multiple of the period: with a whole second, as a timestamp is, if periods are of such.
+		select {
+		case <-time.After(time.Until(time.Now().Truncate(o.period).Add(o.period))):
+		case <-ctx.Done():
+			return nil
+		}
 		if slot := client.slot(ctx); ctx.Err() == nil {
 			operator.hear(story.tell(ctx, slot))
 		}
 		if story.enough(o.blocks) {
-			return nil
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
 			return nil
 		}
 	}

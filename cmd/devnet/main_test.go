@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"regexp"
 	"strings"
@@ -19,7 +21,7 @@ func TestChaos(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	keys, typing := io.Pipe()
-	out := &watcher{want: "the dispute is over", then: func() { typing.Write([]byte("x")) }}
+	out := &watcher{want: "the dispute is over", then: func(string) { typing.Write([]byte("x")) }}
 	var complaints bytes.Buffer
 	status := run(ctx, []string{"--port", "0", "--chaos", "--period", "200ms"}, keys, out, &complaints)
 	text := out.text.String()
@@ -59,7 +61,7 @@ func TestBlocks(t *testing.T) {
 // The chain ends with a key, and what it needed is removed.
 func TestKeys(t *testing.T) {
 	keys, typing := io.Pipe()
-	out := &watcher{want: "#3 ", then: func() { typing.Write([]byte("x")) }}
+	out := &watcher{want: "#3 ", then: func(string) { typing.Write([]byte("x")) }}
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	if status := run(t.Context(), []string{"--port", "0", "--period", "50ms"}, keys, out, io.Discard); status != 0 {
@@ -70,17 +72,44 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// watcher calls then when want is written.
+// A slot begins with its payload's timestamp: no payload is asked about before it, nor very long after it.
+func TestSlots(t *testing.T) {
+	keys, typing := io.Pipe()
+	var blocks []struct{ Asked *int64 } // microseconds
+	var err error
+	out := &watcher{want: "#5 ", then: func(text string) {
+		defer typing.Write([]byte("x"))
+		var response *http.Response
+		if response, err = http.Get(regexp.MustCompile(`http://\S+`).FindString(text) + "/blocks"); err != nil {
+			return
+		}
+		defer response.Body.Close()
+		err = json.NewDecoder(response.Body).Decode(&blocks)
+	}}
+	if status := run(t.Context(), []string{"--port", "0", "--period", "1s"}, keys, out, io.Discard); status != 0 {
+		t.Fatalf("status %d:\n%s", status, out.text.String())
+	}
+	if err != nil || len(blocks) < 4 {
+		t.Fatalf("got %d blocks, %v", len(blocks), err)
+	}
+	for _, b := range blocks {
+		if b.Asked == nil || *b.Asked < 0 || time.Duration(*b.Asked)*time.Microsecond > patience {
+			t.Errorf("asked at %v:\n%s", b.Asked, out.text.String())
+		}
+	}
+}
+
+// watcher calls then, with what is written up to there, when want is written.
 type watcher struct {
 	text bytes.Buffer
 	want string
-	then func()
+	then func(text string)
 }
 
 func (w *watcher) Write(b []byte) (int, error) {
 	w.text.Write(b)
 	if w.then != nil && strings.Contains(w.text.String(), w.want) {
-		go w.then()
+		go w.then(w.text.String())
 		w.then = nil
 	}
 	return len(b), nil

@@ -29,15 +29,14 @@ const localhost = "127.0.0.1"
 
 var nodeNames = [...]string{"geth-1", "geth-2", "geth-3"}
 
-// amsterdamBlock is the first block of that fork. Before it is Osaka.
-const amsterdamBlock = 20
+// amsterdamSlot is the first slot of that fork, from the start on. Before it is Osaka.
+const amsterdamSlot = 20
 
 // network is what the demonstration shows: the nodes, and ExecutionBackup before them.
 type network struct {
 	dir     string // with everybody's data
 	remove  bool   // dir at the end
 	genesis *core.Genesis
-	step    uint64 // from a block's timestamp to the next one's, in seconds
 	nodes   []*node
 	secret  [32]byte // of the consensus client
 	token   string   // of the administrator
@@ -50,8 +49,7 @@ type network struct {
 
 // newNetwork takes the ports and makes what start starts.
 func newNetwork(o options, s *screen) (_ *network, err error) {
-	step := max(1, uint64(o.period.Round(time.Second)/time.Second)) // no block may be as old as its parent
-	net := &network{genesis: newGenesis(step), step: step, stopApp: func() error { return nil }}
+	net := &network{genesis: newGenesis(o.period), stopApp: func() error { return nil }}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, net.stop())
@@ -77,7 +75,7 @@ func newNetwork(o options, s *screen) (_ *network, err error) {
 			return nil, err
 		}
 	}
-	return net, net.newApp(o.port, s)
+	return net, net.newApp(o, s)
 }
 
 // addNode makes a node with a secret and a directory of its own.
@@ -98,10 +96,13 @@ func (net *network) addNode(name string, port int) error {
 
 // newApp makes an ExecutionBackup out of flags, as on a command line. It logs everything to a file and the essence to
 // the screen.
-func (net *network) newApp(port int, s *screen) error {
+func (net *network) newApp(o options, s *screen) error {
 	flags := map[string][]string{
-		"port": {strconv.Itoa(port)}, "jwt-secret": {"cl.jwt"}, "admin-token-file": {"admin.token"},
+		"port": {strconv.Itoa(o.port)}, "jwt-secret": {"cl.jwt"}, "admin-token-file": {"admin.token"},
 		"evidence-dir": {filepath.Join(net.dir, "evidence")},
+	}
+	if isTimely(o.period) {
+		flags["slot"] = []string{o.period.String()}
 	}
 	for _, n := range net.nodes {
 		flags["nodes"] = append(flags["nodes"], n.gate.url()+"#jwt-secret="+n.name+".jwt#name="+n.name)
@@ -138,15 +139,22 @@ func (net *network) start(ctx context.Context) error {
 	return net.rest(ctx, http.MethodGet, "/recheck", nil)
 }
 
-// newGenesis begins a chain now. It is on Osaka, and comes to Amsterdam by itself.
-func newGenesis(step uint64) *core.Genesis {
-	now := uint64(time.Now().Unix())
-	amsterdam := now + amsterdamBlock*step
+// isTimely reports whether timestamps, which are whole seconds, can keep up with the blocks.
+func isTimely(period time.Duration) bool { return period >= time.Second }
+
+// newGenesis begins a chain now. It is on Osaka, and comes to Amsterdam by itself. Where its timestamps can't keep up
+// it begins in the future, so that no verdict goes by them.
+func newGenesis(period time.Duration) *core.Genesis {
+	first := time.Now() // of block 1
+	if !isTimely(period) {
+		first = first.Add(time.Hour)
+	}
+	amsterdam := uint64(first.Add(amsterdamSlot * max(period, time.Second)).Unix())
 	begin := new(uint64)
 	genesis := geth.Genesis(geth.Schedule{
 		Shanghai: begin, Cancun: begin, Prague: begin, Osaka: begin, BPO1: begin, Amsterdam: &amsterdam,
 	})
-	genesis.Timestamp = now
+	genesis.Timestamp = uint64(first.Unix()) - 1
 	return genesis
 }
 
@@ -194,7 +202,7 @@ func (net *network) startNodes(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			order := geth.Order{Timestamp: producer.Head.Timestamp + net.step}
+			order := geth.Order{Timestamp: producer.Head.Timestamp + 1}
 			if first, err = producer.Produce(ctx, order); err != nil {
 				return err
 			}
