@@ -23,6 +23,7 @@ var (
 		"1 for the state that a node is in, 0 for the others: unknown, alive, syncing, dead.", "state")
 	sinceDesc       = nodeDesc("state_since_timestamp_seconds", "Since when a node is in its state.")
 	voterDesc       = nodeDesc("voter", "1 where a node is alive and votes: a backup only where it is needed.")
+	restsDesc       = nodeDesc("resting", "1 where a node is a backup that isn't needed: another is alive and timely.")
 	primaryDesc     = nodeDesc("primary", "1 for the node that answers what one node can answer.")
 	laggardDesc     = nodeDesc("laggard", "1 where nobody waits for a node's answers.")
 	responseDesc    = nodeDesc("response_time_seconds", "Median time that a node took over the last probes.")
@@ -50,8 +51,8 @@ func (f *Fleet) Methods() []string {
 // Describe implements prometheus.Collector.
 func (c nodeMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		stateDesc, sinceDesc, voterDesc, primaryDesc, laggardDesc, responseDesc, laneCallsDesc, laneBytesDesc,
-		laneDroppedDesc, objectionsDesc, mayObjectDesc, lacksMethodsDesc, infoDesc,
+		stateDesc, sinceDesc, voterDesc, restsDesc, primaryDesc, laggardDesc, responseDesc, laneCallsDesc,
+		laneBytesDesc, laneDroppedDesc, objectionsDesc, mayObjectDesc, lacksMethodsDesc, infoDesc,
 	} {
 		ch <- d
 	}
@@ -59,7 +60,8 @@ func (c nodeMetrics) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c nodeMetrics) Collect(ch chan<- prometheus.Metric) {
-	primary, union, voters := c.fleet.Pool.Primary(), c.fleet.Methods(), c.fleet.Pool.Voters()
+	primary, union := c.fleet.Pool.Primary(), c.fleet.Methods()
+	voters, resting := c.fleet.Pool.Voters(), c.fleet.Pool.Resting()
 	for _, n := range c.fleet.Pool.Nodes() {
 		s := n.Status()
 		gauge := func(d *prometheus.Desc, value float64, labels ...string) {
@@ -71,6 +73,7 @@ func (c nodeMetrics) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(sinceDesc, float64(s.Since.UnixMilli())/1000)
 		gauge(voterDesc, one(s.State == health.Alive && slices.Contains(voters, n)))
+		gauge(restsDesc, one(slices.Contains(resting, n)))
 		gauge(primaryDesc, one(n == primary))
 		gauge(laggardDesc, one(s.Laggard))
 		gauge(responseDesc, s.ResponseTime.Seconds())

@@ -118,10 +118,8 @@ func (p *Pool) Serving() []*Node { return p.Roll().serving(p.Primary()) }
 // Suppliers returns the nodes that are asked for blobs and bodies, best first: those that serve, without the backups
 // that rest.
 func (p *Pool) Suppliers() []*Node {
-	r := p.Roll()
-	e := r.electorate()
-	resting := r.those(func(_ *Node, s *Status) bool { return e.Rests(s.Part()) })
-	return slices.DeleteFunc(r.serving(p.Primary()), func(n *Node) bool { return slices.Contains(resting, n) })
+	resting := p.Resting()
+	return slices.DeleteFunc(p.Serving(), func(n *Node) bool { return slices.Contains(resting, n) })
 }
 
 // serving is Serving of a roll. Where no node can be reached it returns the dead ones, which may have come back just
@@ -167,6 +165,13 @@ func (p *Pool) Voters() []*Node {
 	r := p.Roll()
 	e := r.electorate()
 	return r.those(func(_ *Node, s *Status) bool { return e.Has(s.Part()) })
+}
+
+// Resting returns the backups that aren't needed as things are now.
+func (p *Pool) Resting() []*Node {
+	r := p.Roll()
+	e := r.electorate()
+	return r.those(func(_ *Node, s *Status) bool { return e.Rests(s.Part()) })
 }
 
 func (r Roll) electorate() (e Electorate) {
