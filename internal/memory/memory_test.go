@@ -1492,3 +1492,23 @@ func BenchmarkInvalidToAll(b *testing.B) {
 		})
 	}
 }
+
+// Whose VALID stands under the objection of a backup is heard only where that objection is counted.
+func TestWhoIsHeardBesideABackup(t *testing.T) {
+	m := chain(20, 3)
+	m.say(alice, 2, invalid)
+	m.say(bob, 2, valid)
+	for _, c := range []struct {
+		rests bool
+		said  engine.Status
+		want  bool
+	}{{false, none, true}, {true, none, false}, {true, valid, false}, {true, invalid, true}} {
+		seats := []quorum.Seat{
+			{Node: alice, MayVote: true, Rests: c.rests, Said: c.said}, {Node: bob, MayVote: true},
+		}
+		m.Recall(hash(3), seats)
+		if got := seats[1].Accepts; got != c.want {
+			t.Errorf("%+v: heard %v", c, got)
+		}
+	}
+}

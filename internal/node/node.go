@@ -104,6 +104,7 @@ type Status struct {
 	Reason       string        // why it isn't alive, or what else is the matter with it
 	WrongChain   bool          // it gets no engine calls
 	Laggard      bool          // nobody waits for it
+	Returned     bool          // it is a laggard only because it has just come back
 	Unable       bool          // it can be reached, and lacks what it needs to follow
 	Drained      bool          // the operator has set it aside over the REST API
 	DoNotUse     bool          // its specification sets it aside
@@ -144,6 +145,7 @@ func (n *Node) Status() Status {
 		Reason:       both(n.health.Reason(), n.tie),
 		WrongChain:   n.wrongChain,
 		Laggard:      n.health.Laggard(),
+		Returned:     n.health.Returned(),
 		Unable:       n.health.Unable(),
 		Drained:      n.drained,
 		DoNotUse:     setup.DoNotUse,

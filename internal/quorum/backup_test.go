@@ -9,6 +9,7 @@ func TestBackup(t *testing.T) {
 	restarted := func(s Seat) Seat { s.MayObject, s.Proved = false, false; return s }
 	objects := func(s Seat) Seat { s.Objects, s.Direct = true, true; return s }
 	accepts := func(s Seat) Seat { s.Valid, s.Accepts = true, true; return s }
+	recants := func(s Seat) Seat { s.Recants = true; return s }
 	syncs := func(s Seat) Seat { s.Follows = false; return s }
 	for _, c := range []scenario{
 		{name: "it isn't waited for", seats: seats(v(), b()), events: script(10, 0, says(valid)),
@@ -42,6 +43,8 @@ func TestBackup(t *testing.T) {
 		{name: "it called the block VALID before", seats: seats(v(), accepts(b())),
 			events: script(10, 0, says(invalid), 20, 1, says(syncing)), at: 20 * ms, want: syncing},
 		{name: "two voters say INVALID", seats: seats(v(), v(), b()),
+			events: script(10, 0, says(invalid), 20, 1, says(invalid)), at: 20 * ms, want: invalid},
+		{name: "it might prevent INVALID", threshold: "0.7", seats: seats(v(), v(), recants(b())),
 			events: script(10, 0, says(invalid), 20, 1, says(invalid)), at: 20 * ms, want: invalid},
 		{name: "beside a SYNCING", seats: seats(v(), v(), b()),
 			events: script(10, 0, says(invalid), 20, 1, says(syncing), 100, 2, says(invalid)),

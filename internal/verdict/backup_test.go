@@ -72,10 +72,16 @@ func TestBackupTakesOverInMidCall(t *testing.T) {
 // A backup's INVALID is no vote while it rests, but is known, and told as an objection; and it votes when the backup
 // does, until the backup takes it back.
 func TestBackupObjects(t *testing.T) {
+	for _, took := range []time.Duration{10 * ms, 40 * ms} { // before the consensus client has its answer, and after
+		testBackupObjects(t, took)
+	}
+}
+
+func testBackupObjects(t *testing.T, took time.Duration) {
 	from, to := epoch.Add(21*time.Second), epoch.Add(29*time.Second)
 	dies := bubble.Healthy()
 	dies.Refuse = func() bool { return time.Now().After(from) && time.Now().Before(to) }
-	backup := takes(20 * ms)
+	backup := takes(took)
 	backup.Status = func(_ string, n int) string {
 		switch {
 		case n == 5:

@@ -62,7 +62,7 @@ type seat struct {
 	broke   bool      // the node had another break before what came of the call came
 	fresh   bool      // the call is a newPayload that the node had never been sent before
 
-	returned bool // the node is a laggard only because it has just come back
+	returned bool // the node is a laggard only because it has just come back, as of the last look
 
 	engine.Answer // the node's; its status is None where there is none
 	failure       error
@@ -108,6 +108,7 @@ func (pl *poll) convene(clock quorum.Clock) {
 		now := n.Status()
 		s, v := &pl.seats[i], &pl.votes[i]
 		s.node, s.part, s.sent, s.foreign = n, now.Part(), now.Called(), now.WrongChain
+		s.returned = now.Returned
 		*v = quorum.Seat{
 			Node: n.ID, Configured: !now.DoNotUse, MayVote: now.MayVote(), Due: n.Timeout(pl.call.Method),
 		}
@@ -151,7 +152,7 @@ func (pl *poll) enfranchise() {
 	for i := range pl.seats {
 		s, v := &pl.seats[i], &pl.votes[i]
 		v.MayObject = (v.Voter || v.Rests) && pl.fleet.Memory.MayObject(v.Node, proved)
-		v.Follows = s.sent && (s.part.State == health.Alive || s.part.State == health.Unknown)
+		v.Follows = s.sent && (s.part.State == health.Alive || s.part.State == health.Unknown || s.returned)
 	}
 	if proved {
 		pl.fleet.Memory.Lapse()
@@ -166,7 +167,7 @@ func (pl *poll) reconvene() {
 	for i := range pl.seats {
 		s, v := &pl.seats[i], &pl.votes[i]
 		now := s.node.Waited()
-		s.part.State, s.part.Laggard = now.State, now.Laggard
+		s.part.State, s.part.Laggard, s.returned = now.State, now.Laggard, now.Returned
 		v.Proved, _ = pl.fleet.Memory.Standing(v.Node)
 	}
 	pl.enfranchise()

@@ -367,3 +367,46 @@ func TestAllHaveJustComeBack(t *testing.T) {
 		}
 	})
 }
+
+// An objector that was repaired is waited for when it comes back, though it is a laggard then: the first payload that
+// is sent to it ends the dispute.
+func TestRepairedObjectorIsWaitedFor(t *testing.T) {
+	from, to := epoch.Add(21*time.Second), epoch.Add(29*time.Second)
+	repaired := func() bool { return time.Now().After(from) }
+	objector := &bubble.Fake{
+		Refuse: func() bool { return repaired() && time.Now().Before(to) },
+		Status: func(_ string, n int) string {
+			switch {
+			case n < 3 || repaired():
+				return "VALID"
+			case n == 3:
+				return "INVALID"
+			}
+			return "SYNCING"
+		},
+		Delay: func(method string, _ int) time.Duration {
+			if repaired() && strings.HasPrefix(method, "engine_newPayload") {
+				return 200 * ms
+			}
+			return 0
+		},
+	}
+	bubble.In(t, fakes{bubble.Healthy(), bubble.Healthy(), objector}, func(t *testing.T, b *bubble.Bubble) {
+		slots := b.Follow(1, 20)
+		sent := false
+		for i, s := range slots[3:] {
+			n := i + 4
+			first := !sent && n > 14 && slices.Contains(objector.Seen(), fmt.Sprint("P", n))
+			sent = sent || first
+			switch {
+			case !sent && s.NewPayload != "SYNCING", sent && s.NewPayload != "VALID":
+				t.Errorf("block %d: %+v, sent to the repaired node: %v", n, s, sent)
+			case first && s.Took != 200*ms:
+				t.Errorf("block %d took %v, want as long as the repaired node", n, s.Took)
+			}
+		}
+		if !sent {
+			t.Error("nothing was sent to the repaired node")
+		}
+	})
+}
