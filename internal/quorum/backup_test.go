@@ -44,6 +44,8 @@ func TestBackup(t *testing.T) {
 			events: script(10, 0, says(invalid), 20, 1, says(syncing)), at: 20 * ms, want: syncing},
 		{name: "two voters say INVALID", seats: seats(v(), v(), b()),
 			events: script(10, 0, says(invalid), 20, 1, says(invalid)), at: 20 * ms, want: invalid},
+		{name: "its latestValidHash isn't waited for", threshold: "0.7", seats: seats(v(), v(), objects(b())),
+			events: script(10, 0, names(1), 20, 1, names(1)), at: 20 * ms, want: invalid},
 		{name: "it might prevent INVALID", threshold: "0.7", seats: seats(v(), v(), recants(b())),
 			events: script(10, 0, says(invalid), 20, 1, says(invalid)), at: 20 * ms, want: invalid},
 		{name: "beside a SYNCING", seats: seats(v(), v(), b()),
