@@ -319,3 +319,32 @@ func TestForkchoiceInSlotAfterACheck(t *testing.T) {
 		}
 	})
 }
+
+// On Gnosis a slot takes five seconds, and the grace is in proportion.
+func TestGnosis(t *testing.T) {
+	for chainID, want := range map[string]time.Duration{"0x1": 500 * ms, "0x64": 500 * ms * 5 / 12} {
+		var nodes fakes
+		for _, d := range []time.Duration{20 * ms, 60 * ms, bubble.Forever} {
+			n := takes(d)
+			n.Answer = func(method string) (string, bool) {
+				switch method {
+				case "eth_chainId":
+					return `"` + chainID + `"`, true
+				case "eth_getBlockByNumber":
+					return `{"number":"0x0","hash":"` + bubble.Hash(0).Hex() + `"}`, true
+				}
+				return "", false
+			}
+			nodes = append(nodes, n)
+		}
+		settings := func(s *fleet.Settings) { s.Times = fleet.Times{Grace: -1, LateGrace: bubble.LateGrace} }
+		synctest.Test(t, func(t *testing.T) {
+			b := bubble.New(t, nodes, bubble.Options{Settings: settings})
+			b.Run(func() {
+				if status, took := b.Send(bubble.PayloadAt(1, time.Now())); status != "VALID" || took != 60*ms+want {
+					t.Errorf("chain %s: %s after %v, want VALID a grace of %v after 60 ms", chainID, status, took, want)
+				}
+			})
+		})
+	}
+}

@@ -36,6 +36,8 @@ type poll struct {
 	arrivals chan arrival  // has room for every seat
 	pending  int           // seats that may still bring something
 
+	noneTimely bool // when it was settled who votes, every voter was a laggard, or dead
+
 	begun   time.Time
 	next    time.Duration      // when to look again though nothing comes, from begun; 0 for never
 	answer  chan engine.Answer // has room for the only one
@@ -144,10 +146,12 @@ func (pl *poll) electorate() (voters node.Electorate) {
 // Where a voter has proved itself, objections from the time when none had lapse.
 func (pl *poll) enfranchise() {
 	voters, proved := pl.electorate(), false
+	pl.noneTimely = true
 	for i := range pl.seats {
 		s, v := &pl.seats[i], &pl.votes[i]
 		v.Voter, v.Rests = s.sent && voters.Has(s.part), voters.Rests(s.part)
 		proved = proved || v.Voter && v.Proved
+		pl.noneTimely = pl.noneTimely && !(v.Voter && !s.part.Laggard && s.part.State != health.Dead)
 	}
 	for i := range pl.seats {
 		s, v := &pl.seats[i], &pl.votes[i]
@@ -188,7 +192,8 @@ func (pl *poll) refresh() {
 			continue
 		}
 		now := s.node.Waited()
-		v.Laggard, v.Spent, s.returned = now.Laggard, now.Spent, now.Returned
+		// Where all voters are laggards, those that have just come back are asked like any other.
+		v.Laggard, v.Spent, s.returned = now.Laggard && !(now.Returned && pl.noneTimely), now.Spent, now.Returned
 		v.Dead = now.State == health.Dead && s.part.State != health.Dead
 	}
 	if !pl.decided {

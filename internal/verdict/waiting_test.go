@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -352,18 +353,30 @@ func TestNobodyWaitsForOneThatHasJustComeBack(t *testing.T) {
 	}
 }
 
-// Where all voters have just come back, the first that says VALID is heard; and then all are waited for again.
+// Where all voters have just come back, all are waited for: none of them is known to be better than the others.
 func TestAllHaveJustComeBack(t *testing.T) {
-	down := func() bool { return time.Since(epoch) > 21*time.Second && time.Since(epoch) < 39*time.Second }
-	slow := takes(100 * ms)
-	slow.Refuse = down
-	bubble.In(t, fakes{{Refuse: down}, slow}, func(t *testing.T, b *bubble.Bubble) {
-		for n, s := range b.Follow(1, 30) {
-			switch {
-			case n >= 11 && n < 20: // nobody is there
-			case s.NewPayload != "VALID" || s.Took > 100*ms, (n < 20 || n > 21) && s.Took != 100*ms:
-				t.Errorf("block %d: %+v, want VALID after both have said so", n+1, s)
+	var down atomic.Bool
+	var nodes fakes
+	for _, d := range []time.Duration{20 * ms, 60 * ms, 100 * ms} {
+		n := takes(d)
+		n.Refuse = down.Load
+		nodes = append(nodes, n)
+	}
+	bubble.In(t, nodes, func(t *testing.T, b *bubble.Bubble) {
+		b.Follow(1, 3)
+		for _, is := range []bool{true, false} {
+			down.Store(is)
+			if _, err := b.Fleet.Pool.Recheck(t.Context()); err != nil {
+				t.Fatal(err)
 			}
+		}
+		for _, n := range b.Fleet.Pool.Nodes() {
+			if s := n.Status(); !s.Returned || !s.Laggard {
+				t.Fatalf("%s: %+v", n.Name(), s)
+			}
+		}
+		if status, took := b.Send(bubble.PayloadCall(4)); status != "VALID" || took != 100*ms {
+			t.Errorf("%s after %v, want VALID when all have said so", status, took)
 		}
 	})
 }
