@@ -83,6 +83,9 @@ func (pr *Proposer) GetPayload(ctx context.Context, s *session.Session, c *engin
 	defer cancel() // gives up the calls that are not needed any more
 	p.askBuilders(ctx, s)
 	best := p.choose(ctx)
+	if len(p.candidates) == 0 && p.askOthers(ctx) {
+		best = p.choose(ctx)
+	}
 	if p.build != nil && best != nil && best.out == "" {
 		s.Builds.Won(c.PayloadID, best.Node.ID)
 	}
@@ -113,12 +116,29 @@ func (p *proposal) release() {
 func (p *proposal) askBuilders(ctx context.Context, s *session.Session) {
 	if b, known := s.Builds.Find(p.call.PayloadID); known {
 		p.build = &b
-		if builders := p.fleet.Pool.Roll().Builders(b.IDs); len(builders) > 0 {
-			p.ask(ctx, builders, func(n *node.Node) *engine.Call { return node.GetPayload(p.call.Method, b.IDs[n.ID]) })
+		if p.askOthers(ctx) {
 			return
 		}
 	}
 	p.ask(ctx, p.fleet.Pool.Serving(), func(*node.Node) *engine.Call { return p.call })
+}
+
+// askOthers asks the nodes that build for the CL's id now and haven't been asked, and reports whether there are any: a
+// backup may have taken the place of a builder that turned out to be dead.
+func (p *proposal) askOthers(ctx context.Context) bool {
+	if p.build == nil {
+		return false
+	}
+	ids := p.build.IDs
+	others := slices.DeleteFunc(p.fleet.Pool.Roll().Builders(ids), func(n *node.Node) bool {
+		return slices.Contains(p.nodes, n)
+	})
+	if len(others) == 0 {
+		return false
+	}
+	clear(p.came)
+	p.ask(ctx, others, func(n *node.Node) *engine.Call { return node.GetPayload(p.call.Method, ids[n.ID]) })
+	return true
 }
 
 // ask asks the nodes side by side, and reads their answers side by side: they are large.
