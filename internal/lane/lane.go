@@ -166,12 +166,12 @@ func (l *Lane) drop(i int, why turnState) {
 	l.finish(t, why)
 }
 
-// Room reports whether one more call of so many bytes would fit without another being dropped, and returns what is
-// closed when next a turn starts or ends. An empty lane has room for any.
+// Room reports whether there is room for one more call of so many bytes, and returns what is closed when next a turn
+// starts or ends. A quarter of the lane is left to those that come without asking. An empty lane has room for any.
 func (l *Lane) Room(size int) (ok bool, freed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.turns) == 0 || len(l.turns) < l.limits.Calls && l.bytes+int64(size) <= l.limits.Bytes {
+	if len(l.turns) == 0 || len(l.turns) < l.limits.Calls/4*3 && l.bytes+int64(size) <= l.limits.Bytes/4*3 {
 		return true, nil
 	}
 	if l.freed == nil {

@@ -150,7 +150,7 @@ func TestLaneBounds(t *testing.T) {
 // A lane has room for a call that fits without another being dropped; whoever waits for room is told when a turn starts
 // or ends.
 func TestRoom(t *testing.T) {
-	l := New(Limits{Calls: 3, Bytes: 1000})
+	l := New(Limits{Calls: 4, Bytes: 1336})
 	room := func(size int, want bool) (freed <-chan struct{}) {
 		t.Helper()
 		ok, freed := l.Room(size)
@@ -175,7 +175,7 @@ func TestRoom(t *testing.T) {
 	room(2000, true) // it is empty
 	first := l.Join(payload(600))
 	room(400, true)
-	freed := room(401, false)
+	freed := room(403, false)
 	told(freed, false)
 	first.Start(t.Context())
 	told(freed, true) // what has started doesn't wait

@@ -1,7 +1,6 @@
 package verdict
 
 import (
-	"math"
 	"sync"
 	"time"
 
@@ -13,6 +12,9 @@ import (
 // trust is how far behind the slot's clock ours may be: payloads don't come before their time.
 const trust = time.Second
 
+// maxTimestamp is more than any clock says, and what time can still count with.
+const maxTimestamp = 1 << 40
+
 // clock is the slot's clock for a call that came at a time. A payload's timestamp is the beginning of its slot; a
 // forkchoiceUpdated goes by that of its head, where we saw the payload.
 func (b *Bench) clock(c *engine.Call, came time.Time) quorum.Clock {
@@ -21,7 +23,7 @@ func (b *Bench) clock(c *engine.Call, came time.Time) quorum.Clock {
 	if c.Method.Family == engine.ForkchoiceUpdated {
 		timestamp = b.fleet.Memory.Timestamp(c.Block)
 	}
-	if timestamp == 0 || timestamp > math.MaxInt64 {
+	if timestamp == 0 || timestamp > maxTimestamp {
 		return clock
 	}
 	clock.Asked = came.Sub(time.Unix(int64(timestamp), 0))
@@ -73,10 +75,14 @@ func (b *Bench) noteClock(c *quorum.Clock) {
 	}
 }
 
-// awaitRoom waits, where the CL is syncing, until the call finds room in the lane of each voter that keeps up, but for
-// no longer than a grace: nobody attests to the payload, and answers that hurry on would leave the slowest node behind.
+// minRoomWait is a grace that lets a node of usual speed keep up, where that of a short slot would not.
+const minRoomWait = 500 * time.Millisecond
+
+// awaitRoom waits, where the CL is syncing, until a payload finds room in the lane of each voter that keeps up, but for
+// no longer than a grace: nobody attests to it, and answers that hurry on would leave the slowest node behind. A
+// forkchoiceUpdated doesn't wait: another that came later might take its place before it.
 func awaitRoom(f *fleet.Fleet, c *engine.Call, clock *quorum.Clock) {
-	if clock.Old() && !f.Alone() {
-		f.Pool.AwaitRoom(len(c.Body), clock.Grace)
+	if clock.Old() && !f.Alone() && c.Method.Family == engine.NewPayload {
+		f.Pool.AwaitRoom(len(c.Body), max(clock.Grace, minRoomWait))
 	}
 }
