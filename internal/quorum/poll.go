@@ -172,7 +172,7 @@ func (p *Poll) wait(now time.Duration, seats []Seat) (waiting bool, due time.Dur
 		status = status || p.Ballots[i].Asked && seats[i].Said != engine.None
 	}
 	hopeless := valid || p.NoneAlive && status
-	lacksSecond := p.IsVote(engine.Invalid) && !p.IsVote(engine.Valid) // or it might be settled
+	lacksSecond := p.IsVote(engine.Invalid) // or it might be settled
 	for i := range seats {
 		s := &seats[i]
 		limit := s.Due
@@ -281,6 +281,8 @@ func (p *Poll) settled(seats []Seat) bool {
 			case !s.open:
 			case s.Objects && c.recant:
 				s.Said = engine.Valid
+			case s.Valid && c.said == engine.Syncing: // that would be a VALID, and silence is none
+				s.Said = engine.None
 			default:
 				s.Said = c.said
 			}

@@ -96,8 +96,11 @@ func (r Rules) status(t tally) engine.Status {
 // witnesses is how many that proved themselves have to say INVALID, where there are as many.
 const witnesses = 2
 
-// condemned reports whether the verdict is INVALID.
+// condemned reports whether the verdict is INVALID. Backups without a vote can only second one.
 func (r Rules) condemned(t tally) bool {
+	if t.invalid == 0 {
+		return false
+	}
 	if r.ByClient && t.provedClients < min(witnesses, t.clients) {
 		return false
 	}

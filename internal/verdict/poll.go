@@ -150,7 +150,7 @@ func (pl *poll) enfranchise() {
 	for i := range pl.seats {
 		s, v := &pl.seats[i], &pl.votes[i]
 		v.Voter, v.Rests = s.sent && voters.Has(s.part), voters.Rests(s.part)
-		proved = proved || v.Voter && v.Proved
+		proved = proved || (v.Voter || v.Rests) && v.Proved
 		pl.noneTimely = pl.noneTimely && !(v.Voter && !s.part.Laggard && s.part.State != health.Dead)
 	}
 	for i := range pl.seats {
@@ -212,10 +212,10 @@ func (pl *poll) refresh() {
 	}
 }
 
-// callUp lets the backups vote where every voter has died or become a laggard while the call was under way: with the
-// next call they would vote anyhow.
+// callUp lets the backups vote where no voter has a vote to give any more: all have died while the call was under way,
+// become laggards, let their time go by, or answered what is none.
 func (pl *poll) callUp() {
-	if slices.ContainsFunc(pl.votes, func(v quorum.Seat) bool { return v.Voter && !v.Dead && !v.Laggard }) {
+	if slices.ContainsFunc(pl.votes, func(v quorum.Seat) bool { return v.Voter && pl.counts(&v) }) {
 		return
 	}
 	for i := range pl.votes {
@@ -223,6 +223,19 @@ func (pl *poll) callUp() {
 			v.Rests, v.Voter = false, true
 		}
 	}
+}
+
+// counts reports whether a voter has given its vote, or can be hoped to.
+func (pl *poll) counts(v *quorum.Seat) bool {
+	switch {
+	case v.Dead || v.Laggard:
+		return false
+	case v.Objects:
+		return true
+	case !v.Ended:
+		return !v.Spent && time.Since(pl.begun) < v.Due
+	}
+	return v.Said != engine.None && (v.Said != engine.Invalid || v.MayObject)
 }
 
 // recount brings the ballots up to date.
@@ -290,7 +303,9 @@ func (pl *poll) noteBreak(s *seat, v *quorum.Seat) {
 		return
 	}
 	s.broke, v.Proved = true, false
-	proved := slices.ContainsFunc(pl.votes, func(other quorum.Seat) bool { return other.Voter && other.Proved })
+	proved := slices.ContainsFunc(pl.votes, func(other quorum.Seat) bool {
+		return (other.Voter || other.Rests) && other.Proved
+	})
 	v.MayObject = (v.Voter || v.Rests) && pl.fleet.Memory.MayObject(v.Node, proved)
 }
 
@@ -301,7 +316,7 @@ func (pl *poll) noteTime(s *seat, v *quorum.Seat) {
 	}
 	failure, failed := s.failure.(*wire.Failure)
 	switch {
-	case failed && failure.Kind == wire.TimedOut && v.Voter:
+	case failed && failure.Kind == wire.TimedOut && (v.Voter || v.Rests):
 		s.node.UsedUp(pl.call.Block)
 	case v.Said != engine.None && !pl.lateNoted:
 		s.node.CameInTime()
@@ -315,14 +330,16 @@ func (pl *poll) noteTime(s *seat, v *quorum.Seat) {
 	}
 }
 
-// noteUsedUp notes, when the CL is answered, which voters have let all their time go by: so that the CL's next call
-// doesn't give them as much again. It may come before the failures of these voters are taken in.
+// noteUsedUp notes, when the CL is answered, which voters (and backups, where a second INVALID was waited for) have let
+// all their time go by: so that the CL's next call doesn't give them as much again. It may come before the failures of
+// these voters are taken in.
 func (pl *poll) noteUsedUp() {
 	if !pl.isPayload() || pl.alone() {
 		return
 	}
 	for i := range pl.seats {
-		if v := &pl.votes[i]; v.Voter && !v.Ended && !v.Dead && time.Since(pl.begun) >= v.Due {
+		v := &pl.votes[i]
+		if (v.Voter || v.Rests) && !v.Ended && !v.Dead && time.Since(pl.begun) >= v.Due {
 			pl.seats[i].node.UsedUp(pl.call.Block)
 		}
 	}
