@@ -11,18 +11,27 @@ import (
 type answer struct {
 	http.ResponseWriter
 	control *http.ResponseController // of the ResponseWriter
-	begun   bool                     // something has been written
+	front   *Front
+	begun   bool // something has been written
 }
 
 // WriteHeader begins the answer.
 func (a *answer) WriteHeader(status int) {
-	a.begun = true
+	a.begin()
 	a.ResponseWriter.WriteHeader(status)
+}
+
+// begin notes that the answer begins. While we drain it is the last one on its connection.
+func (a *answer) begin() {
+	if !a.begun && a.front.draining.Load() {
+		a.Header().Set("Connection", "close") // over HTTP/2 a GOAWAY
+	}
+	a.begun = true
 }
 
 // Write sends a part of the answer. The reader has stallTime for each writeStep of it.
 func (a *answer) Write(b []byte) (written int, err error) {
-	a.begun = true
+	a.begin()
 	for {
 		a.control.SetWriteDeadline(time.Now().Add(stallTime))
 		n, err := a.ResponseWriter.Write(b[:min(len(b), writeStep)])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -27,9 +28,12 @@ type connection struct {
 	of *connections
 
 	// Guarded by of.mu.
-	calls    int    // verified ones that have been read and are being answered
-	verified bool   // there has been one
-	used     uint64 // when, by uses, a verified call last came or ended, or else when the connection came
+	calls    int       // verified ones that have been read and are being answered
+	verified bool      // there has been one
+	used     uint64    // when, by uses, a verified call last came or ended, or else when the connection came
+	inFlight int       // verified calls whose header has come and that are being answered
+	awaited  time.Time // until then a call may be under way on it
+	active   bool      // a request, whichever, is being answered
 }
 
 // newConnections bounds the connections of a listener, and registers their metrics.
@@ -60,7 +64,7 @@ func (l *connections) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &connection{Conn: conn, of: l}
+		c := &connection{Conn: conn, of: l, awaited: time.Now().Add(firstCall)}
 		if l.add(c) {
 			return c, nil
 		}
@@ -117,13 +121,22 @@ func (c *connection) CloseWrite() error {
 	return nil
 }
 
-// noteVerified notes that a verified call comes over the connection.
-func (c *connection) noteVerified() {
+// begin notes that a verified call comes over the connection.
+func (c *connection) begin() {
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
 	c.verified = true
+	c.inFlight++
 	c.of.uses++
 	c.used = c.of.uses
+}
+
+// end notes that a verified call has been answered.
+func (c *connection) end() {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.inFlight--
+	c.awaited = time.Now().Add(nextCall)
 }
 
 // addCalls adds to the calls that have been read and are being answered, or takes from them: meanwhile the connection

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,6 +40,9 @@ type Front struct {
 	others  *budget.Budget // bytes of those that call no engine_ methods
 	slots   chan struct{}  // taken by those that call no engine_ methods, while they are worked on
 	refused *prometheus.CounterVec
+
+	connections *connections
+	draining    atomic.Bool
 }
 
 // Options are what a Front needs.
@@ -70,18 +74,21 @@ func New(o Options) *Front {
 
 // Listener bounds the connections of l. To be called once; what it returns is for a Server of this package.
 func (f *Front) Listener(l net.Listener) net.Listener {
-	return newConnections(l, f.MaxConnections, f.Metrics)
+	f.connections = newConnections(l, f.MaxConnections, f.Metrics)
+	return f.connections
 }
 
-// Server returns a server of handler that bounds headers and times. It has to serve a Listener of this package.
+// Server returns a server of handler that bounds headers and times. It has to serve a Listener of this package. Its
+// Shutdown waits for no connection without a request.
 func (f *Front) Server(handler http.Handler) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{
+	server := &http.Server{
 		Handler:           handler,
 		Protocols:         protocols,
 		ConnContext:       withConnection,
+		ConnState:         noteState,
 		HTTP2:             &http.HTTP2Config{WriteByteTimeout: stallTime},
 		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       bodyTime,
@@ -90,6 +97,8 @@ func (f *Front) Server(handler http.Handler) *http.Server {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(f.Log.Handler(), slog.LevelDebug),
 	}
+	server.RegisterOnShutdown(func() { f.connections.closeIdle() })
+	return server
 }
 
 // Handler lets requests through to next while there is room for them, and gives up on readers who hang. Only verified
@@ -97,8 +106,9 @@ func (f *Front) Server(handler http.Handler) *http.Server {
 func (f *Front) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		connection := connectionOf(r.Context())
-		connection.noteVerified()
-		answer := &answer{ResponseWriter: w, control: http.NewResponseController(w)}
+		connection.begin()
+		defer connection.end()
+		answer := &answer{ResponseWriter: w, control: http.NewResponseController(w), front: f}
 		answer.control.SetWriteDeadline(time.Time{}) // Write sets it
 		if r.ContentLength == 0 || r.ContentLength > f.MaxBody {
 			next.ServeHTTP(answer, r) // refuses it without reading it
