@@ -53,6 +53,7 @@ type Fleet struct {
 	ctx        context.Context // ends when Drain gives them up
 	giveUp     context.CancelFunc
 	stragglers sync.WaitGroup
+	running    atomic.Int64 // how many there are: a WaitGroup can't be asked
 
 	// Of the goroutines of Background.
 	drain      sync.Mutex // guards draining, and that no goroutine begins once that is set
@@ -123,7 +124,16 @@ func (f *Fleet) Context() context.Context { return f.ctx }
 
 // Go does something in a goroutine that outlives its request, and that Drain waits for. It is to be called while a
 // request is being answered, or from a goroutine of Go or Background: nothing else may begin while Drain waits.
-func (f *Fleet) Go(do func()) { f.stragglers.Go(do) }
+func (f *Fleet) Go(do func()) {
+	f.running.Add(1)
+	f.stragglers.Go(func() {
+		defer f.running.Add(-1)
+		do()
+	})
+}
+
+// Idle reports whether nothing that Go began runs at this moment.
+func (f *Fleet) Idle() bool { return f.running.Load() == 0 }
 
 // Background does something in a goroutine that no request waits for. Its context ends when Drain begins; after that,
 // nothing begins.
