@@ -116,7 +116,8 @@ func (net *network) newApp(o options, s *screen) error {
 		return err
 	}
 	everything := slog.NewTextHandler(net.log, &slog.HandlerOptions{Level: slog.LevelDebug})
-	if net.app, err = app.New(c, slog.New(slog.NewMultiHandler(everything, &logHandler{screen: s}))); err != nil {
+	log := slog.New(slog.NewMultiHandler(everything, &logHandler{screen: s}))
+	if net.app, err = app.New(app.Options{Config: c, Log: log}); err != nil {
 		return fmt.Errorf("%w (choose other ports with --port)", err)
 	}
 	net.url = "http://" + net.app.Addr().String()

@@ -28,7 +28,7 @@ func (p *program) daemon(ctx context.Context, _ *cli.Command) error {
 	level := new(slog.LevelVar)
 	level.Set(c.LogLevel)
 	log := newLogger(p.stderr, c.LogFormat, level)
-	a, err := app.New(c, log)
+	a, err := app.New(app.Options{Config: c, Log: log})
 	if err != nil {
 		return fmt.Errorf("%w: choose another address with --listen-addr and --port", err)
 	}

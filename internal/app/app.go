@@ -34,18 +34,58 @@ import (
 type App struct {
 	config   atomic.Pointer[config.Config] // the one in force
 	log      *slog.Logger
+	front    *front.Front
 	listener net.Listener
 	server   *http.Server
 	fleet    *fleet.Fleet
 	calls    *calls.Router
 	evidence *evidence.Log // nil where none is kept
 	metrics  *metrics
-	draining atomic.Bool // no new calls are taken
+	draining atomic.Bool // we are about to end
+}
+
+// Options are what an App is made of.
+type Options struct {
+	Config   *config.Config
+	Log      *slog.Logger
+	Listener net.Listener // where we listen; nil: at the address and port of the configuration
 }
 
 // New binds the listener and builds what Run starts. A taken port is an error here.
-func New(c *config.Config, log *slog.Logger) (*App, error) {
-	address := net.JoinHostPort(c.ListenAddr, strconv.Itoa(c.Port))
+func New(o Options) (*App, error) {
+	c, log := o.Config, o.Log
+	listener, err := listen(o)
+	if err != nil {
+		return nil, err
+	}
+	registry := prometheus.NewRegistry()
+	limits := front.New(front.Options{
+		MaxConnections: c.MaxConnections, MaxBody: c.MaxBody, MaxInFlight: c.MaxInFlight, Metrics: registry, Log: log,
+	})
+	a := &App{
+		log: log, front: limits, listener: limits.Listener(listener), metrics: newMetrics(registry, c.Version),
+	}
+	a.config.Store(c)
+	if c.EvidenceDir != "" {
+		a.evidence = evidence.Open(c.EvidenceDir, c.Version, registry, log)
+	}
+	a.fleet = fleet.New(fleet.Options{Pool: a.newPool(c, registry), Settings: settings(c), Evidence: a.evidence,
+		Metrics: registry, Log: log})
+	a.calls = calls.New(calls.Options{Fleet: a.fleet, ReplayBytes: c.ReplayBytes, Metrics: registry})
+	a.serve(registry)
+	return a, nil
+}
+
+// listen listens where we are told to, unless somebody does that for us.
+func listen(o Options) (net.Listener, error) {
+	address := net.JoinHostPort(o.Config.ListenAddr, strconv.Itoa(o.Config.Port))
+	if o.Listener != nil {
+		if actual := o.Listener.Addr().String(); actual != address {
+			o.Log.Warn("listen-addr and port are not used: a socket was passed on to us", "address", actual,
+				"not", address)
+		}
+		return o.Listener, nil
+	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		var failed *net.OpError // says "listen tcp address" itself
@@ -54,20 +94,7 @@ func New(c *config.Config, log *slog.Logger) (*App, error) {
 		}
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
-	registry := prometheus.NewRegistry()
-	limits := front.New(front.Options{
-		MaxConnections: c.MaxConnections, MaxBody: c.MaxBody, MaxInFlight: c.MaxInFlight, Metrics: registry, Log: log,
-	})
-	a := &App{log: log, listener: limits.Listener(listener), metrics: newMetrics(registry, c.Version)}
-	a.config.Store(c)
-	if c.EvidenceDir != "" {
-		a.evidence = evidence.Open(c.EvidenceDir, c.Version, registry, log)
-	}
-	a.fleet = fleet.New(fleet.Options{Pool: a.newPool(c, registry), Settings: settings(c), Evidence: a.evidence,
-		Metrics: registry, Log: log})
-	a.calls = calls.New(calls.Options{Fleet: a.fleet, ReplayBytes: c.ReplayBytes, Metrics: registry})
-	a.serve(limits, registry)
-	return a, nil
+	return listener, nil
 }
 
 // newPool returns the pool of the configured nodes, which nobody watches yet.
@@ -79,7 +106,7 @@ func (a *App) newPool(c *config.Config, r prometheus.Registerer) *node.Pool {
 }
 
 // serve puts together what answers on our port: the consensus client's door, the REST API and the page.
-func (a *App) serve(limits *front.Front, registry *prometheus.Registry) {
+func (a *App) serve(registry *prometheus.Registry) {
 	mux := http.NewServeMux()
 	door := proxy.New(proxy.Options{
 		Calls: a.calls, Session: a.fleet.Controller, MaxBody: a.config.Load().MaxBody, Metrics: registry,
@@ -90,7 +117,7 @@ func (a *App) serve(limits *front.Front, registry *prometheus.Registry) {
 		refusals.add(reason)
 	}
 	secret := func() auth.Secret { return a.config.Load().JWTSecret }
-	mux.Handle("POST /{$}", auth.Handler(secret, time.Now, refused, limits.Handler(door)))
+	mux.Handle("POST /{$}", auth.Handler(secret, time.Now, refused, a.front.Handler(door)))
 	api := &admin.API{
 		Fleet: a.fleet, Metrics: registry, Ready: a.ready,
 		Defaults: func() config.NodeDefaults { return a.config.Load().NodeDefaults() },
@@ -100,7 +127,7 @@ func (a *App) serve(limits *front.Front, registry *prometheus.Registry) {
 	api.Register(mux)
 	page := dashboard.New(api)
 	page.Register(mux)
-	a.server = limits.Server(mux)
+	a.server = a.front.Server(mux)
 	a.server.RegisterOnShutdown(page.Close)
 }
 
@@ -130,11 +157,7 @@ func (a *App) ready() error {
 	}
 }
 
-// drainTime bounds how long Run waits for calls in flight: a little more than the longest may take.
-const drainTime = 12 * time.Second
-
-// Run serves until ctx ends. Then it takes no new calls, lets those in flight have their answers, waits for what nodes
-// still work on, and returns. An error says that serving failed.
+// Run serves until ctx ends, and then until nobody waits for us any more (drain). An error says that serving failed.
 func (a *App) Run(ctx context.Context) error {
 	c := a.config.Load()
 	a.log.Info("listening", "address", a.Addr().String(), "nodes", len(c.Nodes))
@@ -150,36 +173,22 @@ func (a *App) Run(ctx context.Context) error {
 	if a.evidence != nil {
 		parts.Go(func() { a.evidence.Run(watching) })
 	}
-	failed := make(chan error, 1)
+	var failure error
+	accepting := make(chan struct{}) // closed when no connection is accepted any more
 	parts.Go(func() {
-		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("serve: %w", err)
+		defer close(accepting)
+		if err := a.server.Serve(a.listener); !errors.Is(err, net.ErrClosed) {
+			failure = fmt.Errorf("serve: %w", err)
 		}
 	})
-	var err error
 	select {
 	case <-ctx.Done():
-	case err = <-failed:
+	case <-accepting:
 	}
-	a.drain()
+	a.drain(accepting)
 	stopWatching()
 	parts.Wait()
-	return err
-}
-
-// drain ends the calls, in order: no new ones, answers to those in flight, what nodes still work on.
-func (a *App) drain() {
-	a.draining.Store(true)
-	a.log.Info("draining")
-	// Not the context that ended: those in flight are to be served.
-	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
-	defer cancel()
-	if err := a.server.Shutdown(ctx); err != nil {
-		a.log.Warn("calls in flight were cut off", "error", err)
-		a.server.Close()
-	}
-	a.calls.Drain(ctx)
-	a.log.Info("stopped")
+	return failure
 }
 
 // Reload makes c the configuration in force, without dropping a call. What needs a start stays as it was, and a warning

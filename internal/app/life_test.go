@@ -3,7 +3,6 @@ package app_test
 import (
 	"errors"
 	"flag"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,7 +15,6 @@ import (
 
 	"executionbackup/internal/app"
 	"executionbackup/internal/apptest"
-	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 )
 
@@ -31,70 +29,10 @@ func TestTakenPort(t *testing.T) {
 	m := start(t, apptest.Fakes(enginetest.New(t, enginetest.Client{})), nil)
 	c := *m.Config
 	c.Port = m.App.Addr().(*net.TCPAddr).Port
-	_, err := app.New(&c, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	_, err := app.New(app.Options{Config: &c, Log: slog.New(slog.DiscardHandler)})
 	if !errors.Is(err, syscall.EADDRINUSE) || !strings.HasPrefix(err.Error(), "listen on ") ||
 		!strings.Contains(err.Error(), m.App.Addr().String()) {
 		t.Errorf("got %v", err)
-	}
-}
-
-// Whoever waits for an answer when the drain begins gets it, over either protocol. Nobody else gets in.
-func TestDrainAnswers(t *testing.T) {
-	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
-		t.Run(protocol, func(t *testing.T) {
-			t.Parallel()
-			nodes := three(t)
-			m := start(t, apptest.Fakes(nodes...), nil)
-			if protocol == "HTTP/2" {
-				transport := &http.Transport{Protocols: new(http.Protocols)}
-				transport.Protocols.SetUnencryptedHTTP2(true)
-				t.Cleanup(transport.CloseIdleConnections)
-				m.HTTP = &http.Client{Transport: transport}
-			}
-			var release []func()
-			for _, n := range nodes {
-				release = append(release, n.Script(enginetest.Rule{Method: "engine_newPayload", Hang: true}))
-			}
-			answered := later(func() enginetest.Status { return m.newPayload(t, enginetest.Chain(4, 1, nil)[0]) })
-			for _, n := range nodes {
-				n.Wait("engine_newPayload", 1)
-			}
-			stopped := later(func() error { m.Stop(); return nil })
-			apptest.Until(t, "new connections are refused", func() bool {
-				conn, err := net.Dial("tcp", m.App.Addr().String())
-				if err == nil {
-					conn.Close()
-				}
-				return errors.Is(err, syscall.ECONNREFUSED)
-			})
-			for _, done := range release {
-				done()
-			}
-			if got := <-answered; got.Status != "VALID" {
-				t.Errorf("got %+v", got)
-			}
-			<-stopped
-			m.Log.Wait(t, "msg=stopped")
-			if lines := m.Log.Lines("cut off"); len(lines) > 0 {
-				t.Errorf("logged: %s", lines)
-			}
-		})
-	}
-}
-
-// A node that still works on a call which the CL has its answer to is waited for.
-func TestDrainWaitsForStragglers(t *testing.T) {
-	t.Parallel()
-	nodes := three(t)
-	m := start(t, apptest.Fakes(nodes...), func(c *config.Config) { c.Grace = 50 * time.Millisecond })
-	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Delay: 500 * time.Millisecond})
-	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
-	if calls := nodes[2].CallsOf("engine_newPayload"); len(calls) != 1 || calls[0].Ended > 0 {
-		t.Fatalf("n3 is no straggler: %+v", calls)
-	}
-	m.Stop()
-	if c := nodes[2].WaitEnded("engine_newPayload", 1)[0]; c.Gone {
-		t.Error("n3's call was given up")
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -39,6 +40,7 @@ type Options struct {
 	Secret   []byte               // that the CL shares with it; nil = CLSecret
 	Settings map[string]string    // flags of the command line, without dashes
 	Change   func(*config.Config) // has the last word, where it isn't nil
+	Listener net.Listener         // where it listens; nil = on a free port
 }
 
 // CLSecret is a secret that the CL shares with the multiplexer, and with no node.
@@ -89,7 +91,7 @@ func Run(t testing.TB, o Options) *Multiplexer {
 	t.Helper()
 	c, book := Configuration(t, o), new(Logbook)
 	log := slog.NewTextHandler(io.MultiWriter(book, t.Output()), &slog.HandlerOptions{Level: c.LogLevel})
-	a, err := app.New(c, slog.New(log))
+	a, err := app.New(app.Options{Config: c, Log: slog.New(log), Listener: o.Listener})
 	if err != nil {
 		t.Fatal(err)
 	}
