@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
+	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/urfave/cli/v3"
 
 	"executionbackup/internal/app"
@@ -28,26 +30,47 @@ func (p *program) daemon(ctx context.Context, _ *cli.Command) error {
 	level := new(slog.LevelVar)
 	level.Set(c.LogLevel)
 	log := newLogger(p.stderr, c.LogFormat, level)
-	a, err := app.New(app.Options{Config: c, Log: log})
+	socket, err := passedSocket()
+	if err != nil {
+		return err
+	}
+	a, err := app.New(app.Options{Config: c, Log: log, Listener: socket})
 	if err != nil {
 		return fmt.Errorf("%w: choose another address with --listen-addr and --port", err)
 	}
 	log.Info("starting", "version", fullVersion())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
-	for {
+	tellSystemd(log, sd.SdNotifyReady)
+	watched, unwatch := context.WithCancel(context.Background()) // also while we drain
+	var watching sync.WaitGroup
+	watching.Go(func() { feedWatchdog(watched, log, a.Addr()) })
+	defer watching.Wait()
+	defer unwatch()
+	for stopping := ctx.Done(); ; {
 		select {
 		case <-hangups:
-			if c, err := p.load(); err != nil {
-				a.ReloadFailed(err)
-			} else {
-				level.Set(c.LogLevel)
-				a.Reload(c)
-			}
+			tellSystemd(log, reloading())
+			p.reload(a, level)
+			tellSystemd(log, sd.SdNotifyReady)
+		case <-stopping:
+			tellSystemd(log, sd.SdNotifyStopping)
+			stopping = nil
 		case err := <-ended:
 			return err
 		}
 	}
+}
+
+// reload puts the configuration in force as it stands now, if it is good.
+func (p *program) reload(a *app.App, level *slog.LevelVar) {
+	c, err := p.load()
+	if err != nil {
+		a.ReloadFailed(err)
+		return
+	}
+	level.Set(c.LogLevel)
+	a.Reload(c)
 }
 
 // newLogger returns a logger that writes in a format of --log-format.

@@ -70,13 +70,7 @@ func (p *program) status(ctx context.Context, cmd *cli.Command) error {
 
 // summary is the state as a whole in one line.
 func summary(nodes []admin.Node, blocks []history.Record, disputes []evidence.Entry, now time.Time) string {
-	voting := 0
-	for _, n := range nodes {
-		if n.State == "alive" && n.Votes {
-			voting++
-		}
-	}
-	line := fmt.Sprintf("%d of %d nodes vote, ", voting, len(nodes))
+	line := fmt.Sprintf("%d of %d nodes vote, ", voting(nodes), len(nodes))
 	var took []history.Micros
 	for _, b := range blocks {
 		if b.Verdict != "" {
@@ -95,6 +89,16 @@ func summary(nodes []admin.Node, blocks []history.Record, disputes []evidence.En
 	last := disputes[len(disputes)-1]
 	ago := age(now.Sub(last.Time))
 	return line + fmt.Sprintf("last dispute %s ago on block %d (%d on record)", ago, last.Number, len(disputes))
+}
+
+// voting is how many of the nodes vote.
+func voting(nodes []admin.Node) (count int) {
+	for _, n := range nodes {
+		if n.State == "alive" && n.Votes {
+			count++
+		}
+	}
+	return count
 }
 
 func nodeRows(nodes []admin.Node, now time.Time) [][]string {
