@@ -16,7 +16,10 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+
+	"executionbackup/internal/apptest"
 )
 
 // one returns the one file in dist that a pattern matches.
@@ -162,8 +165,9 @@ func ldflags(t *testing.T, version, commit string) string {
 	return strings.NewReplacer("{{ .Version }}", version, "{{ .FullCommit }}", commit).Replace(string(flags[1]))
 }
 
-// The .deb installs, its unit is sound and says so little to the world that systemd calls it safe, the service's
-// command line runs before two real nodes, an upgrade keeps the configuration, and a purge leaves nothing.
+// The .deb installs, its units are sound and say so little to the world that systemd calls them safe, the service's
+// command line runs before two real nodes, with systemd's socket and without, an upgrade keeps the configuration, and a
+// purge leaves nothing.
 func TestDeb(t *testing.T) {
 	needs(t, "dpkg", "systemd-analyze")
 	if _, err := os.Stat("/usr/bin/executionbackup"); err == nil {
@@ -176,8 +180,9 @@ func TestDeb(t *testing.T) {
 		t.Errorf("version: %s", got)
 	}
 	const unit = "/usr/lib/systemd/system/executionbackup.service"
-	out := output(t, "systemd-analyze", "verify", "--man=no", unit)
-	if strings.Contains(out, "executionbackup.service") {
+	const socket = "/usr/lib/systemd/system/executionbackup.socket"
+	out := output(t, "systemd-analyze", "verify", "--man=no", unit, socket)
+	if strings.Contains(out, "executionbackup.") {
 		t.Errorf("systemd-analyze verify: %s", out)
 	}
 	// At most 1.5 of 10, "OK".
@@ -196,9 +201,16 @@ func TestDeb(t *testing.T) {
 	if err := os.WriteFile(environment, []byte(edited), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p := startCommand(t, service(t, unit, environment, credentials, t.TempDir()), "http://127.0.0.1:"+port)
+	command := func() *exec.Cmd { return service(t, unit, environment, credentials, t.TempDir()) }
+	p := startCommand(t, command(), "http://127.0.0.1:"+port)
 	follow(t, p.URL, secret, chain)
 	p.terminate(t)
+	s := apptest.NewService(t)
+	passed := s.Start(t, command())
+	follow(t, "http://"+s.Addr.String(), secret, chain)
+	passed.Signal(syscall.SIGTERM)
+	s.Hears(t, "STOPPING=1")
+	passed.WantExit(t, 0)
 
 	output(t, "dpkg", "--force-confold", "-i", deb)
 	if got, err := os.ReadFile(environment); err != nil || string(got) != edited {
@@ -206,7 +218,7 @@ func TestDeb(t *testing.T) {
 	}
 	output(t, "dpkg", "--purge", "executionbackup")
 	for _, path := range []string{
-		"/usr/bin/executionbackup", unit, "/etc/executionbackup", "/usr/share/doc/executionbackup",
+		"/usr/bin/executionbackup", unit, socket, "/etc/executionbackup", "/usr/share/doc/executionbackup",
 	} {
 		if _, err := os.Stat(path); !os.IsNotExist(err) {
 			t.Errorf("after a purge there is still %s (%v)", path, err)
@@ -260,6 +272,7 @@ func TestRPM(t *testing.T) {
 	files := output(t, "rpm", "-qpl", rpm)
 	for _, want := range []string{
 		"/usr/bin/executionbackup\n", "/usr/lib/systemd/system/executionbackup.service\n",
+		"/usr/lib/systemd/system/executionbackup.socket\n",
 		"/etc/executionbackup/environment\n", "/usr/share/man/man1/executionbackup.1.gz\n",
 	} {
 		if !strings.Contains(files, want) {
