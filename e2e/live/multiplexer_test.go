@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ import (
 const executionBackup = "executionbackup"
 
 // multiplexer is ExecutionBackup as an operator runs it: a process with a configuration file, and a supervisor that
-// starts it again whenever it ends.
+// starts it again whenever it ends, and keeps its socket.
 type multiplexer struct {
 	apptest.Client
 	t      testing.TB
@@ -30,6 +31,7 @@ type multiplexer struct {
 	dir    string
 	binary string
 	secret string // file of the CL's secret
+	socket *apptest.Socket
 
 	nodes     []string // specifications
 	onDispute string
@@ -50,6 +52,7 @@ func startMultiplexer(t testing.TB, dir, binary, port, secretFile string, nodes 
 		Client: apptest.NewClient(t, "http://127.0.0.1:"+port, nil), t: t, port: port, dir: dir,
 		binary: binary, secret: secretFile, nodes: nodes, onDispute: "halt", done: make(chan struct{}),
 	}
+	m.socket = apptest.NewSocket(t, "127.0.0.1:"+port)
 	m.write()
 	m.start()
 	go m.supervise()
@@ -80,7 +83,9 @@ func (m *multiplexer) write() {
 func (m *multiplexer) start() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.process = launch(m.t, m.log(), m.binary, "--config", m.configFile())
+	cmd := exec.Command(m.binary, "--config", m.configFile())
+	apptest.Hand(cmd, m.socket.File)
+	m.process = launchCommand(m.t, m.log(), cmd)
 	m.starts++
 }
 
