@@ -118,7 +118,7 @@ func TestWatchdogOfAHungServer(t *testing.T) {
 			<-r.Context().Done()
 		case <-r.Context().Done():
 		case <-release:
-			fmt.Fprint(w, `[{"state":"alive"},{"state":"dead"}]`)
+			fmt.Fprint(w, `[{"state":"alive","votes":true},{"state":"dead"}]`)
 		}
 	}))
 	defer server.Close()
