@@ -175,8 +175,8 @@ func TestPassedSockets(t *testing.T) {
 		want    string
 	}{
 		"two":          {[]*os.File{socket.File, socket.File}, "2 sockets were passed on to us (LISTEN_FDS), want one"},
-		"UDP":          {[]*os.File{datagrams}, "the socket that was passed on to us (LISTEN_FDS) is none to listen on"},
-		"a connection": {[]*os.File{connected}, "the socket that was passed on to us (LISTEN_FDS) doesn't listen on TCP"},
+		"UDP":          {[]*os.File{datagrams}, "that was passed on to us (LISTEN_FDS) is none to listen on"},
+		"a connection": {[]*os.File{connected}, "that was passed on to us (LISTEN_FDS) doesn't listen on TCP"},
 	} {
 		p := launch(c.sockets...)
 		p.WantExit(t, 1)
