@@ -15,6 +15,7 @@ type wire struct {
 	buffer  []byte // read from, and what of it has not been used
 	pending []byte
 	scratch []byte // the last head
+	answer  [512]byte
 }
 
 func newWire(c net.Conn) *wire { return &wire{Conn: c, buffer: make([]byte, 256<<10)} }
@@ -107,6 +108,15 @@ func (w *wire) receive(prefix []byte) (first string, n, total int, err error) {
 			return first, n, total, nil
 		}
 	}
+}
+
+// expect reads one message, which must contain want at its beginning.
+func (w *wire) expect(want string) error {
+	_, n, _, err := w.receive(w.answer[:])
+	if err == nil && !bytes.Contains(w.answer[:n], []byte(want)) {
+		err = fmt.Errorf("the answer is %.300s", w.answer[:n])
+	}
+	return err
 }
 
 // take reads length bytes and keeps those that fit into prefix.
