@@ -4,6 +4,8 @@
 // at once (the least that asking three takes), through ExecutionBackup with 1, 3 and 8 nodes, and through nginx and
 // HAProxy where they are installed. All of them take turns in every round, so that whatever else the machine does hits
 // all alike. ExecutionBackup is a process of its own, with the default of every setting.
+//
+// Then real geths are brought to the head of a chain: three directly, three through ExecutionBackup, and one directly.
 package main
 
 import (
@@ -14,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"syscall"
 )
 
@@ -32,6 +35,7 @@ type options struct {
 	against  string
 	out      string
 	rounds   int
+	blocks   int
 	match    *regexp.Regexp
 	profiles string
 }
@@ -43,11 +47,14 @@ func main() {
 		"another ExecutionBackup to measure beside it, with three nodes: the one before a change, say")
 	flag.StringVar(&o.out, "out", "", "keep the result here, as JSON")
 	flag.IntVar(&o.rounds, "rounds", 15, "how many rounds")
+	flag.IntVar(&o.blocks, "blocks", 2000, "how many blocks geths are brought to the head of; 0 = none")
 	flag.StringVar(&o.profiles, "profiles", "",
 		"write a CPU profile of each workload, with three nodes, into this directory")
-	match := flag.String("match", "", "only workloads that match this regular expression")
+	match := flag.String("match", "", "only workloads that match this regular expression (\"sync\": geths)")
 	nodes := flag.Int("serve", 0, "be so many nodes (this program starts itself so)")
 	probe := flag.String("probe", "", "be this probe before the nodes in the arguments (this program starts itself so)")
+	dir := flag.String("geth", "", "be a geth with this data directory (this program starts itself so)")
+	slowed := flag.Duration("slowed", 0, "with -geth: how much longer each newPayload shall take")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -56,6 +63,8 @@ func main() {
 		err = serveNodes(*nodes)
 	} else if *probe != "" {
 		err = serveProbe(*probe, flag.Args())
+	} else if *dir != "" {
+		err = serveGeth(*dir, *slowed)
 	} else if o.match, err = regexp.Compile(*match); err == nil {
 		err = run(ctx, o)
 	}
@@ -70,6 +79,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer os.RemoveAll(directory)
+	os.Setenv("XDG_STATE_HOME", directory) // no ExecutionBackup finds what another one left
 	if o.profiles != "" {
 		if err := os.MkdirAll(o.profiles, 0o755); err != nil {
 			return err
@@ -80,28 +90,36 @@ func run(ctx context.Context, o options) (err error) {
 			return err
 		}
 	}
-	b, err := newBench(ctx, o)
-	defer b.close()
-	if err != nil {
-		return err
-	}
 	r := newResult(o.rounds)
-	r.IdleMB = b.idle(ctx)
-	for _, w := range workloads() {
-		if !o.match.MatchString(w.name) {
-			continue
-		}
-		fmt.Fprintln(os.Stderr, w.name)
-		rows, failed := b.measure(ctx, w)
-		if failed != nil {
-			err = fmt.Errorf("%s: %w", w.name, failed)
-			break
-		}
-		r.Rows = append(r.Rows, rows...)
+	if err = measureCalls(ctx, o, r); err == nil {
+		err = measureSync(ctx, o, r)
 	}
 	r.print(os.Stdout) // what there is
 	if err != nil || o.out == "" {
 		return err
 	}
 	return r.write(o.out)
+}
+
+// measureCalls adds what single calls take to the result.
+func measureCalls(ctx context.Context, o options, r *Result) error {
+	all := slices.DeleteFunc(workloads(), func(w *workload) bool { return !o.match.MatchString(w.name) })
+	if len(all) == 0 {
+		return nil
+	}
+	b, err := newBench(ctx, o)
+	defer b.close()
+	if err != nil {
+		return err
+	}
+	r.IdleMB = b.idle(ctx)
+	for _, w := range all {
+		fmt.Fprintln(os.Stderr, w.name)
+		rows, err := b.measure(ctx, w)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		r.Rows = append(r.Rows, rows...)
+	}
+	return nil
 }

@@ -22,6 +22,7 @@ type Result struct {
 	Rounds int
 	IdleMB float64 // resident memory of an ExecutionBackup that only probes three nodes
 	Rows   []Row
+	Sync   []SyncRow `json:",omitempty"`
 }
 
 // Row is what one way showed with one workload.
@@ -37,6 +38,20 @@ type Row struct {
 	CPU    float64 // milliseconds of the process for a call
 	Allocs float64 // of the process for a call
 	PeakMB float64 // resident memory
+}
+
+// SyncRow is what one way showed when a consensus client brought fresh geths to the head of a chain.
+type SyncRow struct {
+	Sync string
+	Way  string
+	// Done is how many seconds each slice of the chain took until the client had its last answer, Followed until all
+	// geths had the slice's last block as their head.
+	Done, Followed []float64
+	// Ratio and FollowedRatio are the quartiles, over the slices, of these by those of the limit in the same slice:
+	// direct to three.
+	Ratio, FollowedRatio [3]float64
+	P50, P99             float64 // milliseconds of both calls for a block
+	CPU, GethsCPU        float64 // milliseconds for a block: of ExecutionBackup, of all geths together
 }
 
 func newResult(rounds int) *Result {
@@ -107,6 +122,13 @@ func (m *measurement) allocations(ctx context.Context, w *workload) (float64, er
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 func megabytes(n int64) float64            { return float64(n) / 1e6 }
 
+func seconds(list []time.Duration) (values []float64) {
+	for _, d := range list {
+		values = append(values, d.Seconds())
+	}
+	return values
+}
+
 func percentile(took []time.Duration, p int) time.Duration {
 	sorted := slices.Sorted(slices.Values(took))
 	return sorted[min(len(sorted)-1, len(sorted)*p/100)]
@@ -118,12 +140,19 @@ func median[T ~int64 | ~float64](values []T) T {
 }
 
 // ratio is the median of what each round shows.
-func ratio(took, limit []time.Duration) float64 {
+func ratio(took, limit []time.Duration) float64 { return quartiles(took, limit)[1] }
+
+// quartiles are those of what each round shows.
+func quartiles(took, limit []time.Duration) (q [3]float64) {
 	each := make([]float64, len(took))
 	for i := range took {
 		each[i] = float64(took[i]) / float64(limit[i])
 	}
-	return median(each)
+	slices.Sort(each)
+	for i := range q {
+		q[i] = each[len(each)*(i+1)/4]
+	}
+	return q
 }
 
 func growth(eight, one, limit8, limit1 []time.Duration) float64 {
@@ -134,10 +163,19 @@ func growth(eight, one, limit8, limit1 []time.Duration) float64 {
 	return median(each)
 }
 
-// print writes the result as one Markdown table.
+// print writes the result as Markdown tables.
 func (r *Result) print(w io.Writer) {
-	fmt.Fprintf(w, "%s, %d cores, %s, %s, %d rounds; idle with three nodes: %.0f MB\n\n",
-		r.CPU, r.Cores, r.Go, r.Time.Format(time.DateOnly), r.Rounds, r.IdleMB)
+	fmt.Fprintf(w, "%s, %d cores, %s, %s\n", r.CPU, r.Cores, r.Go, r.Time.Format(time.DateOnly))
+	if len(r.Rows) > 0 {
+		r.printCalls(w)
+	}
+	if len(r.Sync) > 0 {
+		r.printSync(w)
+	}
+}
+
+func (r *Result) printCalls(w io.Writer) {
+	fmt.Fprintf(w, "\n%d rounds; idle with three nodes: %.0f MB\n\n", r.Rounds, r.IdleMB)
 	fmt.Fprintln(w,
 		"| workload | way | p50 ms | p99 ms | calls/s | × limit | growth 1 → 8 | CPU ms | allocations | peak MB |")
 	fmt.Fprintln(w, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
@@ -152,6 +190,38 @@ func (r *Result) print(w io.Writer) {
 			name, row.Way, short(row.P50), short(row.P99), short(row.Rate), row.Ratio,
 			short(row.Growth), short(row.CPU), short(row.Allocs), short(row.PeakMB))
 	}
+}
+
+func (r *Result) printSync(w io.Writer) {
+	fmt.Fprintln(w, "\n| sync | way | done s | × limit | all have the head s | × limit "+
+		"| p50 ms | p99 ms | our CPU ms | geths' CPU ms |")
+	fmt.Fprintln(w, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+	last := ""
+	for _, row := range r.Sync {
+		name := row.Sync
+		if name == last {
+			name = ""
+		}
+		last = row.Sync
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
+			name, row.Way, short(sum(row.Done)), spread(row.Ratio), short(sum(row.Followed)), spread(row.FollowedRatio),
+			short(row.P50), short(row.P99), short(row.CPU), short(row.GethsCPU))
+	}
+}
+
+// spread writes the median with the other quartiles.
+func spread(quartiles [3]float64) string {
+	if quartiles[0] == quartiles[2] {
+		return fmt.Sprintf("%.2f", quartiles[1])
+	}
+	return fmt.Sprintf("%.2f (%.2f–%.2f)", quartiles[1], quartiles[0], quartiles[2])
+}
+
+func sum(values []float64) (sum float64) {
+	for _, x := range values {
+		sum += x
+	}
+	return sum
 }
 
 // short writes a number with three digits, and nothing for zero.
