@@ -33,6 +33,7 @@ type multiplexer struct {
 	secret string // file of the CL's secret
 	socket *apptest.Socket
 
+	slot      time.Duration
 	nodes     []string // specifications
 	onDispute string
 
@@ -46,11 +47,13 @@ type multiplexer struct {
 }
 
 // startMultiplexer starts ExecutionBackup and its supervisor.
-func startMultiplexer(t testing.TB, dir, binary, port, secretFile string, nodes []string) *multiplexer {
+func startMultiplexer(
+	t testing.TB, dir, binary, port, secretFile string, slot time.Duration, nodes []string,
+) *multiplexer {
 	t.Helper()
 	m := &multiplexer{
 		Client: apptest.NewClient(t, "http://127.0.0.1:"+port, nil), t: t, port: port, dir: dir,
-		binary: binary, secret: secretFile, nodes: nodes, onDispute: "halt", done: make(chan struct{}),
+		binary: binary, secret: secretFile, slot: slot, nodes: nodes, onDispute: "halt", done: make(chan struct{}),
 	}
 	m.socket = apptest.NewSocket(t, "127.0.0.1:"+port)
 	m.write()
@@ -70,8 +73,9 @@ func (m *multiplexer) log() string        { return filepath.Join(m.dir, "executi
 func (m *multiplexer) write() {
 	var b strings.Builder
 	fmt.Fprintf(&b,
-		"port: %s\njwt_secret: %s\nlog_format: json\nopen_admin: true\nevidence_dir: %s\non_dispute: %s\nnodes:\n",
-		m.port, m.secret, filepath.Join(m.dir, "evidence"), m.onDispute)
+		"port: %s\njwt_secret: %s\nlog_format: json\nopen_admin: true\nevidence_dir: %s\non_dispute: %s\n"+
+			"slot: %v\nnodes:\n",
+		m.port, m.secret, filepath.Join(m.dir, "evidence"), m.onDispute, m.slot)
 	for _, n := range m.nodes {
 		fmt.Fprintf(&b, "  - %q\n", n)
 	}

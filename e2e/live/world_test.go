@@ -57,7 +57,7 @@ func newWorld(t testing.TB, slot time.Duration, fuluEpoch int, kinds ...string) 
 // through puts ExecutionBackup before the execution clients, and Prysm before that.
 func (w *world) through(binary string) *world {
 	w.t.Helper()
-	w.eb = startMultiplexer(w.t, w.dir, binary, w.ports.next(), w.secretFile, w.specs())
+	w.eb = startMultiplexer(w.t, w.dir, binary, w.ports.next(), w.secretFile, w.slot, w.specs())
 	w.begin(w.eb.URL)
 	return w
 }
