@@ -16,6 +16,7 @@ type fault struct {
 	about  string
 	short  bool // part of the short form, too
 	halts  bool // a chain with a dispute stands still, rightly
+	quick  bool // a crash and a return, which cost the consensus client no grace
 	alone  bool // told behind ExecutionBackup only
 	direct bool // told without it only
 	path   path
@@ -51,13 +52,13 @@ var faults = []fault{
 	},
 	{
 		name: "kill -9", about: "kill -9 of the primary; it starts again after five slots (in the short form, three).",
-		short: true, who: primary, slots: 5, do: kill,
+		short: true, quick: true, who: primary, slots: 5, do: kill,
 	},
 	{
 		name: "kill -9 in mid-proposal",
 		about: "kill -9 of the primary 30 ms into a slot, when the payload is fetched; " +
 			"it starts again after three slots.",
-		alone: true, who: primary, slots: 3,
+		quick: true, alone: true, who: primary, slots: 3,
 		do: func(r *run, v *victim) func() {
 			r.until(r.startOf(r.slotAt(time.Now()) + 1).Add(30 * time.Millisecond))
 			return kill(r, v)
@@ -66,7 +67,7 @@ var faults = []fault{
 	{
 		name:  "kill -9 of another",
 		about: "kill -9 of a geth that isn't the primary; it starts again after five slots.",
-		alone: true, who: other, slots: 5, do: kill,
+		quick: true, alone: true, who: other, slots: 5, do: kill,
 	},
 	{
 		name:  "hangs",
@@ -213,7 +214,7 @@ func (f fault) play(r *run, v *victim) {
 
 // scenario is the fault behind ExecutionBackup, with other nodes beside the victim.
 func (f fault) scenario() scenario {
-	return scenario{name: f.name, about: f.about, short: f.short, halts: f.halts, play: func(r *run) {
+	return scenario{name: f.name, about: f.about, short: f.short, halts: f.halts, quick: f.quick, play: func(r *run) {
 		v := &victim{node: f.who(r)}
 		switch f.path {
 		case overProxy:

@@ -55,7 +55,7 @@ var fork = scenario{
 
 // both loses two of the nodes, one after the other.
 var both = scenario{
-	name: "kill -9 of both geths",
+	name: "kill -9 of both geths", quick: true,
 	about: "The primary is killed, and two slots later the other geth. Two more slots later both start again. " +
 		"Erigon remains.",
 	play: func(r *run) {
@@ -116,10 +116,10 @@ var changes = []scenario{
 		},
 	},
 	{
-		name: "SIGTERM in mid-call", spare: 1,
+		name: "SIGTERM in mid-call", spotless: true,
 		about: "One node answers newPayload 1 s late. While ExecutionBackup waits for it, it gets SIGTERM: the call " +
-			"must have its answer and the exit status be 0. What Prysm calls next, before the supervisor has started " +
-			"it again, is refused: that may cost this slot.",
+			"must have its answer, what Prysm calls next is answered by it or by the process that the supervisor " +
+			"starts, the exit status is 0, and no slot may be missed.",
 		play: func(r *run) {
 			v := &victim{node: other(r)}
 			r.divert(v)

@@ -67,7 +67,7 @@ func tellAll(t *testing.T, binary string, all []scenario) (told int) {
 	kinds := long([]string{"geth", "geth", "erigon", "ethereumjs"}, []string{"geth", "geth", "ethereumjs"})
 	w := newWorld(t, long(4*time.Second, 3*time.Second), long(2, 1), kinds...).through(binary)
 	for i, s := range all {
-		ok := t.Run(s.name, func(t *testing.T) { tell(t, w, s, report.missed(baseline.name)) })
+		ok := t.Run(s.name, func(t *testing.T) { tell(t, w, s) })
 		if !ok && !w.goesOn() {
 			t.Errorf("after %q the chain stands still", s.name)
 			return i + 1
@@ -110,7 +110,7 @@ func TestDirect(t *testing.T) {
 func (f fault) tellDirect(t *testing.T) {
 	w := newWorld(t, 4*time.Second, 2, "geth")
 	r := newRun(t, w, f.scenario())
-	defer r.end(0)
+	defer r.end()
 	v := &victim{node: w.nodes[0]}
 	switch f.path {
 	case overProxy:

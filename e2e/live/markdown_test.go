@@ -24,8 +24,10 @@ func (b *book) markdown() string {
 	}
 	m.WriteString("\nPrysm has all 64 validators of the network. A slot is missed if the chain has no block for it; " +
 		"two validators attest in each. ")
-	m.WriteString("Times to verdict are those of newPayload. \"Back\" is from when a node could be reached again to " +
-		"its first VALID in a newPayload.\n")
+	m.WriteString("Times to verdict are those of newPayload, and \"answered in the slot\" is when Prysm had the " +
+		"answer, counted from the beginning of the payload's slot. \"Overdue\" are VALIDs that came after " +
+		"--attest-by, a quarter of the slot, though their quorum was there before. \"Back\" is from when a node " +
+		"could be reached again to its first VALID in a newPayload.\n")
 	b.writeFailures(&m)
 	b.writeTable(&m)
 	b.writeSideBySide(&m)
@@ -55,20 +57,21 @@ func (b *book) writeFailures(m *strings.Builder) {
 func (b *book) writeTable(m *strings.Builder) {
 	m.WriteString("\n## Behind ExecutionBackup\n\n")
 	m.WriteString("| scenario | slots | missed before / during / after | attestations | blocks with transactions | " +
-		"blobs | finalized epoch | errors in Prysm's logs | verdict p50 / p99, ms | back, s |\n")
-	m.WriteString("|---|---|---|---|---|---|---|---|---|---|\n")
+		"blobs | finalized epoch | errors in Prysm's logs | verdict p50 / p99, ms | " +
+		"answered in the slot p50 / p99, s | overdue | back, s |\n")
+	m.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range b.Results {
 		if r.Direct {
 			continue
 		}
 		if r.NotTested {
-			fmt.Fprintf(m, "| %s | **NOT TESTED** | | | | | | | | |\n", r.Name)
+			fmt.Fprintf(m, "| %s | **NOT TESTED** | | | | | | | | | | |\n", r.Name)
 			continue
 		}
-		fmt.Fprintf(m, "| %s | %d | %s | %d of %d | %d | %d | %d | %d | %.0f / %.0f | %s |\n",
+		fmt.Fprintf(m, "| %s | %d | %s | %d of %d | %d | %d | %d | %d | %.0f / %.0f | %.2f / %.2f | %d | %s |\n",
 			r.Name, r.Slots, r.missedByPhase(),
 			r.Attested, r.Attesters, r.BlocksWithTransactions, r.BlobTransactions, r.Finalized, r.CLErrors,
-			r.P50, r.P99, r.backText())
+			r.P50, r.P99, r.AnsweredP50, r.AnsweredP99, r.Overdue, r.backText())
 	}
 }
 
@@ -109,6 +112,9 @@ func (r *result) write(m *strings.Builder) {
 		r.Transactions, r.BlobTransactions, r.BlocksWithTransactions, r.Slots-len(r.Missed))
 	if !r.Direct {
 		fmt.Fprintf(m, "- verdicts of newPayload: %s; %d in a dispute\n", counts(r.Verdicts), r.Disputes)
+		if len(r.Back) > 0 {
+			fmt.Fprintf(m, "- at most %.0f ms from when all other voters had said something to the verdict\n", r.Beyond)
+		}
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(m, "- %s\n", note)

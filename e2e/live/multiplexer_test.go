@@ -43,7 +43,8 @@ type multiplexer struct {
 	stopped bool
 	done    chan struct{} // closed when the supervisor has ended
 
-	seen recorder
+	seen    recorder
+	overdue tally
 }
 
 // startMultiplexer starts ExecutionBackup and its supervisor.
@@ -61,6 +62,7 @@ func startMultiplexer(
 	go m.supervise()
 	t.Cleanup(m.end)
 	apptest.Try(t, apptest.Patience, func() error { return m.get("/readyz", nil) })
+	m.wantOverdue(t)
 	m.seen.records = map[string]record{}
 	m.seen.watch(t, m)
 	return m
@@ -194,7 +196,8 @@ type record struct {
 	Number  uint64
 	Hash    string
 	Verdict string
-	Took    int64 // microseconds
+	Asked   *int64 // microseconds from the beginning of the payload's slot to the call; nil where that isn't known
+	Took    int64  // microseconds from the call to the answer
 	Dispute bool
 	Votes   []ballot
 }
@@ -238,6 +241,7 @@ func (r *recorder) watch(t testing.TB, m *multiplexer) {
 			select {
 			case <-tick.C:
 				r.read(m)
+				m.readOverdue() // it outlives no restart either; an error is that there is one just now
 			case <-stop:
 				return
 			}

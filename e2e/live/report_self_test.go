@@ -87,6 +87,7 @@ func TestReport(t *testing.T) {
 		Name:   "kill -9",
 		Phases: []phase{{Name: "before", From: 1, To: 3}, {Name: "during", From: 3, To: 5}},
 		P50:    5, P99: 80, Back: []returned{{Node: "g1", Seconds: 2.5}},
+		AnsweredP50: 0.4321, AnsweredP99: 1.2, Overdue: 3, Beyond: 6.7,
 	}
 	direct := &result{
 		Name: "kill -9", Direct: true,
@@ -107,7 +108,9 @@ func TestReport(t *testing.T) {
 	for _, want := range []string{
 		"## Claims that did not hold\n\nNone.",
 		"NOT TESTED, because this machine refuses what they need: network cut.",
-		"| kill -9 | 4 | 0 / 0 / 0 | 0 of 0 | 4 | 4 | 0 | 0 | 5 / 80 | g1 2.5 |",
+		"| verdict p50 / p99, ms | answered in the slot p50 / p99, s | overdue | back, s |",
+		"| kill -9 | 4 | 0 / 0 / 0 | 0 of 0 | 4 | 4 | 0 | 0 | 5 / 80 | 0.43 / 1.20 | 3 | g1 2.5 |",
+		"- at most 7 ms from when all other voters had said something to the verdict",
 		"| kill -9 | 0 of 4 | goes on | 2 of 4 | stands still |",
 		"| network cut | **NOT TESTED** |",
 		"- **it stands still**",

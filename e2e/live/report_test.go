@@ -38,12 +38,12 @@ func (b *book) add(r *result) {
 	b.save()
 }
 
-// missed is how many slots a scenario missed behind ExecutionBackup.
-func (b *book) missed(name string) int {
-	if r := b.find(name, false); r != nil {
-		return len(r.Missed)
+// baseline is what came of the baseline, or nothing.
+func (b *book) baseline() *result {
+	if r := b.find(baseline.name, false); r != nil {
+		return r
 	}
-	return 0
+	return &result{}
 }
 
 func (b *book) find(name string, direct bool) *result {

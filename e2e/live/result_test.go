@@ -33,6 +33,13 @@ type result struct {
 	P50, P99 float64
 	Back     []returned
 
+	// Beyond is the longest that a verdict came after all voters, but those in Back, had said something.
+	Beyond float64
+
+	AnsweredP50, AnsweredP99 float64 // when in the slot newPayload had its answer, in seconds
+	Overdue                  int     // VALIDs later than the slot's clock allows, though their quorum was there in time
+	Unclocked                int     // verdicts of which nobody knows when in the slot they came
+
 	Notes     []string
 	Failures  []string // claims that don't hold
 	NotTested bool     // the machine refused what it needs; Notes says what
@@ -86,7 +93,9 @@ func (r *result) String() string {
 		phases = append(phases, fmt.Sprintf("%s %d-%d missed %d", p.Name, p.From, p.To-1, p.Missed))
 	}
 	return fmt.Sprintf("%s: %s; attested %d/%d; blocks with transactions %d, blobs %d; finalized %d; CL errors %d; "+
-		"verdicts %v, disputes %d, p50 %.0f ms, p99 %.0f ms; back %v; notes %q",
+		"verdicts %v, disputes %d, p50 %.0f ms, p99 %.0f ms, at most %.0f ms after the others; "+
+		"answered in the slot p50 %.2f s, p99 %.2f s, overdue %d; back %v; notes %q",
 		r.Name, strings.Join(phases, ", "), r.Attested, r.Attesters, r.BlocksWithTransactions,
-		r.BlobTransactions, r.Finalized, r.CLErrors, r.Verdicts, r.Disputes, r.P50, r.P99, r.Back, r.Notes)
+		r.BlobTransactions, r.Finalized, r.CLErrors, r.Verdicts, r.Disputes, r.P50, r.P99, r.Beyond,
+		r.AnsweredP50, r.AnsweredP99, r.Overdue, r.Back, r.Notes)
 }

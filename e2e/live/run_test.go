@@ -15,8 +15,11 @@ import (
 type run struct {
 	*world
 	t       *testing.T
+	told    scenario
 	result  *result
 	returns []comeback
+
+	overdueBefore float64 // verdicts that were overdue before it began
 }
 
 // comeback is a node that could be reached again.
@@ -26,14 +29,19 @@ type comeback struct {
 }
 
 func newRun(t *testing.T, w *world, s scenario) *run {
-	return &run{world: w, t: t, result: &result{Name: s.name, About: s.about, Halts: s.halts, Direct: w.eb == nil}}
+	r := &run{world: w, t: t, told: s}
+	r.result = &result{Name: s.name, About: s.about, Halts: s.halts, Direct: w.eb == nil}
+	if w.eb != nil {
+		r.overdueBefore = w.eb.overdue.total()
+	}
+	return r
 }
 
-// tell plays a scenario in a world that is well. In the baseline allowed slots were missed.
-func tell(t *testing.T, w *world, s scenario, allowed int) {
+// tell plays a scenario in a world that is well.
+func tell(t *testing.T, w *world, s scenario) {
 	t.Helper()
 	r := newRun(t, w, s)
-	defer r.end(allowed + s.spare)
+	defer r.end()
 	if s.amid {
 		r.settleChain()
 	} else {
@@ -43,7 +51,7 @@ func tell(t *testing.T, w *world, s scenario, allowed int) {
 }
 
 // end counts, judges and reports; also where the scenario ended early.
-func (r *run) end(allowed int) {
+func (r *run) end() {
 	switch {
 	case r.t.Skipped():
 		r.result.NotTested = true
@@ -55,7 +63,7 @@ func (r *run) end(allowed int) {
 		}
 		r.count()
 		if r.eb != nil {
-			r.judge(allowed)
+			r.result.Failures = append(r.result.Failures, r.result.judge(r.told, report.baseline())...)
 		}
 	}
 	for _, f := range r.result.Failures {

@@ -9,13 +9,14 @@ import (
 
 // scenario is a story that is told on a running chain.
 type scenario struct {
-	name  string
-	about string
-	short bool // part of the short form, too
-	halts bool // slots are missed, rightly
-	spare int  // slots that may be missed beside those of the baseline
-	amid  bool // it begins amid a dispute: not every node says VALID
-	play  func(r *run)
+	name     string
+	about    string
+	short    bool // part of the short form, too
+	halts    bool // slots are missed, rightly
+	spotless bool // no slot may be missed, whatever the baseline missed
+	quick    bool // a crash and a return, which cost the consensus client no grace
+	amid     bool // it begins amid a dispute: not every node says VALID
+	play     func(r *run)
 }
 
 // terminate ends a node as an operator does.
