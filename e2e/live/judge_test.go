@@ -4,9 +4,10 @@ package live
 
 import "fmt"
 
-// A crash and a return cost the consensus client no grace. Two claims show it. The quickest baselines are below what a
-// busy machine adds to any call, so what three times is taken of is never less than leastBase; and a slow baseline
-// would hide a grace, so that no verdict may be more than mostBeyond later than the nodes to which nothing happened.
+// A crash and a return cost the consensus client no grace. Two claims show it. The slowest verdicts are compared with
+// the baseline's, or with leastBase, since the quickest baselines are below what a busy machine adds to any call. That
+// shows whatever holds up all nodes alike; but a slow baseline would hide a grace. So besides no verdict may be more
+// than mostBeyond later than the last of the nodes to which nothing happened.
 const (
 	leastBase  = 20. // ms
 	mostBeyond = 50. // ms
