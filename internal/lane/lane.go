@@ -41,6 +41,7 @@ type Lane struct {
 
 	mu      sync.Mutex    // guards what follows, and what changes of the lane's turns
 	turns   []*Turn       // unfinished, in order of arrival
+	since   int           // newPayloads that have joined since the last forkchoiceUpdated that stays
 	bytes   int64         // of the calls that have not started
 	dropped uint64        // how many calls, for want of room
 	freed   chan struct{} // closed when next a turn starts or ends; nil where nobody waits for that
@@ -60,6 +61,7 @@ type Turn struct {
 	lane  *Lane
 	call  *Call         // nil for a barrier: nothing overtakes it, and it overtakes nothing
 	ready chan struct{} // closed when none is ahead, or when dropped
+	stays bool          // a forkchoiceUpdated that a newer one doesn't supersede
 
 	// Guarded by lane.mu.
 	ahead  int     // how many unfinished turns it has to wait for
@@ -101,6 +103,12 @@ func (l *Lane) Join(c *Call) *Turn {
 	l.turns = append(l.turns, t)
 	if c != nil {
 		l.bytes += int64(len(c.Body))
+		switch {
+		case c.Method.Family == engine.NewPayload:
+			l.since++
+		case c.Method.Family == engine.ForkchoiceUpdated && l.since >= step:
+			t.stays, l.since = true, 0
+		}
 	}
 	if t.ahead == 0 {
 		close(t.ready)
@@ -121,6 +129,10 @@ func mustFollow(c, earlier *Call) bool {
 	return earlier.answered.Load()
 }
 
+// step is how many payloads a node is given at least before a forkchoiceUpdated that stays. A geth keeps the states of
+// 128 blocks; one that is given more while its head stands still loses its head's state, and then takes no payload.
+const step = 32
+
 // columns reports whether a forkchoiceUpdated carries custody columns.
 func (c *Call) columns() bool { return c.Forkchoice.CustodyColumns != nil }
 
@@ -134,7 +146,7 @@ func (l *Lane) supersede() {
 		if t.state != waiting || t.call == nil || t.call.Method.Family != engine.ForkchoiceUpdated {
 			continue
 		}
-		needless := newer && t.call.Forkchoice.Attributes == nil && (newerColumns || !t.call.columns())
+		needless := newer && !t.stays && t.call.Forkchoice.Attributes == nil && (newerColumns || !t.call.columns())
 		if needless && t.call.answered.Load() {
 			l.drop(i, superseded)
 			continue // the ones after i have moved down; those before it, still to visit, have not

@@ -2,6 +2,7 @@ package lane
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -186,4 +187,32 @@ func TestRoom(t *testing.T) {
 	first.Done()
 	told(freed, true)
 	room(10, true)
+}
+
+// A geth that is given 128 payloads while its head stands still can't go on.
+func TestForkchoicesThatStay(t *testing.T) {
+	l := New(Limits{Calls: 1000, Bytes: 1 << 20})
+	join := func(c *Call) *Turn {
+		turn := l.Join(c)
+		c.MarkAnswered()
+		return turn
+	}
+	if err := join(payload(10)).Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var forkchoices []*Turn
+	for range 3*step - 1 {
+		join(payload(10))
+		forkchoices = append(forkchoices, join(forkchoice(false, false)))
+	}
+	l.Prune()
+	var got []int
+	for i, turn := range forkchoices {
+		if turn.state == waiting {
+			got = append(got, i+1)
+		}
+	}
+	if want := []int{step - 1, 2*step - 1, 3*step - 1}; !slices.Equal(got, want) {
+		t.Errorf("%v of them wait, want %v", got, want)
+	}
 }
