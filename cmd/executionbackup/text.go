@@ -55,8 +55,11 @@ func stateOf(n *admin.Node) string {
 	if n.Drained {
 		state += ", drained"
 	}
-	if n.Backup {
-		state += ", backup"
+	switch {
+	case n.Backup && n.Votes:
+		state += ", backup that votes"
+	case n.Backup:
+		state += ", backup at rest"
 	}
 	if n.DoNotUse {
 		state += ", do-not-use"
