@@ -232,3 +232,21 @@ func TestDrainCutsOff(t *testing.T) {
 	}
 	m.Log.Wait(t, "requests in flight were cut off")
 }
+
+// A request of the REST API doesn't hold up the end for long.
+func TestDrainCutsOffREST(t *testing.T) {
+	t.Parallel()
+	nodes := three(t)
+	m := start(t, apptest.Fakes(nodes...), nil)
+	nodes[2].Script(enginetest.Rule{Hang: true})
+	had := len(nodes[2].Calls())
+	answered := later(func() error { _, err := m.Ask(t.Context(), "GET", "/recheck", ""); return err })
+	nodes[2].Wait("", had+1)
+	if took := <-m.stop(t); took > 3*time.Second {
+		t.Errorf("it ended after %v", took)
+	}
+	if err := <-answered; err == nil {
+		t.Error("the request was answered, so nothing is shown")
+	}
+	m.Log.Wait(t, "requests in flight were cut off")
+}
