@@ -191,7 +191,8 @@ func (r *run) wrongPayload() (*engine.ExecutableData, error) {
 	if err := json.Unmarshal(text, &genesis); err != nil {
 		return nil, err
 	}
-	return wrongChild(genesis.Config, &parent, parent.Time+uint64(r.slot/time.Second)), nil
+	// Not of the next slot: a payload from the future goes by no clock.
+	return wrongChild(genesis.Config, &parent, parent.Time+1), nil
 }
 
 // wrongBeaconRoot is the parentBeaconBlockRoot of wrongChild's payload.
