@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,10 +40,15 @@ func (p *Pool) judgeChains() {
 			reason = fmt.Sprintf("wrong chain: %s; the others have %s", c, home[0])
 		}
 		n.mu.Lock()
-		n.wrongChain, n.tie = reason != "", tie
+		n.otherChain, n.tie = reason, tie
 		n.mu.Unlock()
-		n.update(func(h *health.Health) { h.Foreign(reason) })
+		n.becomeForeign()
 	}
+}
+
+// becomeForeign has the node's health know why it gets no calls though it may answer, or that it does get them.
+func (n *Node) becomeForeign() {
+	n.update(func(h *health.Health) { h.Foreign(cmp.Or(n.otherChain, n.missedFork)) })
 }
 
 // noteTie keeps what is said of a tie, and logs where that is new. p.judging is held.

@@ -46,7 +46,8 @@ func unwatched(t *testing.T, nodes ...*enginetest.Node) *node.Pool {
 // told, and keeps nothing else from being asked.
 func TestInspect(t *testing.T) {
 	const all = "eth_chainId eth_getBlockByNumber engine_getClientVersionV1 web3_clientVersion " +
-		"eth_syncing engine_exchangeCapabilities eth_getBlockByNumber"
+		"eth_syncing engine_exchangeCapabilities eth_getBlockByNumber eth_config"
+	forks := enginetest.Rule{Method: "eth_config", Result: `{"current":null,"next":null,"last":null}`}
 	for _, test := range []struct {
 		name  string
 		spoil func(*enginetest.Node)
@@ -54,10 +55,11 @@ func TestInspect(t *testing.T) {
 		errs  string // those that aren't nil
 		state string
 	}{
-		{"good", func(*enginetest.Node) {}, all, "", "alive"},
+		{"good", func(n *enginetest.Node) { n.Script(forks) }, all, "", "alive"},
 		{"gone", (*enginetest.Node).Close, "eth_chainId", "no connection: connection refused", "dead"},
 		{"no Engine API", func(n *enginetest.Node) {
 			n.Script(enginetest.Rule{Method: "engine_", Error: &enginetest.RPCError{Code: -32601, Message: "no"}})
+			n.Script(forks)
 		}, all, "no (-32601); no (-32601)", "alive"},
 		{"nonsense", func(n *enginetest.Node) { n.Script(enginetest.Rule{Result: `17`}) }, all,
 			"unexpected result; unexpected result; unexpected result; unexpected result; unexpected result; " +

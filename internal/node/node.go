@@ -46,11 +46,14 @@ type Node struct {
 	followed  time.Time // when it last said VALID to a live call
 	spoke     time.Time // when it last gave a status
 	head      Head
+	forks     told
+	differed  difference // as the log has it
 
 	// Which chain it is on: see chains.go.
 	provedOn   identity.Chain // that on which it said VALID to a live call
-	wrongChain bool           // it isn't on the chain that we follow
-	tie        string         // why nobody knows which chain that is; "" where it is known
+	otherChain string         // why it isn't on the chain that we follow; "" where it is
+	missedFork string         // why it won't be there for long; "" where nobody shuts it out for that
+	tie        string         // why nobody knows which chain is ours; "" where it is known
 }
 
 // setup is what a node's specification says: a reload may put another in its place while calls are made.
@@ -102,7 +105,7 @@ type Status struct {
 	State        health.State
 	Since        time.Time
 	Reason       string        // why it isn't alive, or what else is the matter with it
-	WrongChain   bool          // it gets no engine calls
+	WrongChain   bool          // it is on another chain, or missed a fork, and gets no engine calls
 	Laggard      bool          // nobody waits for it
 	Returned     bool          // it is a laggard only because it has just come back
 	Unable       bool          // it can be reached, and lacks what it needs to follow
@@ -143,7 +146,7 @@ func (n *Node) Status() Status {
 		State:        n.health.State(),
 		Since:        n.since,
 		Reason:       both(n.health.Reason(), n.tie),
-		WrongChain:   n.wrongChain,
+		WrongChain:   n.otherChain+n.missedFork != "",
 		Laggard:      n.health.Laggard(),
 		Returned:     n.health.Returned(),
 		Unable:       n.health.Unable(),
@@ -189,6 +192,9 @@ func (n *Node) update(event func(*health.Health)) {
 	}
 	back := n.away && after != health.Dead && after != before
 	n.away = after == health.Dead || n.away && !back
+	if back {
+		n.forks.asked = time.Time{}
+	}
 	n.mu.Unlock()
 
 	log := n.setup.Load().log
@@ -252,7 +258,12 @@ func (n *Node) missed(f *wire.Failure) {
 // Broke notes a break, the sign of a restart: until the node has shown that it follows, its new objections don't count.
 // Breaks are connections that were refused, or ended by the node in mid-call or soon after one, and another client
 // version. A call that took too long or brought nonsense is none: one slow probe must not mute an honest minority.
-func (n *Node) Broke() { n.pool.Memory.Broke(n.ID) }
+func (n *Node) Broke() {
+	n.pool.Memory.Broke(n.ID)
+	n.mu.Lock()
+	n.forks.asked = time.Time{} // it may have other ones now
+	n.mu.Unlock()
+}
 
 // Followed notes that the node said VALID to a live call.
 func (n *Node) Followed() {

@@ -32,6 +32,13 @@ type Pool struct {
 	tie     string                           // between chains, in words; "" where there is none
 	home    atomic.Pointer[[]identity.Chain] // changed under judging, read by anyone; nil before chains are judged
 
+	forking     sync.Mutex                 // held while forks are judged; guards what follows
+	activations []uint64                   // times of forks that nodes know of, in seconds, in order
+	knowsForks  bool                       // a node has told of its forks
+	announced   announced                  // what the log has of the next fork
+	forks       atomic.Pointer[ForkReport] // changed under forking, read by anyone; nil before forks are judged
+	nextFork    atomic.Uint64              // its time, in seconds; 0 where none is known. Likewise
+
 	mu       sync.Mutex      // guards what follows
 	ctx      context.Context // of all probes; nil before Start, and when all are over
 	watchers sync.WaitGroup  // the goroutines of probes and rechecks
@@ -49,6 +56,8 @@ type Options struct {
 	Log     *slog.Logger
 	// Transport makes the way to a node; nil, or where it returns nil, means TCP.
 	Transport func(config.Node) http.RoundTripper
+	// ExcludeMissed reports whether a node that missed a fork is shut out (--fork-mismatch=exclude); nil means no.
+	ExcludeMissed func() bool
 	// Timings reports whether the time of each probe is logged (--node-timings); nil means no.
 	Timings func() bool
 }
@@ -58,8 +67,12 @@ func NewPool(specs []config.Node, o Options) *Pool {
 	if o.Transport == nil {
 		o.Transport = func(config.Node) http.RoundTripper { return nil }
 	}
+	no := func() bool { return false }
 	if o.Timings == nil {
-		o.Timings = func() bool { return false }
+		o.Timings = no
+	}
+	if o.ExcludeMissed == nil {
+		o.ExcludeMissed = no
 	}
 	p := &Pool{
 		Options: o,
@@ -175,6 +188,7 @@ func (p *Pool) Ready() <-chan struct{} { return p.ready }
 // nodeProbed draws the conclusions from a probe.
 func (p *Pool) nodeProbed(n *Node) {
 	p.judgeChains()
+	p.judgeForks(time.Now())
 	p.Elect()
 	p.mu.Lock()
 	defer p.mu.Unlock()

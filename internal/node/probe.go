@@ -29,6 +29,10 @@ func (n *Node) watch(ctx context.Context, probed func()) {
 		if s := n.Status(); s.Reachable() {
 			n.askHead(ctx) // for show: after the probe, so that it makes none late
 		}
+		if s := n.Status(); n.needsForks(s.State) {
+			n.AskForks(ctx)
+			n.pool.judgeForks(time.Now())
+		}
 		// A little jitter, so that many nodes on one machine are not probed in step.
 		wait := time.NewTimer(probeInterval - probeInterval/20 + rand.N(probeInterval/10))
 		select {
@@ -110,6 +114,7 @@ func (n *Node) Inspect(ctx context.Context) []Asked {
 		{"eth_syncing", n.askSyncing},
 		{"engine_exchangeCapabilities", n.askMethods},
 		{"eth_getBlockByNumber", n.askHead},
+		{"eth_config", n.AskForks},
 	} {
 		if !asked[len(asked)-1].Answered() {
 			break // nor would the rest be

@@ -1,0 +1,371 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"executionbackup/internal/engine"
+	"executionbackup/internal/forks"
+	"executionbackup/internal/health"
+	"executionbackup/internal/wire"
+)
+
+// What nodes say of their forks (eth_config) tells apart two that look alike by chain id and genesis: one may lack the
+// next fork, or have another configuration for it.
+
+// ForkReport is what the nodes said of their forks, as it holds at a time.
+type ForkReport struct {
+	At    time.Time
+	Nodes []NodeForks // in configuration order
+	Next  forks.Entry // the earliest that any node knows; Known where there is one
+}
+
+// NodeForks is what one node said of its forks.
+type NodeForks struct {
+	Node        *Node
+	Client      string // its name and version; "" where they aren't known
+	Config      forks.Config
+	Read        time.Time // when it said so last; zero where it hasn't
+	Trouble     string    // why something of it isn't known; "" where all is
+	Differences []forks.Difference
+	Missed      bool // it missed a fork that most implementations have, and is shut out for that
+
+	foreign bool // it is on another chain, and not compared
+}
+
+// Knows reports whether a node knows of a fork: whether it can say, and says the same of it.
+func (nf *NodeForks) Knows(fork forks.Entry) (knows, known bool) {
+	next := nf.Config.Next
+	return next == fork, next.State != forks.Unknown
+}
+
+// Present says how a node's present configuration differs from that of most others; "" where it doesn't.
+func (r *ForkReport) Present(n *Node) string {
+	var words []string
+	for i := range r.Nodes {
+		if r.Nodes[i].Node != n {
+			continue
+		}
+		for _, d := range r.Nodes[i].Differences {
+			if strings.HasPrefix(d.Field, "current") {
+				words = append(words, inWords(d))
+			}
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// told is what the node has told of its forks. Node's lock guards it.
+type told struct {
+	config  forks.Config
+	read    time.Time // when; zero before
+	asked   time.Time // when it was last asked; zero where it is to be asked now
+	failed  bool      // in vain
+	lacks   bool      // it doesn't have the method, and is asked again when it has come back
+	trouble string    // why something isn't known
+}
+
+// AskForks asks the node for its forks. The error says what is wrong with the answer, or that there was none.
+func (n *Node) AskForks(ctx context.Context) error {
+	reply, err := n.ask(ctx, "eth_config", "[]")
+	if err == nil && reply.Err != nil {
+		err = reply.Err
+	}
+	var config forks.Config
+	if err == nil {
+		config, err = forks.Read(reply.Result)
+	}
+	now := time.Now()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t := &n.forks
+	t.asked, t.failed = now, false
+	if f, failed := err.(*wire.Failure); failed {
+		if t.read.IsZero() {
+			t.trouble = f.Reason
+		}
+		t.failed = true
+		return err // what it said last is the best that we have
+	}
+	*t = told{config: config, read: now, asked: now}
+	if err != nil {
+		t.trouble = engine.Excerpt(err.Error())
+	}
+	var refused *engine.Error
+	t.lacks = errors.As(err, &refused) && refused.Code == engine.CodeMethodNotFound
+	return err
+}
+
+// needsForks reports whether the node in this state is to be asked for its forks.
+func (n *Node) needsForks(state health.State) bool {
+	n.mu.Lock()
+	t := n.forks
+	n.mu.Unlock()
+	if state == health.Dead && !n.isShutOut() {
+		return false // it wouldn't answer
+	}
+	interval := n.pool.forkInterval()
+	if t.failed {
+		interval = time.Minute
+	}
+	return t.asked.IsZero() || !t.lacks && time.Since(t.asked) >= interval
+}
+
+// isShutOut reports whether the node gets no calls though it may well answer.
+func (n *Node) isShutOut() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.otherChain+n.missedFork != ""
+}
+
+// Fork is the configuration that holds on the node at a time, in a text that is equal where configurations are; ""
+// where it isn't known.
+func (n *Node) Fork(at time.Time) string {
+	n.mu.Lock()
+	t := n.forks
+	n.mu.Unlock()
+	return t.config.At(at, t.read).Current.Text()
+}
+
+// Forks returns what the nodes said of their forks, as it was last judged. It is not to be changed.
+func (p *Pool) Forks() *ForkReport {
+	if r := p.forks.Load(); r != nil {
+		return r
+	}
+	return new(ForkReport)
+}
+
+// NearFork reports whether a block of a timestamp, in seconds, is of the time around a fork: from 15 minutes before one
+// until a span after it. It is where that can't be told: for a timestamp of 0, and where no node has said when its
+// forks are.
+func (p *Pool) NearFork(timestamp uint64, after time.Duration) bool {
+	p.forking.Lock()
+	defer p.forking.Unlock()
+	return timestamp == 0 || !p.knowsForks || forks.Near(timestamp, p.activations, after)
+}
+
+// forkInterval is how long after it was asked for its forks a node is asked again.
+func (p *Pool) forkInterval() time.Duration {
+	p.forking.Lock()
+	defer p.forking.Unlock()
+	return forks.Interval(time.Now(), p.activations)
+}
+
+// clockError is how far a consensus client's clock may be ahead of ours: whose payload is from later is wrong about the
+// time, and brings no fork about.
+const clockError = 5 * time.Second
+
+// Reach notes the timestamp of a payload, in seconds. With the first one of a fork it is judged at once which nodes
+// missed it: so that these get no call in which they could object to it.
+func (p *Pool) Reach(timestamp uint64) {
+	next := p.nextFork.Load()
+	if next == 0 || timestamp < next {
+		return
+	}
+	if now := time.Now(); timestamp <= uint64(now.Add(clockError).Unix()) {
+		p.judgeForks(later(now, time.Unix(int64(timestamp), 0)))
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// maxActivations is how many forks are remembered: those of one chain, and those that a node on another tells of.
+const maxActivations = 32
+
+// judgeForks compares what nodes said of their forks, says what is new of that, and finds the nodes that missed one.
+func (p *Pool) judgeForks(now time.Time) {
+	p.forking.Lock()
+	defer p.forking.Unlock()
+	report := &ForkReport{At: now}
+	var said, mayVote []forks.Said
+	for _, n := range p.Nodes() {
+		nf, one := n.forksAt(now)
+		report.Nodes = append(report.Nodes, nf)
+		if nf.foreign {
+			continue
+		}
+		said = append(said, one)
+		if !n.setup.Load().DoNotUse {
+			mayVote = append(mayVote, one)
+		}
+		p.remember(one.Config)
+	}
+	report.Next, _ = forks.Next(said, now)
+	p.nextFork.Store(report.Next.Activation) // 0 where there is none
+	differences, missed := forks.Compare(said, now), []string(nil)
+	if p.ExcludeMissed() {
+		missed = forks.Missed(mayVote)
+	}
+	for i := range report.Nodes {
+		nf := &report.Nodes[i]
+		for _, d := range differences {
+			if d.Node == nf.Node.URL() {
+				nf.Differences = append(nf.Differences, d)
+			}
+		}
+		nf.Missed = slices.Contains(missed, nf.Node.URL())
+		nf.Node.shutOut(nf.missedReason())
+	}
+	p.forks.Store(report)
+	p.sayForks(report)
+}
+
+// forksAt is what the node said of its forks, as it holds at a time.
+func (n *Node) forksAt(now time.Time) (NodeForks, forks.Said) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	config := n.forks.config.At(now, n.forks.read)
+	return NodeForks{
+			Node: n, Client: n.info.Label(), Config: config, Read: n.forks.read, Trouble: n.forks.trouble,
+			foreign: n.otherChain != "",
+		},
+		forks.Said{Node: n.URL(), Client: n.info.Implementation(), Config: config}
+}
+
+// shutOut notes why the node is shut out for having missed a fork; "" where it isn't.
+func (n *Node) shutOut(reason string) {
+	n.mu.Lock()
+	same := n.missedFork == reason
+	n.missedFork = reason
+	n.mu.Unlock()
+	if !same {
+		n.becomeForeign()
+	}
+}
+
+// missedReason says why the node is shut out; "" where it isn't.
+func (nf *NodeForks) missedReason() string {
+	if !nf.Missed {
+		return ""
+	}
+	return fmt.Sprintf("it missed a fork that most clients have: its present one is of %s (fork id %s); "+
+		"--fork-mismatch=exclude shuts it out", unix(nf.Config.Current.Activation), nf.Config.Current.ForkID)
+}
+
+// unix writes a fork's time.
+func unix(seconds uint64) string {
+	if seconds == 0 {
+		return "genesis"
+	}
+	return time.Unix(int64(seconds), 0).UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+// remember keeps the times of forks. p.forking is held.
+func (p *Pool) remember(c forks.Config) {
+	for _, e := range []forks.Entry{c.Current, c.Next, c.Last} {
+		if e.State != forks.Known {
+			continue
+		}
+		p.knowsForks = true
+		if e.Activation > 0 && !slices.Contains(p.activations, e.Activation) {
+			p.activations = append(p.activations, e.Activation)
+			slices.Sort(p.activations)
+			p.activations = p.activations[max(0, len(p.activations)-maxActivations):]
+		}
+	}
+}
+
+// forkMarks are how long before a fork the log tells who knows of it.
+var forkMarks = []time.Duration{7 * 24 * time.Hour, 24 * time.Hour, time.Hour}
+
+// sayForks logs what is new in a report. p.forking is held.
+func (p *Pool) sayForks(r *ForkReport) {
+	for i := range r.Nodes {
+		p.sayDifferences(&r.Nodes[i])
+	}
+	left := time.Unix(int64(r.Next.Activation), 0).Sub(r.At)
+	if r.Next.State != forks.Known {
+		return
+	}
+	if r.Next.Activation != p.announced.fork {
+		p.announced.fork, p.announced.left = r.Next.Activation, 1<<63-1
+	}
+	for _, mark := range slices.Backward(forkMarks) {
+		if left <= mark && mark < p.announced.left {
+			p.announced.left = mark
+			p.announce(r, left)
+			return
+		}
+	}
+}
+
+// announced says which fork was announced last, and how long before it at the most.
+type announced struct {
+	fork uint64
+	left time.Duration
+}
+
+// announce tells of the next fork, and what each node says of it.
+func (p *Pool) announce(r *ForkReport, left time.Duration) {
+	level := slog.LevelInfo
+	attrs := []any{"fork_id", r.Next.ForkID, "at", unix(r.Next.Activation), "in", left.Round(time.Minute)}
+	for i := range r.Nodes {
+		nf := &r.Nodes[i]
+		knows, known := nf.Knows(r.Next)
+		word := "ready"
+		switch {
+		case !known:
+			word = "unknown: " + cmp.Or(nf.Trouble, "it hasn't told its forks")
+		case !knows:
+			word, level = "NOT READY: "+nextInWords(nf.Config.Next), slog.LevelError
+		}
+		attrs = append(attrs, slog.String(nf.Node.Name(), cmp.Or(nf.Client, "unknown client")+": "+word))
+	}
+	p.Log.Log(context.Background(), level, "a fork is near", attrs...)
+}
+
+// nextInWords says which next fork a node knows.
+func nextInWords(e forks.Entry) string {
+	if e.State == forks.None {
+		return "it knows of no next fork"
+	}
+	return fmt.Sprintf("it has another: %s (fork id %s)", unix(e.Activation), e.ForkID)
+}
+
+// sayDifferences logs how a node's forks differ from the others', once per change.
+func (p *Pool) sayDifferences(nf *NodeForks) {
+	n := nf.Node
+	var fields, words []string
+	for _, d := range nf.Differences {
+		fields = append(fields, d.Field)
+		words = append(words, inWords(d))
+	}
+	n.mu.Lock()
+	was := n.differed
+	c := &nf.Config
+	n.differed = difference{strings.Join(fields, " "), c.Current, c.Next, c.Last}
+	if len(fields) == 0 {
+		n.differed = difference{}
+	}
+	is := n.differed
+	n.mu.Unlock()
+	log := n.setup.Load().log
+	switch {
+	case is == was:
+	case is.fields != "":
+		log.Error("a node's fork configuration differs from that of the others", "client", nf.Client,
+			"difference", strings.Join(words, ". "))
+	default:
+		log.Info("the node's fork configuration differs no longer", "client", nf.Client)
+	}
+}
+
+// inWords says what a difference is.
+func inWords(d forks.Difference) string { return d.Field + ": " + d.Own + ", the others: " + d.Others }
+
+// difference is how a node's forks differed last; the zero value where they don't.
+type difference struct {
+	fields              string
+	current, next, last forks.Entry
+}
