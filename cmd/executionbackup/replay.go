@@ -124,6 +124,7 @@ type word struct {
 	status engine.Status // None where there was none
 	reason string        // its validationError, or why there was no status
 	took   time.Duration
+	fork   string // its present fork configuration
 }
 
 // ask puts a call to all nodes side by side.
@@ -143,6 +144,8 @@ func ask(ctx context.Context, nodes []*node.Node, call *engine.Call) []word {
 			if err != nil {
 				words[i].reason = err.Error()
 			}
+			n.AskForks(ctx) // where it doesn't tell, it isn't known
+			words[i].fork = n.Fork(time.Now())
 		})
 	}
 	asking.Wait()
@@ -197,10 +200,7 @@ func (p *program) printVerdicts(c *evidence.Case, recorded bool, rules quorum.Ru
 			Configured: !status.DoNotUse, MayVote: status.MayVote(), Voter: voter, Rests: rests,
 			MayObject: voter || rests, Proved: true, // as if it had been seen to follow
 			Said: w.status, Ended: true, Dead: w.status == engine.None && !status.Reachable(),
-		}
-		if rules.ByClient {
-			info := w.node.Status().Info
-			seats[i].Client = info.Implementation()
+			Client: status.Info.Implementation(), Config: w.fork, NearFork: true, // as far as the recorded call tells
 		}
 	}
 	poll := quorum.NewPoll(rules, quorum.Clock{}, len(seats))

@@ -101,7 +101,8 @@ func listen(o Options) (net.Listener, error) {
 func (a *App) newPool(c *config.Config, r prometheus.Registerer) *node.Pool {
 	return node.NewPool(c.Nodes, node.Options{
 		Memory: memory.New(memory.DefaultBlocks), Metrics: node.NewMetrics(r), Log: a.log,
-		Timings: func() bool { return a.config.Load().NodeTimings },
+		ExcludeMissed: func() bool { return a.config.Load().ExcludeMissed },
+		Timings:       func() bool { return a.config.Load().NodeTimings },
 	})
 }
 
@@ -134,7 +135,7 @@ func (a *App) serve(registry *prometheus.Registry) {
 // settings are what of a configuration the fleet goes by.
 func settings(c *config.Config) fleet.Settings {
 	return fleet.Settings{
-		Rules:      c.Rules,
+		Rules: c.Rules, ForkWindow: c.ForkWindow,
 		Times:      fleet.Times{Grace: c.Grace, LateGrace: c.LateGrace, AttestBy: c.AttestBy, Slot: c.Slot},
 		BuildGrace: c.BuildGrace, CrossCheck: c.CrossCheck,
 		ReadTimeout: c.ReadTimeout, AllowNamespaces: c.AllowNamespaces,

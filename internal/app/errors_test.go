@@ -8,6 +8,7 @@ import (
 	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
+	"executionbackup/internal/quorum"
 )
 
 // JSON-RPC errors are no votes. Where there is no vote they are the answer, and better than no answer at all.
@@ -118,7 +119,7 @@ func TestNothingReachable(t *testing.T) {
 // The operator's rules: --min-valid, --on-dispute and --vote-by.
 func TestRules(t *testing.T) {
 	minValid2 := func(c *config.Config) { c.Rules.MinValid = 2 }
-	majority := func(c *config.Config) { c.Rules.Majority = true }
+	majority := func(c *config.Config) { c.Rules.OnDispute = quorum.Majority }
 	byClient := func(c *config.Config) { c.Rules.ByClient = true }
 	for _, test := range []struct {
 		name, clients, words, want string

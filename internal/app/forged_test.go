@@ -16,6 +16,7 @@ import (
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 	"executionbackup/internal/evidence"
+	"executionbackup/internal/quorum"
 )
 
 // honest are nodes that say what honest clients would, unless a rule says otherwise. These check what a payload claims.
@@ -137,7 +138,10 @@ func TestForgedPayload(t *testing.T) {
 				t.Parallel()
 				nodes, _ := honest(t, 3)
 				m := start(t, apptest.Fakes(nodes...), func(c *config.Config) {
-					c.Rules.Majority, c.Rules.ByClient = rules == "majority", rules == "client"
+					if rules == "majority" {
+						c.Rules.OnDispute = quorum.Majority
+					}
+					c.Rules.ByClient = rules == "client"
 					c.ReplayBytes = 1 << 20
 				})
 				chain := enginetest.Chain(4, 6, nil)

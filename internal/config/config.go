@@ -30,6 +30,10 @@ type Config struct {
 	ReadTimeout time.Duration
 	// Rules are how votes become a verdict.
 	Rules quorum.Rules
+	// ForkWindow is how long after a fork --on-dispute=live has to know every configuration.
+	ForkWindow time.Duration
+	// ExcludeMissed shuts out nodes that missed a fork (--fork-mismatch=exclude).
+	ExcludeMissed bool
 	// Grace is how long a verdict of VALID waits for the other nodes to object; BySlot: 500 ms, and on slots shorter
 	// than 12 s in proportion.
 	Grace time.Duration

@@ -41,7 +41,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := c.Rules, (quorum.Rules{Threshold: ratio(t, "0.6"), MinValid: 1}); got != want {
+	if got, want := c.Rules, (quorum.Rules{Threshold: ratio(t, "0.6"), MinValid: 1, MinClients: 2}); got != want {
 		t.Errorf("rules are %+v, want %+v", got, want)
 	}
 	for _, test := range []struct {
@@ -76,7 +76,7 @@ func TestValues(t *testing.T) {
 	c, err := Load(Inputs{ReadFile: disk.ReadFile,
 		Flags: flags(`--nodes=http://a:1,http://b:1 --nodes=http://c:1#do-not-use
 		--jwt-secret=a.hex --listen-addr=::1 --port=0 --timeout=3000 --read-timeout=1m
-		--fcu-majority=2/3 --min-valid=2 --on-dispute=majority
+		--fcu-majority=2/3 --min-valid=2 --on-dispute=live --majority-implementations=3 --fork-window=48h --fork-mismatch=exclude
 		--vote-by=client --grace=0 --slot=5s --attest-by=1500 --late-grace=0 --drain=0 --build-grace=1s
 		--cross-check=0ms --replay-bytes=0 --max-body=1GiB --evidence-dir=
 		--max-in-flight=2GiB --max-connections=7
@@ -85,7 +85,7 @@ func TestValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := quorum.Rules{Threshold: ratio(t, "2/3"), MinValid: 2, Majority: true, ByClient: true}
+	want := quorum.Rules{Threshold: ratio(t, "2/3"), MinValid: 2, OnDispute: quorum.Live, MinClients: 3, ByClient: true}
 	if c.Rules != want {
 		t.Errorf("rules are %+v, want %+v", c.Rules, want)
 	}
@@ -95,6 +95,7 @@ func TestValues(t *testing.T) {
 	}{
 		{"listen address", c.ListenAddr, "::1"}, {"port", c.Port, 0}, {"timeout", c.Timeout, 3 * time.Second},
 		{"read timeout", c.ReadTimeout, time.Minute}, {"grace", c.Grace, time.Duration(0)},
+		{"fork window", c.ForkWindow, 48 * time.Hour}, {"exclude missed", c.ExcludeMissed, true},
 		{"slot", c.Slot, 5 * time.Second}, {"attest by", c.AttestBy, 1500 * time.Millisecond},
 		{"late grace", c.LateGrace, time.Duration(0)}, {"drain", c.Drain, time.Duration(0)},
 		{"build grace", c.BuildGrace, time.Second},
@@ -258,7 +259,7 @@ func TestFlagErrors(t *testing.T) {
 		{node + "--min-valid=2 --vote-by=client", `--min-valid: 2 is more than there are voters (1)`},
 		{node + "--nodes=http://b:1#jwt-secret=a.hex#do-not-use --min-valid=2",
 			`--min-valid: 2 is more than there are voters (1)`},
-		{node + "--on-dispute=stop", `--on-dispute: "stop" is neither halt nor majority`},
+		{node + "--on-dispute=stop", `--on-dispute: "stop" is none of halt, majority, live`},
 		{node + "--vote-by=Client", `--vote-by: "Client" is neither node nor client`},
 
 		{node + "--replay-bytes=-1", `--replay-bytes: "-1"` + notSize},

@@ -91,8 +91,25 @@ func Settings() []Setting {
 		},
 		{
 			Key: "on-dispute", Default: "halt",
-			Help: "what a dispute leads to: halt (SYNCING), or majority (VALID where that has reached the threshold)",
-			set:  one(parseSecond("halt", "majority"), func(d *draft, v bool) { d.Rules.Majority = v }),
+			Help: "what a dispute leads to: halt (SYNCING), majority (VALID where that has reached the threshold), " +
+				"or live (VALID where one client is wrong, and no difference of fork configurations explains it)",
+			set: one(quorum.ParsePolicy, func(d *draft, v quorum.Policy) { d.Rules.OnDispute = v }),
+		},
+		{
+			Key: "majority-implementations", Default: "2",
+			Help: "how many implementations have to say VALID for --on-dispute=live to go on",
+			set:  one(parseCount, func(d *draft, v int) { d.Rules.MinClients = v }),
+		},
+		{
+			Key: "fork-window", Default: "24h",
+			Help: "how long after a fork --on-dispute=live has to know every configuration (before it: 15 minutes)",
+			set:  one(parseDuration, func(d *draft, v time.Duration) { d.ForkWindow = v }),
+		},
+		{
+			Key: "fork-mismatch", Default: "warn",
+			Help: "what becomes of a node that missed a fork which most clients have: warn, " +
+				"or exclude (as one on the wrong chain)",
+			set: one(parseSecond("warn", "exclude"), func(d *draft, v bool) { d.ExcludeMissed = v }),
 		},
 		{
 			Key: "vote-by", Default: "node",

@@ -55,7 +55,9 @@ type Record struct {
 	Block   common.Hash `json:"block_hash"`
 	Verdict string      `json:"verdict,omitempty"` // what the consensus client heard; "" in a reply that came later
 	Dispute bool        `json:"dispute,omitempty"`
-	Took    int64       `json:"took"` // microseconds until it heard that
+	Rule    string      `json:"rule,omitempty"` // which rule decided the dispute
+	Why     string      `json:"why,omitempty"`  // why, in words
+	Took    int64       `json:"took"`           // microseconds until it heard that
 	Replies []Reply     `json:"replies"`
 }
 
@@ -85,6 +87,7 @@ type Node struct {
 	DoNotUse  bool   `json:"do_not_use"`
 	Backup    bool   `json:"backup"`
 	Drained   bool   `json:"drained"`
+	Fork      string `json:"fork,omitempty"` // its fork configuration (eth_config), in one line; "" where it isn't known
 }
 
 // Settings are what the decision hung on.

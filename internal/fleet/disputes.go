@@ -10,11 +10,13 @@ import (
 	"executionbackup/internal/engine"
 	"executionbackup/internal/evidence"
 	"executionbackup/internal/node"
+	"executionbackup/internal/quorum"
 )
 
 // Objections count disputes and late objections, before a verdict and before a proposal.
 type Objections struct {
 	disputes *prometheus.CounterVec
+	rules    *prometheus.CounterVec
 	late     prometheus.Counter
 }
 
@@ -24,6 +26,9 @@ func newObjections(r prometheus.Registerer) Objections {
 			"Calls in which the votes of nodes conflicted, by method family; "+
 				"GetPayload: an objection to a payload before it is proposed.",
 			"method", "NewPayload", "ForkchoiceUpdated", "GetPayload"),
+		rules: Outcomes(r, "dispute_rules_total",
+			"Calls in which the votes of nodes conflicted, by the rule that decided what the consensus client heard.",
+			"rule", quorum.RuleNames()...),
 		late: promauto.With(r).NewCounter(prometheus.CounterOpts{
 			Namespace: Namespace, Name: "late_objections_total",
 			Help: "INVALIDs that came after the consensus client had another answer, and those of backups without " +
@@ -35,6 +40,9 @@ func newObjections(r prometheus.Registerer) Objections {
 // Dispute counts a dispute in a call of a family.
 func (o *Objections) Dispute(f engine.Family) { o.disputes.WithLabelValues(f.String()).Inc() }
 
+// Decided counts a dispute by the rule that decided it.
+func (o *Objections) Decided(r quorum.Rule) { o.rules.WithLabelValues(r.String()).Inc() }
+
 // Late counts a late objection.
 func (o *Objections) Late() { o.late.Inc() }
 
@@ -44,6 +52,7 @@ func About(n *node.Node) *evidence.Node {
 	return &evidence.Node{
 		URL: n.URL(), Client: s.Info.Exactly(), State: s.State.String(),
 		DoNotUse: s.DoNotUse, Backup: s.Backup, Drained: s.Drained, Laggard: s.Laggard,
+		Fork: n.Fork(time.Now()),
 	}
 }
 
@@ -63,11 +72,9 @@ func Told(c *engine.Call, a *engine.Answer) json.RawMessage {
 // ForEvidence returns the settings in the words in which an operator writes them, with the grace that they came to.
 func (s *Settings) ForEvidence(grace time.Duration) evidence.Settings {
 	shown := evidence.Settings{
-		Threshold: s.Rules.Threshold.String(), MinValid: s.Rules.MinValid, OnDispute: "halt", VoteBy: "node",
+		Threshold: s.Rules.Threshold.String(), MinValid: s.Rules.MinValid,
+		OnDispute: s.Rules.OnDispute.String(), VoteBy: "node",
 		Grace: grace.String(), BuildGrace: s.BuildGrace.String(), CrossCheck: s.CrossCheck.String(),
-	}
-	if s.Rules.Majority {
-		shown.OnDispute = "majority"
 	}
 	if s.Rules.ByClient {
 		shown.VoteBy = "client"

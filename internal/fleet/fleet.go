@@ -24,6 +24,7 @@ import (
 // Settings are what an operator can change while we run.
 type Settings struct {
 	Rules           quorum.Rules
+	ForkWindow      time.Duration // how long after a fork quorum.Live has to know every configuration
 	Times           Times         // how long a verdict waits for the others to object
 	BuildGrace      time.Duration // how long the first built payload waits for a better one
 	ReadTimeout     time.Duration // bounds the calls that are none of the Engine API; 0: the node's timeout does

@@ -23,6 +23,8 @@ type Record struct {
 	Asked   *Micros     `json:"asked,omitempty"` // from the slot's beginning until the call came; nil where unknown
 	Took    Micros      `json:"took"`            // from the call's arrival until the CL was answered
 	Dispute bool        `json:"dispute"`         // the votes conflicted when the CL was answered
+	Rule    string      `json:"rule,omitempty"`  // which rule decided the dispute; "" where there was none
+	Why     string      `json:"why,omitempty"`   // why, in words
 	Late    bool        `json:"late_objection"`  // a node called the block INVALID after the CL was answered
 	Votes   []Vote      `json:"votes"`           // not nil
 
@@ -80,12 +82,12 @@ func (h *History) Vote(r *Record, i int, v Vote) {
 	r.Votes[i] = v
 }
 
-// Decide notes what the CL heard.
-func (h *History) Decide(r *Record, verdict string, took time.Duration, dispute bool) {
+// Decide notes what the CL heard. rule and why, if not empty, say that it was a dispute, and what decided it.
+func (h *History) Decide(r *Record, verdict string, took time.Duration, rule, why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r.Verdict, r.Took, r.Dispute = verdict, Micros(took), dispute
-	if dispute {
+	r.Verdict, r.Took, r.Dispute, r.Rule, r.Why = verdict, Micros(took), rule != "", rule, why
+	if r.Dispute {
 		h.dispute(r)
 	}
 }

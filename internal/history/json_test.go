@@ -18,7 +18,7 @@ func TestJSON(t *testing.T) {
 		block = `"0xabcd000000000000000000000000000000000000000000000000000000000000"`
 		at1   = `{"id":1,"time":"2026-03-01T12:00:00.000005Z",`
 		head  = at1 + `"method":"engine_newPayloadV4","number":7,"hash":` + block +
-			`,"verdict":"SYNCING","took":5000000,"dispute":true,"late_objection":true,"votes":[` +
+			`,"verdict":"SYNCING","took":5000000,"dispute":true,"rule":"halt","why":"any objection halts","late_objection":true,"votes":[` +
 			`{"node":"n1","status":"VALID","vote":"VALID","took":1234},` +
 			`{"node":"n2","status":"","vote":"INVALID","reason":"bad","took":0}]`
 		proposal = "[" + at1 + `"method":"engine_getPayloadV4","number":8,"hash":` + block +
@@ -36,7 +36,7 @@ func TestJSON(t *testing.T) {
 		},
 	}
 	h.Add(record)
-	h.Decide(record, "SYNCING", 5*time.Second, true)
+	h.Decide(record, "SYNCING", 5*time.Second, "halt", "any objection halts")
 	h.Objected(record)
 	large, _ := new(big.Int).SetString("123456789012345678901234567890", 10)
 	none := []any{new(History).Records(), new(History).Disputes(), new(Proposals).List()}

@@ -180,7 +180,7 @@ func (m *Memory) Recall(hash common.Hash, seats []quorum.Seat) {
 		s.Accepts, s.Died = s.Valid, w.died
 		if o := b.objection(s.Node); o != nil {
 			s.Objects, s.Reason, s.Own, s.Direct = true, o.reason, o.at == b, w.status == engine.Invalid
-			s.Read = o.read
+			s.Read, s.Since = o.read, o.at.timestamp
 		}
 	}
 	for i := range seats {

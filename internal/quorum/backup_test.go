@@ -117,6 +117,7 @@ func TestOrderOfBackupsIsNothing(t *testing.T) {
 				s.Objects, s.Direct = true, r.IntN(2) == 0
 			}
 			s.Client = []string{"geth", "besu"}[r.IntN(2)]
+			s.Config, s.NearFork = []string{"", "a", "a", "b"}[r.IntN(4)], r.IntN(2) == 0
 			seats[i] = s
 		}
 		says2 := make([]int, n)
@@ -127,7 +128,7 @@ func TestOrderOfBackupsIsNothing(t *testing.T) {
 			}
 		}
 		rs := rules(t, []string{"0.6", "0.51", "0.7", "1"}[r.IntN(4)])
-		rs.ByClient, rs.Majority, rs.MinValid = r.IntN(3) == 0, r.IntN(4) == 0, 1
+		rs.ByClient, rs.OnDispute, rs.MinValid = r.IntN(3) == 0, Policy(r.IntN(3)), 1
 		heard := map[string]string{}
 		for range 6 {
 			var events []event

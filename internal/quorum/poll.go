@@ -258,50 +258,83 @@ func (p *Poll) mayFail(seats []Seat) bool {
 	return p.Rules.Threshold.Reached(same, asked)
 }
 
-// completions are the ways for the missing answers to turn out that reach two statuses wherever any two ways do:
-// whether those that stand by an INVALID end it, and what the others say.
-var completions = []struct {
-	recant bool
-	said   engine.Status
-}{
-	{true, engine.None},
-	{true, engine.Valid},
-	{false, engine.Invalid},
-	{false, engine.Syncing},
+// completion is a way for a missing answer to turn out.
+type completion struct {
+	recant bool          // those that stand by an INVALID end it
+	said   engine.Status // what the others say
+	dies   bool          // the node does
 }
+
+// completions are the ways for all missing answers to turn out that reach two statuses wherever any two ways do.
+var completions = []completion{
+	{recant: true, said: engine.None},
+	{recant: true, said: engine.Valid},
+	{said: engine.Invalid},
+	{said: engine.Syncing},
+}
+
+// liveCompletions are the ways for each of them. Under Live who says something matters, too, and not only how many do.
+var liveCompletions = append(slices.Clone(completions), completion{dies: true})
+
+// maxOpen is how many missing answers are looked at in every way, under Live: 5⁴ in all. With more of them the verdict
+// counts as open.
+const maxOpen = 4
 
 // settled reports whether the answers that are waited for can no longer change the verdict's status. The seats are left
 // as they were.
 func (p *Poll) settled(seats []Seat) bool {
+	open := make([]*Seat, 0, 8) // on the stack, as a rule
+	for i := range seats {
+		if seats[i].open {
+			open = append(open, &seats[i])
+		}
+	}
+	ways, each := completions, p.Rules.OnDispute == Live
+	count := len(ways)
+	if each {
+		if len(open) > maxOpen {
+			return false
+		}
+		ways, count = liveCompletions, 1
+		for range open {
+			count *= len(ways)
+		}
+	}
 	var first engine.Status
 	settled := true
-	for n, c := range completions {
-		for i := range seats {
-			switch s := &seats[i]; {
-			case !s.open:
-			case s.Objects && c.recant:
-				s.Said = engine.Valid
-			case s.Valid && c.said == engine.Syncing: // that would be a VALID, and silence is none
-				s.Said = engine.None
-			default:
-				s.Said = c.said
+	for n := 0; n < count && settled; n++ {
+		way := n
+		for _, s := range open {
+			s.complete(ways[way%len(ways)])
+			if each {
+				way /= len(ways)
 			}
 		}
 		fill(p.Ballots, seats)
-		status := p.Rules.status(p.Rules.tally(p.Ballots))
+		status, _ := p.Rules.status(p.Rules.tally(p.Ballots), p.Ballots)
 		if n == 0 {
 			first = status
-		} else if settled = status == first; !settled {
-			break
 		}
+		settled = status == first
 	}
-	for i := range seats {
-		if seats[i].open {
-			seats[i].Said = engine.None
-		}
+	for _, s := range open {
+		s.Said, s.Dead = engine.None, false
 	}
 	fill(p.Ballots, seats)
 	return settled
+}
+
+// complete lets a missing answer turn out in a way.
+func (s *Seat) complete(c completion) {
+	s.Dead = c.dies
+	switch {
+	case s.Objects && c.recant:
+		s.Said = engine.Valid
+	case s.Valid && c.said == engine.Syncing: // that would be a VALID, and silence is none
+		s.Said = engine.None
+	default:
+		s.Said = c.said
+	}
 }
 
 // preventable reports whether a voter or a laggard whose answer is missing could prevent INVALID by saying VALID. The

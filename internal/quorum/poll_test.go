@@ -138,7 +138,7 @@ func (c scenario) run(t *testing.T) {
 func forkchoice(p *Poll) { p.Forkchoice = true }
 func headless(p *Poll)   { p.Headless = true }
 func noneAlive(p *Poll)  { p.NoneAlive = true }
-func majority(p *Poll)   { p.Rules.Majority = true }
+func majority(p *Poll)   { p.Rules.OnDispute = Majority }
 func two(p *Poll)        { p.Rules.MinValid = 2 }
 func byClient(p *Poll)   { p.Rules.ByClient = true }
 
@@ -379,7 +379,7 @@ func TestWaitingBesideInvalid(t *testing.T) {
 			at:     300 * ms, want: syncing},
 		{name: "a dispute isn't waited for so", set: headless, seats: seats(v(), v(), v()), threshold: "0.7",
 			events: script(10, 0, says(valid), 20, 1, says(invalid)), at: 20 * ms, want: syncing},
-		{name: "nor a VALID that is settled", set: func(p *Poll) { p.Headless, p.Rules.Majority = true, true },
+		{name: "nor a VALID that is settled", set: func(p *Poll) { p.Headless, p.Rules.OnDispute = true, Majority },
 			seats:  seats(v(), v(), v(), v(), v()),
 			events: script(10, 0, says(valid), 20, 1, says(valid), 30, 2, says(valid)), at: 30 * ms, want: valid},
 		{name: "nor a VALID", set: headless, seats: seats(v(), v()),
@@ -582,6 +582,7 @@ func TestLookLeavesTheSeats(t *testing.T) {
 func randomSeat(random *rand.Rand) Seat {
 	s := voter()
 	s.Client = []string{"", "GE", "NM"}[random.IntN(3)]
+	s.Config, s.NearFork = []string{"", "a", "a", "b"}[random.IntN(4)], random.IntN(2) == 0
 	switch random.IntN(11) {
 	case 7, 8:
 		s.Voter, s.Rests = false, true
@@ -644,7 +645,8 @@ func polls(t *testing.T, n int, f func(p *Poll, seats []Seat)) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for range n {
 		r := rules(t, []string{"0.51", "0.6", "2/3", "1"}[random.IntN(4)])
-		r.Majority, r.ByClient, r.MinValid = random.IntN(2) == 0, random.IntN(2) == 0, 1+random.IntN(2)
+		r.OnDispute, r.ByClient, r.MinValid = Policy(random.IntN(3)), random.IntN(2) == 0, 1+random.IntN(2)
+		r.MinClients = 1 + random.IntN(2)
 		s := make([]Seat, 1+random.IntN(4))
 		for i := range s {
 			s[i] = randomSeat(random)
@@ -678,9 +680,9 @@ func TestSettledAgainstBruteForce(t *testing.T) {
 func TestSettledOfPlainVoters(t *testing.T) {
 	const missing = engine.Status(99)
 	for _, threshold := range []string{"0.51", "0.6", "2/3", "1"} {
-		for mode := range 8 {
+		for mode := range 12 {
 			r := rules(t, threshold)
-			r.Majority, r.ByClient, r.MinValid = mode&1 != 0, mode&2 != 0, 1+mode>>2
+			r.OnDispute, r.ByClient, r.MinValid = Policy(mode%3), mode/3%2 == 0, 1+mode/6
 			for n := 1; n <= 4; n++ {
 				sequences(n, []engine.Status{missing, none, valid, invalid, syncing}, func(said []engine.Status) {
 					s := make([]Seat, n)
@@ -714,6 +716,9 @@ func TestEveryCompletionIsNeeded(t *testing.T) {
 		completions = slices.Delete(slices.Clone(all), n, n+1)
 		wrong := 0
 		polls(t, 10_000, func(p *Poll, s []Seat) {
+			if p.Rules.OnDispute == Live {
+				return // it has its own
+			}
 			without := p.settled(s)
 			completions = all
 			with := p.settled(s)

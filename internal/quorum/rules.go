@@ -12,12 +12,16 @@ type Rules struct {
 	Threshold Ratio
 	// MinValid is how many VALID votes a VALID verdict needs at least (--min-valid).
 	MinValid int
-	// Majority answers VALID in a dispute where VALID has reached the threshold of the asked
-	// (--on-dispute=majority). Otherwise a dispute halts: SYNCING.
-	Majority bool
+	// OnDispute is what a dispute leads to (--on-dispute).
+	OnDispute Policy
+	// MinClients is how many implementations have to say VALID for Live to go on (--majority-implementations).
+	MinClients int
 	// ByClient gives each implementation one vote instead of each node (--vote-by=client).
 	ByClient bool
 }
+
+// CountsClients reports whether it matters which implementation a node is.
+func (r Rules) CountsClients() bool { return r.ByClient || r.OnDispute == Live }
 
 // Ratio is an exact fraction. Votes are compared in integers, because 3 of 5 must reach 0.6.
 type Ratio struct{ num, den int64 }

@@ -20,6 +20,7 @@ type Past struct {
 	Own     bool   // the objection began with the block itself, and ends with a VALID on it
 	Direct  bool   // it has said INVALID to the block itself, too, and stands by that
 	Read    bool   // the objection was read from records: for INVALID, only what a node says in this run is counted
+	Since   uint64 // timestamp of the block with which the objection began, in seconds; 0 where that isn't known
 	// Valid says that a VALID of the node stands on the block itself.
 	Valid bool
 	// Accepts says that a VALID of the node stands on the block, or on one that an objection to the block covers, and
@@ -32,7 +33,9 @@ type Past struct {
 // call.
 type Seat struct {
 	Node       NodeID
-	Client     string // its implementation, under Rules.ByClient
+	Client     string // its implementation, under Rules.ByClient and Live
+	Config     string // its present fork configuration, under Live: see Ballot
+	NearFork   bool   // see Ballot
 	Configured bool   // it isn't do-not-use
 	MayVote    bool   // it is neither do-not-use nor drained
 	Voter      bool   // its status is a vote
@@ -89,7 +92,7 @@ func fill(ballots []Ballot, seats []Seat) {
 	for i := range seats {
 		s := &seats[i]
 		b := &ballots[i]
-		*b = Ballot{Configured: s.Configured, Client: s.Client}
+		*b = Ballot{Configured: s.Configured, Client: s.Client, Config: s.Config, NearFork: s.NearFork}
 		muted := s.muted(leads)
 		switch {
 		case !s.MayVote:

@@ -35,8 +35,13 @@ type Ballot struct {
 	Stands bool
 	// Configured says that the operator lets the node vote, whether or not it can now.
 	Configured bool
-	// Client is the node's implementation. It matters under Rules.ByClient only; "" stands for itself alone.
+	// Client is the node's implementation. It matters under Rules.ByClient and Live only; "" stands for itself alone.
 	Client string
+	// Config is the node's present fork configuration, in a text that is equal where configurations are; "" where it
+	// isn't known. It matters under Live only, as does NearFork: that the block to which the node objects, if it does,
+	// is near a fork, as far as we know.
+	Config   string
+	NearFork bool
 }
 
 // Verdict is what the votes come to.
@@ -46,12 +51,15 @@ type Verdict struct {
 	// Dispute says that votes conflict: a node objects to a block that others call VALID, or that we don't call
 	// INVALID.
 	Dispute bool
+	// Rule is what decided a dispute; NoRule where there is none.
+	Rule Rule
 }
 
 // tally counts votes: nodes, or implementations under Rules.ByClient.
 type tally struct {
 	asked, heard                    int
 	votes, valid, invalid, accepted int
+	validClients                    int // implementations that say VALID, as far as they have told which they are
 	condemn                         int // those whose INVALID counts towards INVALID
 	proved                          int // nodes among these that have proved themselves
 	provedClients                   int
@@ -61,7 +69,7 @@ type tally struct {
 // Decide reaches the verdict of the ballots.
 //
 //	INVALID/heard ≥ threshold, with two that proved themselves   INVALID
-//	any INVALID                         SYNCING, a dispute (under Majority VALID, where VALID/asked ≥ threshold)
+//	any INVALID                         SYNCING, a dispute (unless the Policy lets VALID go on)
 //	no VALID, or SYNCING/n ≥ threshold  SYNCING, or ACCEPTED if all votes are
 //	VALID < MinValid                    SYNCING
 //	otherwise                           VALID
@@ -70,27 +78,38 @@ type tally struct {
 // and never the word of one node of several.
 func (r Rules) Decide(ballots []Ballot) Verdict {
 	t := r.tally(ballots)
-	v := Verdict{Status: r.status(t)}
+	var v Verdict
+	v.Status, v.Rule = r.status(t, ballots)
 	v.Dispute = t.invalid > 0 && (t.valid > 0 || v.Status != engine.Invalid)
+	if !v.Dispute {
+		v.Rule = NoRule
+	}
 	return v
 }
 
-// status is the verdict's status: see Decide.
-func (r Rules) status(t tally) engine.Status {
+// status is the verdict's status, and the rule that gives it where there is an INVALID: see Decide.
+func (r Rules) status(t tally, ballots []Ballot) (engine.Status, Rule) {
 	syncing := t.votes - t.valid - t.invalid
+	rule := NoRule
 	switch {
 	case t.votes == 0:
-		return engine.None
+		return engine.None, NoRule
 	case r.condemned(t):
-		return engine.Invalid
-	case t.invalid > 0 && !(r.Majority && r.Threshold.Reached(t.valid, t.asked)):
-		return engine.Syncing
+		return engine.Invalid, Condemned
+	case t.invalid > 0:
+		if rule = r.dispute(t, ballots); !rule.goesOn() {
+			return engine.Syncing, rule
+		}
 	case t.accepted == t.votes:
-		return engine.Accepted
-	case t.valid == 0 || r.Threshold.Reached(syncing, t.votes) || t.valid < r.MinValid:
-		return engine.Syncing
+		return engine.Accepted, NoRule
 	}
-	return engine.Valid
+	switch {
+	case t.valid == 0 || r.Threshold.Reached(syncing, t.votes):
+		return engine.Syncing, rule
+	case t.valid < r.MinValid:
+		return engine.Syncing, TooFew
+	}
+	return engine.Valid, rule
 }
 
 // witnesses is how many that proved themselves have to say INVALID, where there are as many.
@@ -132,11 +151,13 @@ type bloc struct {
 	heard                     int  // ballots that are in the denominator of INVALID
 	invalid                   int  // that say INVALID in this run
 	proved                    int  // that do, and have proved themselves
+	named                     bool // it is known which implementation it is
 }
 
 // join makes one vote of the ballots of a client, or where none is named of all: INVALID if any of them says so, else
 // VALID, else SYNCING, else ACCEPTED.
 func join(ballots []Ballot, client string) (all bloc) {
+	all.named = client != ""
 	for i := range ballots {
 		b := &ballots[i]
 		if client != "" && b.Client != client {
@@ -183,6 +204,9 @@ func (r Rules) add(t *tally, b bloc) {
 		return
 	case engine.Valid:
 		t.valid++
+		if b.named {
+			t.validClients++
+		}
 	case engine.Invalid:
 		t.invalid++
 	case engine.Accepted:
@@ -210,5 +234,6 @@ func rank(s engine.Status) int {
 // ones get no more than the grace to object.
 func (r Rules) hasQuorum(ballots []Ballot) bool {
 	t := r.tally(ballots)
-	return r.status(t) == engine.Valid && r.Threshold.Reached(t.valid, t.asked)
+	status, _ := r.status(t, ballots)
+	return status == engine.Valid && r.Threshold.Reached(t.valid, t.asked)
 }

@@ -74,7 +74,7 @@ func TestTruthTable(t *testing.T) {
 		{"I I, a laggard", and(votes(invalid, invalid), laggard), invalid, false},
 		{"V V, two laggards", and(votes(valid, valid), laggard, laggard), valid, false},
 	} {
-		if got := rules(t, "0.6").Decide(c.ballots); got != (Verdict{c.want, c.dispute}) {
+		if got := rules(t, "0.6").Decide(c.ballots); got.Status != c.want || got.Dispute != c.dispute {
 			t.Errorf("%s: got %v, want %v, dispute %v", c.name, got, c.want, c.dispute)
 		}
 	}
@@ -222,15 +222,15 @@ func TestDecideAgainstOracle(t *testing.T) {
 	for threshold, share := range shares {
 		for mode := range 6 {
 			r := rules(t, threshold)
-			r.Majority, r.MinValid = mode%2 == 1, 1+mode/2
+			r.OnDispute, r.MinValid = Policy(mode%2), 1+mode/2
 			for n := range 5 {
 				sequences(n, kinds, func(b []Ballot) {
 					checked++
-					got, want := r.Decide(b).Status, oracle(b, share, r.MinValid, r.Majority, false)
+					got, want := r.Decide(b).Status, oracle(b, share, r.MinValid, r.OnDispute == Majority, false)
 					seen[got]++
 					if got != want {
-						t.Fatalf("%+v at %s, min-valid %d, majority %v: got %q, want %q",
-							b, threshold, r.MinValid, r.Majority, got, want)
+						t.Fatalf("%+v at %s, min-valid %d, %v: got %q, want %q",
+							b, threshold, r.MinValid, r.OnDispute, got, want)
 					}
 				})
 			}
@@ -248,7 +248,7 @@ func TestVoteByClientAgainstOracle(t *testing.T) {
 	for range 200_000 {
 		threshold := []string{"0.51", "0.6", "2/3", "0.7", "1"}[random.IntN(5)]
 		r := rules(t, threshold)
-		r.ByClient, r.Majority, r.MinValid = true, random.IntN(2) == 0, 1+random.IntN(2)
+		r.ByClient, r.OnDispute, r.MinValid = true, Policy(random.IntN(2)), 1+random.IntN(2)
 		b := make([]Ballot, random.IntN(8))
 		for i := range b {
 			if b[i] = kinds[random.IntN(len(kinds))]; random.IntN(2) == 0 {
@@ -256,11 +256,11 @@ func TestVoteByClientAgainstOracle(t *testing.T) {
 			}
 			b[i].Client = []string{"", "GE", "GE", "NM", "BU"}[random.IntN(5)]
 		}
-		got, want := r.Decide(b).Status, oracle(b, shares[threshold], r.MinValid, r.Majority, true)
+		got, want := r.Decide(b).Status, oracle(b, shares[threshold], r.MinValid, r.OnDispute == Majority, true)
 		seen[got]++
 		if got != want {
-			t.Fatalf("%+v at %s, min-valid %d, majority %v: got %q, want %q",
-				b, threshold, r.MinValid, r.Majority, got, want)
+			t.Fatalf("%+v at %s, min-valid %d, %v: got %q, want %q",
+				b, threshold, r.MinValid, r.OnDispute, got, want)
 		}
 	}
 	for _, s := range []engine.Status{none, valid, invalid, syncing, accepted} {
@@ -331,13 +331,15 @@ func TestOrderChangesNothing(t *testing.T) {
 	clients := []string{"", "GE", "NM", "BU"}
 	for range 20000 {
 		r := rules(t, []string{"0.51", "0.6", "2/3", "1"}[random.IntN(4)])
-		r.Majority, r.ByClient, r.MinValid = random.IntN(2) == 0, random.IntN(2) == 0, 1+random.IntN(3)
+		r.OnDispute, r.ByClient, r.MinValid = Policy(random.IntN(3)), random.IntN(2) == 0, 1+random.IntN(3)
+		r.MinClients = 1 + random.IntN(3)
 		b := make([]Ballot, random.IntN(8))
 		for i := range b {
 			b[i] = Ballot{
 				Vote: engine.Status(random.IntN(5)), Asked: random.IntN(4) > 0, Heard: random.IntN(4) > 0,
 				Proved: random.IntN(4) > 0,
 				Stands: random.IntN(8) == 0, Configured: random.IntN(4) > 0, Client: clients[random.IntN(4)],
+				Config: []string{"", "a", "a", "b"}[random.IntN(4)], NearFork: random.IntN(2) == 0,
 			}
 		}
 		want, quorum := r.Decide(b), r.hasQuorum(b)

@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -11,6 +12,7 @@ import (
 	"executionbackup/internal/fleet"
 	"executionbackup/internal/history"
 	"executionbackup/internal/node"
+	"executionbackup/internal/quorum"
 )
 
 // description is what a seat's node said and what of it counts, in words. What the log, the history and the evidence
@@ -126,14 +128,41 @@ func (pl *poll) newRecord() *history.Record {
 // reportDispute says that nodes disagree about a block, each with what it said.
 func (pl *poll) reportDispute() {
 	pl.fleet.Dispute(pl.call.Method.Family)
+	pl.fleet.Decided(pl.rule)
 	attrs := []any{
 		"method", pl.call.Method.Name, "block_hash", pl.call.Block, "number", pl.call.Payload.Number,
-		"answer", heard(pl.verdict),
+		"answer", heard(pl.verdict), "rule", pl.rule.String(), "why", pl.why,
 	}
 	for i := range pl.seats {
 		attrs = append(attrs, pl.describe(i).forLog())
 	}
 	pl.fleet.Log.Error("dispute: nodes disagree about a block", attrs...)
+}
+
+// whyRule says in words why a rule decided a dispute: where configurations do, whose they are.
+func (pl *poll) whyRule(rule quorum.Rule) string {
+	var whose []string
+	report := pl.fleet.Pool.Forks()
+	for i := range pl.seats {
+		n, v := pl.seats[i].node, &pl.votes[i]
+		if vote := pl.vote(i); vote != engine.Valid && vote != engine.Invalid {
+			continue
+		}
+		switch rule {
+		case quorum.ConfigsDiffer:
+			if differs := report.Present(n); differs != "" {
+				whose = append(whose, n.Name()+": "+differs)
+			}
+		case quorum.ConfigsUnknown:
+			if v.Config == "" {
+				whose = append(whose, n.Name()+" hasn't told its own")
+			}
+		}
+	}
+	if len(whose) == 0 {
+		return rule.Why()
+	}
+	return engine.Excerpt(rule.Why() + " (" + strings.Join(whose, "; ") + ")")
 }
 
 // reportLate says that a node objects to a block after the CL has its answer, or is a backup whose objection has no
@@ -172,6 +201,7 @@ func (pl *poll) keep(answer *engine.Answer, dispute bool) {
 	pl.isKept = true
 	e := pl.event(kind)
 	e.Verdict, e.Dispute, e.Took = heard(pl.verdict), dispute, pl.took.Microseconds()
+	e.Rule, e.Why = pl.rule.String(), pl.why
 	e.Answer, e.Replies = fleet.Told(pl.call.Call, answer), pl.replies()
 	pl.fleet.Evidence.Add(e)
 }

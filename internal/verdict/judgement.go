@@ -56,7 +56,7 @@ func (pl *poll) refuted(l quorum.Look) (j judgement, due bool) {
 	switch {
 	case pl.quorum.IsVote(engine.Valid):
 		if j.Status == engine.Valid && !l.Quorum {
-			j.Verdict = quorum.Verdict{Status: engine.Syncing, Dispute: true}
+			j.Verdict = quorum.Verdict{Status: engine.Syncing, Dispute: true, Rule: quorum.NotTheBlock}
 		}
 		return j, l.Done
 	case pl.quorum.IsVote(engine.Invalid), l.Done && pl.saysNothing(l.Verdict):

@@ -44,6 +44,8 @@ type poll struct {
 	decided bool               // the CL has its answer
 	verdict engine.Status      // that the CL heard; None for an error
 	took    time.Duration      // from begun until the CL was answered
+	rule    quorum.Rule        // what decided the dispute; NoRule where there was none
+	why     string             // why, in words
 	build   *session.Build     // what the CL's payload id stands for; nil where it got none
 
 	first     time.Time       // when the first status came by which others are late a grace later; zero before
@@ -114,8 +116,11 @@ func (pl *poll) convene(clock quorum.Clock) {
 		*v = quorum.Seat{
 			Node: n.ID, Configured: !now.DoNotUse, MayVote: now.MayVote(), Due: n.Timeout(pl.call.Method),
 		}
-		if pl.settings.Rules.ByClient {
+		if pl.settings.Rules.CountsClients() {
 			v.Client = now.Info.Implementation()
+		}
+		if pl.isLive() {
+			v.Config = n.Fork(time.Now())
 		}
 		v.Proved, s.breaks = pl.fleet.Memory.Standing(n.ID)
 	}
@@ -209,7 +214,27 @@ func (pl *poll) refresh() {
 		v.Laggard = v.Laggard && !(s.returned && v.Objects)
 		// Also while it isn't known whether the memory is to keep that.
 		v.Died = v.Died || s.died()
+		if pl.isLive() {
+			v.NearFork = pl.isNearFork(v)
+		}
 	}
+}
+
+// isLive reports whether fork configurations matter in a dispute.
+func (pl *poll) isLive() bool { return pl.settings.Rules.OnDispute == quorum.Live }
+
+// isNearFork reports whether the block to which a node objects, if it does, is near a fork: the one with which a
+// standing objection began, else this call's.
+func (pl *poll) isNearFork(v *quorum.Seat) bool {
+	timestamp := v.Since
+	switch {
+	case v.Objects:
+	case pl.isPayload():
+		timestamp = pl.call.Payload.Timestamp
+	default:
+		timestamp = pl.fleet.Memory.Timestamp(pl.call.Block)
+	}
+	return pl.fleet.Pool.NearFork(timestamp, pl.settings.ForkWindow)
 }
 
 // callUp lets the backups vote where no voter has a vote to give any more: all have died while the call was under way,

@@ -45,6 +45,7 @@ func New(f *fleet.Fleet, c *catchup.CatchUp, r prometheus.Registerer) *Bench {
 // objection may come late.
 func (b *Bench) Judge(s *session.Session, c *engine.Call) (wait func(context.Context) engine.Answer) {
 	came := time.Now()
+	b.fleet.Pool.Reach(c.Payload.Timestamp)
 	clock := b.clock(c, came)
 	awaitRoom(b.fleet, c, &clock)
 	pl := b.newPoll(s, c, came, clock)
@@ -211,8 +212,9 @@ func (pl *poll) decide(j judgement) {
 	if j.Dispute && pl.record == nil {
 		pl.record = pl.newRecord()
 	}
+	pl.rule, pl.why = j.Rule, pl.whyRule(j.Rule)
 	if pl.record != nil {
-		pl.fleet.History.Decide(pl.record, heard(pl.verdict), pl.took, j.Dispute)
+		pl.fleet.History.Decide(pl.record, heard(pl.verdict), pl.took, pl.rule.String(), pl.why)
 	}
 	pl.followUp() // so that a node which is behind is seen to be
 	pl.answer <- answer
