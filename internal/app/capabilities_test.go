@@ -140,3 +140,34 @@ func TestCapabilitiesAreSaidAgain(t *testing.T) {
 		return m.Metric(t, `executionbackup_node_lacking_methods{node="n1"}`) == 1
 	})
 }
+
+// A node may be restarted so quickly that nobody sees it dead: a connection that broke in mid-call, and a retry that
+// went through, are all that shows. It is told again, and asked for its forks again; once, however often it breaks off.
+func TestCapabilitiesAreSaidAfterABreak(t *testing.T) {
+	t.Parallel()
+	const method, list = "engine_exchangeCapabilities", `[["engine_newPayloadV4"]]`
+	nodes := three(t)[:2]
+	m := startLed(t, apptest.Fakes(nodes...), nil)
+	nodes[1].WaitEnded("eth_config", 1)
+	m.say(t, `{"jsonrpc":"2.0","id":1,"method":"`+method+`","params":`+list+`}`)
+	nodes[1].WaitEnded(method, 1)
+	for told := 1; told < 3; told++ {
+		nodes[1].Script(enginetest.Rule{Method: "engine_newPayload", Times: 1, Fault: enginetest.Reset})
+		m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 3, nil)[told])
+		if state := m.Nodes(t)[1].State; state != "alive" {
+			t.Fatalf("n2 is %s: it was to be seen alive all the time", state)
+		}
+		calls := nodes[1].WaitEnded(method, told+1)
+		if got := string(calls[told].Params); got != list {
+			t.Errorf("n2 was told %s", got)
+		}
+		nodes[1].WaitEnded("eth_config", told+1)
+	}
+	nodes[1].WaitEnded("eth_syncing", len(nodes[1].CallsOf("eth_syncing"))+2)
+	if calls := nodes[1].CallsOf(method); len(calls) != 3 {
+		t.Errorf("after two breaks n2 was told %d times in all", len(calls))
+	}
+	if calls := nodes[0].CallsOf(method); len(calls) != 1 {
+		t.Errorf("n1 had no break, and was told %d times", len(calls))
+	}
+}

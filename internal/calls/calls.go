@@ -48,6 +48,7 @@ func New(o Options) *Router {
 			r.sayCapabilities(n)
 			c.Returned(n)
 		},
+		Restarted: r.sayCapabilities,
 		Removed: func(n *node.Node) {
 			r.proposals.Forget(n.Name())
 			c.Forget(n)

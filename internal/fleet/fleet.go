@@ -80,7 +80,7 @@ func New(o Options) *Fleet {
 		Objections: newObjections(o.Metrics),
 	}
 	f.settings.Store(&o.Settings)
-	o.Metrics.MustRegister(nodeMetrics{f})
+	o.Metrics.MustRegister(nodeMetrics{f}, forkMetrics{f})
 	f.ctx, f.giveUp = context.WithCancel(context.Background())
 	f.serving, f.stop = context.WithCancel(context.Background())
 	return f

@@ -39,6 +39,7 @@ type Node struct {
 	health    health.Health
 	since     time.Time // of the present state
 	away      bool      // it hasn't been reached since it was dead, or is new
+	broke     bool      // it has had a break since it came back, and nobody has looked what that has changed
 	drained   bool      // the operator has set it aside over the REST API
 	info      identity.Info
 	infoAt    time.Time // when it was last asked who it is
@@ -193,7 +194,7 @@ func (n *Node) update(event func(*health.Health)) {
 	back := n.away && after != health.Dead && after != before
 	n.away = after == health.Dead || n.away && !back
 	if back {
-		n.forks.asked = time.Time{}
+		n.forks.asked, n.broke = time.Time{}, false
 	}
 	n.mu.Unlock()
 
@@ -261,7 +262,7 @@ func (n *Node) missed(f *wire.Failure) {
 func (n *Node) Broke() {
 	n.pool.Memory.Broke(n.ID)
 	n.mu.Lock()
-	n.forks.asked = time.Time{} // it may have other ones now
+	n.broke = true
 	n.mu.Unlock()
 }
 

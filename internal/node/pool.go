@@ -214,6 +214,8 @@ func (p *Pool) becomeReady() {
 type Events struct {
 	// Returned is called when a node that was dead can be reached again, or a new one for the first time.
 	Returned func(*Node)
+	// Restarted is called when a node can be reached after a break, and has not been seen dead.
+	Restarted func(*Node)
 	// Removed is called when a node has been removed. It must not use the pool.
 	Removed func(*Node)
 	// Renamed is called when a node gets another name, with the one that it had, while nothing of it is counted. It

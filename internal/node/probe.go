@@ -29,6 +29,7 @@ func (n *Node) watch(ctx context.Context, probed func()) {
 		if s := n.Status(); s.Reachable() {
 			n.askHead(ctx) // for show: after the probe, so that it makes none late
 		}
+		n.lookAfterBreak()
 		if s := n.Status(); n.needsForks(s.State) {
 			n.AskForks(ctx)
 			n.pool.judgeForks(time.Now())
@@ -41,6 +42,21 @@ func (n *Node) watch(ctx context.Context, probed func()) {
 			wait.Stop()
 			return
 		}
+	}
+}
+
+// lookAfterBreak has the node asked for its forks again, and told what it may have forgotten, where it can be reached
+// after a break: it may have been restarted without having been seen dead. At most once per probe, so that one which
+// breaks off every call isn't told without end.
+func (n *Node) lookAfterBreak() {
+	n.mu.Lock()
+	look := n.broke && n.health.State() != health.Dead
+	if look {
+		n.broke, n.forks.asked = false, time.Time{}
+	}
+	n.mu.Unlock()
+	if look && n.pool.events.Restarted != nil {
+		n.pool.events.Restarted(n)
 	}
 }
 
