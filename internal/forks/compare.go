@@ -1,6 +1,10 @@
 package forks
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Said is what a node says, and who it is.
 type Said struct {
@@ -18,10 +22,109 @@ type Difference struct{ Node, Field, Own, Others string }
 // the order of the nodes, and then of EIP-7910's fields. What is Unknown differs from nothing. That there is no such
 // fork is a word like any other. Where two words are as common among the others, a node that says neither is compared
 // with the one whose Text is smaller, so that the order of the nodes doesn't matter.
-func Compare(said []Said, now time.Time) []Difference { return nil }
+func Compare(said []Said, now time.Time) []Difference {
+	var ranks [len(entries)][]rank
+	for i, entry := range entries {
+		ranks[i] = ranked(said, entry.of)
+	}
+	var all []Difference
+	for _, s := range said {
+		own, others := s.Config, Config{}
+		for i, entry := range entries {
+			*entry.of(&others) = otherThan(*entry.of(&own), ranks[i])
+		}
+		if own.Next == own.Last && others.Next == others.Last {
+			others.Last = own.Last // it is the same fork: told once
+		}
+		for _, entry := range entries {
+			all = append(all, differences(s.Node, entry.name, *entry.of(&own), *entry.of(&others), now)...)
+		}
+	}
+	return all
+}
+
+// rank is how many nodes say one thing of an entry.
+type rank struct {
+	entry Entry
+	nodes int
+}
+
+// ranked returns what nodes say of an entry, as far as it is known: the most common first.
+func ranked(said []Said, of func(*Config) *Entry) []rank {
+	nodes := make(map[Entry]int)
+	for _, s := range said {
+		if e := *of(&s.Config); e.State != Unknown {
+			nodes[e]++
+		}
+	}
+	var ranks []rank
+	for e, n := range nodes {
+		ranks = append(ranks, rank{e, n})
+	}
+	slices.SortFunc(ranks, func(a, b rank) int {
+		return cmp.Or(cmp.Compare(b.nodes, a.nodes), cmp.Compare(a.entry.Text(), b.entry.Text()))
+	})
+	return ranks
+}
+
+// otherThan returns what most other nodes say, where a node doesn't: what at least as many say as say its own. Else it
+// returns its own.
+func otherThan(own Entry, ranks []rank) Entry {
+	same := slices.IndexFunc(ranks, func(r rank) bool { return r.entry == own })
+	if same < 0 {
+		return own // Unknown
+	}
+	for _, r := range ranks {
+		if r.entry != own && r.nodes >= ranks[same].nodes {
+			return r.entry
+		}
+	}
+	return own
+}
 
 // Missed returns the nodes, by name, whose current fork is of an earlier time than that of most implementations: they
 // missed one. An implementation is all nodes of one Client whose current fork is Known, the node's own among them;
 // where the Client isn't known each node is its own. It is later where it has nodes beside this one, and all of these
 // are.
-func Missed(said []Said) []string { return nil }
+func Missed(said []Said) []string {
+	var missed []string
+	for i, s := range said {
+		if s.Config.Current.State == Known && isBehind(said, i) {
+			missed = append(missed, s.Node)
+		}
+	}
+	return missed
+}
+
+// isBehind reports whether most implementations are at a later fork than a node.
+func isBehind(said []Said, node int) bool {
+	type implementation struct {
+		client string
+		node   int // where the client isn't known
+	}
+	others := make(map[implementation]int) // its nodes beside this one; 0 where it has but this one
+	later := make(map[implementation]int)  // those of them that are
+	for i, s := range said {
+		if s.Config.Current.State != Known {
+			continue
+		}
+		its := implementation{client: s.Client}
+		if s.Client == "" {
+			its.node = i
+		}
+		others[its] += 0
+		if i != node {
+			others[its]++
+		}
+		if s.Config.Current.Activation > said[node].Config.Current.Activation {
+			later[its]++
+		}
+	}
+	ahead := 0
+	for its, nodes := range others {
+		if nodes > 0 && later[its] == nodes {
+			ahead++
+		}
+	}
+	return 2*ahead > len(others)
+}

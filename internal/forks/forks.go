@@ -44,6 +44,25 @@ func (e Entry) Text() string {
 }
 
 // At returns what holds at a time of what was read at another. A client tells its current fork by the time of its head:
-// what it said gets old, and while it syncs it tells of an old one. What holds is Unknown where it may have been left
-// out: an answer names no fork between the next and the last one.
-func (c Config) At(now, read time.Time) Config { return c }
+// what it said gets old, and while it syncs it tells of an old one. What it may have left out is Unknown: it names no
+// fork between the next and the last.
+func (c Config) At(now, read time.Time) Config {
+	// A last fork before the next one is a contradiction: it isn't believed.
+	lastFits := c.Last.State == Known && c.Last.Activation >= c.Next.Activation
+	if lastFits && c.Last.began(now) {
+		return Config{Current: c.Last, Next: Entry{State: None}, Last: Entry{State: None}}
+	}
+	if !c.Next.began(now) {
+		return c
+	}
+	if !lastFits {
+		c.Last = Entry{}
+	}
+	if c.Next.began(read) { // the node's head was behind: more than that one may have begun
+		return Config{Last: c.Last}
+	}
+	return Config{Current: c.Next, Last: c.Last}
+}
+
+// began reports whether the fork is known to have been activated.
+func (e Entry) began(now time.Time) bool { return e.State == Known && until(e.Activation, now) <= 0 }
