@@ -33,11 +33,19 @@ func (m *multiplexer) exposed(t testing.TB) map[string]string {
 func busy(t testing.TB) (*multiplexer, []*enginetest.Node) {
 	t.Helper()
 	nodes := builders(t, 3)
+	soon := enginetest.Fork{At: time.Now().Add(time.Hour), ID: "0x00000002"}
+	for _, n := range nodes[:2] {
+		n.TellForks(enginetest.Fork{ID: "0x00000001"}, soon)
+	}
+	nodes[2].TellForks(enginetest.Fork{ID: "0x00000001"})
 	_, change := recording(t)
 	m := startLed(t, apptest.Fakes(nodes...), func(c *config.Config) {
 		change(c)
 		untilAll(c)
 		c.Grace = 5 * time.Second
+	})
+	apptest.Until(t, "n3 is known to lack a fork", func() bool {
+		return m.Metric(t, `executionbackup_fork_config_difference{field="next",node="n3"}`) == 1
 	})
 	chain := enginetest.Chain(4, 3, nil)
 	m.call(t, "engine_exchangeCapabilities", []string{})

@@ -37,6 +37,7 @@ type NodeForks struct {
 	Missed      bool // it missed a fork that most implementations have, and is shut out for that
 
 	foreign bool // it is on another chain, and not compared
+	pending bool // it can be reached, and hasn't been asked yet
 }
 
 // Knows reports whether a node knows of a fork: whether it can say, and says the same of it.
@@ -229,6 +230,7 @@ func (n *Node) forksAt(now time.Time) (NodeForks, forks.Said) {
 	return NodeForks{
 			Node: n, Client: n.info.Label(), Config: config, Read: n.forks.read, Trouble: n.forks.trouble,
 			foreign: n.otherChain != "",
+			pending: n.forks.asked.IsZero() && n.forks.read.IsZero() && n.health.State() != health.Dead,
 		},
 		forks.Said{Node: n.URL(), Client: n.info.Implementation(), Config: config}
 }
@@ -284,10 +286,11 @@ func (p *Pool) sayForks(r *ForkReport) {
 	for i := range r.Nodes {
 		p.sayDifferences(&r.Nodes[i])
 	}
-	left := time.Unix(int64(r.Next.Activation), 0).Sub(r.At)
-	if r.Next.State != forks.Known {
+	isPending := slices.ContainsFunc(r.Nodes, func(nf NodeForks) bool { return nf.pending })
+	if r.Next.State != forks.Known || isPending {
 		return
 	}
+	left := time.Unix(int64(r.Next.Activation), 0).Sub(r.At)
 	if r.Next.Activation != p.announced.fork {
 		p.announced.fork, p.announced.left = r.Next.Activation, 1<<63-1
 	}
