@@ -317,7 +317,7 @@ func TestMissed(t *testing.T) {
 		{"a divided implementation doesn't count", []node{{"a", before}, {"b", after}, {"b", before}, {"c", after}},
 			"n3"},
 		{"each unknown client is its own", []node{{"", before}, {"", after}, {"", after}}, "n1"},
-		{"unknown clients are not one", []node{{"", before}, {"", before}, {"", after}, {"", after}}, ""},
+		{"unknown clients are not one", []node{{"", before}, {"", after}}, ""},
 		{"unknown words don't count", []node{{"geth", before}, {"besu", after}, {"reth", unknown}, {"a", unknown}}, ""},
 		{"unknown words aren't late", []node{{"geth", unknown}, {"besu", after}, {"reth", after}}, ""},
 		{"each is later", []node{{"geth", before}, {"besu", after}, {"reth", later}}, "n1"},
