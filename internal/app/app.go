@@ -171,6 +171,13 @@ func (a *App) Run(ctx context.Context) error {
 	watching, stopWatching := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	parts.Go(a.fleet.Pool.Start(watching)) // before the first request: it may ask for a recheck
+	parts.Go(func() {
+		select {
+		case <-a.fleet.Pool.Ready(): // the nodes have told who they are, as far as they can be reached
+			a.warnOfLive()
+		case <-watching.Done():
+		}
+	})
 	if a.evidence != nil {
 		parts.Go(func() { a.evidence.Run(watching) })
 	}
@@ -192,6 +199,13 @@ func (a *App) Run(ctx context.Context) error {
 	return failure
 }
 
+// warnOfLive warns where --on-dispute=live promises more than the nodes allow.
+func (a *App) warnOfLive() {
+	if why := a.fleet.HaltsAnyway(); why != "" {
+		a.log.Warn("--on-dispute=live can do no more than halt with these nodes", "reason", why)
+	}
+}
+
 // Reload makes c the configuration in force, without dropping a call. What needs a start stays as it was, and a warning
 // says so.
 func (a *App) Reload(c *config.Config) {
@@ -205,6 +219,7 @@ func (a *App) Reload(c *config.Config) {
 	a.fleet.Reload(settings(c))
 	a.metrics.reloaded(true)
 	a.log.Info("configuration reloaded", "nodes", len(c.Nodes))
+	a.warnOfLive()
 }
 
 // needsStart reports whether something differs that can't change while we run: the address and the port, the bounds of

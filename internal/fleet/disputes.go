@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,6 +46,37 @@ func (o *Objections) Decided(r quorum.Rule) { o.rules.WithLabelValues(r.String()
 
 // Late counts a late objection.
 func (o *Objections) Late() { o.late.Inc() }
+
+// HaltsAnyway says why --on-dispute=live can do no more than halt with the nodes as they are; "" where it can, or isn't
+// set: one implementation has to be outvoted by others.
+func (f *Fleet) HaltsAnyway() string {
+	rules := f.Settings().Rules
+	if rules.OnDispute != quorum.Live {
+		return ""
+	}
+	voters, told := 0, 0
+	clients := make(map[string]bool)
+	for _, n := range f.Pool.Nodes() {
+		s := n.Status()
+		if s.DoNotUse {
+			continue
+		}
+		voters++
+		if client := s.Info.Implementation(); client != "" {
+			clients[client] = true
+			told++
+		}
+	}
+	accepting := rules.MinClients
+	for !rules.Threshold.Reached(accepting, accepting+1) && accepting < voters {
+		accepting++
+	}
+	if len(clients) > accepting {
+		return ""
+	}
+	return fmt.Sprintf("it takes %d implementations, for %d to outvote one: there are %d, of %d nodes that may vote, "+
+		"%d of which have told which they are", accepting+1, accepting, len(clients), voters, told)
+}
 
 // About is what is known of a node now, for the evidence.
 func About(n *node.Node) *evidence.Node {
