@@ -108,14 +108,14 @@ func (r Rules) live(ballots []Ballot) Rule {
 	t := r.tally(ballots)
 	differ, unknown, nearFork := configurations(ballots)
 	switch {
+	case differ && t.valid > 0:
+		return ConfigsDiffer
+	case unknown && nearFork && t.valid > 0:
+		return ConfigsUnknown
 	case !r.Threshold.Reached(t.valid, t.asked):
 		return NoClientQuorum
 	case t.validClients < r.MinClients:
 		return FewClients
-	case differ:
-		return ConfigsDiffer
-	case unknown && nearFork:
-		return ConfigsUnknown
 	}
 	return OneClientWrong
 }
