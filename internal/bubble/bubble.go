@@ -87,6 +87,8 @@ type Options struct {
 	Settings func(*fleet.Settings)
 	Log      *slog.Logger // nil: nothing is logged, or all with -v
 	Backup   int          // which of the fakes is a backup, from 1; 0 for none
+	// ExcludeMissed shuts out nodes that missed a fork.
+	ExcludeMissed bool
 	// Blocks is how many are remembered, ReplayBytes how many bytes of payloads are kept; 0: as many as usual.
 	Blocks      int
 	ReplayBytes int64
@@ -153,7 +155,8 @@ func New[T http.RoundTripper](t testing.TB, fakes []T, o Options) *Bubble {
 	registry := prometheus.NewRegistry()
 	pool := node.NewPool(specs, node.Options{
 		Memory: memory.New(cmp.Or(o.Blocks, memory.DefaultBlocks)), Metrics: node.NewMetrics(registry), Log: o.Log,
-		Transport: func(c config.Node) http.RoundTripper { return transports[c.Name] },
+		ExcludeMissed: func() bool { return o.ExcludeMissed },
+		Transport:     func(c config.Node) http.RoundTripper { return transports[c.Name] },
 	})
 	settings := fleet.Settings{
 		Rules: quorum.Rules{Threshold: threshold, MinValid: 1}, Times: fleet.Times{Grace: Grace, LateGrace: LateGrace},

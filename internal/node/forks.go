@@ -66,9 +66,8 @@ func (r *ForkReport) Present(n *Node) string {
 type told struct {
 	config  forks.Config
 	read    time.Time // when; zero before
-	asked   time.Time // when it was last asked; zero where it is to be asked now
-	failed  bool      // in vain
-	lacks   bool      // it doesn't have the method, and is asked again when it has come back
+	asked   bool      // it has been, be it in vain
+	due     time.Time // when it is asked again; zero where that is with the next probe
 	trouble string    // why something isn't known
 }
 
@@ -83,46 +82,37 @@ func (n *Node) AskForks(ctx context.Context) error {
 		config, err = forks.Read(reply.Result)
 	}
 	now := time.Now()
+	due := now.Add(n.pool.forkInterval(now))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	t := &n.forks
-	t.asked, t.failed = now, false
 	if f, failed := err.(*wire.Failure); failed {
+		t.asked, t.due = true, now.Add(time.Minute)
 		if t.read.IsZero() {
 			t.trouble = f.Reason
 		}
-		t.failed = true
 		return err // what it said last is the best that we have
 	}
-	*t = told{config: config, read: now, asked: now}
+	*t = told{config: config, read: now, asked: true, due: due}
 	if err != nil {
-		t.trouble = engine.Excerpt(err.Error())
+		t.trouble = engine.Excerpt(strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	var refused *engine.Error
-	t.lacks = errors.As(err, &refused) && refused.Code == engine.CodeMethodNotFound
+	if errors.As(err, &refused) && refused.Code == engine.CodeMethodNotFound {
+		t.due = now.Add(never)
+	}
 	return err
 }
 
-// needsForks reports whether the node in this state is to be asked for its forks.
+// never is when a node that doesn't have the method is asked again, unless it comes back before.
+const never = 100 * 365 * 24 * time.Hour
+
+// needsForks reports whether the node in this state is to be asked for its forks. One that is shut out for them is with
+// every probe: it is dead to us, so that nobody sees it return.
 func (n *Node) needsForks(state health.State) bool {
 	n.mu.Lock()
-	t := n.forks
-	n.mu.Unlock()
-	if state == health.Dead && !n.isShutOut() {
-		return false // it wouldn't answer
-	}
-	interval := n.pool.forkInterval()
-	if t.failed {
-		interval = time.Minute
-	}
-	return t.asked.IsZero() || !t.lacks && time.Since(t.asked) >= interval
-}
-
-// isShutOut reports whether the node gets no calls though it may well answer.
-func (n *Node) isShutOut() bool {
-	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.otherChain+n.missedFork != ""
+	return n.missedFork != "" || state != health.Dead && !time.Now().Before(n.forks.due)
 }
 
 // Fork is the configuration that holds on the node at a time, in a text that is equal where configurations are; ""
@@ -152,10 +142,10 @@ func (p *Pool) NearFork(timestamp uint64, after time.Duration) bool {
 }
 
 // forkInterval is how long after it was asked for its forks a node is asked again.
-func (p *Pool) forkInterval() time.Duration {
+func (p *Pool) forkInterval(now time.Time) time.Duration {
 	p.forking.Lock()
 	defer p.forking.Unlock()
-	return forks.Interval(time.Now(), p.activations)
+	return forks.Interval(now, p.activations)
 }
 
 // clockError is how far a consensus client's clock may be ahead of ours: whose payload is from later is wrong about the
@@ -226,11 +216,14 @@ func (p *Pool) judgeForks(now time.Time) {
 func (n *Node) forksAt(now time.Time) (NodeForks, forks.Said) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	config := n.forks.config.At(now, n.forks.read)
+	config, trouble := n.forks.config.At(now, n.forks.read), n.forks.trouble
+	if now.Sub(n.forks.read) > outdated {
+		config, trouble = forks.Config{}, cmp.Or(trouble, "it hasn't told its forks")
+	}
 	return NodeForks{
-			Node: n, Client: n.info.Label(), Config: config, Read: n.forks.read, Trouble: n.forks.trouble,
+			Node: n, Client: n.info.Label(), Config: config, Read: n.forks.read, Trouble: trouble,
 			foreign: n.otherChain != "",
-			pending: n.forks.asked.IsZero() && n.forks.read.IsZero() && n.health.State() != health.Dead,
+			pending: !n.forks.asked && n.health.State() != health.Dead,
 		},
 		forks.Said{Node: n.URL(), Client: n.info.Implementation(), Config: config}
 }
@@ -245,6 +238,10 @@ func (n *Node) shutOut(reason string) {
 		n.becomeForeign()
 	}
 }
+
+// outdated is how old a reading is compared at the most: that of a node which has been away for longer may be from
+// before a fork that it doesn't name.
+const outdated = time.Hour
 
 // missedReason says why the node is shut out; "" where it isn't.
 func (nf *NodeForks) missedReason() string {
@@ -283,11 +280,13 @@ var forkMarks = []time.Duration{7 * 24 * time.Hour, 24 * time.Hour, time.Hour}
 
 // sayForks logs what is new in a report. p.forking is held.
 func (p *Pool) sayForks(r *ForkReport) {
+	if slices.ContainsFunc(r.Nodes, func(nf NodeForks) bool { return nf.pending }) {
+		return // who differs from most is seen when all have been asked
+	}
 	for i := range r.Nodes {
 		p.sayDifferences(&r.Nodes[i])
 	}
-	isPending := slices.ContainsFunc(r.Nodes, func(nf NodeForks) bool { return nf.pending })
-	if r.Next.State != forks.Known || isPending {
+	if r.Next.State != forks.Known {
 		return
 	}
 	left := time.Unix(int64(r.Next.Activation), 0).Sub(r.At)
@@ -339,6 +338,9 @@ func nextInWords(e forks.Entry) string {
 // sayDifferences logs how a node's forks differ from the others', once per change.
 func (p *Pool) sayDifferences(nf *NodeForks) {
 	n := nf.Node
+	if nf.Config == (forks.Config{}) {
+		return // nothing is known of it
+	}
 	var fields, words []string
 	for _, d := range nf.Differences {
 		fields = append(fields, d.Field)

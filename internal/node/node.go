@@ -194,7 +194,7 @@ func (n *Node) update(event func(*health.Health)) {
 	back := n.away && after != health.Dead && after != before
 	n.away = after == health.Dead || n.away && !back
 	if back {
-		n.forks.asked, n.broke = time.Time{}, false
+		n.forks.due, n.broke = time.Time{}, false
 	}
 	n.mu.Unlock()
 

@@ -52,7 +52,7 @@ func (n *Node) lookAfterBreak() {
 	n.mu.Lock()
 	look := n.broke && n.health.State() != health.Dead
 	if look {
-		n.broke, n.forks.asked = false, time.Time{}
+		n.broke, n.forks.due = false, time.Time{}
 	}
 	n.mu.Unlock()
 	if look && n.pool.events.Restarted != nil {
