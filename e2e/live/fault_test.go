@@ -3,6 +3,7 @@
 package live
 
 import (
+	"cmp"
 	"syscall"
 	"time"
 
@@ -22,6 +23,7 @@ type fault struct {
 	path   path
 	who    func(r *run) *node // behind ExecutionBackup
 	slots  int                // how long it lasts
+	after  int                // how many slots are watched after it; 0: six
 	do     func(r *run, v *victim) (undo func())
 }
 
@@ -117,6 +119,7 @@ var faults = []fault{
 	{
 		name: "30 % reset", about: "30 % of the calls to it, chosen at random, end with a reset connection.",
 		who: other, path: overProxy, slots: 8, do: script(enginetest.Rule{Share: 0.3, Fault: enginetest.Reset}),
+		after: 10, // a node whose replays have failed is fed again after 30 s at the latest
 	},
 	{
 		name: "network cut", about: "No packet reaches it or comes from it. Nothing is refused or reset.",
@@ -209,7 +212,7 @@ func (f fault) play(r *run, v *victim) {
 	undo := f.do(r, v)
 	r.during(long(f.slots, 3))
 	undo()
-	r.after(long(6, 4))
+	r.after(long(cmp.Or(f.after, 6), 4))
 }
 
 // scenario is the fault behind ExecutionBackup, with other nodes beside the victim.
