@@ -283,6 +283,62 @@ func TestWhenForksAreAsked(t *testing.T) {
 	})
 }
 
+// The log tells seven days, a day and an hour before a fork who knows of it; at the start only what is nearest.
+func TestForkIsAnnounced(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		left, watched time.Duration
+		ready         bool // n2 knows the fork
+		want          []string
+	}{
+		{8 * day, time.Minute, true, nil},
+		{7*day + time.Minute, 5 * time.Minute, true, []string{"level=INFO in=168h"}},
+		{day + time.Minute, 2 * time.Minute, false, []string{"level=ERROR in=24h1m", "level=ERROR in=24h0m"}},
+		{3 * time.Hour, 10 * time.Minute, true, []string{"level=INFO in=3h"}},
+		{time.Hour + time.Minute, 5 * time.Minute, false, []string{"level=ERROR in=1h1m", "level=ERROR in=1h0m"}},
+		{time.Minute, 5 * time.Minute, true, []string{"level=INFO in=1m"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			knows := enginetest.Forks(genesis, enginetest.Fork{At: epoch.Add(c.left), ID: "0x00000002"})
+			other := knows
+			if !c.ready {
+				other = enginetest.Forks(genesis)
+			}
+			log := new(logged)
+			b := bubble.New(t, fakes{
+				client(bubble.Healthy(), "GE", always(knows)), client(bubble.Healthy(), "NM", always(other)),
+				client(bubble.Healthy(), "BU", always("")),
+			}, bubble.Options{Log: log.logger()})
+			b.Run(func() { time.Sleep(c.watched) }) // the bubble's clock
+			var got []string
+			for line := range strings.Lines(log.String()) {
+				if !strings.Contains(line, "a fork is near") {
+					continue
+				}
+				n2 := "NM/1: ready"
+				if !c.ready {
+					n2 = "NM/1: NOT READY: it knows of no next fork"
+				}
+				for _, word := range []string{"GE/1: ready", n2, "BU/1: unknown: what?", "fork_id=0x00000002"} {
+					if !strings.Contains(line, word) {
+						t.Errorf("%v before: %q isn't in %s", c.left, word, line)
+					}
+				}
+				got = append(got, line)
+			}
+			for i, want := range c.want {
+				level, left, _ := strings.Cut(want, " ")
+				if i >= len(got) || !strings.Contains(got[i], level) || !strings.Contains(got[i], left) {
+					t.Errorf("%v before: got %q, want %q", c.left, got, c.want)
+				}
+			}
+			if len(got) != len(c.want) {
+				t.Errorf("%v before: got %q, want %q", c.left, got, c.want)
+			}
+		})
+	}
+}
+
 // logged keeps what is logged.
 type logged struct {
 	lines bytes.Buffer
