@@ -1,6 +1,7 @@
 package forks
 
 import (
+	"cmp"
 	"math"
 	"time"
 )
@@ -17,14 +18,21 @@ func until(activation uint64, now time.Time) time.Duration {
 	return time.Unix(int64(activation), 0).Sub(now)
 }
 
-// Next returns the first fork to come that any node knows of, and whether there is one.
+// Next returns the fork to come that most of the nodes know of which know of one, and whether there is one: one node is
+// enough. Of several that are as common it is the earliest.
 func Next(said []Said, now time.Time) (next Entry, found bool) {
+	nodes := make(map[Entry]int)
 	for _, s := range said {
 		e := s.Config.Next
 		if e.State != Known || e.began(now) {
 			continue
 		}
-		if !found || e.Activation < next.Activation || e.Activation == next.Activation && e.Text() < next.Text() {
+		nodes[e]++
+	}
+	for e, n := range nodes {
+		if order := cmp.Or(
+			cmp.Compare(nodes[next], n), cmp.Compare(e.Activation, next.Activation), cmp.Compare(e.Text(), next.Text()),
+		); !found || order < 0 {
 			next, found = e, true
 		}
 	}

@@ -23,7 +23,7 @@ import (
 type ForkReport struct {
 	At    time.Time
 	Nodes []NodeForks // in configuration order
-	Next  forks.Entry // the earliest that any node knows; Known where there is one
+	Next  forks.Entry // that most know which know of one; Known where there is one
 }
 
 // NodeForks is what one node said of its forks.
