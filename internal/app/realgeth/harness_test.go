@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -34,10 +35,17 @@ type multiplexer struct {
 // probed. It waits longer than by default for nodes to object, so that a busy machine changes no verdict.
 func start(t testing.TB, urls []string) *multiplexer {
 	t.Helper()
+	return startWith(t, urls, nil)
+}
+
+// startWith is start with more settings.
+func startWith(t testing.TB, urls []string, settings map[string]string) *multiplexer {
+	t.Helper()
 	options := apptest.Options{
 		Secret:   clSecret[:],
 		Settings: map[string]string{"grace": "5s", "build-grace": "900ms", "evidence-dir": t.TempDir()},
 	}
+	maps.Copy(options.Settings, settings)
 	for i, url := range urls {
 		options.Nodes = append(options.Nodes, apptest.Node{URL: url, Name: name(i), Secret: nodeSecret[:]})
 	}
