@@ -116,6 +116,7 @@ func (p *proposal) release() {
 func (p *proposal) askBuilders(ctx context.Context, s *session.Session) {
 	if b, known := s.Builds.Find(p.call.PayloadID); known {
 		p.build = &b
+		p.fleet.Pool.Reach(b.Attributes.Timestamp) // the others would be shown the first payload of a fork by us
 		if p.askOthers(ctx) {
 			return
 		}
