@@ -1,7 +1,6 @@
 package forks
 
 import (
-	"cmp"
 	"math"
 	"time"
 )
@@ -19,24 +18,27 @@ func until(activation uint64, now time.Time) time.Duration {
 }
 
 // Next returns the fork to come that most of the nodes know of which know of one, and whether there is one: one node is
-// enough. Of several that are as common it is the earliest.
+// enough. Of several that are as common it is the earliest. Where a node's next fork isn't known, its last one is to
+// come all the same.
 func Next(said []Said, now time.Time) (next Entry, found bool) {
-	nodes := make(map[Entry]int)
-	for _, s := range said {
-		e := s.Config.Next
-		if e.State != Known || e.began(now) {
+	most := 0
+	for _, r := range ranked(said, toCome) {
+		e := r.entry
+		if e.State != Known || e.began(now) || found && r.nodes < most {
 			continue
 		}
-		nodes[e]++
-	}
-	for e, n := range nodes {
-		if order := cmp.Or(
-			cmp.Compare(nodes[next], n), cmp.Compare(e.Activation, next.Activation), cmp.Compare(e.Text(), next.Text()),
-		); !found || order < 0 {
-			next, found = e, true
+		if !found || e.Activation < next.Activation {
+			next, found, most = e, true, r.nodes
 		}
 	}
 	return next, found
+}
+
+func toCome(c *Config) *Entry {
+	if c.Next.State == Unknown {
+		return &c.Last
+	}
+	return &c.Next
 }
 
 // Interval returns how long after now nodes are asked again: a minute within an hour before or after an activation,

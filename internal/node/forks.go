@@ -193,7 +193,7 @@ func (p *Pool) judgeForks(now time.Time) {
 		p.remember(one.Config)
 	}
 	report.Next, _ = forks.Next(said, now)
-	p.nextFork.Store(report.Next.Activation) // 0 where there is none
+	p.nextFork.Store(p.earliest(now))
 	differences, missed := forks.Compare(said, now), []string(nil)
 	if p.ExcludeMissed() {
 		missed = forks.Missed(mayVote)
@@ -273,6 +273,16 @@ func (p *Pool) remember(c forks.Config) {
 			p.activations = p.activations[max(0, len(p.activations)-maxActivations):]
 		}
 	}
+}
+
+// earliest returns when the next fork is that any node knows of, in seconds; 0 where none does. p.forking is held.
+func (p *Pool) earliest(now time.Time) uint64 {
+	for _, activation := range p.activations {
+		if activation > uint64(now.Unix()) {
+			return activation
+		}
+	}
+	return 0
 }
 
 // forkMarks are how long before a fork the log tells who knows of it.
