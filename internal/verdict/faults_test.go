@@ -321,3 +321,19 @@ func TestRefusedPayloadIsStillNew(t *testing.T) {
 		}
 	})
 }
+
+// A node that stands by its objection to an ancestor, and says so again when the CL has its answer, tells nothing new:
+// the objection is late once at most.
+func TestStandingObjectionIsNotLate(t *testing.T) {
+	objector := bubble.Speaker(11, "INVALID", 100*ms)
+	bubble.In(t, fakes{bubble.Healthy(), objector, bubble.Healthy()}, func(t *testing.T, b *bubble.Bubble) {
+		b.Follow(1, 20)
+		time.Sleep(time.Minute) // the bubble's clock
+		if n := b.Value("executionbackup_late_objections_total"); n != 0 {
+			t.Errorf("%v objections were late", n)
+		}
+		if n := b.Counted("executionbackup_disputes_total", "method", "NewPayload"); n != 10 {
+			t.Errorf("%v disputes", n)
+		}
+	})
+}

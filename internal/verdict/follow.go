@@ -48,12 +48,12 @@ func (pl *poll) tellLate(i int) {
 }
 
 // objects reports whether a node calls the block INVALID, in answer to this call, which the CL has heard otherwise: be
-// it a backup that has no vote.
+// it a backup that has no vote. One that stood by an INVALID when the CL was answered says nothing new.
 func (pl *poll) objects(i int) bool {
-	v := &pl.votes[i]
+	s, v := &pl.seats[i], &pl.votes[i]
 	counts := pl.vote(i) == engine.Invalid || v.Rests && v.MayObject
-	return counts && v.Said == engine.Invalid && pl.verdict != engine.Invalid && !pl.alone() &&
-		pl.content.state != forged
+	return counts && v.Said == engine.Invalid && !(s.late && s.objected) && pl.verdict != engine.Invalid &&
+		!pl.alone() && pl.content.state != forged
 }
 
 // backupObjects returns the place of a backup without a vote that objected before the CL had its answer; -1 where there

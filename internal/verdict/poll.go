@@ -73,6 +73,7 @@ type seat struct {
 	took          time.Duration // until the node had answered or failed
 
 	late     bool // the answer came after the CL had its own
+	objected bool // INVALID was the node's vote when the CL was answered
 	told     bool // what follows from the answer has been drawn: see followUp
 	compared bool // the node was found to be behind in this call: see compareToHead
 }

@@ -212,6 +212,9 @@ func (pl *poll) decide(j judgement) {
 	if j.Dispute && pl.record == nil {
 		pl.record = pl.newRecord()
 	}
+	for i := range pl.seats {
+		pl.seats[i].objected = pl.vote(i) == engine.Invalid
+	}
 	pl.rule, pl.why = j.Rule, pl.whyRule(j.Rule)
 	if pl.record != nil {
 		pl.fleet.History.Decide(pl.record, heard(pl.verdict), pl.took, pl.rule.String(), pl.why)
