@@ -152,15 +152,22 @@ func (p *Pool) forkInterval(now time.Time) time.Duration {
 // time, and brings no fork about.
 const clockError = 5 * time.Second
 
+// ForkTime is the time at which it is looked which fork holds for a payload of a timestamp, in seconds: now, or the
+// payload's own where our clock is a little behind.
+func ForkTime(timestamp uint64) time.Time {
+	now := time.Now()
+	if timestamp > uint64(now.Add(clockError).Unix()) {
+		return now
+	}
+	return later(now, time.Unix(int64(timestamp), 0))
+}
+
 // Reach notes the timestamp of a payload, in seconds. With the first one of a fork it is judged at once which nodes
 // missed it: so that these get no call in which they could object to it.
 func (p *Pool) Reach(timestamp uint64) {
 	next := p.nextFork.Load()
-	if next == 0 || timestamp < next {
-		return
-	}
-	if now := time.Now(); timestamp <= uint64(now.Add(clockError).Unix()) {
-		p.judgeForks(later(now, time.Unix(int64(timestamp), 0)))
+	if at := ForkTime(timestamp); next > 0 && timestamp >= next && uint64(at.Unix()) >= next {
+		p.judgeForks(at)
 	}
 }
 
@@ -178,6 +185,8 @@ const maxActivations = 32
 func (p *Pool) judgeForks(now time.Time) {
 	p.forking.Lock()
 	defer p.forking.Unlock()
+	now = later(now, p.reached) // what has begun by a payload's time doesn't end by our clock
+	p.reached = now
 	report := &ForkReport{At: now}
 	var said, mayVote []forks.Said
 	for _, n := range p.Nodes() {

@@ -121,7 +121,7 @@ func (pl *poll) convene(clock quorum.Clock) {
 			v.Client = now.Info.Implementation()
 		}
 		if pl.isLive() {
-			v.Config = n.Fork(time.Now())
+			v.Config = n.Fork(node.ForkTime(pl.timestamp()))
 		}
 		v.Proved, s.breaks = pl.fleet.Memory.Standing(n.ID)
 	}
@@ -228,14 +228,18 @@ func (pl *poll) isLive() bool { return pl.settings.Rules.OnDispute == quorum.Liv
 // standing objection began, else this call's.
 func (pl *poll) isNearFork(v *quorum.Seat) bool {
 	timestamp := v.Since
-	switch {
-	case v.Objects:
-	case pl.isPayload():
-		timestamp = pl.call.Payload.Timestamp
-	default:
-		timestamp = pl.fleet.Memory.Timestamp(pl.call.Block)
+	if !v.Objects {
+		timestamp = pl.timestamp()
 	}
 	return pl.fleet.Pool.NearFork(timestamp, pl.settings.ForkWindow)
+}
+
+// timestamp is that of the block which the call is about, in seconds; 0 where it isn't known.
+func (pl *poll) timestamp() uint64 {
+	if pl.isPayload() {
+		return pl.call.Payload.Timestamp
+	}
+	return pl.fleet.Memory.Timestamp(pl.call.Block)
 }
 
 // callUp lets the backups vote where no voter has a vote to give any more: all have died while the call was under way,
