@@ -116,7 +116,7 @@ func (i *inspection) row(methods []string) []string {
 	}
 	info := &i.now.Info
 	var lacks []string
-	for _, m := range info.Lacks(methods) {
+	for _, m := range info.Lacking(methods) {
 		lacks = append(lacks, strings.TrimPrefix(m, "engine_"))
 	}
 	slices.Sort(lacks)

@@ -40,7 +40,7 @@ func TestCapabilities(t *testing.T) {
 		t.Errorf("got %s, want %s", got, union)
 	}
 	m.Log.Wait(t, "level=WARN", "lacks methods", "node=n3",
-		"engine_newPayloadV1 engine_newPayloadV4 engine_getBlobsV2 engine_hasBlobs")
+		"engine_newPayloadV1 (Paris), engine_newPayloadV4 (Prague), engine_getBlobsV2, engine_hasBlobs")
 
 	nodes[1].Close()
 	if got := m.exchange(t); got != union {

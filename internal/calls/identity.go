@@ -50,13 +50,13 @@ func (r *Router) sayCapabilities(n *node.Node) {
 	r.fleet.Background(func(ctx context.Context) { r.fleet.Ask(ctx, n, node.ExchangeCapabilities(params)) })
 }
 
-// reportLacking warns of nodes that lack methods which others have: after a fork they would be of no use.
+// reportLacking warns of nodes that lack methods which others have: after a fork they may be of no use.
 func (r *Router) reportLacking(union []string) {
 	for _, n := range r.fleet.Pool.Nodes() {
 		info := n.Status().Info
-		if lacks := info.Lacks(union); len(lacks) > 0 {
+		if lacks := info.Lacking(union); len(lacks) > 0 {
 			r.fleet.Log.Warn("node lacks methods that others have",
-				"node", n.Name(), "methods", strings.Join(lacks, " "))
+				"node", n.Name(), "methods", strings.Join(lacks, ", "))
 		}
 	}
 }

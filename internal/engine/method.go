@@ -88,6 +88,10 @@ var Methods = []string{
 	"engine_getInclusionListV1", "engine_getClientVersionV1",
 }
 
+// newPayloadForks are the forks that newPayload's versions came with. What a version serves doesn't end there: V4 is
+// Osaka's, too.
+var newPayloadForks = [...]string{1: "Paris", "Shanghai", "Cancun", "Prague", "Amsterdam", "Bogota"}
+
 // ParseMethod takes a method's name apart.
 func ParseMethod(name string) Method {
 	m := Method{Name: name}
@@ -117,6 +121,14 @@ func familyOf(word string) Family {
 		}
 	}
 	return found
+}
+
+// Label names the method for people: a newPayload with the fork that its version came with, where we know that.
+func (m Method) Label() string {
+	if m.Family != NewPayload || m.Version < 1 || m.Version >= len(newPayloadForks) {
+		return m.Name
+	}
+	return m.Name + " (" + newPayloadForks[m.Version] + ")"
 }
 
 // Ordered reports whether the method's place among other calls means something: a client makes these one after another.

@@ -43,3 +43,23 @@ func TestParseMethod(t *testing.T) {
 		}
 	}
 }
+
+func TestMethodLabel(t *testing.T) {
+	for name, want := range map[string]string{
+		"engine_newPayloadV1":            "engine_newPayloadV1 (Paris)",
+		"engine_newPayloadV2":            "engine_newPayloadV2 (Shanghai)",
+		"engine_newPayloadV3":            "engine_newPayloadV3 (Cancun)",
+		"engine_newPayloadV4":            "engine_newPayloadV4 (Prague)",
+		"engine_newPayloadV5":            "engine_newPayloadV5 (Amsterdam)",
+		"engine_newPayloadV6":            "engine_newPayloadV6 (Bogota)",
+		"engine_newPayloadWithWitnessV4": "engine_newPayloadWithWitnessV4 (Prague)",
+		"engine_newPayloadV7":            "engine_newPayloadV7",
+		"engine_newPayload":              "engine_newPayload",
+		"engine_forkchoiceUpdatedV3":     "engine_forkchoiceUpdatedV3",
+		"eth_chainId":                    "eth_chainId",
+	} {
+		if got := engine.ParseMethod(name).Label(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

@@ -109,6 +109,15 @@ func (i *Info) Lacks(union []string) []string {
 	return slices.DeleteFunc(slices.Clone(union), func(m string) bool { return slices.Contains(i.Capabilities, m) })
 }
 
+// Lacking is Lacks for people: see engine.Method.Label.
+func (i *Info) Lacking(union []string) []string {
+	lacks := i.Lacks(union)
+	for n, method := range lacks {
+		lacks[n] = engine.ParseMethod(method).Label()
+	}
+	return lacks
+}
+
 // Chain is which one a node is on, as it says. Nodes are on the same one if both are equal.
 type Chain struct{ ID, Genesis string }
 

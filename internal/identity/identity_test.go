@@ -66,4 +66,8 @@ func TestMethods(t *testing.T) {
 			t.Errorf("node %d lacks %v, want %v", i+1, got, want)
 		}
 	}
+	words := []string{"engine_hasBlobs", "engine_newPayloadV5 (Amsterdam)"}
+	if got := infos[0].Lacking(union); !slices.Equal(got, words) {
+		t.Errorf("the first node lacks %v, want %v", got, words)
+	}
 }
