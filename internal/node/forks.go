@@ -40,10 +40,11 @@ type NodeForks struct {
 	pending bool // it can be reached, and hasn't been asked yet
 }
 
-// Knows reports whether a node knows of a fork: whether it can say, and says the same of it.
+// Knows reports whether a node knows of a fork: whether it can say, and says the same of it. One that is on another
+// chain can't say.
 func (nf *NodeForks) Knows(fork forks.Entry) (knows, known bool) {
 	next := nf.Config.Next
-	return next == fork, next.State != forks.Unknown
+	return next == fork, next.State != forks.Unknown && !nf.foreign
 }
 
 // Present says how a node's present configuration differs from that of most others; "" where it doesn't.
