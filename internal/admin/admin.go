@@ -38,6 +38,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /metrics", a.metrics)
 	mux.HandleFunc("GET /recheck", a.recheck)
 	mux.HandleFunc("GET /nodes", a.nodes)
+	mux.HandleFunc("GET /forks", a.forks)
 	mux.HandleFunc("GET /blocks", a.blocks)
 	mux.HandleFunc("GET /disputes", a.disputes)
 	mux.HandleFunc("GET /proposals", a.proposals)

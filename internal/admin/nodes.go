@@ -33,6 +33,8 @@ type Node struct {
 	Versions     []identity.ClientVersion `json:"client_versions,omitempty"`
 	ChainID      string                   `json:"chain_id,omitempty"`
 	Genesis      string                   `json:"genesis,omitempty"`
+	Lacks        []string                 `json:"lacks,omitempty"` // engine methods that others have
+	Forks        *Readiness               `json:"forks,omitempty"` // nil until it has been probed
 	LastError    string                   `json:"last_error,omitempty"`
 	LastErrorAt  time.Time                `json:"last_error_at,omitzero"`
 	LaneCalls    int                      `json:"lane_calls"`   // that wait in its lane, or are being answered
@@ -58,6 +60,7 @@ type NewPayloadTimes struct {
 func (a *API) Nodes() []Node {
 	primary, now := a.Fleet.Pool.Primary(), time.Now()
 	voters := a.Fleet.Pool.Voters()
+	methods, forks := a.Fleet.Methods(), a.Fleet.Pool.Forks()
 	reports := []Node{}
 	for _, n := range a.Fleet.Pool.Nodes() {
 		s, t := n.Status(), n.Track.Figures(now)
@@ -71,8 +74,9 @@ func (a *API) Nodes() []Node {
 			NewPayload:   NewPayloadTimes{microseconds(t.Median), microseconds(t.P99), []int64{}},
 			VotesWon:     t.Won, VotesLost: t.Lost,
 			ClientName: s.Info.Client, Versions: s.Info.Clients, ChainID: s.Info.ChainID, Genesis: s.Info.Genesis,
-			LastError: s.LastError, LastErrorAt: t.LastErrorAt,
-			LaneCalls: s.LaneCalls, LaneBytes: s.LaneBytes, LaneDropped: s.LaneDropped,
+			Lacks: s.Info.Lacking(methods), Forks: readinessIn(forks, n), LastError: s.LastError,
+			LastErrorAt: t.LastErrorAt,
+			LaneCalls:   s.LaneCalls, LaneBytes: s.LaneBytes, LaneDropped: s.LaneDropped,
 		}
 		if head := n.Head(); head != (node.Head{}) {
 			report.Head = &Head{head.Number, head.Hash.Hex()}

@@ -47,6 +47,8 @@ func TestOpenAPI(t *testing.T) {
 	}
 	nodes := three(t)
 	nodes[2].Update(func(c *enginetest.Client) { c.Syncing = true })
+	nodes[0].TellForks(osaka, amsterdam(time.Hour))
+	nodes[1].TellForks(osaka)
 	dead := enginetest.New(t, enginetest.Client{})
 	dead.Close()
 	dir, record := recording(t)
@@ -63,7 +65,7 @@ func TestOpenAPI(t *testing.T) {
 	c.try(unready, 503, "GET /readyz", "/readyz", "")
 	file := c.disagree(guarded, nodes[1], dir)
 	for _, path := range []string{
-		"/metrics", "/recheck", "/nodes", "/blocks", "/disputes", "/proposals", "/evidence", "/healthz", "/readyz",
+		"/metrics", "/recheck", "/nodes", "/forks", "/blocks", "/disputes", "/proposals", "/evidence", "/healthz", "/readyz",
 	} {
 		c.try(guarded, 200, "GET "+path, path, "")
 	}

@@ -99,8 +99,15 @@ func (d openAPI) matches(schema, v any, where string) error {
 	if enum, _ := s["enum"].([]any); enum != nil && !slices.Contains(enum, v) {
 		return fmt.Errorf("%s: %v is none of %v", where, v, enum)
 	}
+	kind := s["type"]
+	if kinds, _ := kind.([]any); slices.Contains(kinds, any("null")) { // [boolean, "null"]
+		if v == nil {
+			return nil
+		}
+		kind = kinds[0]
+	}
 	ok := true
-	switch kind := s["type"]; kind {
+	switch kind {
 	case nil:
 	case "string":
 		var text string
