@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -186,7 +187,12 @@ func (f *Forks) Countdown() string {
 }
 
 // Forks reports what the nodes say of their forks, in configuration order.
-func (a *API) Forks() Forks { return ForksOf(a.Fleet.Pool.Forks(), time.Now()) }
+func (a *API) Forks() Forks {
+	report, members := *a.Fleet.Pool.Forks(), a.Fleet.Pool.Nodes()
+	wasRemoved := func(n node.NodeForks) bool { return !slices.Contains(members, n.Node) }
+	report.Nodes = slices.DeleteFunc(slices.Clone(report.Nodes), wasRemoved)
+	return ForksOf(&report, time.Now())
+}
 
 // forks shows it.
 func (a *API) forks(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.Forks()) }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"executionbackup/internal/admin"
+	"executionbackup/internal/fleet"
 	"executionbackup/internal/history"
 )
 
@@ -17,6 +18,7 @@ type State struct {
 	Nodes    []admin.Node
 	Blocks   []history.Record  // oldest first
 	Disputes []history.Dispute // oldest first
+	Forks    admin.Forks
 }
 
 // Summary is a State in one line.
@@ -24,6 +26,7 @@ type Summary struct {
 	Level string   `json:"level"` // good, warn or bad
 	Text  string   `json:"text"`
 	Notes []string `json:"notes"` // what is the matter, node by node
+	Fork  string   `json:"fork"`  // when the next fork is, and who knows it; "" where none is known
 }
 
 const (
@@ -38,26 +41,36 @@ const (
 	freshAfter = time.Hour       // how long the last dispute is news
 )
 
-// Summarize tells in one line how things are: first whether the consensus client can rely on us, then how fast we
-// are, then for how long nodes have agreed. It is pure.
+// Summarize tells in one line how things are: a dispute that goes on, else whether the consensus client can rely on us,
+// else what is the matter with the nodes' forks; and where nothing of that is bad, how fast we are and for how long
+// nodes have agreed. It is pure.
 func Summarize(s State) Summary {
 	level, head, notes := s.votes()
-	sum := Summary{Level: level, Notes: notes}
-	parts := []string{head}
-	for _, judge := range []func(State) (level, text string){State.speed, State.agreement} {
-		level, text := judge(s)
-		sum.raise(level)
-		parts = append(parts, text)
-	}
-	sum.Text = join(parts, ", ")
-	if level == bad {
-		sum.Text, sum.Notes = head, append([]string{join(parts[1:], ", ")}, notes...)
-	}
-	if text, since := s.standing(); text != "" {
+	paceLevel, pace := s.speed()
+	peaceLevel, peace := s.agreement()
+	forkLevel, fork := s.forks()
+	dispute, about := s.standing()
+	sum := Summary{Level: level, Fork: s.Forks.Countdown()}
+	sum.raise(paceLevel)
+	sum.raise(peaceLevel)
+	sum.raise(forkLevel)
+	var first []string
+	switch line := join([]string{head, pace, peace}, ", "); {
+	case dispute != "":
 		sum.raise(bad)
-		sum.Text, sum.Notes = text, append([]string{since, join(parts[:2], ", ")}, sum.Notes...)
+		sum.Text, first = dispute, append(about, fork, join([]string{head, pace}, ", "))
+	case level == bad:
+		sum.Text, first = head, []string{fork, join([]string{pace, peace}, ", ")}
+	case fork != "":
+		sum.Text, first = fork, []string{line}
+	default:
+		sum.Text = line
 	}
-	sum.Text = strings.ToUpper(sum.Text[:1]) + sum.Text[1:]
+	sum.Notes = slices.DeleteFunc(slices.Concat(first, notes, s.forkNotes()), func(n string) bool { return n == "" })
+	isName := func(n admin.Node) bool { return strings.HasPrefix(sum.Text, n.Name+" ") }
+	if !slices.ContainsFunc(s.Nodes, isName) {
+		sum.Text = strings.ToUpper(sum.Text[:1]) + sum.Text[1:]
+	}
 	return sum
 }
 
@@ -139,6 +152,9 @@ func trouble(n *admin.Node) string {
 	}
 	if n.Objections > 0 {
 		words = append(words, fmt.Sprintf("objects to %s", count(n.Objections, "block")))
+		if n.State == "alive" && !n.Drained {
+			words[len(words)-1] += ": " + fleet.HowObjectionsEnd(n.Name)
+		}
 	}
 	if n.Drained {
 		words = append(words, "is drained")
@@ -190,16 +206,16 @@ func (s State) agreement() (level, text string) {
 	return good, "no dispute for " + age(quiet)
 }
 
-// standing tells of a dispute that wasn't over when the last payload was judged, and how long it has gone on; "" where
-// there is none.
-func (s State) standing() (text, since string) {
+// standing tells of a dispute that wasn't over when the last payload was judged, and beside it how long it has gone on
+// and what decided it; "" where there is none.
+func (s State) standing() (text string, about []string) {
 	d := s.lastDispute()
 	if d == nil {
-		return "", ""
+		return "", nil
 	}
 	for _, b := range slices.Backward(s.Blocks) {
 		if b.Verdict != "" && b.Time.After(d.Last) {
-			return "", ""
+			return "", nil
 		}
 	}
 	var objectors []string
@@ -220,7 +236,14 @@ func (s State) standing() (text, since string) {
 	default:
 		text = "dispute: " + who + ", the consensus client hears " + d.Verdict
 	}
-	return text, fmt.Sprintf("it began %s ago, %s so far", age(s.Now.Sub(d.Time)), count(d.Calls, "call"))
+	if _, fields := s.presentDifferences(); len(fields) > 0 {
+		text += ", and the nodes' fork configurations differ: " + join(fields, ", ")
+	}
+	about = []string{fmt.Sprintf("it began %s ago, %s so far", age(s.Now.Sub(d.Time)), count(d.Calls, "call"))}
+	if d.Why != "" {
+		about = append(about, fmt.Sprintf("decided by the rule %s: %s", d.Rule, d.Why))
+	}
+	return text, about
 }
 
 // lastDispute is the one that was last heard of, or nil.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"executionbackup/internal/admin"
+	"executionbackup/internal/fleet"
 	"executionbackup/internal/history"
 )
 
@@ -100,7 +101,11 @@ func TestSummarize(t *testing.T) {
 		{"alive alive+laggard alive", payloads(41), nil, day, warn,
 			"3 of 3 nodes vote, verdicts in 41 ms, no dispute for 24 hours", "n2 is a laggard: nobody waits for it"},
 		{"alive alive alive+objects", payloads(41), nil, day, warn,
-			"3 of 3 nodes vote, verdicts in 41 ms, no dispute for 24 hours", "n3 objects to 1 block"},
+			"3 of 3 nodes vote, verdicts in 41 ms, no dispute for 24 hours",
+			"n3 objects to 1 block: " + fleet.HowObjectionsEnd("n3")},
+		{"alive alive syncing+objects alive+objects+drained", payloads(41), nil, day, warn,
+			"2 of 3 nodes vote, verdicts in 41 ms, no dispute for 24 hours",
+			"n3 is syncing and objects to 1 block; n4 objects to 1 block and is drained"},
 		{"alive alive alive+drained dead+unused", payloads(41), nil, day, good,
 			"2 of 2 nodes vote, verdicts in 41 ms, no dispute for 24 hours",
 			"n3 is drained; n4 is dead (no connection: connection refused)"},
@@ -124,7 +129,8 @@ func TestSummarize(t *testing.T) {
 
 		{"alive alive+objects alive", payloads(41), []history.Dispute{disputed(0, nil)}, day, bad,
 			"Dispute: n2 calls block 7 INVALID, the consensus client hears SYNCING",
-			"it began 1 minute ago, 3 calls so far; 3 of 3 nodes vote, verdicts in 41 ms; n2 objects to 1 block"},
+			"it began 1 minute ago, 3 calls so far; 3 of 3 nodes vote, verdicts in 41 ms; " +
+				"n2 objects to 1 block: " + fleet.HowObjectionsEnd("n2")},
 		{"alive alive alive", payloads(41, 0), []history.Dispute{disputed(15*time.Second, nil)}, day, bad,
 			"Dispute: n2 calls block 7 INVALID, the consensus client hears SYNCING",
 			"it began 1 minute ago, 3 calls so far; 3 of 3 nodes vote, verdicts in 41 ms"},

@@ -133,8 +133,16 @@ func (pl *poll) reportDispute() {
 		"method", pl.call.Method.Name, "block_hash", pl.call.Block, "number", pl.call.Payload.Number,
 		"answer", heard(pl.verdict), "rule", pl.rule.String(), "why", pl.why,
 	}
+	var objectors []string
 	for i := range pl.seats {
-		attrs = append(attrs, pl.describe(i).forLog())
+		d := pl.describe(i)
+		attrs = append(attrs, d.forLog())
+		if pl.vote(i) == engine.Invalid {
+			objectors = append(objectors, d.node.Name())
+		}
+	}
+	if pl.rule != quorum.Condemned { // then they are right, as far as we know
+		attrs = append(attrs, "ends", fleet.HowObjectionsEnd(objectors...))
 	}
 	pl.fleet.Log.Error("dispute: nodes disagree about a block", attrs...)
 }
@@ -181,7 +189,8 @@ func (pl *poll) reportLate(i int) {
 	}
 	pl.fleet.Log.Error(message,
 		"node", s.node.Name(), "method", pl.call.Method.Name, "block_hash", pl.call.Block,
-		"number", pl.call.Payload.Number, "answer", heard(pl.verdict), "duration", s.took, "reason", s.ValidationError)
+		"number", pl.call.Payload.Number, "answer", heard(pl.verdict), "duration", s.took, "reason", s.ValidationError,
+		"ends", fleet.HowObjectionsEnd(s.node.Name()))
 }
 
 // keep hands what the CL was told to the evidence, if that wants it. The CL has its answer by then.

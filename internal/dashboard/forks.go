@@ -1,0 +1,86 @@
+package dashboard
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"executionbackup/internal/admin"
+)
+
+// How long before a fork a node that isn't ready for it is the headline, in seconds.
+const (
+	warnBefore = 7 * 24 * 3600
+	badBefore  = 24 * 3600
+)
+
+// forks tells which of the nodes that may vote have another present configuration, or aren't ready for the next fork;
+// "" where all is well, or it is a while until then.
+func (s State) forks() (level, text string) {
+	if names, fields := s.presentDifferences(); len(names) > 0 {
+		return bad, fmt.Sprintf("the present fork %s of %s %s: %s", verb(len(names), "configuration", "configurations"),
+			join(names, " and "), verb(len(names), "differs", "differ"), join(fields, ", "))
+	}
+	var late []string
+	says := ""
+	for _, n := range s.Nodes {
+		if mayVote(&n) && n.Forks != nil && n.Forks.Ready != nil && !*n.Forks.Ready {
+			late = append(late, n.Name)
+			says = ": " + n.Forks.Says
+		}
+	}
+	next := s.Forks.Next
+	if len(late) == 0 || next == nil || next.In > warnBefore {
+		return "", ""
+	}
+	if len(late) > 1 {
+		says = "" // the notes have it
+	}
+	level = warn
+	if next.In <= badBefore {
+		level = bad
+	}
+	return level, fmt.Sprintf("%s %s ready for the fork in %s%s", join(late, " and "),
+		verb(len(late), "isn't", "aren't"), next.Left(), says)
+}
+
+// presentDifferences are the nodes that may vote whose present configuration differs, and the fields in which it does.
+func (s State) presentDifferences() (names, fields []string) {
+	for _, n := range s.Nodes {
+		if n.Forks == nil || !mayVote(&n) {
+			continue
+		}
+		for _, d := range n.Forks.Differences {
+			entry, field, _ := strings.Cut(d.Field, ".")
+			if entry != "current" {
+				continue
+			}
+			if !slices.Contains(names, n.Name) {
+				names = append(names, n.Name)
+			}
+			if !slices.Contains(fields, field) {
+				fields = append(fields, field)
+			}
+		}
+	}
+	return names, fields
+}
+
+// forkNotes tell of each node how its forks differ from the others'.
+func (s State) forkNotes() (notes []string) {
+	for _, n := range s.Nodes {
+		if n.Forks == nil {
+			continue
+		}
+		for _, d := range n.Forks.Differences {
+			notes = append(notes, n.Name+"'s "+d.String())
+		}
+		if n.Forks.Says != "" && len(n.Forks.Differences) == 0 { // most others say as it does
+			notes = append(notes, n.Name+" isn't ready for the next fork: "+n.Forks.Says)
+		}
+	}
+	return notes
+}
+
+// mayVote reports whether nothing but its state keeps a node from voting.
+func mayVote(n *admin.Node) bool { return !n.DoNotUse && !n.Drained }

@@ -1,0 +1,12 @@
+package fleet
+
+import "testing"
+
+// The command can be pasted into a shell, whatever a node is called.
+func TestHowObjectionsEnd(t *testing.T) {
+	const want = "an objection ends when its node says VALID to the block or to a new payload on top of it, or by: " +
+		`executionbackup nodes clear-objections geth-a 127.0.0.1:8551 'my node' 'it'\''s' 'a;b' nœud`
+	if got := HowObjectionsEnd("geth-a", "127.0.0.1:8551", "my node", "it's", "a;b", "nœud"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
