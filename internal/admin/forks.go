@@ -175,11 +175,15 @@ func (f *Forks) Countdown() string {
 			know++
 		}
 	}
-	line := fmt.Sprintf("next fork in %s, %s (fork id %s), %d of %d nodes know it", f.Next.Left(),
-		forkTime(f.Next.ActivationTime), f.Next.ForkID, know, len(f.Nodes))
+	nodes, knows := "nodes", "know"
 	if len(f.Nodes) == 1 {
-		line = strings.Replace(line, "nodes know", "node knows", 1)
+		nodes = "node"
 	}
+	if know == 1 {
+		knows = "knows"
+	}
+	line := fmt.Sprintf("next fork in %s, %s (fork id %s), %d of %d %s %s it", f.Next.Left(),
+		forkTime(f.Next.ActivationTime), f.Next.ForkID, know, len(f.Nodes), nodes, knows)
 	if len(mute) > 0 {
 		line += ", " + strings.Join(mute, ", ") + " can't say"
 	}

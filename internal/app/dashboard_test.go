@@ -71,6 +71,7 @@ func TestDashboard(t *testing.T) {
 		{"follows", dashboardFollows}, {"slots", dashboardSlots}, {"late objection", dashboardLateObjection},
 		{"escapes", dashboardEscapes}, {"evidence", dashboardEvidence}, {"reconnects", dashboardReconnects},
 		{"theme", dashboardTheme}, {"keyboard", dashboardKeyboard}, {"screens", dashboardScreens},
+		{"forks", dashboardForks}, {"fork dispute", dashboardForkDispute},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, chromium) })
 	}

@@ -66,7 +66,12 @@ func Summarize(s State) Summary {
 	default:
 		sum.Text = line
 	}
-	sum.Notes = slices.DeleteFunc(slices.Concat(first, notes, s.forkNotes()), func(n string) bool { return n == "" })
+	sum.Notes = []string{}
+	for _, note := range slices.Concat(first, notes, s.forkNotes()) {
+		if note != "" {
+			sum.Notes = append(sum.Notes, note)
+		}
+	}
 	isName := func(n admin.Node) bool { return strings.HasPrefix(sum.Text, n.Name+" ") }
 	if !slices.ContainsFunc(s.Nodes, isName) {
 		sum.Text = strings.ToUpper(sum.Text[:1]) + sum.Text[1:]
@@ -84,7 +89,6 @@ func (s *Summary) raise(level string) {
 
 // votes tells how many of the nodes that may vote do, and what is the matter with the others.
 func (s State) votes() (level, text string, notes []string) {
-	notes = []string{}
 	var may, alive, reachable, prompt, unknown, backups int
 	objections := false
 	for _, n := range s.Nodes {

@@ -151,6 +151,9 @@ func TestSummarize(t *testing.T) {
 			Now: noon, Started: noon.Add(-test.up), Nodes: nodesOf(test.nodes),
 			Blocks: test.blocks, Disputes: test.disputes,
 		})
+		if got.Notes == nil {
+			t.Errorf("%s: no notes, which is null in JSON", test.nodes)
+		}
 		if got.Level != test.level || got.Text != test.text || strings.Join(got.Notes, "; ") != test.notes {
 			t.Errorf("%s, %d blocks, %d disputes:\ngot  %s %q\n     %q\nwant %s %q\n     %q",
 				test.nodes, len(test.blocks), len(test.disputes),

@@ -46,6 +46,7 @@ function show(d, open) {
   const on = d.calls > 1 ? ` · it went on for ${group(d.calls)} calls, until ` : "";
   const text = [
     el("p", { class: "muted" }, when(d.time), " (", ago(d.time), `) · ${d.method} · `, told(d), on, on ? when(d.last) : ""),
+    d.why && el("p", { class: "muted" }, "decided by the rule ", el("code", null, d.rule), `: ${d.why}`),
     voteTable(d.votes),
   ];
   const title = [el("b", { class: "mark" }, "⚑ " + kind), ` about block ${d.number ? group(d.number) : ""} `, el("code", { title: d.hash }, shortHash(d.hash))];

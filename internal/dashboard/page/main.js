@@ -44,6 +44,8 @@ function showSummary(s) {
   box.dataset.level = s.level;
   setText(box.querySelector(".sign"), signs[s.level] ?? "");
   setText(byId("summary-text"), s.text);
+  byId("next-fork").hidden = s.fork === "";
+  setText(byId("next-fork"), s.fork);
   fill(byId("summary-notes"), s.notes.map((n) => el("li", null, n)));
   tellTab();
 }

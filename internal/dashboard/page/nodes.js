@@ -61,6 +61,8 @@ function show(n, behind) {
       row("head", head(n, behind)),
       row("newPayload", times(n)),
       row("votes", votes(n)),
+      forks(n.forks),
+      n.lacks && row("lacks", clipped(n.lacks.join(", "))),
       n.last_error && n.last_error !== n.reason && row("last error", [n.last_error, " · ", ago(n.last_error_at)], "error")),
     sparkline(n.new_payload.recent));
 }
@@ -91,6 +93,21 @@ function times(n) {
 function votes(n) {
   if (n.votes_won + n.votes_lost === 0) return "–";
   return [group(n.votes_won) + " won · ", el("span", { class: n.votes_lost > 0 ? "lost" : null }, group(n.votes_lost) + " lost")];
+}
+
+// forks tells whether a node is ready for the next fork, and how its configuration differs.
+function forks(f) {
+  if (!f) return null;
+  return [
+    f.ready === true && row("next fork", "ready"),
+    f.ready === false && row("next fork", "not ready: " + f.says, "differs"),
+    f.differences.map((d) => row("forks differ", [el("b", null, d.field), clipped(`: ${d.own}; the others: ${d.others}`)], "differs")),
+  ].flat();
+}
+
+// clipped leaves out what is more than a card has room for; GET /forks and GET /nodes have all of it.
+function clipped(text) {
+  return text.length <= 240 ? text : el("span", { title: text }, text.slice(0, 239) + "…");
 }
 
 // sparkline draws how long the last newPayloads took: heights by square root, so that a slow one stands out and the
