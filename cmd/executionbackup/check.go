@@ -15,22 +15,29 @@ func (p *program) checkCommand() *cli.Command {
 		Usage: "connect to every node once and show what is wrong",
 		Description: `Takes its settings as the daemon does, from flags, environment and file, but doesn't listen. ` +
 			`The clock skew is
-an estimate, and LACKS lists the engine methods that other nodes have. The exit status is 1 if something is wrong;
-warnings are not.
+an estimate, FORK has the fork ids that a node tells of (eth_config), and LACKS lists the engine methods that others
+have. The exit status is 1 if something is wrong; warnings and notes are not.
+
+With --fork it shows what each node says of the next fork, and the exit status is 0 only if all know the same one.
 
 Example:
   executionbackup check --nodes http://127.0.0.1:8551,http://127.0.0.1:8552 --jwt-secret /etc/ethereum/jwt.hex`,
-		Flags:  p.settingFlags(),
+		Flags: append(p.settingFlags(),
+			&cli.BoolFlag{Name: "fork", Usage: "show who is ready for the next fork, and nothing else", Local: true}),
 		Action: alone(p.check),
 	}
 }
 
-func (p *program) check(ctx context.Context, _ *cli.Command) error {
+func (p *program) check(ctx context.Context, cmd *cli.Command) error {
 	c, err := p.load()
 	if err != nil {
 		return err
 	}
-	f := judge(inspect(ctx, c.Nodes))
+	inspections, home, forks := inspect(ctx, c.Nodes)
+	if cmd.Bool("fork") {
+		return p.printForks(inspections, &forks)
+	}
+	f := judge(inspections, home, forks)
 	if err := printTable(p.stdout, f.table); err != nil {
 		return err
 	}

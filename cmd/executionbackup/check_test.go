@@ -32,7 +32,7 @@ func words(row []string) string {
 	return regexp.MustCompile(`~(0s|-?1s)`).ReplaceAllString(strings.Join(row, " "), "~")
 }
 
-const good = "yes accepted ~ 1 0x9e5e519e 0 geth/v1.17.10 -"
+const good = "yes accepted ~ 1 0x9e5e519e 0 geth/v1.17.10 - -"
 
 func TestCheckAllGood(t *testing.T) {
 	a := enginetest.New(t, enginetest.Client{})
@@ -53,9 +53,9 @@ func TestCheckAllGood(t *testing.T) {
 	}
 	lines := strings.Split(stdout, "\n")
 	for i, want := range []string{
-		"NODE URL REACHABLE JWT CLOCK SKEW CHAIN ID GENESIS HEAD CLIENT LACKS",
+		"NODE URL REACHABLE JWT CLOCK SKEW CHAIN ID GENESIS HEAD CLIENT FORK LACKS",
 		"a " + a.URL + " " + good,
-		"b " + b.URL + " yes accepted ~ 1 0x9e5e519e 2 besu/v26 -",
+		"b " + b.URL + " yes accepted ~ 1 0x9e5e519e 2 besu/v26 - -",
 		"",
 		"no problem found",
 		"",
@@ -88,33 +88,33 @@ func TestCheckFinds(t *testing.T) {
 		{
 			name:  "refused",
 			spoil: (*enginetest.Node).Close, status: 1,
-			row:   "no - n/a - - - - -",
+			row:   "no - n/a - - - - - -",
 			below: "problem: n3: unreachable: dial tcp ADDRESS: connect: connection refused: does it run",
 		},
 		{
 			name:    "hanging",
 			spoil:   func(n *enginetest.Node) { n.Script(enginetest.Rule{Hang: true}) },
 			options: "#timeout=100", status: 1,
-			row:   "no - n/a - - - - -",
+			row:   "no - n/a - - - - - -",
 			below: "problem: n3: unreachable: no answer in 100ms: does it run",
 		},
 		{
 			name:  "wrong secret",
 			spoil: func(n *enginetest.Node) { n.SecretFile = other }, status: 1,
-			row:   "yes refused ~ - - - - -",
+			row:   "yes refused ~ - - - - - -",
 			below: "problem: n3: it refuses our token, and not for the clock: give the secret that it uses itself",
 		},
 		{
 			name:   "wrong chain",
 			client: enginetest.Client{ChainID: 17000}, status: 1,
-			row: "yes accepted ~ 17000 0x9e5e519e 0 geth/v1.17.10 -",
+			row: "yes accepted ~ 17000 0x9e5e519e 0 geth/v1.17.10 - -",
 			below: "problem: n3: it is on another chain (chain id 17000, genesis 0x9e5e519e) than the others " +
 				"(chain id 1, genesis 0x9e5e519e)",
 		},
 		{
 			name:   "wrong genesis",
 			client: enginetest.Client{Genesis: "0x" + strings.Repeat("77", 32)}, status: 1,
-			row:   "yes accepted ~ 1 0x77777777 0 geth/v1.17.10 -",
+			row:   "yes accepted ~ 1 0x77777777 0 geth/v1.17.10 - -",
 			below: "problem: n3: it is on another chain (chain id 1, genesis 0x77777777)",
 		},
 		{
@@ -133,7 +133,7 @@ func TestCheckFinds(t *testing.T) {
 			spoil: func(n *enginetest.Node) {
 				n.Script(enginetest.Rule{Reply: &enginetest.Reply{Status: 404, Body: "<html>"}})
 			}, status: 1,
-			row:   "yes - n/a - - - - -",
+			row:   "yes - n/a - - - - - -",
 			below: "problem: n3: no JSON-RPC answer (HTTP 404): is this the address of its Engine API",
 		},
 		{
@@ -145,9 +145,9 @@ func TestCheckFinds(t *testing.T) {
 		{
 			name:   "lacking",
 			client: enginetest.Client{Capabilities: []string{"engine_newPayloadV1", "engine_newPayloadV6"}}, status: 0,
-			row: "yes accepted ~ 1 0x9e5e519e 0 geth/v1.17.10 forkchoiceUpdatedV1 forkchoiceUpdatedV2 " +
+			row: "yes accepted ~ 1 0x9e5e519e 0 geth/v1.17.10 - forkchoiceUpdatedV1 forkchoiceUpdatedV2 " +
 				"forkchoiceUpdatedV3 getClientVersionV1 getPayloadV1 getPayloadV2 getPayloadV3 getPayloadV4 " +
-				"getPayloadV5 newPayloadV2 newPayloadV3 newPayloadV4",
+				"getPayloadV5 newPayloadV2 (Shanghai) newPayloadV3 (Cancun) newPayloadV4 (Prague)",
 			below: "no problem found",
 		},
 		{
@@ -157,7 +157,7 @@ func TestCheckFinds(t *testing.T) {
 					Method: "eth_getBlockByNumber", Error: &enginetest.RPCError{Code: -32601, Message: "no"},
 				})
 			}, status: 1,
-			row:   "yes accepted ~ 1 - - geth/v1.17.10 -",
+			row:   "yes accepted ~ 1 - - geth/v1.17.10 - -",
 			below: "problem: n3: eth_getBlockByNumber: no (-32601): is this the address of its Engine API",
 		},
 	} {

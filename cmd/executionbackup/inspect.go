@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"executionbackup/internal/admin"
 	"executionbackup/internal/config"
 	"executionbackup/internal/identity"
 	"executionbackup/internal/memory"
@@ -44,8 +45,10 @@ type inspection struct {
 }
 
 // inspect has each node asked all that the daemon asks, once. home is the chain that the daemon would follow; in a tie
-// those that it may be.
-func inspect(ctx context.Context, nodes []config.Node) (inspections []*inspection, home []identity.Chain) {
+// those that it may be. forks is what the nodes say of their forks, in their order.
+func inspect(ctx context.Context, nodes []config.Node) (
+	inspections []*inspection, home []identity.Chain, forks admin.Forks,
+) {
 	var witnesses []*witness // in the nodes' order
 	pool := newPool(nodes, func(config.Node) http.RoundTripper {
 		witnesses = append(witnesses, newWitness())
@@ -61,7 +64,7 @@ func inspect(ctx context.Context, nodes []config.Node) (inspections []*inspectio
 	for _, i := range inspections {
 		i.now, i.head = i.node.Status(), i.node.Head()
 	}
-	return inspections, pool.Home()
+	return inspections, pool.Home(), admin.ForksOf(pool.Forks(), time.Now())
 }
 
 // optional are the questions that a client need not understand.
@@ -73,6 +76,9 @@ func (i *inspection) ask(ctx context.Context) {
 	defer cancel()
 	defer i.disconnect()
 	for _, asked := range i.node.Inspect(ctx) {
+		if asked.Method == "eth_config" {
+			continue // few clients have it: what it doesn't tell is unknown, and no failure
+		}
 		if !asked.Answered() {
 			i.failures = append(i.failures, i.noAnswer(ctx, asked.Err))
 			return // whatever it is, it concerns the rest as well

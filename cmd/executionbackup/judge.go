@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"executionbackup/internal/admin"
 	"executionbackup/internal/health"
 	"executionbackup/internal/identity"
 	"executionbackup/internal/node"
@@ -31,22 +32,23 @@ func (f *findings) warning(i *inspection, format string, args ...any) {
 }
 
 // judge puts in words what the daemon sees in the nodes, and what only check looks at.
-func judge(inspections []*inspection, home []identity.Chain) *findings {
+func judge(inspections []*inspection, home []identity.Chain, forks admin.Forks) *findings {
 	f := &findings{table: [][]string{
-		{"NODE", "URL", "REACHABLE", "JWT", "CLOCK SKEW", "CHAIN ID", "GENESIS", "HEAD", "CLIENT", "LACKS"},
+		{"NODE", "URL", "REACHABLE", "JWT", "CLOCK SKEW", "CHAIN ID", "GENESIS", "HEAD", "CLIENT", "FORK", "LACKS"},
 	}}
 	var infos []identity.Info
 	for _, i := range inspections {
 		infos = append(infos, i.now.Info)
 	}
 	methods := identity.Methods(infos)
-	for _, i := range inspections {
-		f.table = append(f.table, i.row(methods))
+	for n, i := range inspections {
+		f.table = append(f.table, i.row(&forks.Nodes[n], methods))
 		for _, err := range i.failures {
 			f.judgeFailure(i, err)
 		}
 		f.judgeClock(i)
 		f.judgeChain(i, home)
+		f.judgeForks(i, n, &forks)
 		if i.now.State == health.Syncing {
 			f.warning(i, "it is syncing: it gets every payload, but has no vote until it has finished")
 		}
@@ -102,8 +104,8 @@ func chainText(c identity.Chain) string {
 	return "chain id " + decimal(c.ID) + ", genesis " + short(c.Genesis)
 }
 
-// row is a node's line in the table. methods are those that it should have.
-func (i *inspection) row(methods []string) []string {
+// row is a node's line in the table. forks is what it says of them; methods are those that it should have.
+func (i *inspection) row(forks *admin.NodeForks, methods []string) []string {
 	jwt, skew := "", "n/a"
 	switch {
 	case i.accepted:
@@ -122,7 +124,8 @@ func (i *inspection) row(methods []string) []string {
 	slices.Sort(lacks)
 	return []string{
 		i.node.Name(), i.node.URL(), yes(i.reachable), jwt, skew,
-		decimal(info.ChainID), short(info.Genesis), headText(i.head), info.Label(), strings.Join(lacks, " "),
+		decimal(info.ChainID), short(info.Genesis), headText(i.head), info.Label(),
+		forkText(forks), strings.Join(lacks, " "),
 	}
 }
 

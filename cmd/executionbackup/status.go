@@ -43,15 +43,19 @@ func (p *program) status(ctx context.Context, cmd *cli.Command) error {
 	var nodes []admin.Node
 	var blocks []history.Record
 	var disputes []evidence.Entry
+	var forks admin.Forks
 	for _, question := range []struct {
 		path string
 		into any
-	}{{"/nodes", &nodes}, {"/blocks", &blocks}, {"/evidence", &disputes}} {
+	}{{"/nodes", &nodes}, {"/blocks", &blocks}, {"/evidence", &disputes}, {"/forks", &forks}} {
 		if err := r.call(ctx, question.path, nil, question.into); err != nil {
 			return err
 		}
 	}
 	fmt.Fprintln(p.stdout, summary(nodes, blocks, disputes, time.Now()))
+	for _, line := range forkLines(&forks) {
+		fmt.Fprintln(p.stdout, printable(line))
+	}
 	fmt.Fprintln(p.stdout)
 	if err := printTable(p.stdout, nodeRows(nodes, time.Now())); err != nil {
 		return err
@@ -89,6 +93,22 @@ func summary(nodes []admin.Node, blocks []history.Record, disputes []evidence.En
 	last := disputes[len(disputes)-1]
 	ago := age(now.Sub(last.Time))
 	return line + fmt.Sprintf("last dispute %s ago on block %d (%d on record)", ago, last.Number, len(disputes))
+}
+
+// forkLines tell when the next fork is, and whose forks differ.
+func forkLines(forks *admin.Forks) (lines []string) {
+	if next := forks.Countdown(); next != "" {
+		lines = append(lines, next)
+	}
+	for _, n := range forks.Nodes {
+		if n.Says != "" {
+			lines = append(lines, n.Node+" isn't ready for it: "+n.Says)
+		}
+		for _, d := range n.Differences {
+			lines = append(lines, n.Node+"'s "+d.String())
+		}
+	}
+	return lines
 }
 
 // voting is how many of the nodes vote.

@@ -54,7 +54,7 @@ type ForkConfig struct {
 
 // Readiness is how what a node says of its forks compares with what the others say.
 type Readiness struct {
-	Ready       *bool        `json:"ready"`             // it knows the next fork as it is known; nil where none is, or it can't say
+	Ready       *bool        `json:"ready"`             // it knows the next fork; nil where none is, or it can't say
 	Says        string       `json:"says,omitempty"`    // of the next fork, in words, where it isn't ready
 	Trouble     string       `json:"trouble,omitempty"` // why not all of it is known
 	Missed      bool         `json:"missed"`            // a fork, and it is shut out for that
@@ -146,6 +146,14 @@ func forkTime(seconds uint64) string {
 		return fmt.Sprintf("second %d since 1970", seconds)
 	}
 	return time.Unix(int64(seconds), 0).UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+// At is when the fork is, in words.
+func (n *NextFork) At() string { return forkTime(n.ActivationTime) }
+
+// String says which fork it is, and when.
+func (n *NextFork) String() string {
+	return fmt.Sprintf("%s, in %s (fork id %s)", n.At(), n.Left(), n.ForkID)
 }
 
 // Left is how long it is until the fork, in words.

@@ -61,7 +61,7 @@ func TestForksOf(t *testing.T) {
     "precompiles": "ID 0x04",
     "system_contracts": "ROOTS 0x02"
    }`
-	const want = `{
+	const text = `{
  "next": {
   "activation_time": 1796341751,
   "in": 14400,
@@ -115,15 +115,16 @@ func TestForksOf(t *testing.T) {
   }
  ]
 }`
-	if string(got) != want {
-		t.Errorf("got %s\nwant %s", got, want)
+	if string(got) != text {
+		t.Errorf("got %s\nwant %s", got, text)
 	}
 	var back Forks
 	if err := json.Unmarshal(got, &back); err != nil {
 		t.Fatal(err)
 	}
-	if is := ForksOf(r, evening.Add(time.Hour)); !reflect.DeepEqual(back.Nodes[1], is.Nodes[1]) || *back.Next != *is.Next {
-		t.Errorf("read again: got %+v, want %+v", back, is)
+	want := ForksOf(r, evening.Add(time.Hour))
+	if !reflect.DeepEqual(back.Nodes[1], want.Nodes[1]) || *back.Next != *want.Next {
+		t.Errorf("read again: got %+v, want %+v", back, want)
 	}
 }
 
@@ -144,7 +145,8 @@ func TestCountdown(t *testing.T) {
 		{"none", forks.Entry{}, []forks.Entry{{State: forks.None}, {State: forks.None}}, "", "-", ""},
 		{"all know it", forkAt(5 * time.Hour), []forks.Entry{forkAt(5 * time.Hour), forkAt(5 * time.Hour)},
 			head + "2 of 2 nodes know it", "y", ""},
-		{"one alone", forkAt(5 * time.Hour), []forks.Entry{forkAt(5 * time.Hour)}, head + "1 of 1 node knows it", "y", ""},
+		{"one alone", forkAt(5 * time.Hour), []forks.Entry{forkAt(5 * time.Hour)},
+			head + "1 of 1 node knows it", "y", ""},
 		{"one can't say", forkAt(5 * time.Hour), []forks.Entry{forkAt(5 * time.Hour), {}},
 			head + "1 of 2 nodes knows it, z:1 can't say", "-", ""},
 		{"one knows none", forkAt(5 * time.Hour), []forks.Entry{forkAt(5 * time.Hour), {State: forks.None}},
@@ -154,7 +156,8 @@ func TestCountdown(t *testing.T) {
 			"its next fork is another, at 2026-12-04 00:49:11 UTC (fork id 0x0000000a)"},
 		{"one has it otherwise", forkAt(5 * time.Hour), []forks.Entry{forkAt(5 * time.Hour), other},
 			head + "1 of 2 nodes knows it", "n", "it has another configuration for it"},
-		{"never", forkAt(5 * time.Hour), []forks.Entry{forkAt(5 * time.Hour), never}, head + "1 of 2 nodes knows it", "n",
+		{"never", forkAt(5 * time.Hour), []forks.Entry{forkAt(5 * time.Hour), never},
+			head + "1 of 2 nodes knows it", "n",
 			"its next fork is another, at second 18446744073709551615 since 1970 (fork id 0x0000000a)"},
 	} {
 		all := ForksOf(reportOf(t, test.next, test.said...), evening)
@@ -175,8 +178,8 @@ func TestCountdown(t *testing.T) {
 func TestLeft(t *testing.T) {
 	for in, want := range map[time.Duration]string{
 		-time.Hour: "less than 2 minutes", 119 * time.Second: "less than 2 minutes", 2 * time.Minute: "2 minutes",
-		119 * time.Minute: "119 minutes", 2 * time.Hour: "2 hours", 47 * time.Hour: "47 hours", 48 * time.Hour: "2 days",
-		171 * time.Hour: "7 days",
+		119 * time.Minute: "119 minutes", 2 * time.Hour: "2 hours", 47 * time.Hour: "47 hours",
+		48 * time.Hour: "2 days", 171 * time.Hour: "7 days",
 	} {
 		if got := ForksOf(reportOf(t, forkAt(in)), evening).Next.Left(); got != want {
 			t.Errorf("%v: got %s, want %s", in, got, want)

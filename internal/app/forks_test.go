@@ -31,7 +31,8 @@ func (m *multiplexer) told(t testing.TB, nodes int) (all admin.Forks) {
 	return all
 }
 
-// GET /forks has what each node says, and how that differs; GET /nodes has the latter, and the methods that are lacking.
+// GET /forks has what each node says, and how that differs; GET /nodes has the latter, and the methods that are
+// lacking.
 func TestForksShown(t *testing.T) {
 	t.Parallel()
 	nodes := append(three(t), enginetest.New(t, enginetest.Client{Capabilities: []string{"engine_newPayloadV5"}}))
@@ -45,7 +46,8 @@ func TestForksShown(t *testing.T) {
 	m.call(t, "engine_exchangeCapabilities", []string{})
 	all := m.told(t, 4) // that it lacks the method is told, too
 
-	if n := all.Next; n == nil || n.ActivationTime != uint64(next.At.Unix()) || n.ForkID != next.ID || n.Left() != "5 hours" {
+	n := all.Next
+	if n == nil || n.ActivationTime != uint64(next.At.Unix()) || n.ForkID != next.ID || n.Left() != "5 hours" {
 		t.Errorf("next: got %+v", n)
 	}
 	for i, want := range []string{

@@ -65,7 +65,8 @@ func TestOpenAPI(t *testing.T) {
 	c.try(unready, 503, "GET /readyz", "/readyz", "")
 	file := c.disagree(guarded, nodes[1], dir)
 	for _, path := range []string{
-		"/metrics", "/recheck", "/nodes", "/forks", "/blocks", "/disputes", "/proposals", "/evidence", "/healthz", "/readyz",
+		"/metrics", "/recheck", "/nodes", "/forks", "/blocks", "/disputes", "/proposals", "/evidence", "/healthz",
+		"/readyz",
 	} {
 		c.try(guarded, 200, "GET "+path, path, "")
 	}

@@ -78,7 +78,8 @@ func TestSummarizeForks(t *testing.T) {
 			line + "; n2's current.systemContracts: mine; the others: theirs"},
 		{"alive alive alive", hour, "ready+current.forkId late+current.precompiles ready", nil, bad,
 			"The present fork configurations of n1 and n2 differ: forkId, precompiles",
-			line + "; n1's current.forkId: mine; the others: theirs; n2's current.precompiles: mine; the others: theirs"},
+			line + "; n1's current.forkId: mine; the others: theirs; " +
+				"n2's current.precompiles: mine; the others: theirs"},
 		{"alive alive alive", hour, "ready late+next.forkId ready+last", nil, bad,
 			"n2 isn't ready for the fork in 60 minutes: it knows of no next fork",
 			line + "; n2's next.forkId: mine; the others: theirs; n3's last: mine; the others: theirs"},
@@ -91,7 +92,8 @@ func TestSummarizeForks(t *testing.T) {
 			"Dispute: n2 calls block 7 INVALID, the consensus client hears SYNCING, " +
 				"and the nodes' fork configurations differ: systemContracts",
 			"it began 1 minute ago, 3 calls so far; decided by the rule live_configurations_differ: they differ; " +
-				"the present fork configuration of n2 differs: systemContracts; 3 of 3 nodes vote, verdicts in 41 ms; " +
+				"the present fork configuration of n2 differs: systemContracts; " +
+				"3 of 3 nodes vote, verdicts in 41 ms; " +
 				"n2's current.systemContracts: mine; the others: theirs"},
 		{"alive alive alive", hour, "ready late ready", standing, bad,
 			"Dispute: n2 calls block 7 INVALID, the consensus client hears SYNCING",

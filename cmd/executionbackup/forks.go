@@ -1,0 +1,98 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"executionbackup/internal/admin"
+)
+
+// judgeForks finds what is wrong with the forks of the n-th node, by what the others say of theirs.
+func (f *findings) judgeForks(i *inspection, n int, all *admin.Forks) {
+	said := &all.Nodes[n]
+	for _, d := range said.Differences {
+		f.problem(i, "its forks differ in %s: %s", d, remedy(d.Field, said, all.Next))
+	}
+	isTold := func(n admin.NodeForks) bool { return n.Current.State == "known" }
+	if i.accepted && said.Trouble != "" && slices.ContainsFunc(all.Nodes, isTold) {
+		f.warnings = append(f.warnings, "note: "+i.node.Name()+": not all of its forks is known: "+said.Trouble)
+	}
+}
+
+// remedy says what to do about a difference.
+func remedy(field string, said *admin.NodeForks, next *admin.NextFork) string {
+	switch {
+	case strings.HasPrefix(field, "current"):
+		return "find out which side is right, and upgrade or configure the other one now: they judge blocks by " +
+			"other rules"
+	case said.Ready != nil && *said.Ready && strings.HasPrefix(field, "next"):
+		return "upgrade the others, unless no such fork is planned"
+	case next == nil:
+		return "upgrade it, or set its forks (geth: --override.…)"
+	}
+	return fmt.Sprintf("upgrade it, or set its forks (geth: --override.…), before %s", next.At())
+}
+
+// forkText names a node's present fork, and the next one; "" where it hasn't told.
+func forkText(said *admin.NodeForks) string {
+	var words []string
+	if c := said.Current; c.State == "known" {
+		words = append(words, c.ForkID)
+	}
+	if c := said.Next; c.State == "known" {
+		words = append(words, "next "+c.ForkID)
+	}
+	return strings.Join(words, ", ")
+}
+
+// printForks writes what each node says of the next fork. An error says who isn't known to be ready for it.
+func (p *program) printForks(inspections []*inspection, all *admin.Forks) error {
+	table := [][]string{{"NODE", "CLIENT", "NEXT FORK"}}
+	var late, mute []string
+	for n, i := range inspections {
+		said := &all.Nodes[n]
+		words := said.Says
+		switch {
+		case len(i.failures) > 0 && said.Next.State == "unknown":
+			words = "unknown: " + i.failures[0].Error()
+		case i.now.WrongChain:
+			words = "unknown: it is on another chain"
+		case said.Next.State == "unknown":
+			words = "unknown: " + cmp.Or(said.Trouble, "it doesn't tell its forks")
+		case all.Next == nil:
+			words = "it knows of no next fork"
+		case said.Ready != nil && *said.Ready:
+			words = all.Next.String()
+		}
+		if strings.HasPrefix(words, "unknown: ") {
+			mute = append(mute, i.node.Name())
+		} else if said.Ready == nil || !*said.Ready {
+			late = append(late, i.node.Name())
+		}
+		table = append(table, []string{i.node.Name(), cmp.Or(said.Client, "unknown client"), words})
+	}
+	if err := printTable(p.stdout, table); err != nil {
+		return err
+	}
+	fmt.Fprintln(p.stdout)
+	unknown := ""
+	if len(mute) > 0 {
+		unknown = "; unknown: " + strings.Join(mute, ", ")
+	}
+	switch {
+	case all.Next == nil && len(late) == 0:
+		return errors.New("no node tells its forks: look at each client's releases")
+	case all.Next == nil:
+		return errors.New("no node knows of a next fork: either none is scheduled, or all of them are too old" +
+			unknown)
+	case len(late) > 0:
+		return fmt.Errorf("not ready for the fork at %s: %s%s", all.Next, strings.Join(late, ", "), unknown)
+	case len(mute) > 0:
+		return fmt.Errorf("not every node is known to be ready for the fork at %s%s", all.Next, unknown)
+	}
+	fmt.Fprintf(p.stdout, "every node knows the next fork: %s\n", all.Next)
+	return nil
+}
