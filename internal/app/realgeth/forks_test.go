@@ -1,14 +1,20 @@
 package realgeth_test
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core"
 
 	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
+	"executionbackup/internal/forks"
 	"executionbackup/internal/geth"
 )
 
@@ -92,4 +98,250 @@ func TestForkDifference(t *testing.T) {
 	restart(old)
 	differs(1)
 	apptest.Until(t, "the new difference is logged", func() bool { return len(told()) == 2 })
+}
+
+// crossing is a chain of a block each second that comes to a fork while its nodes run: three geths, of which g3 doesn't
+// know of one fork.
+type crossing struct {
+	m            *multiplexer
+	g1           geth.Call
+	nodes        []*geth.Node
+	proxy        *enginetest.Node // before g3
+	ours, theirs *geth.Producer   // over the multiplexer; with g1 alone
+
+	forks     []uint64 // when they are activated, in seconds: BPO1, and perhaps Amsterdam
+	lacked    uint64   // the one of them that g3 doesn't know of
+	firstOurs bool     // we propose its first block, and every second one before and after it
+}
+
+// slotsBetween are those from the first fork to the second.
+const slotsBetween = 6
+
+// startCrossing starts a chain that is in Osaka, and of which g3 lacks BPO1 or, on one that comes to it, Amsterdam. On
+// a busy machine it takes some seconds to start the nodes, and the time of a fork must be known before: where too little
+// is left of that it starts others.
+func startCrossing(t *testing.T, lacks, mismatch string, firstOurs bool) *crossing {
+	t.Helper()
+	for lead := uint64(8); ; lead *= 2 {
+		bpo1 := uint64(time.Now().Unix()) + lead
+		c := newCrossing(t, bpo1, lacks, mismatch)
+		if left := time.Until(time.Unix(int64(bpo1), 0)); left > 3*time.Second {
+			c.firstOurs = firstOurs
+			return c
+		}
+		c.m.Stop()
+		for _, node := range c.nodes {
+			stop(t, node)
+		}
+	}
+}
+
+func newCrossing(t *testing.T, bpo1 uint64, lacks, mismatch string) *crossing {
+	t.Helper()
+	genesis, amsterdam := uint64(time.Now().Unix()), bpo1+slotsBetween
+	c := &crossing{forks: []uint64{bpo1}, lacked: bpo1}
+	full, old := scheduled(genesis, bpo1, 0), scheduled(genesis, 0, 0)
+	if lacks == "Amsterdam" {
+		c.forks, c.lacked = []uint64{bpo1, amsterdam}, amsterdam
+		full, old = scheduled(genesis, bpo1, amsterdam), scheduled(genesis, bpo1, 0)
+	}
+	c.nodes = append(geths(t, full, 2), startGeth(t, geth.Config{Genesis: old}))
+	c.g1 = dial(t, c.nodes[0].AuthURL(), nodeSecret)
+	c.proxy = enginetest.Proxy(t, c.nodes[2].AuthURL(), nodeSecret[:])
+	c.m = startWith(t, []string{c.nodes[0].AuthURL(), c.nodes[1].AuthURL(), c.proxy.URL},
+		map[string]string{"fork-mismatch": mismatch})
+	for producer, call := range map[**geth.Producer]geth.Call{&c.ours: c.m.call, &c.theirs: c.g1} {
+		var err error
+		if *producer, err = geth.NewProducer(t.Context(), full.Config, call); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.m.Log.Wait(t, "fork configuration differs", "node=g3")
+	return c
+}
+
+// at returns the times of the present fork and of the next one; 0 for genesis, and where none comes.
+func (c *crossing) at(slot uint64) (present, next uint64) {
+	for _, fork := range c.forks {
+		if slot < fork {
+			return present, fork
+		}
+		present = fork
+	}
+	return present, 0
+}
+
+// produce waits for a slot and brings its block, which is ours or another validator's, in the versions of its fork. An
+// error says that there was no payload for us, or a status other than VALID.
+//
+// What geth 1.17.10 says of its forks goes by its head: at the time of a fork, and until the fork's first block is the
+// head, it tells of the one before, and with that block of the new one. (The genesis fork's time is 0, though the
+// genesis block has a later one; next and last are the same fork where one is to come, and null where none is.) So what
+// it said after the block before is what must tell who missed a fork.
+func (c *crossing) produce(t *testing.T, slot uint64) error {
+	t.Helper()
+	begins, read, said := time.Unix(int64(slot), 0), time.Now(), c.said(t)
+	<-time.After(time.Until(begins))
+	present, next := c.at(slot)
+	if got := said.At(begins, read).Current.Activation; got != present && read.Before(begins) {
+		t.Errorf("slot %d: geth's fork is of %d by what it said in the slot before, want %d", slot, got, present)
+	}
+	if got := c.said(t); got != said {
+		t.Errorf("slot %d: without a new block geth says %+v, before it was %+v", slot, got, said)
+	}
+	producer := c.theirs
+	if (slot-c.lacked)%2 == 0 == c.firstOurs {
+		producer = c.ours
+	}
+	block, err := producer.Build(t.Context(), geth.Order{Timestamp: slot})
+	if err != nil {
+		return err
+	}
+	if err := block.Import(t.Context(), c.m.call, common.Hash{}, common.Hash{}); err != nil {
+		return err
+	}
+	c.ours.Head, c.theirs.Head = block, block
+	said = c.said(t)
+	if said.Current.Activation != present || said.Next.Activation != next || said.Last.Activation != c.lastAfter(slot) {
+		t.Errorf("slot %d: geth says %+v, want the fork of %d and then that of %d", slot, said, present, next)
+	}
+	c.wantCountdown(t, slot, said.Next)
+	return nil
+}
+
+// lastAfter returns the time of the last fork, 0 where none comes after a slot.
+func (c *crossing) lastAfter(slot uint64) uint64 {
+	if last := c.forks[len(c.forks)-1]; slot < last {
+		return last
+	}
+	return 0
+}
+
+// said is what g1 says of its forks when it is asked directly.
+func (c *crossing) said(t *testing.T) forks.Config {
+	t.Helper()
+	raw, err := c.g1(t.Context(), "eth_config")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := forks.Read(raw)
+	if err != nil {
+		t.Fatalf("%v: %s", err, raw)
+	}
+	return config
+}
+
+// wantCountdown checks what the metrics tell of the next fork after the block of a slot.
+func (c *crossing) wantCountdown(t *testing.T, slot uint64, next forks.Entry) {
+	t.Helper()
+	if next.State != forks.Known {
+		if got := c.m.Metric(t, "executionbackup_next_fork_info"); got != 0 {
+			t.Errorf("slot %d: there are %v next forks, want none", slot, got)
+		}
+		return
+	}
+	begins := time.Unix(int64(next.Activation), 0)
+	most := time.Until(begins)
+	left := c.m.Metric(t, "executionbackup_next_fork_seconds")
+	least := time.Until(begins)
+	known := c.m.Metric(t, fmt.Sprintf("executionbackup_next_fork_info{fork_id=%q}", next.ForkID))
+	if least < 0 {
+		return // the block was so late that the next fork has begun
+	}
+	if left < least.Seconds() || left > most.Seconds() || known != 1 {
+		t.Errorf("slot %d: the next fork is in %v s, and it is the right one: %v; want %v to %v",
+			slot, left, known == 1, least, most)
+	}
+}
+
+// Three geths cross a blob-parameter fork, or that and Amsterdam, while we propose every second block. One of them
+// lacks the last fork of these. Shut out, it costs nothing. Otherwise it depends on the fork what it says: of methods
+// that are new to it an error, which is no vote; of blocks that look as before INVALID, and the CL hears SYNCING.
+func TestForkCrossing(t *testing.T) {
+	for _, test := range []struct {
+		lacks, mismatch string
+		firstOurs       bool
+		said            string // by g3 of the first block of the fork
+		state           string // of g3 after it
+		dispute         bool
+	}{
+		{"Amsterdam", "exclude", false, "dead", "dead", false},
+		{"Amsterdam", "warn", true, "Unsupported fork (-38005)", "syncing", false},
+		{"BPO1", "exclude", true, "dead", "dead", false},
+		{"BPO1", "warn", false, "INVALID", "alive", true},
+	} {
+		t.Run(test.lacks+", "+test.mismatch, func(t *testing.T) {
+			t.Parallel()
+			c := startCrossing(t, test.lacks, test.mismatch, test.firstOurs)
+			slot := uint64(time.Now().Unix()) + 1
+			for ; slot < c.lacked; slot++ {
+				if err := c.produce(t, slot); err != nil {
+					t.Fatalf("slot %d, before the fork: %v", slot, err)
+				}
+			}
+			if got := c.m.Node(t, "g3"); got.State != "alive" {
+				t.Errorf("%+v, want it alive before the fork", got)
+			}
+			for ; slot < c.lacked+3; slot++ {
+				err := c.produce(t, slot)
+				c.wantWord(t, test.said, test.dispute)
+				apptest.Until(t, "g3 becomes "+test.state, func() bool { return c.m.Node(t, "g3").State == test.state })
+				if test.dispute {
+					var answer *geth.StatusError
+					if !errors.As(err, &answer) || answer.Status.Status != "SYNCING" {
+						t.Errorf("slot %d: %v, want SYNCING", slot, err)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatalf("slot %d: %v", slot, err)
+				}
+			}
+			wantHead(t, c.nodes[:2], c.ours.Head.Hash)
+			if lines := c.m.Log.Lines("dispute"); len(lines) > 0 {
+				t.Errorf("there was a dispute: %q", lines)
+			}
+			if test.mismatch == "exclude" {
+				c.wantShutOut(t)
+			}
+		})
+	}
+}
+
+// wantWord fails the test unless this comes to be what g3 said of the last payload. Nobody waits for a node that is
+// syncing.
+func (c *crossing) wantWord(t *testing.T, said string, dispute bool) {
+	t.Helper()
+	apptest.Try(t, apptest.Patience, func() error {
+		last := c.m.last(t)
+		if last.Dispute != dispute || last.Votes[2].Status != said {
+			return fmt.Errorf("the record is %+v, want that g3 said %q, and a dispute: %v", last, said, dispute)
+		}
+		return nil
+	})
+}
+
+// wantShutOut fails the test unless g3 says why it is shut out, and never got a payload of the fork that it lacks.
+func (c *crossing) wantShutOut(t *testing.T) {
+	t.Helper()
+	if got := c.m.Node(t, "g3"); !strings.Contains(got.Reason, "missed a fork") {
+		t.Errorf("%+v, want that it missed a fork", got)
+	}
+	calls := c.proxy.CallsOf("engine_newPayload")
+	for _, call := range calls {
+		var params []json.RawMessage
+		var payload struct{ Timestamp hexutil.Uint64 }
+		if err := json.Unmarshal(call.Params, &params); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(params[0], &payload); err != nil {
+			t.Fatal(err)
+		}
+		if uint64(payload.Timestamp) >= c.lacked {
+			t.Errorf("g3 got %s of slot %d, the fork is of %d", call.Method, payload.Timestamp, c.lacked)
+		}
+	}
+	if len(calls) == 0 {
+		t.Error("g3 got no payload at all")
+	}
 }
