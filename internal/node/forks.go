@@ -40,11 +40,12 @@ type NodeForks struct {
 	pending bool // it can be reached, and hasn't been asked yet
 }
 
-// Knows reports whether a node knows of a fork: whether it can say, and says the same of it. One that is on another
-// chain can't say.
+// Knows reports whether a node knows of the next fork: whether it can say, and says the same of it. Where its next one
+// isn't known it may still be its last. One that is on another chain can't say.
 func (nf *NodeForks) Knows(fork forks.Entry) (knows, known bool) {
-	next := nf.Config.Next
-	return next == fork, next.State != forks.Unknown && !nf.foreign
+	next, last := nf.Config.Next, nf.Config.Last
+	knows = next == fork || next.State == forks.Unknown && last == fork
+	return knows, (knows || next.State != forks.Unknown) && !nf.foreign
 }
 
 // Present says how a node's present configuration differs from that of most others; "" where it doesn't.
@@ -216,7 +217,7 @@ func (p *Pool) judgeForks(now time.Time) {
 			}
 		}
 		nf.Missed = slices.Contains(missed, nf.Node.URL())
-		nf.Node.shutOut(nf.missedReason())
+		nf.Node.shutOut(report.missedReason(nf))
 	}
 	p.forks.Store(report)
 	p.sayForks(report)
@@ -253,13 +254,23 @@ func (n *Node) shutOut(reason string) {
 // before a fork that it doesn't name.
 const outdated = time.Hour
 
-// missedReason says why the node is shut out; "" where it isn't.
-func (nf *NodeForks) missedReason() string {
+// missedReason says why a node is shut out; "" where it isn't.
+func (r *ForkReport) missedReason(nf *NodeForks) string {
 	if !nf.Missed {
 		return ""
 	}
-	return fmt.Sprintf("it missed a fork that most clients have: its present one is of %s (fork id %s); "+
-		"--fork-mismatch=exclude shuts it out", unix(nf.Config.Current.Activation), nf.Config.Current.ForkID)
+	own := nf.Config.Current
+	var missed forks.Entry // the first later one that others are at
+	for i := range r.Nodes {
+		other := r.Nodes[i].Config.Current
+		if !r.Nodes[i].foreign && other.Activation > own.Activation &&
+			(missed.State != forks.Known || other.Activation < missed.Activation) {
+			missed = other
+		}
+	}
+	return fmt.Sprintf("it missed a fork that most clients have, of %s (fork id %s): its present one is of %s "+
+		"(fork id %s); --fork-mismatch=exclude shuts it out",
+		unix(missed.Activation), missed.ForkID, unix(own.Activation), own.ForkID)
 }
 
 // unix writes a fork's time.
