@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -245,12 +246,23 @@ func (c *crossing) wantCountdown(t *testing.T, slot uint64, next forks.Entry) {
 	left := c.m.Metric(t, "executionbackup_next_fork_seconds")
 	least := time.Until(begins)
 	known := c.m.Metric(t, fmt.Sprintf("executionbackup_next_fork_info{fork_id=%q}", next.ForkID))
+	var ready []float64
+	for i := range c.nodes {
+		ready = append(ready, c.m.Metric(t, fmt.Sprintf("executionbackup_node_fork_ready{node=%q}", name(i))))
+	}
 	if least < 0 {
 		return // the block was so late that the next fork has begun
 	}
 	if left < least.Seconds() || left > most.Seconds() || known != 1 {
 		t.Errorf("slot %d: the next fork is in %v s, and it is the right one: %v; want %v to %v",
 			slot, left, known == 1, least, most)
+	}
+	want := []float64{1, 1, 1}
+	if next.Activation == c.lacked {
+		want[2] = 0
+	}
+	if !slices.Equal(ready, want) {
+		t.Errorf("slot %d: the nodes are ready for the next fork: %v, want %v", slot, ready, want)
 	}
 }
 
@@ -324,8 +336,9 @@ func (c *crossing) wantWord(t *testing.T, said string, dispute bool) {
 // wantShutOut fails the test unless g3 says why it is shut out, and never got a payload of the fork that it lacks.
 func (c *crossing) wantShutOut(t *testing.T) {
 	t.Helper()
-	if got := c.m.Node(t, "g3"); !strings.Contains(got.Reason, "missed a fork") {
-		t.Errorf("%+v, want that it missed a fork", got)
+	got, fork := c.m.Node(t, "g3"), c.said(t).Current
+	if !strings.Contains(got.Reason, "missed a fork") || !strings.Contains(got.Reason, fork.ForkID) {
+		t.Errorf("%+v, want that it missed the fork with the id %s", got, fork.ForkID)
 	}
 	calls := c.proxy.CallsOf("engine_newPayload")
 	for _, call := range calls {
