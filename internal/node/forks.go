@@ -36,8 +36,9 @@ type NodeForks struct {
 	Differences []forks.Difference
 	Missed      bool // it missed a fork that most implementations have, and is shut out for that
 
-	foreign bool // it is on another chain, and not compared
-	pending bool // it can be reached, and hasn't been asked yet
+	foreign bool   // it is on another chain, and not compared
+	pending bool   // it can be reached, and hasn't been asked yet
+	still   string // why it was shut out, where it has told nothing new since; "" where it wasn't
 }
 
 // Knows reports whether a node knows of the next fork: whether it can say, and says the same of it. Where its next one
@@ -216,8 +217,15 @@ func (p *Pool) judgeForks(now time.Time) {
 				nf.Differences = append(nf.Differences, d)
 			}
 		}
-		nf.Missed = slices.Contains(missed, nf.Node.URL())
-		nf.Node.shutOut(report.missedReason(nf))
+		reason := ""
+		switch {
+		case slices.Contains(missed, nf.Node.URL()):
+			reason = report.missedReason(nf)
+		case p.ExcludeMissed() && nf.differsIn("current.forkId"): // the next fork brings it no nearer to the others
+			reason = nf.still
+		}
+		nf.Missed = reason != ""
+		nf.Node.shutOut(reason)
 	}
 	p.forks.Store(report)
 	p.sayForks(report)
@@ -227,7 +235,10 @@ func (p *Pool) judgeForks(now time.Time) {
 func (n *Node) forksAt(now time.Time) (NodeForks, forks.Said) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	config, trouble := n.forks.config.At(now, n.forks.read), n.forks.trouble
+	config, trouble, still := n.forks.config.At(now, n.forks.read), n.forks.trouble, n.missedFork
+	if n.forks.config != n.missedWith {
+		still = ""
+	}
 	if now.Sub(n.forks.read) > outdated {
 		config, trouble = forks.Config{}, cmp.Or(trouble, "it hasn't told its forks")
 	}
@@ -235,6 +246,7 @@ func (n *Node) forksAt(now time.Time) (NodeForks, forks.Said) {
 			Node: n, Client: n.info.Label(), Config: config, Read: n.forks.read, Trouble: trouble,
 			foreign: n.otherChain != "",
 			pending: !n.forks.asked && n.health.State() != health.Dead,
+			still:   still,
 		},
 		forks.Said{Node: n.URL(), Client: n.info.Implementation(), Config: config}
 }
@@ -243,6 +255,9 @@ func (n *Node) forksAt(now time.Time) (NodeForks, forks.Said) {
 func (n *Node) shutOut(reason string) {
 	n.mu.Lock()
 	same := n.missedFork == reason
+	if n.missedFork == "" {
+		n.missedWith = n.forks.config
+	}
 	n.missedFork = reason
 	n.mu.Unlock()
 	if !same {
@@ -254,11 +269,13 @@ func (n *Node) shutOut(reason string) {
 // before a fork that it doesn't name.
 const outdated = time.Hour
 
-// missedReason says why a node is shut out; "" where it isn't.
+// differsIn reports whether a node differs from most others in a field.
+func (nf *NodeForks) differsIn(field string) bool {
+	return slices.ContainsFunc(nf.Differences, func(d forks.Difference) bool { return d.Field == field })
+}
+
+// missedReason says why a node that missed a fork is shut out.
 func (r *ForkReport) missedReason(nf *NodeForks) string {
-	if !nf.Missed {
-		return ""
-	}
 	own := nf.Config.Current
 	var missed forks.Entry // the first later one that others are at
 	for i := range r.Nodes {

@@ -14,6 +14,7 @@ import (
 
 	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
+	"executionbackup/internal/forks"
 	"executionbackup/internal/health"
 	"executionbackup/internal/history"
 	"executionbackup/internal/identity"
@@ -54,6 +55,7 @@ type Node struct {
 	provedOn   identity.Chain // that on which it said VALID to a live call
 	otherChain string         // why it isn't on the chain that we follow; "" where it is
 	missedFork string         // why it won't be there for long; "" where nobody shuts it out for that
+	missedWith forks.Config   // what it had told when that began
 	tie        string         // why nobody knows which chain is ours; "" where it is known
 }
 

@@ -388,3 +388,41 @@ func (l *logged) count(texts ...string) (n int) {
 	}
 	return n
 }
+
+// A node that missed a fork isn't let in again with the next one, which it knows: it can't follow.
+func TestNextForkIsNoRepair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := epoch.Add(time.Minute), epoch.Add(2*time.Minute)
+		known := []enginetest.Fork{genesis, {At: first, ID: "0x00000002"}, {At: second, ID: "0x00000003"}}
+		all := func() string {
+			now := 0
+			for now+1 < len(known) && !time.Now().Before(known[now+1].At) {
+				now++
+			}
+			return enginetest.Forks(known[now], known[now+1:]...)
+		}
+		lacking := enginetest.Forks(genesis, enginetest.Fork{At: second, ID: "0x0000000c"})
+		old := bubble.Healthy()
+		old.Status = func(string, int) string {
+			if time.Now().Before(first) {
+				return "VALID"
+			}
+			return "INVALID"
+		}
+		b := bubble.New(t, fakes{
+			client(bubble.Healthy(), "GE", all), client(bubble.Healthy(), "NM", all), client(old, "BU", always(lacking)),
+		}, bubble.Options{ExcludeMissed: true})
+		b.Run(func() {
+			for n := 1; n <= 20; n++ { // the eleventh has the time of the second fork
+				at := epoch.Add(time.Duration(n-1) * 12 * time.Second)
+				time.Sleep(time.Until(at)) // the bubble's clock
+				if got, _ := b.Send(bubble.PayloadAt(n, at)); got != "VALID" {
+					t.Errorf("block %d: got %s", n, got)
+				}
+			}
+			if seen := old.Seen(); !slices.Equal(seen, []string{"P1", "P2", "P3", "P4", "P5"}) {
+				t.Errorf("the old node got %v", seen)
+			}
+		})
+	})
+}
