@@ -85,7 +85,7 @@ func (n *Node) AskForks(ctx context.Context) error {
 		config, err = forks.Read(reply.Result)
 	}
 	now := time.Now()
-	due := now.Add(n.pool.forkInterval(now))
+	due := now.Add(n.pool.forkInterval(now, config))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	t := &n.forks
@@ -144,11 +144,12 @@ func (p *Pool) NearFork(timestamp uint64, after time.Duration) bool {
 	return timestamp == 0 || !p.knowsForks || forks.Near(timestamp, p.activations, after)
 }
 
-// forkInterval is how long after it was asked for its forks a node is asked again.
-func (p *Pool) forkInterval(now time.Time) time.Duration {
+// forkInterval is how long after it told its forks a node is asked again.
+func (p *Pool) forkInterval(now time.Time, told forks.Config) time.Duration {
 	p.forking.Lock()
-	defer p.forking.Unlock()
-	return forks.Interval(now, p.activations)
+	known := slices.Clone(p.activations)
+	p.forking.Unlock()
+	return forks.Interval(now, append(known, told.Current.Activation, told.Next.Activation, told.Last.Activation))
 }
 
 // clockError is how far a consensus client's clock may be ahead of ours: whose payload is from later is wrong about the

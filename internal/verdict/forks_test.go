@@ -426,3 +426,26 @@ func TestNextForkIsNoRepair(t *testing.T) {
 		})
 	})
 }
+
+// A node is asked each minute from an hour before a fork, also where it is the first to tell of that.
+func TestAskedOftenBeforeAFork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near := enginetest.Forks(genesis, enginetest.Fork{At: epoch.Add(30 * time.Minute), ID: "0x00000002"})
+		asked := 0
+		node := bubble.Healthy()
+		node.Answer = func(method string) (string, bool) {
+			if method != "eth_config" {
+				return "", false
+			}
+			asked++
+			return near, true
+		}
+		b := bubble.New(t, fakes{node}, bubble.Options{})
+		b.Run(func() {
+			time.Sleep(5*time.Minute + 30*time.Second) // the bubble's clock
+		})
+		if asked != 6 {
+			t.Errorf("it was asked %d times in five minutes and a half, want 6", asked)
+		}
+	})
+}
