@@ -68,7 +68,8 @@ func (r *ForkReport) Present(n *Node) string {
 // told is what the node has told of its forks. Node's lock guards it.
 type told struct {
 	config  forks.Config
-	read    time.Time // when; zero before
+	read    time.Time // when it said so last; zero before
+	since   time.Time // when it said so first
 	asked   bool      // it has been, be it in vain
 	due     time.Time // when it is asked again; zero where that is with the next probe
 	trouble string    // why something isn't known
@@ -96,7 +97,11 @@ func (n *Node) AskForks(ctx context.Context) error {
 		}
 		return err // what it said last is the best that we have
 	}
-	*t = told{config: config, read: now, asked: true, due: due}
+	since := now
+	if config == t.config {
+		since = t.since // its head may be before a fork that has begun meanwhile: it may have told nothing new
+	}
+	*t = told{config: config, read: now, since: since, asked: true, due: due}
 	if err != nil {
 		t.trouble = engine.Excerpt(strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
@@ -124,7 +129,7 @@ func (n *Node) Fork(at time.Time) string {
 	n.mu.Lock()
 	t := n.forks
 	n.mu.Unlock()
-	return t.config.At(at, t.read).Current.Text()
+	return t.config.At(at, t.since).Current.Text()
 }
 
 // Forks returns what the nodes said of their forks, as it was last judged. It is not to be changed.
@@ -236,7 +241,7 @@ func (p *Pool) judgeForks(now time.Time) {
 func (n *Node) forksAt(now time.Time) (NodeForks, forks.Said) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	config, trouble, still := n.forks.config.At(now, n.forks.read), n.forks.trouble, n.missedFork
+	config, trouble, still := n.forks.config.At(now, n.forks.since), n.forks.trouble, n.missedFork
 	if n.forks.config != n.missedWith {
 		still = ""
 	}
