@@ -101,8 +101,8 @@ func TestForkDifference(t *testing.T) {
 	apptest.Until(t, "the new difference is logged", func() bool { return len(told()) == 2 })
 }
 
-// crossing is a chain of a block each second that comes to a fork while its nodes run: three geths, of which g3 doesn't
-// know of one fork.
+// crossing is a chain of a block each second that comes to two forks while its nodes run: three geths, of which g3
+// doesn't know of one of them.
 type crossing struct {
 	m            *multiplexer
 	g1           geth.Call
@@ -110,17 +110,17 @@ type crossing struct {
 	proxy        *enginetest.Node // before g3
 	ours, theirs *geth.Producer   // over the multiplexer; with g1 alone
 
-	forks     []uint64 // when they are activated, in seconds: BPO1, and perhaps Amsterdam
-	lacked    uint64   // the one of them that g3 doesn't know of
-	firstOurs bool     // we propose its first block, and every second one before and after it
+	forks     [2]uint64 // when they are activated, in seconds: BPO1 and Amsterdam
+	lacked    uint64    // the one of them that g3 doesn't know of
+	firstOurs bool      // we propose its first block, and every second one before and after it
 }
 
 // slotsBetween are those from the first fork to the second.
 const slotsBetween = 6
 
-// startCrossing starts a chain that is in Osaka, and of which g3 lacks BPO1 or, on one that comes to it, Amsterdam. On
-// a busy machine it takes some seconds to start the nodes, and the time of a fork must be known before: where too little
-// is left of that it starts others.
+// startCrossing starts a chain that is in Osaka, and of which g3 lacks BPO1 or Amsterdam. On a busy machine it takes some
+// seconds to start the nodes, and the time of a fork must be known before: where too little is left of that it starts
+// others.
 func startCrossing(t *testing.T, lacks, mismatch string, firstOurs bool) *crossing {
 	t.Helper()
 	for lead := uint64(8); ; lead *= 2 {
@@ -140,11 +140,10 @@ func startCrossing(t *testing.T, lacks, mismatch string, firstOurs bool) *crossi
 func newCrossing(t *testing.T, bpo1 uint64, lacks, mismatch string) *crossing {
 	t.Helper()
 	genesis, amsterdam := uint64(time.Now().Unix()), bpo1+slotsBetween
-	c := &crossing{forks: []uint64{bpo1}, lacked: bpo1}
-	full, old := scheduled(genesis, bpo1, 0), scheduled(genesis, 0, 0)
+	c := &crossing{forks: [2]uint64{bpo1, amsterdam}, lacked: bpo1}
+	full, old := scheduled(genesis, bpo1, amsterdam), scheduled(genesis, 0, amsterdam)
 	if lacks == "Amsterdam" {
-		c.forks, c.lacked = []uint64{bpo1, amsterdam}, amsterdam
-		full, old = scheduled(genesis, bpo1, amsterdam), scheduled(genesis, bpo1, 0)
+		c.lacked, old = amsterdam, scheduled(genesis, bpo1, 0)
 	}
 	c.nodes = append(geths(t, full, 2), startGeth(t, geth.Config{Genesis: old}))
 	c.g1 = dial(t, c.nodes[0].AuthURL(), nodeSecret)
@@ -202,20 +201,16 @@ func (c *crossing) produce(t *testing.T, slot uint64) error {
 		return err
 	}
 	c.ours.Head, c.theirs.Head = block, block
+	last := next
+	if next > 0 {
+		last = c.forks[1]
+	}
 	said = c.said(t)
-	if said.Current.Activation != present || said.Next.Activation != next || said.Last.Activation != c.lastAfter(slot) {
+	if said.Current.Activation != present || said.Next.Activation != next || said.Last.Activation != last {
 		t.Errorf("slot %d: geth says %+v, want the fork of %d and then that of %d", slot, said, present, next)
 	}
 	c.wantCountdown(t, slot, said.Next)
 	return nil
-}
-
-// lastAfter returns the time of the last fork, 0 where none comes after a slot.
-func (c *crossing) lastAfter(slot uint64) uint64 {
-	if last := c.forks[len(c.forks)-1]; slot < last {
-		return last
-	}
-	return 0
 }
 
 // said is what g1 says of its forks when it is asked directly.
@@ -258,17 +253,17 @@ func (c *crossing) wantCountdown(t *testing.T, slot uint64, next forks.Entry) {
 			slot, left, known == 1, least, most)
 	}
 	want := []float64{1, 1, 1}
-	if next.Activation == c.lacked {
-		want[2] = 0
+	if next.Activation >= c.lacked {
+		want[2] = 0 // who lacks the first has another fork id from then on
 	}
 	if !slices.Equal(ready, want) {
 		t.Errorf("slot %d: the nodes are ready for the next fork: %v, want %v", slot, ready, want)
 	}
 }
 
-// Three geths cross a blob-parameter fork, or that and Amsterdam, while we propose every second block. One of them
-// lacks the last fork of these. Shut out, it costs nothing. Otherwise it depends on the fork what it says: of methods
-// that are new to it an error, which is no vote; of blocks that look as before INVALID, and the CL hears SYNCING.
+// Three geths cross a blob-parameter fork and Amsterdam, while we propose every second block. One of them lacks one of
+// the forks. Shut out from then on, it costs nothing. Otherwise it depends on the fork what it says: of methods that are
+// new to it an error, which is no vote; of blocks that look as before INVALID, and the CL hears SYNCING.
 func TestForkCrossing(t *testing.T) {
 	for _, test := range []struct {
 		lacks, mismatch string
@@ -294,8 +289,12 @@ func TestForkCrossing(t *testing.T) {
 			if got := c.m.Node(t, "g3"); got.State != "alive" {
 				t.Errorf("%+v, want it alive before the fork", got)
 			}
-			for ; slot < c.lacked+3; slot++ {
+			missed := "" // its id
+			for ; slot < c.forks[1]+3; slot++ {
 				err := c.produce(t, slot)
+				if slot == c.lacked {
+					missed = c.said(t).Current.ForkID
+				}
 				c.wantWord(t, test.said, test.dispute)
 				apptest.Until(t, "g3 becomes "+test.state, func() bool { return c.m.Node(t, "g3").State == test.state })
 				if test.dispute {
@@ -314,7 +313,7 @@ func TestForkCrossing(t *testing.T) {
 				t.Errorf("there was a dispute: %q", lines)
 			}
 			if test.mismatch == "exclude" {
-				c.wantShutOut(t)
+				c.wantShutOut(t, missed)
 			}
 		})
 	}
@@ -333,12 +332,11 @@ func (c *crossing) wantWord(t *testing.T, said string, dispute bool) {
 	})
 }
 
-// wantShutOut fails the test unless g3 says why it is shut out, and never got a payload of the fork that it lacks.
-func (c *crossing) wantShutOut(t *testing.T) {
+// wantShutOut fails the test unless it is said which fork g3 missed, and it never got a payload from then on.
+func (c *crossing) wantShutOut(t *testing.T, forkID string) {
 	t.Helper()
-	got, fork := c.m.Node(t, "g3"), c.said(t).Current
-	if !strings.Contains(got.Reason, "missed a fork") || !strings.Contains(got.Reason, fork.ForkID) {
-		t.Errorf("%+v, want that it missed the fork with the id %s", got, fork.ForkID)
+	if got := c.m.Node(t, "g3"); !strings.Contains(got.Reason, "missed a fork") || !strings.Contains(got.Reason, forkID) {
+		t.Errorf("%+v, want that it missed the fork with the id %s", got, forkID)
 	}
 	calls := c.proxy.CallsOf("engine_newPayload")
 	for _, call := range calls {
