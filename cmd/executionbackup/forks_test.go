@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"executionbackup/internal/enginetest"
+	"executionbackup/internal/geth"
 )
 
 // told are nodes n1, n2, … that say these of their forks, in the order of the words (see tell), and the flags for them.
@@ -170,6 +171,35 @@ func TestCheckFork(t *testing.T) {
 				t.Errorf("got %s, want %s", row, want)
 			}
 		})
+	}
+}
+
+// Of three geths with one genesis one lacks the next fork: check says which, and so does check --fork.
+func TestCheckForksOfGeths(t *testing.T) {
+	at := uint64(time.Now().Add(3 * time.Hour).Unix())
+	date := time.Unix(int64(at), 0).UTC().Format("2006-01-02 15:04:05 UTC")
+	flags := []string{"-j", secretFile(t)}
+	for i, amsterdam := range []*uint64{&at, nil, &at} {
+		now := new(uint64)
+		node, err := geth.Start(geth.Config{Secret: [32]byte(secret), Genesis: geth.Genesis(geth.Schedule{
+			Shanghai: now, Cancun: now, Prague: now, Osaka: now, Amsterdam: amsterdam,
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { node.Stop() })
+		flags = append(flags, "-n", fmt.Sprintf("%s#name=g%d", node.AuthURL(), i+1))
+	}
+	status, _, below := checked(t, flags...)
+	if want := "problem: g2: its forks differ in next: no next fork; the others: one at " + date; status != 1 ||
+		!strings.HasPrefix(below, want) || strings.Count(below, "its forks differ") != 1 {
+		t.Errorf("status %d: %s\nwant %s", status, below, want)
+	}
+	status, stdout, stderr := execute(t, nil, append([]string{"check", "--fork"}, flags...)...)
+	for _, want := range []string{"not ready for the fork at " + date, ": g2\n"} {
+		if status != 1 || !strings.Contains(stderr, want) {
+			t.Errorf("status %d: %s%s\nwant %s", status, stdout, stderr, want)
+		}
 	}
 }
 
