@@ -411,7 +411,8 @@ func TestNextForkIsNoRepair(t *testing.T) {
 			return "INVALID"
 		}
 		b := bubble.New(t, fakes{
-			client(bubble.Healthy(), "GE", all), client(bubble.Healthy(), "NM", all), client(old, "BU", always(lacking)),
+			client(bubble.Healthy(), "GE", all), client(bubble.Healthy(), "NM", all),
+			client(old, "BU", always(lacking)),
 		}, bubble.Options{ExcludeMissed: true})
 		b.Run(func() {
 			for n := 1; n <= 20; n++ { // the eleventh has the time of the second fork

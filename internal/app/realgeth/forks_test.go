@@ -127,9 +127,9 @@ type crossing struct {
 // slotsBetween are those from the first fork to the second.
 const slotsBetween = 6
 
-// startCrossing starts a chain that is in Osaka, and of which g3 lacks BPO1 or Amsterdam. On a busy machine it takes some
-// seconds to start the nodes, and the time of a fork must be known before: where too little is left of that it starts
-// others.
+// startCrossing starts a chain that is in Osaka, and of which g3 lacks BPO1 or Amsterdam. On a busy machine it takes
+// some seconds to start the nodes, and the time of a fork must be known before: where too little is left of that it
+// starts others.
 func startCrossing(t *testing.T, lacks, mismatch string, firstOurs bool) *crossing {
 	t.Helper()
 	for lead := uint64(8); ; lead *= 2 {
@@ -271,8 +271,8 @@ func (c *crossing) wantCountdown(t *testing.T, slot uint64, next forks.Entry) {
 }
 
 // Three geths cross a blob-parameter fork and Amsterdam, while we propose every second block. One of them lacks one of
-// the forks. Shut out from then on, it costs nothing. Otherwise it depends on the fork what it says: of methods that are
-// new to it an error, which is no vote; of blocks that look as before INVALID, and the CL hears SYNCING.
+// the forks. Shut out from then on, it costs nothing. Otherwise it depends on the fork what it says: of methods that
+// are new to it an error, which is no vote; of blocks that look as before INVALID, and the CL hears SYNCING.
 func TestForkCrossing(t *testing.T) {
 	for _, test := range []struct {
 		lacks, mismatch string
@@ -344,7 +344,8 @@ func (c *crossing) wantWord(t *testing.T, said string, dispute bool) {
 // wantShutOut fails the test unless it is said which fork g3 missed, and it never got a payload from then on.
 func (c *crossing) wantShutOut(t *testing.T, forkID string) {
 	t.Helper()
-	if got := c.m.Node(t, "g3"); !strings.Contains(got.Reason, "missed a fork") || !strings.Contains(got.Reason, forkID) {
+	got := c.m.Node(t, "g3")
+	if !strings.Contains(got.Reason, "missed a fork") || !strings.Contains(got.Reason, forkID) {
 		t.Errorf("%+v, want that it missed the fork with the id %s", got, forkID)
 	}
 	calls := c.proxy.CallsOf("engine_newPayload")
