@@ -27,6 +27,7 @@ import (
 	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
 	"executionbackup/internal/enginejson"
+	"executionbackup/internal/evidence"
 	"executionbackup/internal/fleet"
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/memory"
@@ -92,6 +93,7 @@ type Options struct {
 	// Blocks is how many are remembered, ReplayBytes how many bytes of payloads are kept; 0: as many as usual.
 	Blocks      int
 	ReplayBytes int64
+	Evidence    *evidence.Log // nil: none is kept
 }
 
 // ReplayBytes is how many bytes of payloads are kept for nodes that come back.
@@ -165,7 +167,9 @@ func New[T http.RoundTripper](t testing.TB, fakes []T, o Options) *Bubble {
 	if o.Settings != nil {
 		o.Settings(&settings)
 	}
-	f := fleet.New(fleet.Options{Pool: pool, Settings: settings, Metrics: registry, Log: o.Log})
+	f := fleet.New(fleet.Options{
+		Pool: pool, Settings: settings, Evidence: o.Evidence, Metrics: registry, Log: o.Log,
+	})
 	x := calls.New(calls.Options{Fleet: f, ReplayBytes: cmp.Or(o.ReplayBytes, ReplayBytes), Metrics: registry})
 	door := proxy.New(proxy.Options{Calls: x, Session: f.Controller, MaxBody: 128 << 20, Metrics: registry})
 	return &Bubble{Proxy: door, Fleet: f, Calls: x, Metrics: registry, t: t}
