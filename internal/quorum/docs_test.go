@@ -48,3 +48,30 @@ func TestDocumentedTruthTables(t *testing.T) {
 		}
 	}
 }
+
+// documentedRule is a row of the table of rules: its name, and what the consensus client hears.
+var documentedRule = regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (VALID|INVALID|SYNCING) \\|")
+
+// Every rule is documented, with what the consensus client hears by it.
+func TestDocumentedRules(t *testing.T) {
+	text, err := os.ReadFile("../../docs/how-it-decides.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := documentedRule.FindAllStringSubmatch(string(text), -1)
+	if len(rows) != len(RuleNames()) {
+		t.Fatalf("got %d rows, want %d", len(rows), len(RuleNames()))
+	}
+	for i, row := range rows {
+		r, want := Condemned+Rule(i), "SYNCING"
+		switch {
+		case r == Condemned:
+			want = "INVALID"
+		case r.goesOn():
+			want = "VALID"
+		}
+		if row[1] != r.String() || row[2] != want {
+			t.Errorf("row %d: got %s, %s; want %s, %s", i+1, row[1], row[2], r, want)
+		}
+	}
+}
