@@ -21,7 +21,7 @@ STREAMS ?= 2000
 test: race-note ## the tests that take a few minutes
 	go build $(RACE) ./...
 	go test $(RACE) -p 1 ./...
-	go test -run TestFleets ./internal/verdict
+	go test -run 'TestFleets|TestIncidents$$' ./internal/verdict
 	go test -run 'TestIndifference|TestOneOfThree|TestNothingIsLeft' ./internal/calls -rapid.checks=$(STREAMS)
 
 race-note:

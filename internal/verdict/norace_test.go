@@ -2,5 +2,7 @@
 
 package verdict_test
 
-// perBug is how many fleets are drawn for each bug.
-const perBug = tableDraws
+const (
+	following = tableFollowing // how many blocks follow the one in dispute
+	perBug    = tableDraws     // how many fleets are drawn for each bug
+)
