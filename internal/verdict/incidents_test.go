@@ -19,7 +19,7 @@ var incidents = []incident{
 		story: func() story {
 			return story{
 				block: 18947893, at: date("2024-01-06 11:35:59"), version: 2,
-				clients: []*client{
+				clients: []*player{
 					{code: "GE", name: "Geth", version: "v1.13.8", forks: shanghai},
 					{code: "NM", name: "Nethermind", version: "v1.24.0", forks: shanghai},
 					{code: "BU", name: "besu", version: "v23.10.3", forks: shanghai, says: besu},
@@ -37,7 +37,7 @@ var incidents = []incident{
 		story: func() story {
 			return story{
 				block: 19056922, at: date("2024-01-21 20:41:11"), version: 2,
-				clients: []*client{
+				clients: []*player{
 					{code: "GE", name: "Geth", version: "v1.13.10", forks: shanghai},
 					{
 						code: "NM", name: "Nethermind", version: "v1.25.1", forks: shanghai, says: nethermind,
@@ -59,7 +59,7 @@ var incidents = []incident{
 		story: func() story {
 			return story{
 				block: 3419724, at: date("2025-02-24 22:01:12"), version: 4, follows: 40,
-				clients: []*client{
+				clients: []*player{
 					{code: "GE", name: "Geth", version: "v1.15.2", forks: holesky(mainnetDeposits),
 						fixed: "v1.15.3", saysFixed: requestsHash},
 					{code: "NM", name: "Nethermind", version: "v1.31.0", forks: holesky(mainnetDeposits),
@@ -84,7 +84,7 @@ var incidents = []incident{
 		story: func() story {
 			return story{
 				block: 23272427, at: date("2025-09-02 01:27:11"), version: 4,
-				clients: []*client{
+				clients: []*player{
 					{code: "GE", name: "Geth", version: "v1.16.2", forks: prague},
 					{code: "NM", name: "Nethermind", version: "v1.32.4", forks: prague},
 					{code: "RH", name: "reth", version: "v1.6.0", forks: prague, says: reth},
@@ -127,7 +127,7 @@ var incidents = []incident{
 		story: func() story {
 			s := story{block: 19056922, at: date("2024-01-21 20:41:11"), version: 2}
 			for range 3 {
-				s.clients = append(s.clients, &client{code: "NM", name: "Nethermind", version: "v1.25.1",
+				s.clients = append(s.clients, &player{code: "NM", name: "Nethermind", version: "v1.25.1",
 					forks: shanghai, says: nethermind, fixed: "v1.25.2"})
 			}
 			return s
@@ -152,7 +152,7 @@ type incident struct {
 func fusaka(third func(time.Time) string) story {
 	return story{
 		block: 23935699, at: date("2025-12-03 21:50:47"), version: 4, follows: 20,
-		clients: []*client{
+		clients: []*player{
 			{code: "GE", name: "Geth", version: "v1.16.7", forks: osaka},
 			{code: "NM", name: "Nethermind", version: "v1.35.2", forks: osaka, says: nethermind},
 			{code: "BU", name: "besu", version: "v25.11.0", forks: third},
@@ -213,65 +213,6 @@ func date(text string) time.Time {
 		panic(err)
 	}
 	return at
-}
-
-// fork is an entry of eth_config: mainnet's, but for the deposit contract.
-type fork struct {
-	at       int64
-	id       string
-	max      int // blobs
-	deposits string
-}
-
-const (
-	mainnetDeposits = "0x00000000219ab540356cbb839cbe05303d7705fa"
-	holeskyDeposits = "0x4242424242424242424242424242424242424242"
-)
-
-var (
-	atShanghai = fork{1681338455, "0xdce96c2d", 0, ""}
-	atPrague   = fork{1746612311, "0xc376cf8b", 9, mainnetDeposits}
-	atOsaka    = fork{1764798551, "0x5167e2a6", 9, mainnetDeposits}
-	atBPO1     = fork{1765290071, "0xcba2a1c0", 15, mainnetDeposits}
-	atBPO2     = fork{1767747671, "0x07c9462e", 21, mainnetDeposits}
-)
-
-// entry is the fork as eth_config has it.
-func (f fork) entry() string {
-	system := ""
-	if f.deposits != "" {
-		system = fmt.Sprintf(`"DEPOSIT_CONTRACT_ADDRESS":%q`, f.deposits)
-	}
-	return fmt.Sprintf(`{"activationTime":%d,"blobSchedule":{"baseFeeUpdateFraction":5007716,"max":%d,"target":%d},`+
-		`"chainId":"0x1","forkId":%q,"precompiles":{"ECREC":"0x0000000000000000000000000000000000000001"},`+
-		`"systemContracts":{%s}}`, f.at, f.max, f.max*2/3, f.id, system)
-}
-
-// schedule is the eth_config of a client that knows these forks, in their order.
-func schedule(forks ...fork) func(now time.Time) string {
-	return func(now time.Time) string {
-		current := 0
-		for current+1 < len(forks) && forks[current+1].at <= now.Unix() {
-			current++
-		}
-		next, last := "null", "null"
-		if current+1 < len(forks) {
-			next, last = forks[current+1].entry(), forks[len(forks)-1].entry()
-		}
-		return fmt.Sprintf(`{"current":%s,"next":%s,"last":%s}`, forks[current].entry(), next, last)
-	}
-}
-
-var (
-	shanghai  = schedule(atShanghai)
-	prague    = schedule(atPrague)
-	osaka     = schedule(atPrague, atOsaka, atBPO1, atBPO2)
-	osakaOnly = schedule(atPrague, atOsaka)
-)
-
-// holesky is the eth_config of a client that takes a contract to be Holesky's deposit contract.
-func holesky(deposits string) func(time.Time) string {
-	return schedule(fork{1707305664, "0x9b192ad0", 6, ""}, fork{1740434112, "0xdfbd9bed", 9, deposits})
 }
 
 // tableFollowing is how many blocks follow the one in dispute, before somebody repairs what is broken, where the table

@@ -33,7 +33,7 @@ type story struct {
 	at      time.Time // when its slot began
 	version int       // of newPayload
 	follows int       // how many blocks there are before it; 3 where that is 0
-	clients []*client
+	clients []*player
 
 	chain  []enginetest.Payload
 	right  []enginetest.Payload // beside the block in dispute, where that is really invalid
@@ -58,8 +58,8 @@ type word struct {
 	reason string // validationError; "" for null
 }
 
-// client is an execution client in a story.
-type client struct {
+// player is an execution client in a story.
+type player struct {
 	code, name, version string
 	// forks is its eth_config at a time; nil where it doesn't have the method.
 	forks func(now time.Time) string
@@ -77,7 +77,7 @@ type client struct {
 }
 
 // restart stops the client, or starts it again, repaired.
-func (c *client) restart(down bool) {
+func (c *player) restart(down bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.down, c.says = down, c.saysFixed
@@ -87,7 +87,7 @@ func (c *client) restart(down bool) {
 }
 
 // RoundTrip answers as an execution client does.
-func (c *client) RoundTrip(r *http.Request) (*http.Response, error) {
+func (c *player) RoundTrip(r *http.Request) (*http.Response, error) {
 	call, err := bubble.Received(r)
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (c *client) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // status is the result of newPayload or forkchoiceUpdated, when it is due.
-func (c *client) status(
+func (c *player) status(
 	ctx context.Context, call *engine.Call, says func(*story, int, bool) word,
 ) (result string, err error) {
 	at, forkchoice := c.story.places[call.Block], call.Method.Family == engine.ForkchoiceUpdated
