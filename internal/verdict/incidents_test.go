@@ -15,20 +15,20 @@ import (
 var incidents = []incident{
 	{
 		// github.com/besu-eth/besu/issues/6357: a faulty state, a wrong "bad block", and a stop until the restart.
-		name: "Besu, 6 January 2024: one of three says INVALID",
-		story: func() story {
-			return story{
-				block: 18947893, at: date("2024-01-06 11:35:59"), version: 2,
-				clients: []*player{
-					{code: "GE", name: "Geth", version: "v1.13.8", forks: shanghai},
-					{code: "NM", name: "Nethermind", version: "v1.24.0", forks: shanghai},
-					{code: "BU", name: "besu", version: "v23.10.3", forks: shanghai, says: besu},
-				},
-			}
-		},
+		name:    "Besu, 6 January 2024: one of three says INVALID",
+		story:   func() story { return badBlock(shanghai) },
 		reason:  "World State Root does not match",
 		repairs: []int{2},
 		rules:   [4]quorum.Rule{quorum.Halted, quorum.Outvoted, quorum.Outvoted, quorum.OneClientWrong},
+		right:   "VALID",
+	},
+	{
+		name:    "the same, with clients of then, which don't tell their forks",
+		story:   func() story { return badBlock(nil) },
+		reason:  "World State Root does not match",
+		why:     "n3 hasn't told its own",
+		repairs: []int{2},
+		rules:   [4]quorum.Rule{quorum.Halted, quorum.Outvoted, quorum.Outvoted, quorum.ConfigsUnknown},
 		right:   "VALID",
 	},
 	{
@@ -146,6 +146,18 @@ type incident struct {
 	repairs []int          // the clients that are stopped and start again, repaired
 	rules   [4]quorum.Rule // what decides the dispute under each policy; NoRule where there is none: all say INVALID
 	right   string         // what is right to hear of the block
+}
+
+// badBlock is the story of January 2024, in which the clients tell of their forks in some way.
+func badBlock(forks func(time.Time) string) story {
+	return story{
+		block: 18947893, at: date("2024-01-06 11:35:59"), version: 2,
+		clients: []*player{
+			{code: "GE", name: "Geth", version: "v1.13.8", forks: forks},
+			{code: "NM", name: "Nethermind", version: "v1.24.0", forks: forks},
+			{code: "BU", name: "besu", version: "v23.10.3", forks: forks, says: besu},
+		},
+	}
 }
 
 // fusaka is the story of December 2025, in which the third client tells of its forks in some way.
@@ -411,7 +423,7 @@ func TestIncidentsLate(t *testing.T) {
 func TestObjectionIsLateOnce(t *testing.T) {
 	for _, r := range rules {
 		t.Run(r.name, func(t *testing.T) {
-			s := incidents[3].story() // Reth says INVALID to everything
+			s := incidents[4].story() // Reth says INVALID to everything
 			s.slow = 200 * ms
 			s.play(t, r.set, func(s *story) {
 				s.follow(-s.follows, 2)
