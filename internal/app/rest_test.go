@@ -170,7 +170,7 @@ func TestBlocks(t *testing.T) {
 	if len(blocks) != 64 {
 		t.Fatalf("got %d blocks, want the last 64", len(blocks))
 	}
-	last := object(t, string(blocks[63]), "id time method number hash verdict took dispute late_objection votes")
+	last := object(t, string(blocks[63]), "id time method number hash verdict took dispute rule why late_objection votes")
 	want(t, last, map[string]string{
 		"method": `"engine_newPayloadV4"`, "number": "66", "hash": `"` + chain[65].Hash() + `"`,
 		"verdict": `"SYNCING"`, "dispute": "true",

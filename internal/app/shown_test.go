@@ -50,7 +50,8 @@ func TestDisputesShown(t *testing.T) {
 // The log line of a dispute says how the objection ends, unless most nodes agree with it.
 func TestHowObjectionsEnd(t *testing.T) {
 	t.Parallel()
-	const ends = `ends="an objection ends when its node says VALID to the block or to a new payload on top of it, or by: `
+	const ends = `ends="an objection ends when its node says VALID to the block ` +
+		`or to a new payload on top of it, or by: `
 	m, nodes, chain, _ := dispute(t, "engine_newPayload")
 	m.Log.Wait(t, "dispute: nodes disagree", ends+`executionbackup nodes clear-objections n3"`)
 	m.must(t, "/clear_objections", "n3")

@@ -76,7 +76,8 @@ func TestValues(t *testing.T) {
 	c, err := Load(Inputs{ReadFile: disk.ReadFile,
 		Flags: flags(`--nodes=http://a:1,http://b:1 --nodes=http://c:1#do-not-use
 		--jwt-secret=a.hex --listen-addr=::1 --port=0 --timeout=3000 --read-timeout=1m
-		--fcu-majority=2/3 --min-valid=2 --on-dispute=live --majority-implementations=3 --fork-window=48h --fork-mismatch=exclude
+		--fcu-majority=2/3 --min-valid=2 --on-dispute=live --majority-implementations=3
+		--fork-window=48h --fork-mismatch=exclude
 		--vote-by=client --grace=0 --slot=5s --attest-by=1500 --late-grace=0 --drain=0 --build-grace=1s
 		--cross-check=0ms --replay-bytes=0 --max-body=1GiB --evidence-dir=
 		--max-in-flight=2GiB --max-connections=7

@@ -87,7 +87,7 @@ type Node struct {
 	DoNotUse  bool   `json:"do_not_use"`
 	Backup    bool   `json:"backup"`
 	Drained   bool   `json:"drained"`
-	Fork      string `json:"fork,omitempty"` // its fork configuration (eth_config), in one line; "" where it isn't known
+	Fork      string `json:"fork,omitempty"` // its fork configuration, in one line; "" where it isn't known
 }
 
 // Settings are what the decision hung on.

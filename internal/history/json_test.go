@@ -18,7 +18,8 @@ func TestJSON(t *testing.T) {
 		block = `"0xabcd000000000000000000000000000000000000000000000000000000000000"`
 		at1   = `{"id":1,"time":"2026-03-01T12:00:00.000005Z",`
 		head  = at1 + `"method":"engine_newPayloadV4","number":7,"hash":` + block +
-			`,"verdict":"SYNCING","took":5000000,"dispute":true,"rule":"halt","why":"any objection halts","late_objection":true,"votes":[` +
+			`,"verdict":"SYNCING","took":5000000,"dispute":true,"rule":"halt","why":"any objection halts",` +
+			`"late_objection":true,"votes":[` +
 			`{"node":"n1","status":"VALID","vote":"VALID","took":1234},` +
 			`{"node":"n2","status":"","vote":"INVALID","reason":"bad","took":0}]`
 		proposal = "[" + at1 + `"method":"engine_getPayloadV4","number":8,"hash":` + block +

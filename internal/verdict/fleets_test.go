@@ -188,8 +188,9 @@ func (f *fleetDrawn) play(t testing.TB, r quorum.Rules, played int) (heard [slot
 	s := &season{
 		fleetDrawn: f, rules: r, words: memory.New(2 * slots), seats: make([]quorum.Seat, len(f.nodes)),
 		busy: make([]time.Duration, len(f.nodes)), objects: make([]bool, len(f.nodes)),
-		clock: quorum.Clock{Grace: grace, LateGrace: bubble.LateGrace, AttestBy: 3 * time.Second, Slot: 12 * time.Second,
-			Known: true},
+		clock: quorum.Clock{
+			Grace: grace, LateGrace: bubble.LateGrace, AttestBy: 3 * time.Second, Slot: 12 * time.Second, Known: true,
+		},
 	}
 	for slot := -1; slot < played; slot++ { // they prove themselves in the one before
 		begins := time.Duration(slot+1) * s.clock.Slot
@@ -223,8 +224,8 @@ func (s *season) ask(t testing.TB, slot int, payload bool) engine.Status {
 	for i, n := range s.nodes {
 		id := quorum.NodeID(rune('a' + i))
 		s.seats[i] = quorum.Seat{
-			Node: id, Client: n.client, Config: n.config, NearFork: s.near, Configured: true, MayVote: true, Voter: true,
-			MayObject: true, Proved: true, Follows: true, Due: 7500 * ms,
+			Node: id, Client: n.client, Config: n.config, NearFork: s.near, Configured: true, MayVote: true,
+			Voter: true, MayObject: true, Proved: true, Follows: true, Due: 7500 * ms,
 		}
 		takes := n.takes
 		switch {

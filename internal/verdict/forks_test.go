@@ -187,7 +187,8 @@ func TestLiveDispute(t *testing.T) {
 				objector := bubble.Speaker(11, "INVALID", good)
 				objector.Refuse = gone.Load
 				b := bubble.New(t, fakes{
-					client(bubble.Healthy(), "GE", always(c.forks[0])), client(bubble.Healthy(), "NM", always(c.forks[1])),
+					client(bubble.Healthy(), "GE", always(c.forks[0])),
+					client(bubble.Healthy(), "NM", always(c.forks[1])),
 					client(objector, "BU", always(c.forks[2])),
 				}, bubble.Options{Log: log.logger(), Settings: func(s *fleet.Settings) {
 					s.Rules.OnDispute, s.Rules.MinClients, s.ForkWindow = quorum.Live, 2, 24*time.Hour

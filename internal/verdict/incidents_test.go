@@ -68,7 +68,8 @@ var incidents = []incident{
 						fixed: "v25.2.1", saysFixed: requestsHash},
 					{code: "RH", name: "reth", version: "v1.2.0", forks: holesky(holeskyDeposits),
 						says: requestsHash},
-					{code: "EG", name: "erigon", version: "v3.0.0-beta2", forks: holesky(holeskyDeposits), says: erigon},
+					{code: "EG", name: "erigon", version: "v3.0.0-beta2", forks: holesky(holeskyDeposits),
+						says: erigon},
 				},
 			}
 		},
@@ -188,8 +189,8 @@ func besu(s *story, n int, forkchoice bool) word {
 // nethermind names the parent as the latest valid block, and knows of all that follows that it is of an invalid chain.
 func nethermind(s *story, n int, forkchoice bool) word {
 	if n == 0 && !forkchoice {
-		return word{"INVALID", s.hash(-1), "InvalidStateRoot: State root in header does not match. Expected " + s.hash(7) +
-			", got " + s.hash(8)}
+		return word{"INVALID", s.hash(-1), "InvalidStateRoot: State root in header does not match. " +
+			"Expected " + s.hash(7) + ", got " + s.hash(8)}
 	}
 	return word{"INVALID", s.hash(-1), fmt.Sprintf("block %s is known to be a part of an invalid chain.", s.hash(n))}
 }

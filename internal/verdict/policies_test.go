@@ -219,7 +219,7 @@ func (f *fleetDrawn) compare(t testing.TB, all []policy, whole bool) (costs []to
 				fail("no policy changes what is INVALID")
 			case halt == engine.Valid && (live != engine.Valid || majority != engine.Valid):
 				fail("where halt goes on, all go on")
-			case live == engine.Valid && heard[3][slot] == engine.Syncing && f.late == 0: // or that waited for the late one
+			case live == engine.Valid && heard[3][slot] == engine.Syncing && f.late == 0: // or it waited for the late
 				fail("where live goes on, a majority by client goes on")
 			case f.clients < 3 && live != halt:
 				fail("with fewer than three clients, live is halt")
