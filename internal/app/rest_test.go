@@ -125,7 +125,7 @@ func TestNodes(t *testing.T) {
 	})
 	var reports []json.RawMessage
 	m.Get(t, "/nodes", &reports)
-	const always = "name url state since primary laggard do_not_use backup drained votes qualified objections " +
+	const always = "name url state since primary laggard do_not_use backup drained votes qualified objections forks " +
 		"response_time new_payload votes_won votes_lost client lane_calls lane_bytes lane_dropped "
 	if len(reports) != 3 {
 		t.Fatalf("got %d nodes", len(reports))
@@ -170,7 +170,8 @@ func TestBlocks(t *testing.T) {
 	if len(blocks) != 64 {
 		t.Fatalf("got %d blocks, want the last 64", len(blocks))
 	}
-	last := object(t, string(blocks[63]), "id time method number hash verdict took dispute rule why late_objection votes")
+	last := object(t, string(blocks[63]),
+		"id time method number hash verdict took dispute rule why late_objection votes")
 	want(t, last, map[string]string{
 		"method": `"engine_newPayloadV4"`, "number": "66", "hash": `"` + chain[65].Hash() + `"`,
 		"verdict": `"SYNCING"`, "dispute": "true",
