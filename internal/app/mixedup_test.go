@@ -176,6 +176,7 @@ func TestValidToAnotherBlock(t *testing.T) {
 			}
 			var before []int
 			for _, n := range nodes {
+				n.WaitEnded("eth_config", 1) // the last question of the first probe: none is under way
 				before = append(before, n.Connections())
 			}
 			m.Recheck(t)
