@@ -50,13 +50,14 @@ func TestDisputesShown(t *testing.T) {
 // The log line of a dispute says how the objection ends, unless most nodes agree with it.
 func TestHowObjectionsEnd(t *testing.T) {
 	t.Parallel()
-	const ends = `ends="an objection ends when its node says VALID to the block ` +
-		`or to a new payload on top of it, or by: `
 	m, nodes, chain, _ := dispute(t, "engine_newPayload")
-	m.Log.Wait(t, "dispute: nodes disagree", ends+`executionbackup nodes clear-objections n3"`)
+	m.Log.Wait(t, "dispute: nodes disagree", `ends="an objection ends when its node says VALID to the block or to `+
+		`a new payload on top of it, or by: executionbackup nodes clear-objections n3"`)
 	m.must(t, "/clear_objections", "n3")
 	for _, n := range nodes[1:] {
-		n.Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[2].Hash(), Status: "INVALID"})
+		n.Script(enginetest.Rule{
+			Method: "engine_newPayload", BlockHash: chain[2].Hash(), Status: "INVALID", Delay: 400 * time.Millisecond,
+		}) // after n1 has said VALID: two INVALIDs alone are no dispute
 	}
 	m.hears(t, "INVALID", "engine_newPayload", chain[2])
 	m.Log.Wait(t, "dispute: nodes disagree", chain[2].Hash())
