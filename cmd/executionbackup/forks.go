@@ -56,16 +56,16 @@ func (p *program) printForks(inspections []*inspection, all *admin.Forks) error 
 		said := &all.Nodes[n]
 		words := said.Says
 		switch {
-		case len(i.failures) > 0 && said.Next.State == "unknown":
+		case len(i.failures) > 0 && said.Ready == nil:
 			words = "unknown: " + i.failures[0].Error()
 		case i.now.WrongChain:
 			words = "unknown: it is on another chain"
+		case said.Ready != nil && *said.Ready: // though it may know this one as its last alone
+			words = all.Next.String()
 		case said.Next.State == "unknown":
 			words = "unknown: " + cmp.Or(said.Trouble, "it doesn't tell its forks")
 		case all.Next == nil:
 			words = "it knows of no next fork"
-		case said.Ready != nil && *said.Ready:
-			words = all.Next.String()
 		}
 		if strings.HasPrefix(words, "unknown: ") {
 			mute = append(mute, i.node.Name())
