@@ -117,7 +117,7 @@ func readinessOf(nf *node.NodeForks, next forks.Entry) Readiness {
 	if knows, known := nf.Knows(next); next.State == forks.Known && known {
 		r.Ready = &knows
 		if !knows {
-			r.Says = saysOf(nf.Config.Next, next)
+			r.Says = forks.Instead(nf.Config.Next, next)
 		}
 	}
 	for _, d := range nf.Differences {
@@ -126,30 +126,8 @@ func readinessOf(nf *node.NodeForks, next forks.Entry) Readiness {
 	return r
 }
 
-// saysOf says which next fork a node has in place of the one that is known.
-func saysOf(own, next forks.Entry) string {
-	switch {
-	case own.State == forks.None:
-		return "it knows of no next fork"
-	case own.Activation == next.Activation:
-		return "it has another configuration for it"
-	}
-	return fmt.Sprintf("its next fork is another, at %s (fork id %s)", forkTime(own.Activation), own.ForkID)
-}
-
-// lastDate is the last second that a date is written for: of the year 9999.
-const lastDate = 253402300799
-
-// forkTime writes the time of a fork.
-func forkTime(seconds uint64) string {
-	if seconds > lastDate {
-		return fmt.Sprintf("second %d since 1970", seconds)
-	}
-	return time.Unix(int64(seconds), 0).UTC().Format("2006-01-02 15:04:05 UTC")
-}
-
 // At is when the fork is, in words.
-func (n *NextFork) At() string { return forkTime(n.ActivationTime) }
+func (n *NextFork) At() string { return forks.Entry{Activation: n.ActivationTime}.Date() }
 
 // String says which fork it is, and when.
 func (n *NextFork) String() string {
@@ -191,7 +169,7 @@ func (f *Forks) Countdown() string {
 		knows = "knows"
 	}
 	line := fmt.Sprintf("next fork in %s, %s (fork id %s), %d of %d %s %s it", f.Next.Left(),
-		forkTime(f.Next.ActivationTime), f.Next.ForkID, know, len(f.Nodes), nodes, knows)
+		f.Next.At(), f.Next.ForkID, know, len(f.Nodes), nodes, knows)
 	if len(mute) > 0 {
 		line += ", " + strings.Join(mute, ", ") + " can't say"
 	}

@@ -238,6 +238,7 @@ func TestDrainCutsOffREST(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)
 	m := start(t, apptest.Fakes(nodes...), nil)
+	nodes[2].WaitEnded("eth_config", 1) // the last question of the first probe
 	nodes[2].Script(enginetest.Rule{Hang: true})
 	had := len(nodes[2].Calls())
 	answered := later(func() error { _, err := m.Ask(t.Context(), "GET", "/recheck", ""); return err })

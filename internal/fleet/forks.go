@@ -42,7 +42,7 @@ func (c forkMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	isNext := report.Next.State == forks.Known
 	if isNext {
-		gauge(nextForkDesc, max(0, time.Until(time.Unix(int64(report.Next.Activation), 0)).Seconds()))
+		gauge(nextForkDesc, max(0, report.Next.Until(time.Now()).Seconds()))
 		gauge(nextForkInfoDesc, 1, report.Next.ForkID)
 	}
 	for i := range report.Nodes {

@@ -17,6 +17,10 @@ func until(activation uint64, now time.Time) time.Duration {
 	return time.Unix(int64(activation), 0).Sub(now)
 }
 
+// Until returns the time from now to the fork: less than nothing after it, and as long as there is for one so far away
+// that it has no date.
+func (e Entry) Until(now time.Time) time.Duration { return until(e.Activation, now) }
+
 // Next returns the fork to come that most of the nodes know of which know of one, and whether there is one: one node is
 // enough. Of several that are as common it is the earliest. Where a node's next fork isn't known, its last one is to
 // come all the same.

@@ -40,15 +40,37 @@ func (e Entry) words(entry string, now time.Time) string {
 	return fmt.Sprintf("one at %s (fork id %s)", when(e.Activation, now), e.ForkID)
 }
 
-// when says when a fork is activated.
-func when(activation uint64, now time.Time) string {
-	if activation == 0 {
-		return "genesis"
+// Date says when the fork is.
+func (e Entry) Date() string { return date(e.Activation) }
+
+// Instead says which next fork a node has in place of the one that most know.
+func Instead(own, next Entry) string {
+	switch {
+	case own.State != Known:
+		return "it knows of no next fork"
+	case own.Activation == next.Activation:
+		return "it has another configuration for it"
 	}
-	if activation > lastSecond {
+	return fmt.Sprintf("its next fork is another, at %s (fork id %s)", own.Date(), own.ForkID)
+}
+
+// date writes when a fork is activated.
+func date(activation uint64) string {
+	switch {
+	case activation == 0:
+		return "genesis"
+	case activation > lastSecond:
 		return fmt.Sprintf("second %d since 1970", activation)
 	}
-	date := time.Unix(int64(activation), 0).UTC().Format("2006-01-02 15:04:05 UTC")
+	return time.Unix(int64(activation), 0).UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+// when says when a fork is activated, and how far that is from now.
+func when(activation uint64, now time.Time) string {
+	date := date(activation)
+	if activation == 0 || activation > lastSecond {
+		return date
+	}
 	switch left := until(activation, now); {
 	case left.Abs() < time.Second:
 		return date + ", now"

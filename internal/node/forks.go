@@ -293,15 +293,7 @@ func (r *ForkReport) missedReason(nf *NodeForks) string {
 	}
 	return fmt.Sprintf("it missed a fork that most clients have, of %s (fork id %s): its present one is of %s "+
 		"(fork id %s); --fork-mismatch=exclude shuts it out",
-		unix(missed.Activation), missed.ForkID, unix(own.Activation), own.ForkID)
-}
-
-// unix writes a fork's time.
-func unix(seconds uint64) string {
-	if seconds == 0 {
-		return "genesis"
-	}
-	return time.Unix(int64(seconds), 0).UTC().Format("2006-01-02 15:04:05 UTC")
+		missed.Date(), missed.ForkID, own.Date(), own.ForkID)
 }
 
 // remember keeps the times of forks. p.forking is held.
@@ -343,7 +335,7 @@ func (p *Pool) sayForks(r *ForkReport) {
 	if r.Next.State != forks.Known {
 		return
 	}
-	left := time.Unix(int64(r.Next.Activation), 0).Sub(r.At)
+	left := r.Next.Until(r.At)
 	if r.Next.Activation != p.announced.fork {
 		p.announced.fork, p.announced.left = r.Next.Activation, 1<<63-1
 	}
@@ -365,7 +357,7 @@ type announced struct {
 // announce tells of the next fork, and what each node says of it.
 func (p *Pool) announce(r *ForkReport, left time.Duration) {
 	level := slog.LevelInfo
-	attrs := []any{"fork_id", r.Next.ForkID, "at", unix(r.Next.Activation), "in", left.Round(time.Minute)}
+	attrs := []any{"fork_id", r.Next.ForkID, "at", r.Next.Date(), "in", left.Round(time.Minute)}
 	for i := range r.Nodes {
 		nf := &r.Nodes[i]
 		knows, known := nf.Knows(r.Next)
@@ -374,19 +366,11 @@ func (p *Pool) announce(r *ForkReport, left time.Duration) {
 		case !known:
 			word = "unknown: " + cmp.Or(nf.Trouble, "it hasn't told its forks")
 		case !knows:
-			word, level = "NOT READY: "+nextInWords(nf.Config.Next), slog.LevelError
+			word, level = "NOT READY: "+forks.Instead(nf.Config.Next, r.Next), slog.LevelError
 		}
 		attrs = append(attrs, slog.String(nf.Node.Name(), cmp.Or(nf.Client, "unknown client")+": "+word))
 	}
 	p.Log.Log(context.Background(), level, "a fork is near", attrs...)
-}
-
-// nextInWords says which next fork a node knows.
-func nextInWords(e forks.Entry) string {
-	if e.State == forks.None {
-		return "it knows of no next fork"
-	}
-	return fmt.Sprintf("it has another: %s (fork id %s)", unix(e.Activation), e.ForkID)
 }
 
 // sayDifferences logs how a node's forks differ from the others', once per change.
