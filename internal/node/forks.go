@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -18,52 +16,6 @@ import (
 
 // What nodes say of their forks (eth_config) tells apart two that look alike by chain id and genesis: one may lack the
 // next fork, or have another configuration for it.
-
-// ForkReport is what the nodes said of their forks, as it holds at a time.
-type ForkReport struct {
-	At    time.Time
-	Nodes []NodeForks // in configuration order
-	Next  forks.Entry // that most know which know of one; Known where there is one
-}
-
-// NodeForks is what one node said of its forks.
-type NodeForks struct {
-	Node        *Node
-	Client      string // its name and version; "" where they aren't known
-	Config      forks.Config
-	Read        time.Time // when it said so last; zero where it hasn't
-	Trouble     string    // why something of it isn't known; "" where all is
-	Differences []forks.Difference
-	Missed      bool // it missed a fork that most implementations have, and is shut out for that
-
-	foreign bool   // it is on another chain, and not compared
-	pending bool   // it can be reached, and hasn't been asked yet
-	still   string // why it was shut out, where it has told nothing new since; "" where it wasn't
-}
-
-// Knows reports whether a node knows of the next fork: whether it can say, and says the same of it. Where its next one
-// isn't known it may still be its last. One that is on another chain can't say.
-func (nf *NodeForks) Knows(fork forks.Entry) (knows, known bool) {
-	next, last := nf.Config.Next, nf.Config.Last
-	knows = next == fork || next.State == forks.Unknown && last == fork
-	return knows, (knows || next.State != forks.Unknown) && !nf.foreign
-}
-
-// Present says how a node's present configuration differs from that of most others; "" where it doesn't.
-func (r *ForkReport) Present(n *Node) string {
-	var words []string
-	for i := range r.Nodes {
-		if r.Nodes[i].Node != n {
-			continue
-		}
-		for _, d := range r.Nodes[i].Differences {
-			if strings.HasPrefix(d.Field, "current") {
-				words = append(words, inWords(d))
-			}
-		}
-	}
-	return strings.Join(words, ", ")
-}
 
 // told is what the node has told of its forks. Node's lock guards it.
 type told struct {
@@ -275,27 +227,6 @@ func (n *Node) shutOut(reason string) {
 // before a fork that it doesn't name.
 const outdated = time.Hour
 
-// differsIn reports whether a node differs from most others in a field.
-func (nf *NodeForks) differsIn(field string) bool {
-	return slices.ContainsFunc(nf.Differences, func(d forks.Difference) bool { return d.Field == field })
-}
-
-// missedReason says why a node that missed a fork is shut out.
-func (r *ForkReport) missedReason(nf *NodeForks) string {
-	own := nf.Config.Current
-	var missed forks.Entry // the first later one that others are at
-	for i := range r.Nodes {
-		other := r.Nodes[i].Config.Current
-		if !r.Nodes[i].foreign && other.Activation > own.Activation &&
-			(missed.State != forks.Known || other.Activation < missed.Activation) {
-			missed = other
-		}
-	}
-	return fmt.Sprintf("it missed a fork that most clients have, of %s (fork id %s): its present one is of %s "+
-		"(fork id %s); --fork-mismatch=exclude shuts it out",
-		missed.Date(), missed.ForkID, own.Date(), own.ForkID)
-}
-
 // remember keeps the times of forks. p.forking is held.
 func (p *Pool) remember(c forks.Config) {
 	for _, e := range []forks.Entry{c.Current, c.Next, c.Last} {
@@ -319,96 +250,4 @@ func (p *Pool) earliest(now time.Time) uint64 {
 		}
 	}
 	return 0
-}
-
-// forkMarks are how long before a fork the log tells who knows of it.
-var forkMarks = []time.Duration{7 * 24 * time.Hour, 24 * time.Hour, time.Hour}
-
-// sayForks logs what is new in a report. p.forking is held.
-func (p *Pool) sayForks(r *ForkReport) {
-	if slices.ContainsFunc(r.Nodes, func(nf NodeForks) bool { return nf.pending }) {
-		return // who differs from most is seen when all have been asked
-	}
-	for i := range r.Nodes {
-		p.sayDifferences(&r.Nodes[i])
-	}
-	if r.Next.State != forks.Known {
-		return
-	}
-	left := r.Next.Until(r.At)
-	if r.Next.Activation != p.announced.fork {
-		p.announced.fork, p.announced.left = r.Next.Activation, 1<<63-1
-	}
-	for _, mark := range slices.Backward(forkMarks) {
-		if left <= mark && mark < p.announced.left {
-			p.announced.left = mark
-			p.announce(r, left)
-			return
-		}
-	}
-}
-
-// announced says which fork was announced last, and how long before it at the most.
-type announced struct {
-	fork uint64
-	left time.Duration
-}
-
-// announce tells of the next fork, and what each node says of it.
-func (p *Pool) announce(r *ForkReport, left time.Duration) {
-	level := slog.LevelInfo
-	attrs := []any{"fork_id", r.Next.ForkID, "at", r.Next.Date(), "in", left.Round(time.Minute)}
-	for i := range r.Nodes {
-		nf := &r.Nodes[i]
-		knows, known := nf.Knows(r.Next)
-		word := "ready"
-		switch {
-		case !known:
-			word = "unknown: " + cmp.Or(nf.Trouble, "it hasn't told its forks")
-		case !knows:
-			word, level = "NOT READY: "+forks.Instead(nf.Config.Next, r.Next), slog.LevelError
-		}
-		attrs = append(attrs, slog.String(nf.Node.Name(), cmp.Or(nf.Client, "unknown client")+": "+word))
-	}
-	p.Log.Log(context.Background(), level, "a fork is near", attrs...)
-}
-
-// sayDifferences logs how a node's forks differ from the others', once per change.
-func (p *Pool) sayDifferences(nf *NodeForks) {
-	n := nf.Node
-	if nf.Config == (forks.Config{}) {
-		return // nothing is known of it
-	}
-	var fields, words []string
-	for _, d := range nf.Differences {
-		fields = append(fields, d.Field)
-		words = append(words, inWords(d))
-	}
-	n.mu.Lock()
-	was := n.differed
-	c := &nf.Config
-	n.differed = difference{strings.Join(fields, " "), c.Current, c.Next, c.Last}
-	if len(fields) == 0 {
-		n.differed = difference{}
-	}
-	is := n.differed
-	n.mu.Unlock()
-	log := n.setup.Load().log
-	switch {
-	case is == was:
-	case is.fields != "":
-		log.Error("a node's fork configuration differs from that of the others", "client", nf.Client,
-			"difference", strings.Join(words, ". "))
-	default:
-		log.Info("the node's fork configuration differs no longer", "client", nf.Client)
-	}
-}
-
-// inWords says what a difference is.
-func inWords(d forks.Difference) string { return d.Field + ": " + d.Own + ", the others: " + d.Others }
-
-// difference is how a node's forks differed last; the zero value where they don't.
-type difference struct {
-	fields              string
-	current, next, last forks.Entry
 }
