@@ -96,17 +96,17 @@ func (p *Pool) Forks() *ForkReport {
 // until a span after it. It is where that can't be told: for a timestamp of 0, and where no node has said when its
 // forks are.
 func (p *Pool) NearFork(timestamp uint64, after time.Duration) bool {
-	p.forking.Lock()
-	defer p.forking.Unlock()
-	return timestamp == 0 || !p.knowsForks || forks.Near(timestamp, p.activations, after)
+	known := p.activations.Load() // without the lock: the log is written under that
+	return timestamp == 0 || known == nil || forks.Near(timestamp, *known, after)
 }
 
 // forkInterval is how long after it told its forks a node is asked again.
 func (p *Pool) forkInterval(now time.Time, told forks.Config) time.Duration {
-	p.forking.Lock()
-	known := slices.Clone(p.activations)
-	p.forking.Unlock()
-	return forks.Interval(now, append(known, told.Current.Activation, told.Next.Activation, told.Last.Activation))
+	activations := []uint64{told.Current.Activation, told.Next.Activation, told.Last.Activation}
+	if known := p.activations.Load(); known != nil {
+		activations = append(activations, *known...)
+	}
+	return forks.Interval(now, activations)
 }
 
 // clockError is how far a consensus client's clock may be ahead of ours: whose payload is from later is wrong about the
@@ -139,7 +139,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// maxActivations is how many forks are remembered: those of one chain, and those that a node on another tells of.
+// maxActivations is how many forks are remembered: those nearest to now.
 const maxActivations = 32
 
 // judgeForks compares what nodes said of their forks, says what is new of that, and finds the nodes that missed one.
@@ -160,7 +160,7 @@ func (p *Pool) judgeForks(now time.Time) {
 		if !n.setup.Load().DoNotUse {
 			mayVote = append(mayVote, one)
 		}
-		p.remember(one.Config)
+		p.remember(one.Config, now)
 	}
 	report.Next, _ = forks.Next(said, now)
 	p.nextFork.Store(p.earliest(now))
@@ -228,25 +228,36 @@ func (n *Node) shutOut(reason string) {
 const outdated = time.Hour
 
 // remember keeps the times of forks. p.forking is held.
-func (p *Pool) remember(c forks.Config) {
+func (p *Pool) remember(c forks.Config, now time.Time) {
+	var known []uint64
+	if old := p.activations.Load(); old != nil {
+		known = *old
+	}
 	for _, e := range []forks.Entry{c.Current, c.Next, c.Last} {
 		if e.State != forks.Known {
 			continue
 		}
-		p.knowsForks = true
-		if e.Activation > 0 && !slices.Contains(p.activations, e.Activation) {
-			p.activations = append(p.activations, e.Activation)
-			slices.Sort(p.activations)
-			p.activations = p.activations[max(0, len(p.activations)-maxActivations):]
+		if e.Activation > 0 && !slices.Contains(known, e.Activation) {
+			known = slices.Sorted(slices.Values(append(slices.Clone(known), e.Activation)))
 		}
+		if n := len(known); n > maxActivations { // a node tells of ever others
+			if (forks.Entry{Activation: known[n-1]}).Until(now) > now.Sub(time.Unix(int64(known[0]), 0)) {
+				known = known[:n-1]
+			} else {
+				known = known[1:]
+			}
+		}
+		p.activations.Store(&known)
 	}
 }
 
-// earliest returns when the next fork is that any node knows of, in seconds; 0 where none does. p.forking is held.
+// earliest returns when the next fork is that any node knows of, in seconds; 0 where none does.
 func (p *Pool) earliest(now time.Time) uint64 {
-	for _, activation := range p.activations {
-		if activation > uint64(now.Unix()) {
-			return activation
+	if known := p.activations.Load(); known != nil {
+		for _, activation := range *known {
+			if activation > uint64(now.Unix()) {
+				return activation
+			}
 		}
 	}
 	return 0

@@ -33,12 +33,11 @@ type Pool struct {
 	home    atomic.Pointer[[]identity.Chain] // changed under judging, read by anyone; nil before chains are judged
 
 	forking     sync.Mutex                 // held while forks are judged; guards what follows
-	activations []uint64                   // times of forks that nodes know of, in seconds, in order
-	knowsForks  bool                       // a node has told of its forks
 	reached     time.Time                  // up to when forks have been judged
 	announced   announced                  // what the log has of the next fork
 	forks       atomic.Pointer[ForkReport] // changed under forking, read by anyone; nil before forks are judged
 	nextFork    atomic.Uint64              // its time, in seconds; 0 where none is known. Likewise
+	activations atomic.Pointer[[]uint64]   // when forks are, in seconds, in order; nil before a node has told
 
 	mu       sync.Mutex      // guards what follows
 	ctx      context.Context // of all probes; nil before Start, and when all are over
