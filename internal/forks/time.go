@@ -21,18 +21,14 @@ func until(activation uint64, now time.Time) time.Duration {
 // that it has no date.
 func (e Entry) Until(now time.Time) time.Duration { return until(e.Activation, now) }
 
-// Next returns the fork to come that most of the nodes know of which know of one, and whether there is one: one node is
-// enough. Of several that are as common it is the earliest. Where a node's next fork isn't known, its last one is to
-// come all the same.
+// Next returns the first fork to come that any node knows of, and whether there is one: who is wrong about the time
+// alone leaves the chain at that time. Of several of one time it is the one that most know of. Where a node's next fork
+// isn't known, its last one is to come all the same.
 func Next(said []Said, now time.Time) (next Entry, found bool) {
-	most := 0
 	for _, r := range ranked(said, toCome) {
 		e := r.entry
-		if e.State != Known || e.began(now) || found && r.nodes < most {
-			continue
-		}
-		if !found || e.Activation < next.Activation {
-			next, found, most = e, true, r.nodes
+		if e.State == Known && !e.began(now) && (!found || e.Activation < next.Activation) {
+			next, found = e, true
 		}
 	}
 	return next, found

@@ -43,7 +43,7 @@ func (e Entry) words(entry string, now time.Time) string {
 // Date says when the fork is.
 func (e Entry) Date() string { return date(e.Activation) }
 
-// Instead says which next fork a node has in place of the one that most know.
+// Instead says which next fork a node has in place of the first one that is known of.
 func Instead(own, next Entry) string {
 	switch {
 	case own.State != Known:

@@ -13,7 +13,7 @@ import (
 type ForkReport struct {
 	At    time.Time
 	Nodes []NodeForks // in configuration order
-	Next  forks.Entry // that most know which know of one; Known where there is one
+	Next  forks.Entry // the earliest that any node knows of; Known where there is one
 }
 
 // NodeForks is what one node said of its forks.
@@ -71,7 +71,7 @@ func (r *ForkReport) missedReason(nf *NodeForks) string {
 			missed = other
 		}
 	}
-	return fmt.Sprintf("it missed a fork that most clients have, of %s (fork id %s): its present one is of %s "+
+	return fmt.Sprintf("it missed a fork that most implementations have, of %s (fork id %s): its present one is of %s "+
 		"(fork id %s); --fork-mismatch=exclude shuts it out",
 		missed.Date(), missed.ForkID, own.Date(), own.ForkID)
 }
