@@ -148,7 +148,7 @@ func TestCheckFinds(t *testing.T) {
 			row: "yes accepted ~ 1 0x9e5e519e 0 geth/v1.17.10 - forkchoiceUpdatedV1 forkchoiceUpdatedV2 " +
 				"forkchoiceUpdatedV3 getClientVersionV1 getPayloadV1 getPayloadV2 getPayloadV3 getPayloadV4 " +
 				"getPayloadV5 newPayloadV2 (Shanghai) newPayloadV3 (Cancun) newPayloadV4 (Prague)",
-			below: "no problem found",
+			below: "warning: n1: it lacks engine_newPayloadV6 (Bogota), which others have: it can't follow such a fork",
 		},
 		{
 			name: "no blocks",

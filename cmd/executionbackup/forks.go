@@ -18,7 +18,7 @@ func (f *findings) judgeForks(i *inspection, n int, all *admin.Forks) {
 	}
 	isTold := func(n admin.NodeForks) bool { return n.Current.State == "known" }
 	if i.accepted && said.Trouble != "" && slices.ContainsFunc(all.Nodes, isTold) {
-		f.warnings = append(f.warnings, "note: "+i.node.Name()+": not all of its forks is known: "+said.Trouble)
+		f.warnings = append(f.warnings, "note: "+i.node.Name()+": it doesn't tell all of its forks: "+said.Trouble)
 	}
 }
 
@@ -52,9 +52,10 @@ func forkText(said *admin.NodeForks) string {
 func (p *program) printForks(inspections []*inspection, all *admin.Forks) error {
 	table := [][]string{{"NODE", "CLIENT", "NEXT FORK"}}
 	var late, mute []string
+	methods := allMethods(inspections)
 	for n, i := range inspections {
 		said := &all.Nodes[n]
-		words := said.Says
+		words, lacks := said.Says, i.lackedPayloads(methods)
 		switch {
 		case len(i.failures) > 0 && said.Ready == nil:
 			words = "unknown: " + i.failures[0].Error()
@@ -69,8 +70,11 @@ func (p *program) printForks(inspections []*inspection, all *admin.Forks) error 
 		}
 		if strings.HasPrefix(words, "unknown: ") {
 			mute = append(mute, i.node.Name())
-		} else if said.Ready == nil || !*said.Ready {
+		} else if said.Ready == nil || !*said.Ready || len(lacks) > 0 {
 			late = append(late, i.node.Name())
+		}
+		if len(lacks) > 0 {
+			words += "; it lacks " + strings.Join(lacks, " and ")
 		}
 		table = append(table, []string{i.node.Name(), cmp.Or(said.Client, "unknown client"), words})
 	}

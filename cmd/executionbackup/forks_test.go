@@ -26,7 +26,8 @@ func told(t *testing.T, words string) (nodes []*enginetest.Node, flags []string,
 }
 
 // tell makes a node know the next fork (ready; foreign: on another chain; wrong: with another present one), another at
-// that time (other), none (late), or fail to say so. One that is mute doesn't have the method.
+// that time (other), none (late), or fail to say so. One that is mute doesn't have the method, one that is old none of
+// newPayload's for the fork.
 func tell(n *enginetest.Node, word string, at time.Time) {
 	now := enginetest.Fork{At: time.Unix(1764798551, 0), ID: "0x5167e2a6"}
 	next := enginetest.Fork{At: at, ID: "0x0000000a"}
@@ -42,6 +43,9 @@ func tell(n *enginetest.Node, word string, at time.Time) {
 	case "other":
 		next.ID = "0x0000000b"
 		n.TellForks(now, next)
+	case "old":
+		n.TellForks(now, next)
+		n.Update(func(c *enginetest.Client) { c.Capabilities = []string{"engine_newPayloadV4"} })
 	case "late":
 		n.TellForks(now)
 	case "dead":
@@ -71,9 +75,9 @@ func TestCheckForks(t *testing.T) {
 		{"late late", "0x5167e2a6", nil},
 		{"mute mute", "-", nil},
 		{"ready ready mute", "-",
-			[]string{"note: n3: not all of its forks is known: the method eth_config does not exist"}},
-		{"ready nonsense", "-", []string{"note: n2: not all of its forks is known: no object"}},
-		{"ready hangs", "-", []string{"note: n2: not all of its forks is known: no answer in "}},
+			[]string{"note: n3: it doesn't tell all of its forks: the method eth_config does not exist"}},
+		{"ready nonsense", "-", []string{"note: n2: it doesn't tell all of its forks: no object"}},
+		{"ready hangs", "-", []string{"note: n2: it doesn't tell all of its forks: no answer in "}},
 		{"ready dead", "", []string{"problem: n2: unreachable: dial tcp "}}, // and no note
 		{"ready ready late", "0x5167e2a6",
 			[]string{"problem: n3: its forks differ in next: no next fork; the others: " + one + ": " + before}},
@@ -143,6 +147,8 @@ func TestCheckFork(t *testing.T) {
 			"executionbackup: not every node is known to be ready for the fork at " + fork + "; unknown: n2"},
 		{"ready ready foreign", 1, "unknown: it is on another chain",
 			"executionbackup: not every node is known to be ready for the fork at " + fork + "; unknown: n3"},
+		{"ready old", 1, fork + "; it lacks engine_newPayload",
+			"executionbackup: not ready for the fork at " + fork + ": n2"},
 		{"late late", 1, "it knows of no next fork", none},
 		{"late mute", 1, "unknown: the method eth_config does not exist", none + "; unknown: n2"},
 		{"mute mute", 1, "unknown: the method eth_config does not exist",

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"executionbackup/internal/admin"
+	"executionbackup/internal/engine"
 	"executionbackup/internal/health"
 	"executionbackup/internal/identity"
 	"executionbackup/internal/node"
@@ -36,11 +37,7 @@ func judge(inspections []*inspection, home []identity.Chain, forks admin.Forks) 
 	f := &findings{table: [][]string{
 		{"NODE", "URL", "REACHABLE", "JWT", "CLOCK SKEW", "CHAIN ID", "GENESIS", "HEAD", "CLIENT", "FORK", "LACKS"},
 	}}
-	var infos []identity.Info
-	for _, i := range inspections {
-		infos = append(infos, i.now.Info)
-	}
-	methods := identity.Methods(infos)
+	methods := allMethods(inspections)
 	for n, i := range inspections {
 		f.table = append(f.table, i.row(&forks.Nodes[n], methods))
 		for _, err := range i.failures {
@@ -49,11 +46,32 @@ func judge(inspections []*inspection, home []identity.Chain, forks admin.Forks) 
 		f.judgeClock(i)
 		f.judgeChain(i, home)
 		f.judgeForks(i, n, &forks)
+		if lacks := i.lackedPayloads(methods); len(lacks) > 0 {
+			f.warning(i, "it lacks %s, which others have: it can't follow such a fork, so upgrade it before",
+				strings.Join(lacks, ", "))
+		}
 		if i.now.State == health.Syncing {
 			f.warning(i, "it is syncing: it gets every payload, but has no vote until it has finished")
 		}
 	}
 	return f
+}
+
+// allMethods are those that any node has.
+func allMethods(inspections []*inspection) []string {
+	var infos []identity.Info
+	for _, i := range inspections {
+		infos = append(infos, i.now.Info)
+	}
+	return identity.Methods(infos)
+}
+
+// lackedPayloads returns the newPayloads of methods that the node lacks, each with the fork that it came with: without
+// them it can't follow that.
+func (i *inspection) lackedPayloads(methods []string) []string {
+	return slices.DeleteFunc(i.now.Info.Lacking(methods), func(method string) bool {
+		return engine.ParseMethod(method).Family != engine.NewPayload
+	})
 }
 
 func (f *findings) judgeFailure(i *inspection, err error) {
