@@ -151,6 +151,9 @@ func (p *program) printCase(c *evidence.Case) {
 	if c.Verdict != "" {
 		say("the consensus client heard %s after %s: %s", c.Verdict, microseconds(c.Took), c.Answer)
 	}
+	if c.Rule != "" {
+		say("decided by the rule %s: %s", c.Rule, c.Why)
+	}
 	s := c.Settings
 	say("fcu-invalid-threshold %s, min-valid %d, on-dispute %s, vote-by %s, grace %s, cross-check %s",
 		s.Threshold, s.MinValid, s.OnDispute, s.VoteBy, s.Grace, s.CrossCheck)
