@@ -52,7 +52,7 @@ func TestHowObjectionsEnd(t *testing.T) {
 	t.Parallel()
 	m, nodes, chain, _ := dispute(t, "engine_newPayload")
 	m.Log.Wait(t, "dispute: nodes disagree", `ends="an objection ends when its node says VALID to the block or to `+
-		`a new payload on top of it, or by: executionbackup nodes clear-objections n3"`)
+		`a new payload on top of it, or by: executionbackup nodes clear-objections n3; where it is wrong`)
 	m.must(t, "/clear_objections", "n3")
 	for _, n := range nodes[1:] {
 		n.Script(enginetest.Rule{

@@ -5,10 +5,12 @@ import (
 	"unicode"
 )
 
-// HowObjectionsEnd says so for people, with the command to paste for nodes whose objections should end.
+// HowObjectionsEnd says so for people, with the commands to paste for nodes whose objections should end.
 func HowObjectionsEnd(nodes ...string) string {
+	names := strings.Join(inShell(nodes), " ")
 	return "an objection ends when its node says VALID to the block or to a new payload on top of it, or by: " +
-		"executionbackup nodes clear-objections " + strings.Join(inShell(nodes), " ")
+		"executionbackup nodes clear-objections " + names +
+		"; where it is wrong and goes on objecting: executionbackup nodes drain " + names
 }
 
 // inShell writes words as a shell reads them.
