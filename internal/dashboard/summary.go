@@ -57,7 +57,7 @@ func Summarize(s State) Summary {
 	var first []string
 	switch line := join([]string{head, pace, peace}, ", "); {
 	case dispute != "":
-		sum.raise(bad)
+		sum.raise(s.severity())
 		sum.Text, first = dispute, append(about, fork, join([]string{head, pace}, ", "))
 	case level == bad:
 		sum.Text, first = head, []string{fork, join([]string{pace, peace}, ", ")}
@@ -248,6 +248,14 @@ func (s State) standing() (text string, about []string) {
 		about = append(about, fmt.Sprintf("decided by the rule %s: %s", d.Rule, d.Why))
 	}
 	return text, about
+}
+
+// severity is how bad the standing dispute is: where the consensus client hears VALID all the same, validators go on.
+func (s State) severity() string {
+	if d := s.lastDispute(); d.Dispute && d.Verdict == "VALID" {
+		return warn
+	}
+	return bad
 }
 
 // lastDispute is the one that was last heard of, or nil.
