@@ -63,8 +63,13 @@ func (p *Pool) setDrained(words []string, drained bool) error {
 			return err
 		}
 	}
+	what := "node undrained"
+	if drained {
+		what = "node drained"
+	}
 	for _, n := range nodes {
 		n.setDrained(drained)
+		p.Log.Info(what, "node", n.Name())
 	}
 	return nil
 }
@@ -99,6 +104,7 @@ func (p *Pool) ClearObjections(words []string) error {
 		}
 	}
 	for _, n := range nodes {
+		p.Log.Info("objections cleared", "node", n.Name(), "blocks", p.Memory.Objections(n.ID))
 		p.Memory.Clear(n.ID)
 	}
 	p.Elect()
