@@ -59,7 +59,8 @@ var ruleWords = [...]struct{ name, why string }{
 	Outvoted:    {"majority", "VALID has reached the threshold"},
 	NotOutvoted: {"majority_missed", "VALID hasn't reached the threshold"},
 	OneClientWrong: {
-		"live", "several implementations say VALID, and no difference of fork configurations explains the objection",
+		"live",
+		"several implementations say VALID, and no known difference of fork configurations explains the objection",
 	},
 	NoClientQuorum: {"live_no_quorum", "VALID hasn't reached the threshold, counted by implementation"},
 	FewClients:     {"live_few_implementations", "too few implementations say VALID"},

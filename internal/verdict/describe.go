@@ -77,6 +77,8 @@ func (d description) forHistory() history.Vote {
 func (d description) forLog() slog.Attr {
 	said := d.forHistory().Status
 	switch {
+	case d.standing && said == "":
+		said = "no answer yet (it stands by an earlier INVALID)"
 	case d.standing:
 		said += " (it stands by an earlier INVALID)"
 	case d.unheard && d.rests:
@@ -130,7 +132,7 @@ func (pl *poll) reportDispute() {
 	pl.fleet.Dispute(pl.call.Method.Family)
 	pl.fleet.Decided(pl.rule)
 	attrs := []any{
-		"method", pl.call.Method.Name, "block_hash", pl.call.Block, "number", pl.call.Payload.Number,
+		"method", pl.call.Method.Name, "block_hash", pl.call.Block, "number", pl.number(),
 		"answer", heard(pl.verdict), "rule", pl.rule.String(), "why", pl.why,
 	}
 	var objectors []string
@@ -161,7 +163,7 @@ func (pl *poll) whyRule(rule quorum.Rule) string {
 			if differs := report.Present(n); differs != "" {
 				whose = append(whose, n.Name()+": "+differs)
 			}
-		case quorum.ConfigsUnknown:
+		case quorum.ConfigsUnknown, quorum.OneClientWrong:
 			if v.Config == "" {
 				whose = append(whose, n.Name()+" hasn't told its own")
 			}
@@ -189,7 +191,7 @@ func (pl *poll) reportLate(i int) {
 	}
 	pl.fleet.Log.Error(message,
 		"node", s.node.Name(), "method", pl.call.Method.Name, "block_hash", pl.call.Block,
-		"number", pl.call.Payload.Number, "answer", heard(pl.verdict), "duration", s.took, "reason", s.ValidationError,
+		"number", pl.number(), "answer", heard(pl.verdict), "duration", s.took, "reason", s.ValidationError,
 		"ends", fleet.HowObjectionsEnd(s.node.Name()))
 }
 
@@ -240,6 +242,16 @@ func (pl *poll) keepLate(i int, objects bool) {
 func (pl *poll) isWanted(kind evidence.Kind) bool {
 	return pl.call.Named && !pl.alone() && (pl.content.wrong == "" || kind != evidence.Follows) &&
 		pl.fleet.Evidence.Wants(kind, pl.call.Block, pl.parent())
+}
+
+// number is the block's; 0 where it isn't known.
+func (pl *poll) number() uint64 {
+	if !pl.isPayload() {
+		if p := pl.bench.catchUp.Of(pl.call.Block); p != nil {
+			return p.Payload.Number
+		}
+	}
+	return pl.call.Payload.Number
 }
 
 // parent is the block's parent; of a forkchoiceUpdated, which doesn't name it, the block itself.
