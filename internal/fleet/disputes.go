@@ -74,8 +74,8 @@ func (f *Fleet) HaltsAnyway() string {
 	if len(clients) > accepting {
 		return ""
 	}
-	return fmt.Sprintf("it takes %d implementations, for %d to outvote one: there are %d, of %d nodes that may vote, "+
-		"%d of which have told which they are", accepting+1, accepting, len(clients), voters, told)
+	return fmt.Sprintf("to outvote one implementation takes %d others; implementations that are known: %d; "+
+		"voters that haven't told which they are: %d", accepting, len(clients), voters-told)
 }
 
 // About is what is known of a node now, for the evidence.

@@ -52,6 +52,9 @@ func (c forkMetrics) Collect(ch chan<- prometheus.Metric) {
 		}
 		name := nf.Node.Name()
 		gauge(forkKnownDesc, one(nf.Config.Current.State == forks.Known), name)
+		if s := nf.Node.Status(); s.Drained {
+			continue // it has been set aside: its forks concern nobody
+		}
 		if knows, known := nf.Knows(report.Next); isNext && known {
 			gauge(forkReadyDesc, one(knows), name)
 		}
