@@ -107,7 +107,7 @@ func Settings() []Setting {
 		},
 		{
 			Key: "fork-mismatch", Default: "warn",
-			Help: "what becomes of a node that missed a fork which most clients have: warn, " +
+			Help: "what becomes of a node that missed a fork of most implementations: warn, " +
 				"or exclude (as one on the wrong chain)",
 			set: one(parseSecond("warn", "exclude"), func(d *draft, v bool) { d.ExcludeMissed = v }),
 		},
