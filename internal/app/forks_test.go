@@ -87,6 +87,22 @@ func TestForksShown(t *testing.T) {
 	if got := shown[0].Lacks; !slices.Equal(got, []string{"engine_newPayloadV5 (Amsterdam)"}) {
 		t.Errorf("n1 lacks %v", got)
 	}
+	late := func() float64 { return m.Metric(t, `executionbackup_fork_config_difference{field="next",node="n2"}`) }
+	metrics := func() string { return m.REST(t, "GET", "/metrics?format=prometheus", "").Body }
+	if late() != 1 || !strings.Contains(metrics(), `executionbackup_node_fork_ready{node="n2"} 0`) {
+		t.Error("n2's metrics don't say that it isn't ready")
+	}
+	m.must(t, "/drain_nodes", "n2")
+	m.Log.Wait(t, "node drained", "node=n2")
+	if got := metrics(); strings.Contains(got, `_fork_ready{node="n2"}`) ||
+		strings.Contains(got, `_difference{field="next",node="n2"}`) {
+		t.Error("n2 is drained, and still alarming")
+	}
+	m.must(t, "/undrain_nodes", "n2")
+	m.Log.Wait(t, "node undrained", "node=n2")
+	if late() != 1 {
+		t.Error("n2 is back, and not alarming")
+	}
 	if got := shown[3].Lacks; len(got) < 10 || !slices.Contains(got, "engine_newPayloadV4 (Prague)") {
 		t.Errorf("n4 lacks %v", got)
 	}

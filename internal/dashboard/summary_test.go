@@ -66,6 +66,7 @@ func disputed(ago time.Duration, change func(*history.Dispute)) history.Dispute 
 
 func TestSummarize(t *testing.T) {
 	const day = 24 * time.Hour
+	live := func(d *history.Dispute) { d.Verdict, d.Rule, d.Why = "VALID", "live", "why" }
 	late := func(d *history.Dispute) { d.Dispute, d.Late, d.Verdict = false, true, "VALID" }
 	both := func(d *history.Dispute) { d.Votes[0].Status, d.Verdict = "INVALID", "INVALID" }
 	unproposed := func(d *history.Dispute) { d.Verdict = "" }
@@ -137,6 +138,10 @@ func TestSummarize(t *testing.T) {
 		{"alive alive alive", payloads(41), []history.Dispute{disputed(0, both)}, day, bad,
 			"Dispute: n1 and n2 call block 7 INVALID, the consensus client hears INVALID",
 			"it began 1 minute ago, 3 calls so far; 3 of 3 nodes vote, verdicts in 41 ms"},
+		{"alive alive alive", payloads(41), []history.Dispute{disputed(0, live)}, day, warn,
+			"Dispute: n2 calls block 7 INVALID, the consensus client hears VALID",
+			"it began 1 minute ago, 3 calls so far; decided by the rule live: why; " +
+				"3 of 3 nodes vote, verdicts in 41 ms"},
 		{"alive alive alive", payloads(41), []history.Dispute{disputed(0, late)}, day, bad,
 			"Late objection: n2 calls block 7 INVALID after the consensus client heard VALID",
 			"it began 1 minute ago, 3 calls so far; 3 of 3 nodes vote, verdicts in 41 ms"},
