@@ -200,7 +200,7 @@ func (p *program) printVerdicts(c *evidence.Case, recorded bool, rules quorum.Ru
 			Configured: !status.DoNotUse, MayVote: status.MayVote(), Voter: voter, Rests: rests,
 			MayObject: voter || rests, Proved: true, // as if it had been seen to follow
 			Said: w.status, Ended: true, Dead: w.status == engine.None && !status.Reachable(),
-			Client: status.Info.Implementation(), Config: w.fork, NearFork: true, // as far as the recorded call tells
+			Client: status.Info.Implementation(), Fork: w.fork, NearFork: true, // as far as the recorded call tells
 		}
 	}
 	poll := quorum.NewPoll(rules, quorum.Clock{}, len(seats))

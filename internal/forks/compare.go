@@ -11,6 +11,7 @@ type Said struct {
 	Node   string
 	Client string // the implementation; "" where it isn't known
 	Config Config // as it holds at the time (Config.At)
+	Votes  bool   // the operator lets it vote
 }
 
 // Difference is a node's own word on one field, and that of the others, in words for people: what is told of times
@@ -83,13 +84,14 @@ func otherThan(own Entry, ranks []rank) Entry {
 }
 
 // Missed returns the nodes, by name, whose current fork is of an earlier time than that of most implementations: they
-// missed one. An implementation is all nodes of one Client whose current fork is Known, the node's own among them;
-// where the Client isn't known each node is its own. It is later where it has nodes beside this one, and all of these
-// are.
-func Missed(said []Said) []string {
+// missed one. A fork that hasn't begun counts for nobody, whatever a node's clock says. An implementation is all nodes
+// of one Client that may vote, the node's own among them; where the Client isn't known each node is its own. It is
+// later where it has nodes beside this one whose current fork is Known, and all of these are: one that hasn't told is
+// not. A node whose next fork is Unknown may know of others that have begun (Config.At), and isn't named.
+func Missed(said []Said, now time.Time) []string {
 	var missed []string
 	for i, s := range said {
-		if s.Config.Current.State == Known && isBehind(said, i) {
+		if s.Config.Current.State == Known && s.Config.Next.State != Unknown && isBehind(said, i, now) {
 			missed = append(missed, s.Node)
 		}
 	}
@@ -97,15 +99,15 @@ func Missed(said []Said) []string {
 }
 
 // isBehind reports whether most implementations are at a later fork than a node.
-func isBehind(said []Said, node int) bool {
+func isBehind(said []Said, node int, now time.Time) bool {
 	type implementation struct {
 		client string
 		node   int // where the client isn't known
 	}
-	others := make(map[implementation]int) // its nodes beside this one; 0 where it has but this one
+	others := make(map[implementation]int) // its nodes beside this one that have told; 0 where there is none
 	later := make(map[implementation]int)  // those of them that are
 	for i, s := range said {
-		if s.Config.Current.State != Known {
+		if i != node && !s.Votes {
 			continue
 		}
 		its := implementation{client: s.Client}
@@ -113,10 +115,12 @@ func isBehind(said []Said, node int) bool {
 			its.node = i
 		}
 		others[its] += 0
-		if i != node {
-			others[its]++
+		current := s.Config.Current
+		if i == node || current.State != Known {
+			continue
 		}
-		if s.Config.Current.Activation > said[node].Config.Current.Activation {
+		others[its]++
+		if current.Activation > said[node].Config.Current.Activation && current.began(now) {
 			later[its]++
 		}
 	}

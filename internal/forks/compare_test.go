@@ -320,14 +320,20 @@ func TestMissed(t *testing.T) {
 		{"unknown clients are not one", []node{{"", before}, {"", after}}, ""},
 		{"unknown words don't count", []node{{"geth", before}, {"besu", after}, {"reth", unknown}, {"a", unknown}}, ""},
 		{"unknown words aren't late", []node{{"geth", unknown}, {"besu", after}, {"reth", after}}, ""},
+		{"two of seven tell that they are later", []node{{"geth", before}, {"nethermind", after}, {"erigon", after},
+			{"besu", unknown}, {"reth", unknown}, {"ethrex", unknown}, {"nimbus", unknown}}, ""},
+		{"most of those that there are", []node{{"geth", before}, {"nethermind", after}, {"erigon", after},
+			{"besu", after}, {"reth", unknown}}, "n1"},
+		{"a geth hasn't told", []node{{"geth", before}, {"geth", after}, {"geth", unknown}}, "n1"},
+		{"a fork that hasn't begun", []node{{"geth", before}, {"besu", fork(101)}, {"reth", fork(101)}}, ""},
 		{"each is later", []node{{"geth", before}, {"besu", after}, {"reth", later}}, "n1"},
 		{"genesis is early", []node{{"geth", fork(0)}, {"besu", after}, {"reth", after}}, "n1"},
 	} {
 		var said []Said
 		for i, n := range c.nodes {
-			said = append(said, Said{fmt.Sprintf("n%d", i+1), n.client, Config{n.current, none, none}})
+			said = append(said, Said{fmt.Sprintf("n%d", i+1), n.client, Config{n.current, none, none}, true})
 		}
-		if got := strings.Join(Missed(said), " "); got != c.want {
+		if got := strings.Join(Missed(said, time.Unix(100, 0)), " "); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
 		}
 	}

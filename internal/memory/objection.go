@@ -3,6 +3,8 @@ package memory
 import (
 	"slices"
 
+	"github.com/ethereum/go-ethereum/common"
+
 	"executionbackup/internal/engine"
 	"executionbackup/internal/quorum"
 )
@@ -22,6 +24,12 @@ type objection struct {
 	seconded bool
 	// read: it comes from records.
 	read bool
+	// first is the objection of the node that this one goes on with, and says more than; nil where it began by itself.
+	first *objection
+	// What the first one began with: see Past. since is 0 where the block itself tells.
+	since     uint64
+	config    string
+	explained bool
 	// covers counts the blocks that have a mark of it. With the last one it ends.
 	covers int
 	// The nodes that called a block VALID which it covers, and those that died under one.
@@ -29,6 +37,39 @@ type objection struct {
 }
 
 func (o *objection) over() bool { return o.ended }
+
+// root is the objection with which it began.
+func (o *objection) root() *objection {
+	if o.first != nil {
+		return o.first
+	}
+	return o
+}
+
+// began returns what it began with: see quorum.Past.
+func (o *objection) began() (since uint64, config string, explained bool) {
+	root := o.root()
+	if since = root.since; since == 0 {
+		since = root.at.timestamp
+	}
+	return since, root.config, root.explained
+}
+
+// Explain notes that different fork configurations explain what nodes object to on a block, or on one under it: they
+// go on to, also when these are equal again. The block isn't valid for that.
+func (m *Memory) Explain(hash common.Hash, nodes []quorum.NodeID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.blocks[hash]
+	if b == nil {
+		return
+	}
+	for _, o := range b.marks {
+		if slices.Contains(nodes, o.node) {
+			o.root().explained = true
+		}
+	}
+}
 
 // stands reports whether it counts: it isn't over, and the objection beside which alone it would count stands, too.
 func (o *objection) stands() bool { return !o.ended && (!o.seconded || o.at.lead(o.node)) }
@@ -91,6 +132,9 @@ func (m *Memory) object(b *block, node quorum.NodeID) bool {
 		return false
 	}
 	o := objectionOf(node, b)
+	if known := b.objection(node); known != nil {
+		o.first = known.root()
+	}
 	s := m.standing(node)
 	s.objections = append(s.objections, o)
 	m.cover(b, o)
@@ -102,6 +146,7 @@ func objectionOf(node quorum.NodeID, at *block) *objection {
 	w := at.words[node]
 	return &objection{
 		node: node, at: at, reason: w.reason, provisional: w.provisional, seconded: w.seconded, read: w.read,
+		config: w.config,
 	}
 }
 

@@ -33,6 +33,10 @@ type Objection struct {
 	Block                 common.Hash // the memory may have forgotten it: then State.Blocks lacks it
 	Reason                string
 	Provisional, Seconded bool
+	// What it began with: see quorum.Past.
+	Since     uint64
+	Config    string
+	Explained bool
 	// Roots are the blocks from which on the objection covers the descendants: the block itself, or where that is
 	// forgotten the oldest descendants that are left. There are none where another INVALID of the node covers the
 	// block: then this one is kept for when the other ends.
@@ -96,6 +100,7 @@ func (r *recorder) block(b *block) {
 	for _, o := range left(b.marks) {
 		r.words(o.at)
 		known := r.objection(o.at, o.node, o.reason, o.provisional, o.seconded)
+		known.Since, known.Config, known.Explained = o.began()
 		known.Accepted, known.Died = union(known.Accepted, o.accepted), union(known.Died, o.died)
 		if b.parent == nil || !slices.Contains(b.parent.marks, o) {
 			known.Roots = append(known.Roots, b.hash)
@@ -219,6 +224,7 @@ func (m *Memory) restoreObjection(r *Objection, at *block) {
 	}
 	o := objectionOf(r.Node, at)
 	o.accepted, o.died = slices.Clone(r.Accepted), slices.Clone(r.Died)
+	o.since, o.config, o.explained = r.Since, r.Config, r.Explained
 	s := m.standing(r.Node)
 	s.objections = append(s.objections, o)
 	for _, root := range r.Roots {

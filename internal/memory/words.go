@@ -19,6 +19,7 @@ type word struct {
 	provisional bool          // an INVALID that stands as long as nobody has proved itself: see Lapse
 	seconded    bool          // an INVALID that stands only beside that of another node
 	read        bool          // an INVALID from records, which the node has not said in this run
+	config      string        // the node's fork configuration when it said INVALID; "" where that wasn't known
 }
 
 // weak reports whether the INVALID stands only for now, or beside another's.
@@ -51,6 +52,7 @@ type Note struct {
 	Block  common.Hash
 	Status engine.Status
 	Reason string // the validationError of an INVALID
+	Config string // the node's fork configuration when it said INVALID; "" where that isn't known
 	Seq    uint64 // counts the calls in the order of their sending
 	// Voter says that the node's status is a vote, MayObject that its INVALID is one, and Proved that it had proved
 	// itself: an INVALID of one that hadn't lapses when another does (see Lapse). All are as they were when the call
@@ -128,7 +130,9 @@ func (m *Memory) keepInvalid(n *Note) (changed bool) {
 		m.say(b, n.Node, w)
 		return false
 	}
-	said := word{status: engine.Invalid, reason: reason, seq: n.Seq, died: w.died, seconded: !n.MayObject}
+	said := word{
+		status: engine.Invalid, reason: reason, seq: n.Seq, died: w.died, seconded: !n.MayObject, config: n.Config,
+	}
 	said.provisional = n.MayObject && !n.Proved && !s.qualified && !s.trusted
 	if w.status == engine.Invalid && said.weak() { // the node stands by an INVALID already, which is no weaker
 		said.provisional, said.seconded, said.read = w.provisional, w.seconded, w.read
@@ -180,7 +184,8 @@ func (m *Memory) Recall(hash common.Hash, seats []quorum.Seat) {
 		s.Accepts, s.Died = s.Valid, w.died
 		if o := b.objection(s.Node); o != nil {
 			s.Objects, s.Reason, s.Own, s.Direct = true, o.reason, o.at == b, w.status == engine.Invalid
-			s.Read, s.Since = o.read, o.at.timestamp
+			s.Read = o.read
+			s.Since, s.Config, s.Explained = o.began()
 		}
 	}
 	for i := range seats {

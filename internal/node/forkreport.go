@@ -28,7 +28,7 @@ type NodeForks struct {
 
 	foreign bool   // it is on another chain, and not compared
 	pending bool   // it can be reached, and hasn't been asked yet
-	still   string // why it was shut out, where it has told nothing new since; "" where it wasn't
+	still   string // why it was shut out, where it has told no other forks since; "" where it wasn't
 }
 
 // Knows reports whether a node knows of the next fork: whether it can say, and says the same of it. Where its next one

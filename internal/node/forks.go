@@ -22,6 +22,8 @@ type told struct {
 	config  forks.Config
 	read    time.Time // when it said so last; zero before
 	since   time.Time // when it said so first
+	stale   bool      // it may have been restarted since
+	lacks   bool      // it doesn't have the method
 	asked   bool      // it has been, be it in vain
 	due     time.Time // when it is asked again; zero where that is with the next probe
 	trouble string    // why something isn't known
@@ -59,7 +61,7 @@ func (n *Node) AskForks(ctx context.Context) error {
 	}
 	var refused *engine.Error
 	if errors.As(err, &refused) && refused.Code == engine.CodeMethodNotFound {
-		t.due = now.Add(never)
+		t.lacks, t.due = true, now.Add(never)
 	}
 	return err
 }
@@ -81,6 +83,9 @@ func (n *Node) Fork(at time.Time) string {
 	n.mu.Lock()
 	t := n.forks
 	n.mu.Unlock()
+	if t.stale || time.Since(t.read) > outdated {
+		return ""
+	}
 	return t.config.At(at, t.since).Current.Text()
 }
 
@@ -114,10 +119,10 @@ func (p *Pool) forkInterval(now time.Time, told forks.Config) time.Duration {
 const clockError = 5 * time.Second
 
 // ForkTime is the time at which it is looked which fork holds for a payload of a timestamp, in seconds: now, or the
-// payload's own where our clock is a little behind.
-func ForkTime(timestamp uint64) time.Time {
+// payload's own where our clock is behind, so far as that is believed.
+func ForkTime(timestamp uint64, believed time.Duration) time.Time {
 	now := time.Now()
-	if timestamp > uint64(now.Add(clockError).Unix()) {
+	if timestamp > uint64(now.Add(believed).Unix()) {
 		return now
 	}
 	return later(now, time.Unix(int64(timestamp), 0))
@@ -127,7 +132,7 @@ func ForkTime(timestamp uint64) time.Time {
 // missed it: so that these get no call in which they could object to it.
 func (p *Pool) Reach(timestamp uint64) {
 	next := p.nextFork.Load()
-	if at := ForkTime(timestamp); next > 0 && timestamp >= next && uint64(at.Unix()) >= next {
+	if at := ForkTime(timestamp, clockError); next > 0 && timestamp >= next && uint64(at.Unix()) >= next {
 		p.judgeForks(at)
 	}
 }
@@ -149,7 +154,7 @@ func (p *Pool) judgeForks(now time.Time) {
 	now = later(now, p.reached) // what has begun by a payload's time doesn't end by our clock
 	p.reached = now
 	report := &ForkReport{At: now}
-	var said, mayVote []forks.Said
+	var said []forks.Said
 	for _, n := range p.Nodes() {
 		nf, one := n.forksAt(now)
 		report.Nodes = append(report.Nodes, nf)
@@ -157,16 +162,12 @@ func (p *Pool) judgeForks(now time.Time) {
 			continue
 		}
 		said = append(said, one)
-		if !n.setup.Load().DoNotUse {
-			mayVote = append(mayVote, one)
-		}
 		p.remember(one.Config, now)
 	}
 	report.Next, _ = forks.Next(said, now)
-	p.nextFork.Store(p.earliest(now))
 	differences, missed := forks.Compare(said, now), []string(nil)
 	if p.ExcludeMissed() {
-		missed = forks.Missed(mayVote)
+		missed = forks.Missed(said, now)
 	}
 	for i := range report.Nodes {
 		nf := &report.Nodes[i]
@@ -179,13 +180,14 @@ func (p *Pool) judgeForks(now time.Time) {
 		switch {
 		case slices.Contains(missed, nf.Node.URL()):
 			reason = report.missedReason(nf)
-		case p.ExcludeMissed() && nf.differsIn("current.forkId"): // the next fork brings it no nearer to the others
-			reason = nf.still
+		case p.ExcludeMissed() && (nf.Config.Current.State != forks.Known || nf.differsIn("current.forkId")):
+			reason = nf.still // silence is no repair, and the next fork brings it no nearer to the others
 		}
 		nf.Missed = reason != ""
 		nf.Node.shutOut(reason)
 	}
 	p.forks.Store(report)
+	p.nextFork.Store(p.earliest(now)) // from here on calls go by what has been judged
 	p.sayForks(report)
 }
 
@@ -194,7 +196,7 @@ func (n *Node) forksAt(now time.Time) (NodeForks, forks.Said) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	config, trouble, still := n.forks.config.At(now, n.forks.since), n.forks.trouble, n.missedFork
-	if n.forks.config != n.missedWith {
+	if t := &n.forks; t.lacks || t.config.Current.State == forks.Known && t.config != n.missedWith {
 		still = ""
 	}
 	if now.Sub(n.forks.read) > outdated {
@@ -206,7 +208,10 @@ func (n *Node) forksAt(now time.Time) (NodeForks, forks.Said) {
 			pending: !n.forks.asked && n.health.State() != health.Dead,
 			still:   still,
 		},
-		forks.Said{Node: n.URL(), Client: n.info.Implementation(), Config: config}
+		forks.Said{
+			Node: n.URL(), Client: n.info.Implementation(), Config: config,
+			Votes: !n.drained && !n.setup.Load().DoNotUse,
+		}
 }
 
 // shutOut notes why the node is shut out for having missed a fork; "" where it isn't.

@@ -196,7 +196,7 @@ func (n *Node) update(event func(*health.Health)) {
 	back := n.away && after != health.Dead && after != before
 	n.away = after == health.Dead || n.away && !back
 	if back {
-		n.forks.due, n.broke = time.Time{}, false
+		n.forks.due, n.forks.stale, n.broke = time.Time{}, true, false
 	}
 	n.mu.Unlock()
 
@@ -264,7 +264,7 @@ func (n *Node) missed(f *wire.Failure) {
 func (n *Node) Broke() {
 	n.pool.Memory.Broke(n.ID)
 	n.mu.Lock()
-	n.broke = true
+	n.broke, n.forks.stale = true, true
 	n.mu.Unlock()
 }
 

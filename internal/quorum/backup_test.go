@@ -117,7 +117,7 @@ func TestOrderOfBackupsIsNothing(t *testing.T) {
 				s.Objects, s.Direct = true, r.IntN(2) == 0
 			}
 			s.Client = []string{"geth", "besu"}[r.IntN(2)]
-			s.Config, s.NearFork = []string{"", "a", "a", "b"}[r.IntN(4)], r.IntN(2) == 0
+			s.Fork, s.NearFork = []string{"", "a", "a", "b"}[r.IntN(4)], r.IntN(2) == 0
 			seats[i] = s
 		}
 		says2 := make([]int, n)

@@ -121,8 +121,9 @@ func (r Rules) live(ballots []Ballot) Rule {
 	return OneClientWrong
 }
 
-// configurations compares those of the nodes that accept the block or object to it: whether two of them differ, whether
-// one isn't known, and whether a node objects to a block near a fork.
+// configurations compares those of the nodes that accept the block or object to it: whether two of them differ, or did
+// when the objection was disputed before (that they are equal again makes the block no better), whether one isn't
+// known, and whether a node objects to a block near a fork.
 func configurations(ballots []Ballot) (differ, unknown, nearFork bool) {
 	known := ""
 	for i := range ballots {
@@ -132,6 +133,7 @@ func configurations(ballots []Ballot) (differ, unknown, nearFork bool) {
 			continue
 		}
 		nearFork = nearFork || objects && b.NearFork
+		differ = differ || b.Explained
 		switch {
 		case b.Config == "":
 			unknown = true

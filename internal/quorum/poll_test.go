@@ -582,7 +582,7 @@ func TestLookLeavesTheSeats(t *testing.T) {
 func randomSeat(random *rand.Rand) Seat {
 	s := voter()
 	s.Client = []string{"", "GE", "NM"}[random.IntN(3)]
-	s.Config, s.NearFork = []string{"", "a", "a", "b"}[random.IntN(4)], random.IntN(2) == 0
+	s.Fork, s.NearFork = []string{"", "a", "a", "b"}[random.IntN(4)], random.IntN(2) == 0
 	switch random.IntN(11) {
 	case 7, 8:
 		s.Voter, s.Rests = false, true

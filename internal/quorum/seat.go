@@ -21,6 +21,9 @@ type Past struct {
 	Direct  bool   // it has said INVALID to the block itself, too, and stands by that
 	Read    bool   // the objection was read from records: for INVALID, only what a node says in this run is counted
 	Since   uint64 // timestamp of the block with which the objection began, in seconds; 0 where that isn't known
+	Config  string // the node's fork configuration when the objection began; "" where that isn't known
+	// Explained says that fork configurations differed in a dispute about the objection.
+	Explained bool
 	// Valid says that a VALID of the node stands on the block itself.
 	Valid bool
 	// Accepts says that a VALID of the node stands on the block, or on one that an objection to the block covers, and
@@ -34,7 +37,7 @@ type Past struct {
 type Seat struct {
 	Node       NodeID
 	Client     string // its implementation, under Rules.ByClient and Live
-	Config     string // its present fork configuration, under Live: see Ballot
+	Fork       string // its fork configuration, under Live: see Ballot.Config
 	NearFork   bool   // see Ballot
 	Configured bool   // it isn't do-not-use
 	MayVote    bool   // it is neither do-not-use nor drained
@@ -92,7 +95,7 @@ func fill(ballots []Ballot, seats []Seat) {
 	for i := range seats {
 		s := &seats[i]
 		b := &ballots[i]
-		*b = Ballot{Configured: s.Configured, Client: s.Client, Config: s.Config, NearFork: s.NearFork}
+		*b = Ballot{Configured: s.Configured, Client: s.Client, Config: s.Fork, NearFork: s.NearFork}
 		muted := s.muted(leads)
 		switch {
 		case !s.MayVote:
@@ -109,6 +112,7 @@ func fill(ballots []Ballot, seats []Seat) {
 			b.Vote = s.Said
 		}
 		b.Read = s.objects() && s.Read && !s.condemns()
+		b.Explained = s.objects() && s.Explained
 		b.Proved = s.Proved && !b.Read
 		b.Stands = b.Stands || s.Accepts
 		waits := s.Voter && !s.Dead && !muted

@@ -42,6 +42,9 @@ type Ballot struct {
 	// is near a fork, as far as we know.
 	Config   string
 	NearFork bool
+	// Explained says that fork configurations differed when this objection, which is the node's vote, was disputed
+	// before.
+	Explained bool
 }
 
 // Verdict is what the votes come to.

@@ -164,7 +164,7 @@ func (pl *poll) whyRule(rule quorum.Rule) string {
 				whose = append(whose, n.Name()+": "+differs)
 			}
 		case quorum.ConfigsUnknown, quorum.OneClientWrong:
-			if v.Config == "" {
+			if v.Fork == "" {
 				whose = append(whose, n.Name()+" hasn't told its own")
 			}
 		}

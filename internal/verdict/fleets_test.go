@@ -224,7 +224,7 @@ func (s *season) ask(t testing.TB, slot int, payload bool) engine.Status {
 	for i, n := range s.nodes {
 		id := quorum.NodeID(rune('a' + i))
 		s.seats[i] = quorum.Seat{
-			Node: id, Client: n.client, Config: n.config, NearFork: s.near, Configured: true, MayVote: true,
+			Node: id, Client: n.client, Fork: n.config, NearFork: s.near, Configured: true, MayVote: true,
 			Voter: true, MayObject: true, Proved: true, Follows: true, Due: 7500 * ms,
 		}
 		takes := n.takes

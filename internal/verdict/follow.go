@@ -42,6 +42,7 @@ func (pl *poll) tellLate(i int) {
 	}
 	objects := pl.objects(i)
 	if objects {
+		pl.explain()
 		pl.reportLate(i)
 	}
 	pl.keepLate(i, objects)

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -120,9 +121,6 @@ func (pl *poll) convene(clock quorum.Clock) {
 		if pl.settings.Rules.CountsClients() {
 			v.Client = now.Info.Implementation()
 		}
-		if pl.isLive() {
-			v.Config = n.Fork(node.ForkTime(pl.timestamp()))
-		}
 		v.Proved, s.breaks = pl.fleet.Memory.Standing(n.ID)
 	}
 	voters := pl.electorate()
@@ -216,10 +214,22 @@ func (pl *poll) refresh() {
 		// Also while it isn't known whether the memory is to keep that.
 		v.Died = v.Died || s.died()
 		if pl.isLive() {
-			v.NearFork = pl.isNearFork(v)
+			v.Fork, v.NearFork = pl.fork(i), pl.isNearFork(v)
 		}
 	}
 }
+
+// fork is the fork configuration of a seat's node: that with which it began to object, where it stands by that, and we
+// know; else the one that it has in the slot of the payload, by whatever clock that has begun.
+func (pl *poll) fork(i int) string {
+	if v := &pl.votes[i]; v.Objects && v.Config != "" {
+		return v.Config
+	}
+	return pl.seats[i].node.Fork(node.ForkTime(pl.timestamp(), anyClock))
+}
+
+// anyClock is how far ahead of our clock the time of a payload is believed, where that can only halt.
+const anyClock = time.Hour
 
 // isLive reports whether fork configurations matter in a dispute.
 func (pl *poll) isLive() bool { return pl.settings.Rules.OnDispute == quorum.Live }
@@ -417,6 +427,35 @@ func (pl *poll) remembers() bool {
 	return !pl.isPayload() || pl.content.state == genuine
 }
 
+// objectsWith is the fork configuration with which a node objects in this call; "" where it doesn't, or it isn't known.
+func (pl *poll) objectsWith(i int) string {
+	if pl.votes[i].Said != engine.Invalid {
+		return ""
+	}
+	return pl.seats[i].node.Fork(node.ForkTime(pl.timestamp(), anyClock))
+}
+
+// explain notes where fork configurations explain a dispute, under every policy: another may be chosen while it lasts.
+func (pl *poll) explain() {
+	known, differ := "", false
+	var objectors []quorum.NodeID
+	for i := range pl.seats {
+		switch pl.vote(i) {
+		case engine.Invalid:
+			objectors = append(objectors, pl.votes[i].Node)
+		case engine.Valid:
+		default:
+			continue
+		}
+		fork := pl.fork(i)
+		differ = differ || known != "" && fork != "" && fork != known
+		known = cmp.Or(known, fork)
+	}
+	if differ {
+		pl.fleet.Memory.Explain(pl.call.Block, objectors)
+	}
+}
+
 // remember tells the memory what came of the call on a node, and elects a primary where that has changed who objects.
 func (pl *poll) remember(i int) {
 	s, v := &pl.seats[i], &pl.votes[i]
@@ -438,7 +477,7 @@ func (pl *poll) remember(i int) {
 	changed := words.Keep(memory.Note{
 		Node: v.Node, Block: block, Status: v.Said, Reason: s.ValidationError, Seq: pl.place.Seq,
 		Voter: v.Voter || v.Rests, MayObject: v.MayObject, Proved: v.Proved,
-		Fresh: s.fresh, Lapses: pl.lapses, Breaks: s.breaks, Broke: s.broke,
+		Fresh: s.fresh, Lapses: pl.lapses, Breaks: s.breaks, Broke: s.broke, Config: pl.objectsWith(i),
 	})
 	if v.Said == engine.Invalid && v.Proved {
 		s.node.Objected()

@@ -233,6 +233,7 @@ func (pl *poll) report(answer *engine.Answer, dispute bool) {
 			"duration", pl.took)
 	}
 	if dispute {
+		pl.explain()
 		pl.reportDispute()
 	} else if i := pl.backupObjects(); i >= 0 {
 		pl.reportLate(i)
