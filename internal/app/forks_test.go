@@ -8,7 +8,9 @@ import (
 
 	"executionbackup/internal/admin"
 	"executionbackup/internal/apptest"
+	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
+	"executionbackup/internal/quorum"
 )
 
 // osaka is the present fork in these tests.
@@ -131,5 +133,52 @@ func TestForksOfAnotherChain(t *testing.T) {
 	m.Recheck(t)
 	if n := m.told(t, 3).Nodes[2]; n.Ready != nil || n.Says != "" || len(n.Differences) > 0 {
 		t.Errorf("n3: got %+v", n)
+	}
+}
+
+// Where one implementation can't be outvoted --on-dispute=live promises more than it can do: a warning says so, at the
+// start and with a reload, when the nodes have told who they are.
+func TestLiveThatCanOnlyHalt(t *testing.T) {
+	t.Parallel()
+	const warning = "--on-dispute=live can do no more than halt"
+	for _, c := range []struct {
+		clients string
+		change  func(*config.Config)
+		want    string // in the warning; "" for none
+	}{
+		{"GE NM BU", nil, ""},
+		{"GE GE NM", nil, "takes 2 others; implementations that are known: 2;"},
+		{"GE NM", nil, "takes 2 others; implementations that are known: 2;"},
+		{"GE NM BU", func(c *config.Config) { c.Rules.MinClients = 3 },
+			"takes 3 others; implementations that are known: 3;"},
+		{"GE NM BU", func(c *config.Config) { c.Nodes[2].DoNotUse = true }, "implementations that are known: 2;"},
+		{"GE NM ?", nil, "voters that haven't told which they are: 1"},
+		{"GE GE", func(c *config.Config) { c.Rules.OnDispute = quorum.Halt }, ""},
+	} {
+		t.Run(c.clients, func(t *testing.T) {
+			t.Parallel()
+			var nodes []*enginetest.Node
+			for _, code := range strings.Fields(c.clients) {
+				n := enginetest.New(t, enginetest.Client{Code: code, Name: code, Version: "1"})
+				if code == "?" {
+					n.Close()
+				}
+				nodes = append(nodes, n)
+			}
+			m := start(t, apptest.Fakes(nodes...), func(cfg *config.Config) {
+				cfg.Rules.OnDispute, cfg.Rules.MinClients = quorum.Live, 2
+				if c.change != nil {
+					c.change(cfg)
+				}
+			})
+			reload := *m.Config
+			m.App.Reload(&reload) // says it again where it is so
+			m.Log.Wait(t, "configuration reloaded")
+			if c.want != "" {
+				m.Log.Wait(t, warning, c.want)
+			} else if lines := m.Log.Lines(warning); len(lines) > 0 {
+				t.Errorf("the log has %q", lines)
+			}
+		})
 	}
 }
