@@ -105,6 +105,12 @@ func (p *Pool) NearFork(timestamp uint64, after time.Duration) bool {
 	return timestamp == 0 || known == nil || forks.Near(timestamp, *known, after)
 }
 
+// ForkBetween reports whether there was a fork after a time and up to another, in seconds, as far as we know.
+func (p *Pool) ForkBetween(after, upTo uint64) bool {
+	known := p.activations.Load()
+	return known != nil && slices.ContainsFunc(*known, func(at uint64) bool { return after < at && at <= upTo })
+}
+
 // forkInterval is how long after it told its forks a node is asked again.
 func (p *Pool) forkInterval(now time.Time, told forks.Config) time.Duration {
 	activations := []uint64{told.Current.Activation, told.Next.Activation, told.Last.Activation}

@@ -257,3 +257,42 @@ func TestLiveWindowSurvivesInventedForks(t *testing.T) {
 		})
 	})
 }
+
+// A dispute that begins before a fork and goes on after it: the configurations are those of the new fork on all nodes.
+// An objector that has died since is believed to be as it was, but not beyond a fork.
+func TestLiveAcrossAFork(t *testing.T) {
+	for _, dies := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			fork := epoch.Add(20 * time.Minute)
+			all := always(enginetest.Forks(enginetest.Fork{At: epoch.Add(-48 * time.Hour), ID: "0x00000001"},
+				enginetest.Fork{At: fork, ID: "0x00000002"}))
+			var gone atomic.Bool
+			objector := bubble.Speaker(11, "INVALID", good)
+			objector.Refuse = gone.Load
+			b := bubble.New(t, fakes{
+				client(bubble.Healthy(), "GE", all), client(bubble.Healthy(), "NM", all), client(objector, "BU", all),
+			}, bubble.Options{Settings: liveRules})
+			b.Run(func() {
+				time.Sleep(3 * time.Second) // the bubble's clock
+				b.Follow(1, 10)
+				for n := 11; n < 25; n++ {
+					gone.Store(dies && n > 12)
+					want := "VALID"
+					if dies && time.Now().After(fork) { // near a fork, and what it has now isn't known
+						want = "SYNCING"
+					}
+					if n == 11 {
+						time.Sleep(time.Until(fork.Add(-10 * time.Minute))) // so that the block is near the fork
+					}
+					got, _ := b.Send(bubble.PayloadAt(n, time.Now().Truncate(time.Second)))
+					head, _ := b.Send(bubble.ForkchoiceCall(n))
+					if got != want || head != want {
+						t.Errorf("dies %v: block %d, %v before the fork: got %s and %s, want %s", dies, n,
+							time.Until(fork), got, head, want)
+					}
+					time.Sleep(time.Minute)
+				}
+			})
+		})
+	}
+}

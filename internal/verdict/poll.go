@@ -219,13 +219,16 @@ func (pl *poll) refresh() {
 	}
 }
 
-// fork is the fork configuration of a seat's node: that with which it began to object, where it stands by that, and we
-// know; else the one that it has in the slot of the payload, by whatever clock that has begun.
+// fork is the fork configuration of a seat's node, in the slot of the payload by whatever clock that has begun. Where
+// that isn't known, and the node stands by an objection, it is the one with which it began to object, unless there has
+// been a fork since.
 func (pl *poll) fork(i int) string {
-	if v := &pl.votes[i]; v.Objects && v.Config != "" {
+	v, at := &pl.votes[i], node.ForkTime(pl.timestamp(), anyClock)
+	present := pl.seats[i].node.Fork(at)
+	if present == "" && v.Objects && !pl.fleet.Pool.ForkBetween(v.Since, uint64(at.Unix())) {
 		return v.Config
 	}
-	return pl.seats[i].node.Fork(node.ForkTime(pl.timestamp(), anyClock))
+	return present
 }
 
 // anyClock is how far ahead of our clock the time of a payload is believed, where that can only halt.
