@@ -45,8 +45,10 @@ type Vote struct {
 // which the dispute went on.
 type Dispute struct {
 	*Record           // of the first call
-	Last    time.Time `json:"last"`  // when the last of its calls came
-	Calls   int       `json:"calls"` // so far, with the first
+	Rule    string    `json:"rule,omitempty"` // which rule decided its last call; "" as long as none did
+	Why     string    `json:"why,omitempty"`  // why, in words
+	Last    time.Time `json:"last"`           // when the last of its calls came
+	Calls   int       `json:"calls"`          // so far, with the first
 
 	blocks []common.Hash // the last ones that the dispute is about, at most maxRecords
 }
@@ -127,11 +129,14 @@ func (h *History) dispute(r *Record) {
 	for _, d := range slices.Backward(h.disputes) {
 		if isAlike(d) && (slices.Contains(d.blocks, r.Block) || slices.Contains(d.blocks, r.Parent)) {
 			d.Last, d.Calls = r.Time, d.Calls+1
+			if r.Rule != "" { // a late objection has none
+				d.Rule, d.Why = r.Rule, r.Why
+			}
 			d.blocks = appendBounded(d.blocks, r.Block, maxRecords)
 			return
 		}
 	}
-	h.disputes = appendBounded(h.disputes, &Dispute{r, r.Time, 1, []common.Hash{r.Block}}, maxDisputes)
+	h.disputes = appendBounded(h.disputes, &Dispute{r, r.Rule, r.Why, r.Time, 1, []common.Hash{r.Block}}, maxDisputes)
 }
 
 // complete fills in what a call doesn't tell of its block, where the block's newPayload is among the records. h.mu is
@@ -161,7 +166,7 @@ func (h *History) Disputes() []Dispute {
 	defer h.mu.Unlock()
 	out := make([]Dispute, len(h.disputes))
 	for i, d := range h.disputes {
-		out[i] = Dispute{Record: d.copy(), Last: d.Last, Calls: d.Calls}
+		out[i] = Dispute{Record: d.copy(), Rule: d.Rule, Why: d.Why, Last: d.Last, Calls: d.Calls}
 	}
 	return out
 }

@@ -18,8 +18,9 @@ func TestJSON(t *testing.T) {
 		block = `"0xabcd000000000000000000000000000000000000000000000000000000000000"`
 		at1   = `{"id":1,"time":"2026-03-01T12:00:00.000005Z",`
 		head  = at1 + `"method":"engine_newPayloadV4","number":7,"hash":` + block +
-			`,"verdict":"SYNCING","took":5000000,"dispute":true,"rule":"halt","why":"any objection halts",` +
-			`"late_objection":true,"votes":[` +
+			`,"verdict":"SYNCING","took":5000000,"dispute":true,`
+		rule  = `"rule":"halt","why":"any objection halts"`
+		votes = `"late_objection":true,"votes":[` +
 			`{"node":"n1","status":"VALID","vote":"VALID","took":1234},` +
 			`{"node":"n2","status":"","vote":"INVALID","reason":"bad","took":0}]`
 		proposal = "[" + at1 + `"method":"engine_getPayloadV4","number":8,"hash":` + block +
@@ -57,8 +58,8 @@ func TestJSON(t *testing.T) {
 		want  string
 	}{
 		{none, "[[],[],[]]"},
-		{h.Records(), "[" + head + "}]"},
-		{h.Disputes(), "[" + head + `,"last":"2026-03-01T12:00:00.000005Z","calls":1}]`},
+		{h.Records(), "[" + head + rule + "," + votes + "}]"},
+		{h.Disputes(), "[" + head + votes + "," + rule + `,"last":"2026-03-01T12:00:00.000005Z","calls":1}]`},
 		{p.List(), proposal},
 	} {
 		got, err := json.Marshal(test.shown)
@@ -72,5 +73,34 @@ func TestJSON(t *testing.T) {
 		if again, err := json.Marshal(back.Interface()); err != nil || string(again) != test.want {
 			t.Errorf("read back: got %v\n     %s\nwant %s", err, again, test.want)
 		}
+	}
+}
+
+// A dispute has the rule that decided its last call, also where it began with an objection that came late.
+func TestRuleOfADispute(t *testing.T) {
+	var h History
+	first := &Record{Block: common.Hash{1}}
+	h.Add(first)
+	h.Decide(first, "VALID", time.Second, "", "")
+	h.Objected(first)
+	for i, want := range []string{"", "live", "live", "halt"} {
+		r := &Record{Block: common.Hash{byte(2 + i)}, Parent: common.Hash{byte(1 + i)}}
+		h.Add(r)
+		switch i {
+		case 1:
+			h.Decide(r, "VALID", time.Second, "live", "why")
+		case 2:
+			h.Objected(r)
+		case 3:
+			h.Decide(r, "SYNCING", time.Second, "halt", "why")
+		default:
+			h.Objected(r)
+		}
+		if d := h.Disputes(); len(d) != 1 || d[0].Rule != want || d[0].Calls != i+2 {
+			t.Errorf("call %d: got %+v, want the rule %q", i+2, d, want)
+		}
+	}
+	if r := h.Records()[0]; r.Rule != "" {
+		t.Errorf("the record of the first block has the rule %q", r.Rule)
 	}
 }
