@@ -17,7 +17,7 @@ type Forks struct {
 	Nodes []NodeForks `json:"nodes"`
 }
 
-// NextFork is the fork to come that most nodes know of which know of one.
+// NextFork is the earliest fork to come that any node knows of.
 type NextFork struct {
 	ActivationTime uint64 `json:"activation_time"` // seconds since 1970
 	In             uint64 `json:"in"`              // seconds from now
