@@ -240,14 +240,17 @@ const outdated = time.Hour
 
 // remember keeps the times of forks. p.forking is held.
 func (p *Pool) remember(c forks.Config, now time.Time) {
-	var known []uint64
-	if old := p.activations.Load(); old != nil {
+	old := p.activations.Load()
+	var known []uint64 // a slice of our own where it differs from the old one, which others read
+	if old != nil {
 		known = *old
 	}
+	told := false
 	for _, e := range []forks.Entry{c.Current, c.Next, c.Last} {
 		if e.State != forks.Known {
 			continue
 		}
+		told = true
 		if e.Activation > 0 && !slices.Contains(known, e.Activation) {
 			known = slices.Sorted(slices.Values(append(slices.Clone(known), e.Activation)))
 		}
@@ -258,6 +261,8 @@ func (p *Pool) remember(c forks.Config, now time.Time) {
 				known = known[1:]
 			}
 		}
+	}
+	if told {
 		p.activations.Store(&known)
 	}
 }

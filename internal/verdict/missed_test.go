@@ -175,15 +175,16 @@ func TestTwoForksWithinAMinute(t *testing.T) {
 }
 
 // onDead does something with the first line that says that a node is dead, as if the log took that long.
-type onDead struct{ do *func() }
+type onDead struct{ do *atomic.Pointer[func()] }
 
 func (onDead) Enabled(context.Context, slog.Level) bool { return true }
 func (l onDead) WithAttrs([]slog.Attr) slog.Handler     { return l }
 func (l onDead) WithGroup(string) slog.Handler          { return l }
 func (l onDead) Handle(_ context.Context, r slog.Record) error {
-	if do := *l.do; do != nil && strings.Contains(r.Message, "node is dead") {
-		*l.do = nil
-		do()
+	if strings.Contains(r.Message, "node is dead") {
+		if do := l.do.Swap(nil); do != nil {
+			(*do)()
+		}
 	}
 	return nil
 }
@@ -197,7 +198,7 @@ func TestPayloadWhileForksAreJudged(t *testing.T) {
 		lacks := always(enginetest.Forks(genesis))
 		good := func() *bubble.Fake { return bubble.Speaker(99, "VALID", 0) }
 		bad := func() *bubble.Fake { return bubble.Speaker(6, "INVALID", 0) }
-		var do func()
+		var do atomic.Pointer[func()]
 		b := bubble.New(t, fakes{
 			client(good(), "GE", knows), client(good(), "NM", knows), client(good(), "RH", knows),
 			client(bad(), "BU", lacks), client(bad(), "EG", lacks),
@@ -211,12 +212,12 @@ func TestPayloadWhileForksAreJudged(t *testing.T) {
 			time.Sleep(time.Until(fork.Add(-ms)))
 			during := ""
 			var beside sync.WaitGroup
-			do = func() {
+			do.Store(new(func() {
 				beside.Go(func() { during, _ = b.Send(bubble.PayloadAt(6, fork)) })
 				for range 1000 {
 					runtime.Gosched()
 				}
-			}
+			}))
 			first, _ := b.Send(bubble.PayloadAt(6, fork))
 			beside.Wait()
 			if first != "VALID" || during != "VALID" {

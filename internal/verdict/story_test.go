@@ -314,6 +314,7 @@ func (s *story) objections() (n int) {
 // disputed is how many disputes were counted: in both methods, and by rule, which has to come to the same.
 func (s *story) disputed(rule quorum.Rule) (newPayload, forkchoice float64) {
 	s.t.Helper()
+	synctest.Wait() // the consensus client has its answer before it is counted
 	const name = "executionbackup_disputes_total"
 	newPayload, forkchoice = s.Counted(name, "method", "NewPayload"), s.Counted(name, "method", "ForkchoiceUpdated")
 	for _, each := range quorum.RuleNames() {
