@@ -55,20 +55,21 @@ func (p *program) printForks(inspections []*inspection, all *admin.Forks) error 
 	methods := allMethods(inspections)
 	for n, i := range inspections {
 		said := &all.Nodes[n]
-		words, lacks := said.Says, i.lackedPayloads(methods)
+		words, unknown, lacks := said.Says, "", i.lackedPayloads(methods)
 		switch {
 		case len(i.failures) > 0 && said.Ready == nil:
-			words = "unknown: " + i.failures[0].Error()
+			unknown = i.failures[0].Error()
 		case i.now.WrongChain:
-			words = "unknown: it is on another chain"
+			unknown = "it is on another chain"
 		case said.Ready != nil && *said.Ready: // though it may know this one as its last alone
 			words = all.Next.String()
 		case said.Next.State == "unknown":
-			words = "unknown: " + cmp.Or(said.Trouble, "it doesn't tell its forks")
+			unknown = cmp.Or(said.Trouble, "it doesn't tell its forks")
 		case all.Next == nil:
 			words = "it knows of no next fork"
 		}
-		if strings.HasPrefix(words, "unknown: ") {
+		if unknown != "" {
+			words = "unknown: " + unknown
 			mute = append(mute, i.node.Name())
 		} else if said.Ready == nil || !*said.Ready || len(lacks) > 0 {
 			late = append(late, i.node.Name())

@@ -96,7 +96,7 @@ func (s State) votes() (level, text string, notes []string) {
 		if note != "" {
 			notes = append(notes, n.Name+" "+note)
 		}
-		if n.DoNotUse || n.Drained {
+		if !mayVote(&n) {
 			continue
 		}
 		if n.Backup && !n.Votes {
