@@ -138,7 +138,10 @@ func ForkTime(timestamp uint64, believed time.Duration) time.Time {
 // missed it: so that these get no call in which they could object to it.
 func (p *Pool) Reach(timestamp uint64) {
 	next := p.nextFork.Load()
-	if at := ForkTime(timestamp, clockError); next > 0 && timestamp >= next && uint64(at.Unix()) >= next {
+	if next == 0 || timestamp < next {
+		return
+	}
+	if at := ForkTime(timestamp, clockError); uint64(at.Unix()) >= next {
 		p.judgeForks(at)
 	}
 }
