@@ -37,6 +37,17 @@ func client(f *bubble.Fake, code string, forks func() string) *bubble.Fake {
 	return f
 }
 
+// mute has a fake leave eth_config unanswered while something holds.
+func mute(f *bubble.Fake, holds func() bool) {
+	delay := f.Delay
+	f.Delay = func(method string, n int) time.Duration {
+		if method == "eth_config" && holds() {
+			return bubble.Forever
+		}
+		return delay(method, n)
+	}
+}
+
 func always(forks string) func() string { return func() string { return forks } }
 
 var genesis = enginetest.Fork{ID: "0x00000001"}
@@ -231,31 +242,32 @@ func TestLiveDispute(t *testing.T) {
 	}
 }
 
-// The configurations of the fork differ, and the CL's clock is two seconds ahead of ours: they are compared as they are
-// in the payload's slot.
+// The configurations of the fork differ, and the CL's clock is ahead of ours, be it by more than brings a fork about:
+// they are compared as they are in the payload's slot.
 func TestLiveDisputeByTheSlot(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		fork := epoch.Add(time.Minute)
-		with := func(deposits string) func() string {
-			return always(enginetest.Forks(genesis, enginetest.Fork{At: fork, ID: "0x00000002", Deposits: deposits}))
-		}
-		b := bubble.New(t, fakes{
-			client(bubble.Healthy(), "GE", with("")), client(bubble.Healthy(), "NM", with("")),
-			client(bubble.Speaker(2, "INVALID", 0), "BU", with("0x"+strings.Repeat("12", 20))),
-		}, bubble.Options{Settings: func(s *fleet.Settings) {
-			s.Rules.OnDispute, s.Rules.MinClients, s.ForkWindow = quorum.Live, 2, 24*time.Hour
-		}})
-		b.Run(func() {
-			time.Sleep(time.Until(fork.Add(-12 * time.Second))) // the bubble's clock
-			b.Send(bubble.PayloadAt(1, time.Now()))
-			time.Sleep(10 * time.Second)
-			got, _ := b.Send(bubble.PayloadAt(2, fork))
-			head, _ := b.Send(bubble.ForkchoiceCall(2))
-			if got != "SYNCING" || head != "SYNCING" {
-				t.Errorf("got %s and %s", got, head)
+	for _, ahead := range []time.Duration{2 * time.Second, 6 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			fork := epoch.Add(time.Minute)
+			with := func(deposits string) func() string {
+				next := enginetest.Fork{At: fork, ID: "0x00000002", Deposits: deposits}
+				return always(enginetest.Forks(genesis, next))
 			}
+			b := bubble.New(t, fakes{
+				client(bubble.Healthy(), "GE", with("")), client(bubble.Healthy(), "NM", with("")),
+				client(bubble.Speaker(2, "INVALID", 0), "BU", with("0x"+strings.Repeat("12", 20))),
+			}, bubble.Options{Settings: liveRules})
+			b.Run(func() {
+				time.Sleep(time.Until(fork.Add(-12*time.Second - ahead))) // the bubble's clock
+				b.Send(bubble.PayloadAt(1, fork.Add(-12*time.Second)))
+				time.Sleep(12 * time.Second)
+				got, _ := b.Send(bubble.PayloadAt(2, fork))
+				head, _ := b.Send(bubble.ForkchoiceCall(2))
+				if got != "SYNCING" || head != "SYNCING" {
+					t.Errorf("%v ahead: the first block of the fork: got %s and %s", ahead, got, head)
+				}
+			})
 		})
-	})
+	}
 }
 
 // Each node is asked for its forks at the start and every ten minutes, every minute in the hours around a fork, and on

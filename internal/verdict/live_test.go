@@ -72,31 +72,6 @@ func liveAfterRepair(t *testing.T, before quorum.Policy) {
 	})
 }
 
-// The clock of the CL is 6 s ahead of ours. A node applies the fork by the payload's timestamp, so the configurations
-// of the fork are those in dispute, whatever our clock says.
-func TestLiveDisputeBySlotWithOurClockBehind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		fork := epoch.Add(time.Minute)
-		with := func(deposits string) func() string {
-			return always(enginetest.Forks(genesis, enginetest.Fork{At: fork, ID: "0x00000002", Deposits: deposits}))
-		}
-		b := bubble.New(t, fakes{
-			client(bubble.Healthy(), "GE", with("")), client(bubble.Healthy(), "NM", with("")),
-			client(bubble.Speaker(2, "INVALID", 0), "BU", with("0x"+strings.Repeat("12", 20))),
-		}, bubble.Options{Settings: liveRules})
-		b.Run(func() {
-			time.Sleep(time.Until(fork.Add(-18 * time.Second))) // the bubble's clock
-			b.Send(bubble.PayloadAt(1, fork.Add(-12*time.Second)))
-			time.Sleep(12 * time.Second)
-			got, _ := b.Send(bubble.PayloadAt(2, fork))
-			head, _ := b.Send(bubble.ForkchoiceCall(2))
-			if got != "SYNCING" || head != "SYNCING" {
-				t.Errorf("the first block of the fork: got %s and %s", got, head)
-			}
-		})
-	})
-}
-
 // The objector is restarted with another configuration, and doesn't answer eth_config since: what it told before its
 // restart isn't its present configuration.
 func TestLiveDoesntTrustAReadingFromBeforeARestart(t *testing.T) {
@@ -106,13 +81,7 @@ func TestLiveDoesntTrustAReadingFromBeforeARestart(t *testing.T) {
 		var restarted, down atomic.Bool
 		objector := bubble.Speaker(11, "INVALID", good)
 		objector.Refuse = down.Load
-		delay := objector.Delay
-		objector.Delay = func(method string, n int) time.Duration {
-			if method == "eth_config" && restarted.Load() {
-				return bubble.Forever
-			}
-			return delay(method, n)
-		}
+		mute(objector, restarted.Load)
 		b := bubble.New(t, fakes{
 			client(bubble.Healthy(), "GE", always(same)), client(bubble.Healthy(), "NM", always(same)),
 			client(objector, "BU", always(same)),
@@ -140,13 +109,7 @@ func TestLiveDoesntTrustAnOldReading(t *testing.T) {
 		same := enginetest.Forks(enginetest.Fork{At: epoch.Add(-time.Minute), ID: "0x00000002"})
 		var hangs atomic.Bool
 		objector := bubble.Speaker(11, "INVALID", good)
-		delay := objector.Delay
-		objector.Delay = func(method string, n int) time.Duration {
-			if method == "eth_config" && hangs.Load() {
-				return bubble.Forever
-			}
-			return delay(method, n)
-		}
+		mute(objector, hangs.Load)
 		b := bubble.New(t, fakes{
 			client(bubble.Healthy(), "GE", always(same)), client(bubble.Healthy(), "NM", always(same)),
 			client(objector, "BU", always(same)),

@@ -86,13 +86,7 @@ func TestShutOutNodeIsntLetInByAnError(t *testing.T) {
 					return "INVALID"
 				}
 				client(old, "BU", always(enginetest.Forks(genesis)))
-				delay := old.Delay
-				old.Delay = func(method string, n int) time.Duration {
-					if method == "eth_config" && hangs && troubled.Load() {
-						return bubble.Forever
-					}
-					return delay(method, n)
-				}
+				mute(old, func() bool { return hangs && troubled.Load() })
 				old.Fail = func(method string) string {
 					if method == "eth_config" && !hangs && troubled.Load() {
 						return `{"code":-32000,"message":"busy"}`
@@ -148,13 +142,7 @@ func TestTwoForksWithinAMinute(t *testing.T) {
 		ge, nm := bubble.Healthy(), bubble.Healthy()
 		ge.Refuse, nm.Refuse = down, down
 		bu := bubble.Healthy()
-		delay := bu.Delay
-		bu.Delay = func(method string, n int) time.Duration {
-			if method == "eth_config" && time.Since(epoch) > 90*time.Second {
-				return bubble.Forever
-			}
-			return delay(method, n)
-		}
+		mute(bu, func() bool { return time.Since(epoch) > 90*time.Second })
 		b := bubble.New(t, fakes{client(ge, "GE", all), client(nm, "NM", all), client(bu, "BU", all)},
 			bubble.Options{ExcludeMissed: true})
 		b.Run(func() {

@@ -223,13 +223,16 @@ func (pl *poll) refresh() {
 // that isn't known, and the node stands by an objection, it is the one with which it began to object, unless there has
 // been a fork since.
 func (pl *poll) fork(i int) string {
-	v, at := &pl.votes[i], node.ForkTime(pl.timestamp(), anyClock)
+	v, at := &pl.votes[i], pl.forkTime()
 	present := pl.seats[i].node.Fork(at)
 	if present == "" && v.Objects && !pl.fleet.Pool.ForkBetween(v.Since, uint64(at.Unix())) {
 		return v.Config
 	}
 	return present
 }
+
+// forkTime is the time at which it is looked which fork holds for the call's block.
+func (pl *poll) forkTime() time.Time { return node.ForkTime(pl.timestamp(), anyClock) }
 
 // anyClock is how far ahead of our clock the time of a payload is believed, where that can only halt.
 const anyClock = time.Hour
@@ -435,7 +438,7 @@ func (pl *poll) objectsWith(i int) string {
 	if pl.votes[i].Said != engine.Invalid {
 		return ""
 	}
-	return pl.seats[i].node.Fork(node.ForkTime(pl.timestamp(), anyClock))
+	return pl.seats[i].node.Fork(pl.forkTime())
 }
 
 // explain notes where fork configurations explain a dispute, under every policy: another may be chosen while it lasts.
