@@ -26,9 +26,11 @@ func (m *Memory) evict() {
 	}
 	old := m.blocks[hash]
 	delete(m.blocks, hash)
+	m.changes.evicted(old)
 	m.unmark(old.marks)
 	for c := old.child; c != nil; {
 		next := c.sibling
+		m.changes.block(c)
 		c.parent, c.sibling = nil, nil
 		c = next
 	}

@@ -38,6 +38,13 @@ type Memory struct {
 	// knowsTrust says that records told which nodes had proved themselves in another run: then a node that hadn't may
 	// not object, though nobody has proved itself in this one.
 	knowsTrust bool
+	// changes are what of the records has changed.
+	changes changes
+	// What was read without the blocks that lead there: see Untraced.
+	gap   bool
+	clean map[common.Hash]bool // blocks that no objection covers, as far as another run knew
+	// newest is the greatest timestamp of a payload that a node was sent, in seconds, and before that of another run.
+	newest, before uint64
 }
 
 // block is what is known of one block. Its marks are never changed in place: children share those of their parent.
@@ -52,6 +59,7 @@ type block struct {
 	marks          []*objection             // the objections that cover it, from itself or ancestors; one of each node
 	proof          Proof                    // how well it is known which content has this hash
 	digest         Digest                   // of that content, where it isn't proven
+	traced         bool                     // it is known which objections cover it: see Untraced
 }
 
 // Proof says why a content stands for a block hash.
@@ -96,6 +104,8 @@ func (m *Memory) Learn(p engine.Payload, proof Proof, digest func() Digest) (sta
 	if b.parent == nil && p.Parent != p.Hash {
 		m.adopt(b, m.block(p.Parent))
 	}
+	m.changes.block(b)
+	m.trace(b)
 	return true
 }
 
@@ -120,6 +130,7 @@ func (m *Memory) Identify(hash common.Hash, digest Digest) {
 	defer m.release()
 	if b := m.blocks[hash]; b != nil && b.proof == Proven {
 		b.digest = digest
+		m.changes.block(b)
 	}
 }
 
@@ -177,7 +188,10 @@ func (m *Memory) reset(b *block) {
 		}
 	}
 	b.unlink()
-	b.words, b.sent, b.proof = nil, nil, Unproven
+	for node := range b.words {
+		m.say(b, node, word{}) // but the numbers
+	}
+	b.sent, b.proof, b.traced = nil, Unproven, false
 	b.walk(func(b *block) (deeper bool) {
 		kept := without(b.marks, func(o *objection) bool { return slices.Contains(marks, o) })
 		if len(kept) == len(b.marks) {

@@ -65,7 +65,7 @@ func (m *told) say(node quorum.NodeID, n int, status engine.Status) bool {
 // payload sends a node a newPayload, which it answers so.
 func (m *told) payload(node quorum.NodeID, n int, status engine.Status) bool {
 	c := m.call(node, n, status)
-	c.Fresh = !m.WasSent(node, hash(n))
+	c.Fresh = !m.WasSent(node, hash(n), 0)
 	m.Sent(node, hash(n), c.Breaks)
 	return m.Keep(c)
 }
@@ -899,7 +899,7 @@ func TestDisplaced(t *testing.T) {
 	m.expect(t, "after", alice, map[int]bool{1: false, 12: true, 3: false, 4: false, 5: true})
 	m.expect(t, "after", bob, map[int]bool{3: false, 4: false, 5: true})
 	m.expect(t, "after", carol, map[int]bool{1: true, 3: true, 4: true, 5: true})
-	if m.Word(carol, hash(3)) != none || m.WasSent(carol, hash(3)) || !m.Descends(hash(5), hash(1)) ||
+	if m.Word(carol, hash(3)) != none || m.WasSent(carol, hash(3), 0) || !m.Descends(hash(5), hash(1)) ||
 		m.Descends(hash(5), hash(12)) {
 		t.Error("something of the forgery is left")
 	}
@@ -936,14 +936,14 @@ func TestForget(t *testing.T) {
 	m.payload(alice, 2, invalid)
 	m.payload(bob, 1, valid)
 	m.Forget(alice)
-	if m.Word(alice, hash(1)) != none || m.Word(alice, hash(2)) != none || m.WasSent(alice, hash(1)) ||
+	if m.Word(alice, hash(1)) != none || m.Word(alice, hash(2)) != none || m.WasSent(alice, hash(1), 0) ||
 		m.Qualified(alice) || m.objects(alice, 3) {
 		t.Error("something of alice is left")
 	}
 	if s := m.recall(1, alice)[0]; s.Past != (quorum.Past{}) {
 		t.Errorf("got %+v", s.Past)
 	}
-	if m.Word(bob, hash(1)) != valid || !m.Qualified(bob) || !m.WasSent(bob, hash(1)) {
+	if m.Word(bob, hash(1)) != valid || !m.Qualified(bob) || !m.WasSent(bob, hash(1), 0) {
 		t.Error("bob is forgotten, too")
 	}
 	m.payload(carol, 2, invalid)
@@ -955,7 +955,7 @@ func TestForget(t *testing.T) {
 	m.died(alice, 3)
 	m.sent(alice, 3)
 	if m.Word(alice, hash(1)) != none || m.Word(alice, hash(2)) != none || m.Objections(alice) != 0 ||
-		m.WasSent(alice, hash(3)) || m.Matter(hash(4), hash(3)) {
+		m.WasSent(alice, hash(3), 0) || m.Matter(hash(4), hash(3)) {
 		t.Error("alice is back")
 	}
 	// Clearing takes back INVALIDs, and nothing else.
@@ -963,7 +963,7 @@ func TestForget(t *testing.T) {
 	m.say(bob, 3, invalid)
 	m.Clear(bob)
 	if m.Word(bob, hash(2)) != none || m.Word(bob, hash(3)) != none || m.Word(bob, hash(1)) != valid ||
-		!m.Qualified(bob) || !m.WasSent(bob, hash(2)) {
+		!m.Qualified(bob) || !m.WasSent(bob, hash(2), 0) {
 		t.Error("clearing")
 	}
 	m.say(bob, 2, valid)
@@ -992,7 +992,7 @@ func TestAdmit(t *testing.T) {
 		"Prove":   func() { m.Prove(alice, said.Breaks) },
 	} {
 		stale()
-		if m.Qualified(alice) || m.Objections(alice) != 0 || m.WasSent(alice, hash(4)) {
+		if m.Qualified(alice) || m.Objections(alice) != 0 || m.WasSent(alice, hash(4), 0) {
 			t.Errorf("%s: it has a word, or has proved itself, or been sent something", name)
 		}
 		for n := 1; n <= 4; n++ {
@@ -1006,7 +1006,7 @@ func TestAdmit(t *testing.T) {
 		t.Error("added again, it says no words")
 	}
 	m.NotSent(alice, hash(4), said.Breaks)
-	if !m.WasSent(alice, hash(4)) {
+	if !m.WasSent(alice, hash(4), 0) {
 		t.Error("a call from before its removal takes back what it was sent since")
 	}
 	_, breaks := m.Standing(alice)

@@ -65,8 +65,9 @@ func (m *Memory) Explain(hash common.Hash, nodes []quorum.NodeID) {
 		return
 	}
 	for _, o := range b.marks {
-		if slices.Contains(nodes, o.node) {
-			o.root().explained = true
+		if root := o.root(); slices.Contains(nodes, o.node) && !root.explained {
+			root.explained = true
+			m.changes.objection(o.node, o.at)
 		}
 	}
 }
@@ -137,6 +138,7 @@ func (m *Memory) object(b *block, node quorum.NodeID) bool {
 	}
 	s := m.standing(node)
 	s.objections = append(s.objections, o)
+	m.changes.objection(node, b)
 	m.cover(b, o)
 	return true
 }
@@ -159,7 +161,7 @@ func (m *Memory) cover(b *block, o *objection) {
 		}
 		m.mark(b, append(without(b.marks, func(p *objection) bool { return p.node == o.node || p.ended }), o))
 		for node, w := range b.words {
-			o.heed(node, w)
+			m.heed(o, node, w)
 		}
 		return true
 	})
@@ -172,6 +174,7 @@ func (m *Memory) mark(b *block, marks []*objection) {
 	for _, o := range marks {
 		o.covers++
 	}
+	m.changes.marks(b, old)
 	m.unmark(old)
 }
 
@@ -185,12 +188,14 @@ func (m *Memory) unmark(marks []*objection) {
 }
 
 // heed notes who held a block valid that the objection covers.
-func (o *objection) heed(node quorum.NodeID, w word) {
+func (m *Memory) heed(o *objection, node quorum.NodeID, w word) {
 	if w.status == engine.Valid && !slices.Contains(o.accepted, node) {
 		o.accepted = append(o.accepted, node)
+		m.changes.objection(o.node, o.at)
 	}
 	if w.died && !slices.Contains(o.died, node) {
 		o.died = append(o.died, node)
+		m.changes.objection(o.node, o.at)
 	}
 }
 
@@ -205,7 +210,9 @@ func (o *objection) forget(node quorum.NodeID) {
 func (m *Memory) second(b *block) (changed bool) {
 	for node, w := range b.words {
 		if w.unheard > 0 && b.lead(node) {
-			b.words[node] = word{status: engine.Invalid, reason: w.reason, seq: w.unheard, seconded: true, died: w.died}
+			m.say(b, node, word{
+				status: engine.Invalid, reason: w.reason, seq: w.unheard, seconded: true, died: w.died,
+			})
 			changed = m.object(b, node) || changed
 		}
 	}
@@ -218,6 +225,8 @@ func (m *Memory) end(o *objection) {
 		return
 	}
 	o.ended = true
+	m.changes.objection(o.node, o.at)
+	m.changes.ended = true
 	s := m.standing(o.node)
 	s.objections = slices.DeleteFunc(s.objections, func(p *objection) bool { return p == o })
 }
@@ -240,11 +249,11 @@ func (m *Memory) recant(b *block, node quorum.NodeID, seq uint64) (changed bool)
 		ends := o.at.words[node].seq <= seq
 		if ends {
 			m.end(o)
-			o.at.takeBack(node)
+			m.takeBack(o.at, node)
 		}
 		for range m.max {
 			if w := b.words[node]; w.status == engine.Invalid && w.seq <= seq {
-				b.takeBack(node)
+				m.takeBack(b, node)
 			}
 			if b == o.at || b.parent == nil {
 				break

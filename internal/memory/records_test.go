@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/ethereum/go-ethereum/common"
 	"pgregory.net/rapid"
 
 	"executionbackup/internal/engine"
@@ -15,6 +16,11 @@ import (
 func restored(m *told) *told {
 	r := &told{Memory: New(m.max), seq: m.seq}
 	r.Restore(m.Records())
+	for n := range 40 { // nothing came that m didn't see
+		if b := m.blocks[hash(n)]; b == nil || len(left(b.marks)) == 0 {
+			r.Clean([]common.Hash{hash(n)})
+		}
+	}
 	return r
 }
 
@@ -56,6 +62,30 @@ func verdictOf(t interface{ Fatal(...any) }, threshold string, seats []quorum.Se
 	return rules.Decide(p.Ballots)
 }
 
+// happens is anything that can happen to a memory.
+func (m *told) happens(t *rapid.T, nodes []quorum.NodeID) {
+	n, who := rapid.IntRange(1, 12).Draw(t, "block"), rapid.SampledFrom(nodes).Draw(t, "node")
+	status := rapid.SampledFrom([]engine.Status{valid, invalid, invalid, syncing})
+	switch rapid.IntRange(0, 11).Draw(t, "event") {
+	case 0, 1, 2:
+		m.learn(n, max(0, n-rapid.IntRange(1, 2).Draw(t, "above")))
+	case 3, 4:
+		m.payload(who, n, status.Draw(t, "status"))
+	case 5, 6:
+		m.say(who, n, status.Draw(t, "status"))
+	case 7:
+		m.mute(who, n)
+	case 8:
+		m.doubt(who, n)
+	case 9:
+		m.died(who, n)
+	case 10:
+		m.Lapse()
+	case 11:
+		m.Broke(who)
+	}
+}
+
 // Whatever was said, and forgotten since: after a restart nodes object to the same blocks, by the same reasons, and the
 // same nodes are heard for that. INVALID comes of that only where it had come without a restart, and only where nodes
 // say INVALID again. What ends an objection ends it after the restart as before.
@@ -65,28 +95,8 @@ func TestRestoredDisputes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		room := rapid.SampledFrom([]int{3, 5, 8, 100}).Draw(t, "room")
 		m := &told{Memory: New(room)}
-		block, node := rapid.IntRange(1, 12), rapid.SampledFrom(nodes)
-		status := rapid.SampledFrom([]engine.Status{valid, invalid, invalid, syncing})
 		for range rapid.IntRange(1, 40).Draw(t, "events") {
-			n, who := block.Draw(t, "block"), node.Draw(t, "node")
-			switch rapid.IntRange(0, 11).Draw(t, "event") {
-			case 0, 1, 2:
-				m.learn(n, max(0, n-rapid.IntRange(1, 2).Draw(t, "above")))
-			case 3, 4:
-				m.payload(who, n, status.Draw(t, "status"))
-			case 5, 6:
-				m.say(who, n, status.Draw(t, "status"))
-			case 7:
-				m.mute(who, n)
-			case 8:
-				m.doubt(who, n)
-			case 9:
-				m.died(who, n)
-			case 10:
-				m.Lapse()
-			case 11:
-				m.Broke(who)
-			}
+			m.happens(t, nodes)
 		}
 		state := m.Records()
 		if !reflect.DeepEqual(state, m.Records()) {
@@ -368,15 +378,18 @@ func TestRestoreOfStrangeRecords(t *testing.T) {
 		block, node := rapid.IntRange(0, 6), rapid.SampledFrom([]quorum.NodeID{alice, bob, carol, ""})
 		var s State
 		for range rapid.IntRange(0, 8).Draw(t, "blocks") {
-			s.Blocks = append(s.Blocks, Block{Hash: hash(block.Draw(t, "hash")), Parent: hash(block.Draw(t, "parent")),
-				Proof: Proof(rapid.IntRange(0, 9).Draw(t, "proof"))})
+			b := Block{Hash: hash(block.Draw(t, "hash")), Parent: hash(block.Draw(t, "parent")),
+				Proof: Proof(rapid.IntRange(0, 9).Draw(t, "proof"))}
+			for range rapid.IntRange(0, 3).Draw(t, "marks") {
+				b.Marks = append(b.Marks, Mark{node.Draw(t, "node"), hash(block.Draw(t, "of")),
+					rapid.Uint64Range(0, 3).Draw(t, "number")})
+			}
+			s.Blocks = append(s.Blocks, b)
 		}
 		for range rapid.IntRange(0, 8).Draw(t, "objections") {
 			o := Objection{Node: node.Draw(t, "node"), Block: hash(block.Draw(t, "block")),
 				Provisional: rapid.Bool().Draw(t, "provisional"), Seconded: rapid.Bool().Draw(t, "seconded")}
-			for range rapid.IntRange(0, 3).Draw(t, "roots") {
-				o.Roots = append(o.Roots, hash(block.Draw(t, "root")))
-			}
+			o.Number, o.Ended = rapid.Uint64Range(0, 3).Draw(t, "number"), rapid.Bool().Draw(t, "ended")
 			s.Objections = append(s.Objections, o)
 		}
 		m := &told{Memory: New(4)}

@@ -55,10 +55,14 @@ func (m *Memory) NotSent(node quorum.NodeID, hash common.Hash, breaks uint64) {
 	}
 }
 
-// WasSent reports whether a node has been sent the payload of a block.
-func (m *Memory) WasSent(node quorum.NodeID, hash common.Hash) bool {
+// WasSent reports whether a node has been sent the payload of a block with this timestamp, or may have been before our
+// restart.
+func (m *Memory) WasSent(node quorum.NodeID, hash common.Hash, timestamp uint64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.before > 0 && timestamp <= m.before {
+		return true
+	}
 	b := m.blocks[hash]
 	if b == nil {
 		return false
@@ -100,7 +104,9 @@ func (m *Memory) Broke(node quorum.NodeID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.standing(node)
-	s.breaks++
+	if s.breaks++; s.qualified || s.trusted {
+		m.changes.standing(node)
+	}
 	s.qualified, s.trusted = false, false
 }
 
@@ -141,6 +147,9 @@ func (m *Memory) MayObject(node quorum.NodeID, proved bool) bool {
 // qualify notes that a node has proved itself: what it objected to in doubt stands, and what it said unheard before is
 // void.
 func (m *Memory) qualify(node quorum.NodeID, s *standing) {
+	if !s.qualified && !s.trusted {
+		m.changes.standing(node)
+	}
 	s.qualified = true
 	if !s.doubtful {
 		return
@@ -148,11 +157,12 @@ func (m *Memory) qualify(node quorum.NodeID, s *standing) {
 	s.doubtful = false
 	for _, o := range s.objections {
 		o.provisional = false
+		m.changes.objection(node, o.at)
 	}
 	for _, b := range m.blocks {
 		if w, ok := b.words[node]; ok {
 			w.provisional, w.unheard = false, 0
-			b.words[node] = w
+			m.say(b, node, w)
 		}
 	}
 }
@@ -173,7 +183,7 @@ func (m *Memory) Lapse() {
 		}
 		for _, b := range m.blocks {
 			if b.words[node].provisional {
-				b.takeBack(node)
+				m.lapse(b, node)
 			}
 		}
 		for _, o := range slices.Clone(s.objections) {
@@ -198,11 +208,16 @@ func (m *Memory) Forget(node quorum.NodeID) {
 	defer m.mu.Unlock()
 	m.endAll(node)
 	for _, b := range m.blocks {
+		if b.words[node].number > 0 {
+			m.changes.objection(node, b)
+		}
 		delete(b.words, node)
 		delete(b.sent, node)
 	}
+	m.changes.standing(node)
 	for _, s := range m.nodes {
 		for _, o := range s.objections {
+			m.changes.objection(o.node, o.at)
 			o.forget(node)
 		}
 	}
@@ -216,6 +231,7 @@ func (m *Memory) Admit(node quorum.NodeID) {
 	defer m.mu.Unlock()
 	if s := m.standing(node); s.gone {
 		*s = standing{breaks: s.breaks + 1, admitted: s.breaks + 1}
+		m.changes.standing(node)
 	}
 }
 
@@ -225,6 +241,7 @@ func (m *Memory) standing(node quorum.NodeID) *standing {
 	if s == nil {
 		s = new(standing)
 		m.nodes[node] = s
+		m.changes.standing(node)
 	}
 	return s
 }

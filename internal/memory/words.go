@@ -20,6 +20,8 @@ type word struct {
 	seconded    bool          // an INVALID that stands only beside that of another node
 	read        bool          // an INVALID from records, which the node has not said in this run
 	config      string        // the node's fork configuration when it said INVALID; "" where that wasn't known
+	// number counts the node's INVALIDs to the block: each that begins has one more, and it stays when that one ends.
+	number uint64
 }
 
 // weak reports whether the INVALID stands only for now, or beside another's.
@@ -139,7 +141,7 @@ func (m *Memory) keepInvalid(n *Note) (changed bool) {
 	}
 	m.say(b, n.Node, said)
 	if said.provisional && n.Lapses != m.lapses {
-		b.takeBack(n.Node)
+		m.lapse(b, n.Node)
 		return false
 	}
 	if said.provisional {
@@ -149,21 +151,50 @@ func (m *Memory) keepInvalid(n *Note) (changed bool) {
 	return m.second(b) || changed
 }
 
-// say notes a node's word on a block.
+// say notes a node's word on a block. An INVALID that begins has the next number, where it brings none.
 func (m *Memory) say(b *block, node quorum.NodeID, w word) {
 	if b.words == nil {
 		b.words = make(map[quorum.NodeID]word)
 	}
+	was := b.words[node]
+	if w.number == 0 {
+		w.number = was.number
+		if w.status == engine.Invalid && was.status != engine.Invalid {
+			w.number = m.nextNumber(b, node)
+		}
+	}
 	b.words[node] = w
+	if w.status == engine.Invalid || was.status == engine.Invalid {
+		m.changes.objection(node, b)
+	}
 	for _, o := range b.marks {
-		o.heed(node, w)
+		m.heed(o, node, w)
 	}
 }
 
+// nextNumber is that of a node's INVALID to a block which begins now: the objection to that block goes on where the
+// memory had forgotten the block and has heard of it again.
+func (m *Memory) nextNumber(b *block, node quorum.NodeID) uint64 {
+	for _, o := range m.standing(node).objections {
+		if o.at != b && o.at.hash == b.hash {
+			return o.at.words[node].number
+		}
+	}
+	return b.words[node].number + 1
+}
+
 // takeBack takes back an INVALID. That the node has spoken since then stays known.
-func (b *block) takeBack(node quorum.NodeID) {
+func (m *Memory) takeBack(b *block, node quorum.NodeID) {
 	w := b.words[node]
-	b.words[node] = word{seq: w.seq, died: w.died}
+	m.say(b, node, word{seq: w.seq, died: w.died})
+}
+
+// lapse takes back an INVALID as if it had never been said.
+func (m *Memory) lapse(b *block, node quorum.NodeID) {
+	m.takeBack(b, node)
+	w := b.words[node]
+	w.number--
+	b.words[node] = w
 }
 
 // Recall fills in what the words of the seats' nodes come to on a block.
@@ -172,6 +203,9 @@ func (m *Memory) Recall(hash common.Hash, seats []quorum.Seat) {
 	defer m.mu.Unlock()
 	for i := range seats {
 		seats[i].Past = quorum.Past{}
+	}
+	if m.hasGap() && !m.isTraced(hash) {
+		defer m.suspect(seats)
 	}
 	b := m.blocks[hash]
 	if b == nil || len(b.words) == 0 && len(b.marks) == 0 {
@@ -206,6 +240,9 @@ func (m *Memory) Matter(hash, parent common.Hash) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if b := m.blocks[hash]; b != nil && (len(b.words) > 0 || slices.ContainsFunc(b.marks, (*objection).stands)) {
+		return true
+	}
+	if m.hasGap() && !m.isTraced(hash) && !m.isTraced(parent) {
 		return true
 	}
 	p := m.blocks[parent]
@@ -253,7 +290,7 @@ func (m *Memory) Clear(node quorum.NodeID) {
 	defer m.mu.Unlock()
 	for _, b := range m.blocks {
 		if w := b.words[node]; w.status == engine.Invalid {
-			b.takeBack(node)
+			m.takeBack(b, node)
 		} else if w.unheard > 0 {
 			w.unheard = 0
 			b.words[node] = w

@@ -106,7 +106,7 @@ func (p *proposal) show(ctx context.Context, c *candidate) *hearing {
 	for _, n := range h.judges {
 		proved, breaks := p.fleet.Memory.Standing(n.ID)
 		h.proved = h.proved || proved
-		if !p.fleet.Memory.WasSent(n.ID, c.Payload.Hash) {
+		if !p.fleet.Memory.WasSent(n.ID, c.Payload.Hash, c.Payload.Timestamp) {
 			h.fresh[n] = breaks
 		}
 	}

@@ -62,7 +62,7 @@ func (pl *poll) claim() {
 	c.awaited = pl.bench.claims.Checking(pl.call.Payload.Parent, &c.own)
 	for i := range pl.seats {
 		s := &pl.seats[i]
-		s.fresh = s.sent && !again && !pl.fleet.Memory.WasSent(s.node.ID, pl.call.Block)
+		s.fresh = s.sent && !again && !pl.fleet.Memory.WasSent(s.node.ID, pl.call.Block, pl.call.Payload.Timestamp)
 	}
 	if c.state == genuine {
 		pl.markSent()

@@ -1,0 +1,147 @@
+package memory
+
+import (
+	"testing"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"executionbackup/internal/engine"
+)
+
+// at is a block's payload, whose timestamp is its number.
+func at(n, parent int) engine.Payload {
+	return engine.Payload{Hash: hash(n), Parent: hash(parent), Timestamp: uint64(n)}
+}
+
+// disputed is a memory of another process in which alice objects to block 12, on which 13 and 14 stand, beside 11.
+func disputed() State {
+	m := &told{Memory: New(100)}
+	for n := 11; n < 15; n++ {
+		m.Learn(at(n, n-1), Proven, nil)
+	}
+	m.payload(alice, 11, valid)
+	m.payload(alice, 12, invalid)
+	return m.Records()
+}
+
+// A block whose ancestors came while nobody watched is judged as disputed, until it has been traced to one of which it
+// is known whether an objection covers it.
+func TestUntraced(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		traced  []engine.Payload // ancestors' headers, the youngest first
+		missing int              // the next to be asked for; -1 where it is known what covers block 30
+		objects bool
+	}{
+		{"nothing is known", nil, 29, true},
+		{"the way doesn't reach", []engine.Payload{at(29, 28), at(28, 27)}, 27, true},
+		{"a gap in the way", []engine.Payload{at(28, 27), at(27, 13)}, 29, true},
+		{"a covered block", []engine.Payload{at(29, 28), at(28, 14)}, -1, true},
+		{"the objected block", []engine.Payload{at(29, 12)}, -1, true},
+		{"a block that was valid", []engine.Payload{at(29, 28), at(28, 11)}, -1, false},
+		{"one that is older than the objection", []engine.Payload{at(29, 28), at(28, 9), at(9, 8)}, -1, false},
+		{"in the other order", []engine.Payload{at(9, 8), at(28, 9), at(29, 28)}, -1, false},
+		{"one as old as the objection", []engine.Payload{at(29, 28), {Hash: hash(28), Parent: hash(27), Timestamp: 12}},
+			27, true},
+	} {
+		m := &told{Memory: New(100)}
+		m.Restore(disputed())
+		m.Clean([]common.Hash{hash(11)})
+		if m.Untraced(hash(30), hash(29)) != hash(29) || !m.Matter(hash(30), hash(29)) {
+			t.Errorf("%s: the parent isn't asked for", c.name)
+		}
+		m.Learn(at(30, 29), Proven, nil)
+		for _, p := range c.traced {
+			m.Trace(p)
+		}
+		want := common.Hash{}
+		if c.missing >= 0 {
+			want = hash(c.missing)
+		}
+		if got := m.Untraced(hash(30), hash(29)); got != want {
+			t.Errorf("%s: missing is %x, want %x", c.name, got, want)
+		}
+		seat := m.recall(30, alice, bob)
+		if seat[0].Objects != c.objects || seat[0].Objects && !seat[0].Read || seat[1].Objects {
+			t.Errorf("%s: got %+v", c.name, seat)
+		}
+		if m.Learn(at(31, 30), Proven, nil); m.Untraced(hash(31), hash(30)) != want {
+			t.Errorf("%s: a child isn't as its parent", c.name)
+		}
+		if m.Clear(alice); m.Untraced(hash(30), hash(29)) != (common.Hash{}) || m.recall(30, alice)[0].Objects {
+			t.Errorf("%s: it is still missing when no objection stands", c.name)
+		}
+	}
+}
+
+// A forkchoiceUpdated names its head alone: that is asked for first.
+func TestUntracedHead(t *testing.T) {
+	m := &told{Memory: New(100)}
+	m.Restore(disputed())
+	m.Clean([]common.Hash{hash(11)})
+	zero := common.Hash{}
+	for _, c := range []struct {
+		head    int
+		missing common.Hash
+		objects bool
+	}{{29, hash(29), true}, {11, zero, false}, {12, zero, true}, {14, zero, true}} {
+		if got := m.Untraced(hash(c.head), zero); got != c.missing || m.recall(c.head, alice)[0].Objects != c.objects {
+			t.Errorf("head %d: missing is %x, want %x; %+v", c.head, got, c.missing, m.recall(c.head, alice))
+		}
+	}
+}
+
+// In a run of its own a memory misses nothing.
+func TestNothingIsMissing(t *testing.T) {
+	m := &told{Memory: New(100)}
+	m.payload(alice, 1, valid)
+	m.say(alice, 2, invalid)
+	if m.Untraced(hash(30), hash(29)) != (common.Hash{}) || m.recall(30, alice)[0].Objects {
+		t.Error("a block is missing")
+	}
+}
+
+// Payloads that aren't newer than the newest of another run count as sent.
+func TestSentBefore(t *testing.T) {
+	m := New(10)
+	m.SawBefore(7)
+	m.Saw(5)
+	for timestamp, want := range map[uint64]bool{6: true, 7: true, 8: false} {
+		if m.WasSent(alice, hash(1), timestamp) != want {
+			t.Errorf("at %d: sent %t", timestamp, !want)
+		}
+	}
+	if m.Newest() != 7 {
+		t.Errorf("the newest is of %d", m.Newest())
+	}
+	if m.Saw(9); m.Newest() != 9 || m.WasSent(alice, hash(1), 9) {
+		t.Error("what is sent in this run counts as sent before")
+	}
+}
+
+// What was kept of another chain is dropped, and so told.
+func TestDrop(t *testing.T) {
+	m := &told{Memory: New(100)}
+	m.NoteChanges()
+	k := newKeeper()
+	m.Restore(disputed())
+	k.take(m.Changes())
+	m.SawBefore(9)
+	if len(k.objections) == 0 || len(k.blocks) == 0 {
+		t.Fatal("what was restored isn't kept")
+	}
+	m.Drop()
+	m.Learn(at(15, 14), Proven, nil)
+	if m.objects(alice, 15) || m.MayObject(alice, true) || m.WasSent(bob, hash(1), 9) {
+		t.Error("something is left")
+	}
+	k.take(m.Changes())
+	for _, o := range k.objections {
+		if !o.Ended {
+			t.Errorf("kept is %+v", o)
+		}
+	}
+	if m.Untraced(hash(30), hash(29)) != (common.Hash{}) {
+		t.Error("blocks are missing")
+	}
+}
