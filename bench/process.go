@@ -30,6 +30,7 @@ func start(name string, args ...string) (*process, error) {
 	}
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+filepath.Join(directory, "state")) // of its own
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

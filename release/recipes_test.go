@@ -34,7 +34,7 @@ func TestHAProxy(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:7001", "127.0.0.1:7002"} {
 		port := freePort(t)
 		cmd := exec.Command(binary, "--nodes", strings.Join(nodes, ","), "--jwt-secret", secretFile,
-			"--port", port, "--evidence-dir", "")
+			"--port", port, "--evidence-dir", "", "--state-dir", t.TempDir())
 		instances = append(instances, startCommand(t, cmd, "http://127.0.0.1:"+port))
 		text = strings.Replace(text, address, "127.0.0.1:"+port, 1)
 	}

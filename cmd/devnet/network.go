@@ -99,7 +99,7 @@ func (net *network) addNode(name string, port int) error {
 func (net *network) newApp(o options, s *screen) error {
 	flags := map[string][]string{
 		"port": {strconv.Itoa(o.port)}, "jwt-secret": {"cl.jwt"}, "admin-token-file": {"admin.token"},
-		"evidence-dir": {filepath.Join(net.dir, "evidence")},
+		"evidence-dir": {filepath.Join(net.dir, "evidence")}, "state-dir": {filepath.Join(net.dir, "state")},
 	}
 	if isTimely(o.period) {
 		flags["slot"] = []string{o.period.String()}

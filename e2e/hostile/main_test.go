@@ -62,7 +62,7 @@ func start(t *testing.T, nodes []string, args ...string) *daemon {
 		t.Fatal(err)
 	}
 	args = append([]string{"--nodes", strings.Join(nodes, ","), "--jwt-secret", file, "--port", "0",
-		"--evidence-dir", ""}, args...)
+		"--evidence-dir", "", "--state-dir", t.TempDir()}, args...)
 	p := apptest.StartProcess(t, exec.Command(command, args...))
 	t.Cleanup(func() {
 		p.Signal(syscall.SIGTERM)

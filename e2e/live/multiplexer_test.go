@@ -75,9 +75,9 @@ func (m *multiplexer) log() string        { return filepath.Join(m.dir, "executi
 func (m *multiplexer) write() {
 	var b strings.Builder
 	fmt.Fprintf(&b,
-		"port: %s\njwt_secret: %s\nlog_format: json\nopen_admin: true\nevidence_dir: %s\non_dispute: %s\n"+
-			"slot: %v\nnodes:\n",
-		m.port, m.secret, filepath.Join(m.dir, "evidence"), m.onDispute, m.slot)
+		"port: %s\njwt_secret: %s\nlog_format: json\nopen_admin: true\nevidence_dir: %s\nstate_dir: %s\n"+
+			"on_dispute: %s\nslot: %v\nnodes:\n",
+		m.port, m.secret, filepath.Join(m.dir, "evidence"), filepath.Join(m.dir, "state"), m.onDispute, m.slot)
 	for _, n := range m.nodes {
 		fmt.Fprintf(&b, "  - %q\n", n)
 	}

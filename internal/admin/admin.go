@@ -111,6 +111,7 @@ func (a *API) change(do func(nodes []string) error) http.HandlerFunc {
 		nodes, err := readNodes(http.MaxBytesReader(w, r.Body, maxNodeList))
 		if err == nil {
 			err = do(nodes)
+			a.Fleet.Await(r.Context(), a.Fleet.SaveAll()) // a drain, an objection that ends
 		}
 		if err != nil {
 			writeError(w, http.StatusBadRequest, err)

@@ -27,6 +27,7 @@ import (
 	"executionbackup/internal/memory"
 	"executionbackup/internal/node"
 	"executionbackup/internal/proxy"
+	"executionbackup/internal/state"
 )
 
 // App is a running ExecutionBackup. Addr, Reload and ReloadFailed are safe for concurrent use, with each other and with
@@ -40,6 +41,7 @@ type App struct {
 	fleet    *fleet.Fleet
 	calls    *calls.Router
 	evidence *evidence.Log // nil where none is kept
+	state    *state.File   // nil where nothing outlives us
 	metrics  *metrics
 	draining atomic.Bool // we are about to end
 }
@@ -69,8 +71,18 @@ func New(o Options) (*App, error) {
 	if c.EvidenceDir != "" {
 		a.evidence = evidence.Open(c.EvidenceDir, c.Version, registry, log)
 	}
-	a.fleet = fleet.New(fleet.Options{Pool: a.newPool(c, registry), Settings: settings(c), Evidence: a.evidence,
-		Metrics: registry, Log: log})
+	if c.StateDir != "" {
+		a.state = state.Open(c.StateDir, state.FileOptions{
+			Log: log, Metrics: registry, Found: func(records state.Records) { a.fleet.Found(records) },
+		})
+	}
+	a.fleet = fleet.New(fleet.Options{
+		Pool: a.newPool(c, registry), Settings: settings(c), Evidence: a.evidence, State: a.state,
+		Metrics: registry, Log: log,
+	})
+	if a.state != nil {
+		a.fleet.Restore(a.state.Records())
+	}
 	a.calls = calls.New(calls.Options{Fleet: a.fleet, ReplayBytes: c.ReplayBytes, Metrics: registry})
 	a.serve(registry)
 	return a, nil
@@ -168,6 +180,11 @@ func (a *App) Run(ctx context.Context) error {
 	if c.OpenAdmin {
 		a.log.Warn("--open-admin: whoever can connect may add and remove voters")
 	}
+	if a.state == nil {
+		a.log.Info("no --state-dir: a restart of ours forgets drains, builds and what nodes object to. "+
+			"From the second payload on an objector that hasn't proved itself is ignored then")
+	}
+	stopSaving := a.save()
 	watching, stopWatching := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	parts.Go(a.fleet.Pool.Start(watching)) // before the first request: it may ask for a recheck
@@ -194,9 +211,28 @@ func (a *App) Run(ctx context.Context) error {
 	case <-accepting:
 	}
 	a.drain(accepting)
+	stopSaving()
 	stopWatching()
 	parts.Wait()
 	return failure
+}
+
+// save saves what outlives us until stop is called, which waits until all is saved.
+func (a *App) save() (stop func()) {
+	if a.state == nil {
+		return func() {}
+	}
+	writing, stopWriting := context.WithCancel(context.Background())
+	taking, stopTaking := context.WithCancel(writing)
+	var writer, taker sync.WaitGroup
+	writer.Go(func() { a.state.Run(writing) })
+	taker.Go(func() { a.fleet.Keep(taking) })
+	return func() {
+		stopTaking()
+		taker.Wait()
+		stopWriting()
+		writer.Wait()
+	}
 }
 
 // warnOfLive warns where --on-dispute=live promises more than the nodes allow.
@@ -211,23 +247,25 @@ func (a *App) warnOfLive() {
 func (a *App) Reload(c *config.Config) {
 	old := a.config.Load()
 	if needsStart(old, c) {
-		a.log.Warn("listen-addr, port, max-body, max-in-flight, max-connections, replay-bytes, evidence-dir and " +
-			"log-format change at the next start only")
+		a.log.Warn("listen-addr, port, max-body, max-in-flight, max-connections, replay-bytes, state-dir, " +
+			"evidence-dir and log-format change at the next start only")
 	}
 	a.config.Store(c)
 	a.fleet.Pool.Reload(c.Nodes)
 	a.fleet.Reload(settings(c))
+	a.fleet.SaveAll() // nodes that were removed, or don't vote any more
 	a.metrics.reloaded(true)
 	a.log.Info("configuration reloaded", "nodes", len(c.Nodes))
 	a.warnOfLive()
 }
 
 // needsStart reports whether something differs that can't change while we run: the address and the port, the bounds of
-// requests, connections and kept payloads, where evidence goes, and the log's format.
+// requests, connections and kept payloads, where state and evidence go, and the log's format.
 func needsStart(old, c *config.Config) bool {
 	return c.ListenAddr != old.ListenAddr || c.Port != old.Port ||
 		c.MaxBody != old.MaxBody || c.MaxInFlight != old.MaxInFlight || c.MaxConnections != old.MaxConnections ||
-		c.ReplayBytes != old.ReplayBytes || c.EvidenceDir != old.EvidenceDir || c.LogFormat != old.LogFormat
+		c.ReplayBytes != old.ReplayBytes || c.StateDir != old.StateDir || c.EvidenceDir != old.EvidenceDir ||
+		c.LogFormat != old.LogFormat
 }
 
 // ReloadFailed notes that a new configuration was no good. The old one stays in force.

@@ -59,6 +59,8 @@ type Config struct {
 	// MaxConnections is how many connections are kept open at most.
 	MaxConnections int
 
+	// StateDir is where what outlives us is kept; empty = nowhere.
+	StateDir string
 	// EvidenceDir is where disputes are recorded; empty = nowhere.
 	EvidenceDir string
 	// AllowNamespaces are the JSON-RPC namespaces that pass beside engine, eth, net and web3.

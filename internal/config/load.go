@@ -43,7 +43,7 @@ func Load(in Inputs) (*Config, error) {
 
 	d := &draft{where: make(map[string]string)}
 	d.Grace = BySlot
-	d.EvidenceDir = evidenceDir(runtime.GOOS, variables)
+	d.StateDir, d.EvidenceDir = ownStateDir(runtime.GOOS, variables), evidenceDir(runtime.GOOS, variables)
 	for _, e := range slices.Concat(defaults(), file, environ, flags) {
 		if err := e.setting.set(d, e.texts); err != nil {
 			return nil, fmt.Errorf("%s: %w", e.where, err)

@@ -173,6 +173,12 @@ func Settings() []Setting {
 			set:  one(parseDuration, func(d *draft, v time.Duration) { d.Drain = v }),
 		},
 		{
+			Key: "state-dir",
+			Help: "directory for what must outlive a restart: disputes, builds, drains; empty = kept in memory only " +
+				"(default: executionbackup in the user's state directory)",
+			set: one(parseText, func(d *draft, v string) { d.StateDir = v }),
+		},
+		{
 			Key:  "evidence-dir",
 			Help: "directory for records of disputes (default: executionbackup/evidence in the user's state directory)",
 			set:  one(parseText, func(d *draft, v string) { d.EvidenceDir = v }),

@@ -12,14 +12,21 @@ func DefaultEvidenceDir(environ []string) string {
 	return evidenceDir(runtime.GOOS, environMap(environ))
 }
 
-// evidenceDir returns the default of --evidence-dir: a folder of ours under the one where programs keep state for the
-// user. Empty where the environment doesn't tell.
+// evidenceDir returns the default of --evidence-dir; empty where the environment doesn't tell.
 func evidenceDir(goos string, environ map[string]string) string {
-	base := stateDir(goos, environ)
-	if base == "" {
-		return ""
+	if ours := ownStateDir(goos, environ); ours != "" {
+		return filepath.Join(ours, "evidence")
 	}
-	return filepath.Join(base, "executionbackup", "evidence")
+	return ""
+}
+
+// ownStateDir returns the default of --state-dir: a folder of ours under the one where programs keep state for the
+// user. Empty where the environment doesn't tell.
+func ownStateDir(goos string, environ map[string]string) string {
+	if base := stateDir(goos, environ); base != "" {
+		return filepath.Join(base, "executionbackup")
+	}
+	return ""
 }
 
 func stateDir(goos string, environ map[string]string) string {

@@ -177,6 +177,17 @@ func (n *Node) getBlockByNumber(c *Call) (any, error) {
 	return nil, nil
 }
 
+func (n *Node) getBlockByHash(c *Call) (any, error) {
+	var hash string
+	if err := c.params(&hash); err != nil {
+		return nil, err
+	}
+	if b, ok := n.chain.blocks[hash]; ok {
+		return b, nil
+	}
+	return nil, nil
+}
+
 // at returns the hash of the head's ancestor with a number, "" if it isn't known. Block 0 always is.
 func (c *chain) at(number quantity) string {
 	if number == 0 {

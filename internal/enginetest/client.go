@@ -110,6 +110,8 @@ func (n *Node) dispatch(c *Call) (any, error) {
 		return n.chain.blocks[n.chain.head].Number, nil
 	case "eth_getBlockByNumber":
 		return n.getBlockByNumber(c)
+	case "eth_getBlockByHash":
+		return n.getBlockByHash(c)
 	}
 	return nil, &RPCError{Code: -32601, Message: fmt.Sprintf("the method %s does not exist/is not available", c.Method)}
 }

@@ -129,6 +129,9 @@ func (h *Honest) execute(c *Call) (any, error) {
 	case "eth_getBlockByNumber":
 		n := &Node{chain: h.chain}
 		return n.getBlockByNumber(c)
+	case "eth_getBlockByHash":
+		n := &Node{chain: h.chain}
+		return n.getBlockByHash(c)
 	}
 	return nil, &RPCError{Code: -32601, Message: fmt.Sprintf("the method %s does not exist/is not available", c.Method)}
 }

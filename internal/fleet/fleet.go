@@ -19,6 +19,7 @@ import (
 	"executionbackup/internal/node"
 	"executionbackup/internal/quorum"
 	"executionbackup/internal/session"
+	"executionbackup/internal/state"
 )
 
 // Settings are what an operator can change while we run.
@@ -45,6 +46,7 @@ type Fleet struct {
 	Controller *session.Session
 
 	settings atomic.Pointer[Settings]
+	saver    saver
 
 	joining    sync.Mutex    // held while a call takes its place among all; guards calls and superseded
 	calls      uint64        // how many newPayloads and forkchoiceUpdateds there were
@@ -69,6 +71,7 @@ type Options struct {
 	Pool     *node.Pool
 	Settings Settings
 	Evidence *evidence.Log         // nil: none is kept
+	State    *state.File           // where what outlives us is kept; nil: nowhere
 	Metrics  prometheus.Registerer // of what is counted for all
 	Log      *slog.Logger
 }
@@ -78,6 +81,7 @@ func New(o Options) *Fleet {
 	f := &Fleet{
 		Pool: o.Pool, Memory: o.Pool.Memory, Evidence: o.Evidence, Log: o.Log, Controller: new(session.Session),
 		Objections: newObjections(o.Metrics),
+		saver:      saver{file: o.State, touched: make(chan struct{}, 1)},
 	}
 	f.settings.Store(&o.Settings)
 	o.Metrics.MustRegister(nodeMetrics{f}, forkMetrics{f})

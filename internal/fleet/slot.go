@@ -58,3 +58,6 @@ func (f *Fleet) Clock(m engine.Method) quorum.Clock {
 	}
 	return f.Settings().Times.Clock(m, chainID)
 }
+
+// Slot is how long a slot takes on the nodes' chain.
+func (f *Fleet) Slot() time.Duration { return f.Clock(engine.Method{}).Slot }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"executionbackup/internal/bubble"
 	"executionbackup/internal/engine"
@@ -22,7 +23,7 @@ func TestState(t *testing.T) {
 		}}
 		first := bubble.New(t, []*bubble.Fake{{}, {}, objector, {}}, bubble.Options{})
 		build := session.Build{
-			ID: "0x01", Head: bubble.Hash(2), Attributes: new(engine.Attributes),
+			ID: "0x01", Begun: time.Now(), Head: bubble.Hash(2), Attributes: new(engine.Attributes),
 			IDs: map[quorum.NodeID]string{"http://n1:8551": "0x0a"}, Winner: "http://n1:8551",
 		}
 		first.Run(func() {
@@ -41,7 +42,7 @@ func TestState(t *testing.T) {
 			want := "VALID"
 			if restored {
 				want = "SYNCING"
-				second.Fleet.Restore(first.Fleet.State())
+				second.Fleet.Restore(first.Fleet.Records())
 			}
 			second.Run(func() {
 				if status, _ := second.Send(bubble.PayloadCall(4)); status != want {

@@ -25,7 +25,7 @@ func (p *Pool) judgeChains() {
 	p.judging.Lock()
 	defer p.judging.Unlock()
 	nodes := p.Nodes()
-	home := homes(nodes)
+	home := p.homes(nodes)
 	p.home.Store(&home)
 	tie := ""
 	if len(home) > 1 {
@@ -63,9 +63,21 @@ func (p *Pool) noteTie(tie string) {
 	}
 }
 
-// homes returns the chain of the nodes that have followed it, or where none has, of the majority. In a tie there are
-// several, in the nodes' order.
-func homes(nodes []*Node) []identity.Chain {
+// RestoreHome notes the chain that nodes followed in another process. It is ours as long as no node follows another,
+// and not all that may vote are on others.
+func (p *Pool) RestoreHome(c identity.Chain) { p.followed.Store(&c) }
+
+// Followed returns the chain that nodes follow, or did in another process; false where there is none.
+func (p *Pool) Followed() (c identity.Chain, known bool) {
+	if followed := p.followed.Load(); followed != nil {
+		return *followed, true
+	}
+	return c, false
+}
+
+// homes returns the chain of the nodes that have followed it; where none has, the one that was followed before our
+// restart, if a node may be on it; else that of the majority. In a tie there are several, in the nodes' order.
+func (p *Pool) homes(nodes []*Node) []identity.Chain {
 	count := make(map[identity.Chain]int)
 	// Nodes that are set aside must not shut out the only voter before its first VALID.
 	setAside := func(n *Node) bool { s := n.Status(); return !s.MayVote() }
@@ -73,6 +85,12 @@ func homes(nodes []*Node) []identity.Chain {
 		nodes = voters
 	}
 	anyFollows := slices.ContainsFunc(nodes, func(n *Node) bool { return n.follows() })
+	if before, known := p.Followed(); known && !anyFollows && slices.ContainsFunc(nodes, func(n *Node) bool {
+		c, told := n.chain()
+		return !told || c == before
+	}) {
+		return []identity.Chain{before}
+	}
 	var home []identity.Chain
 	most := 0
 	for _, n := range nodes {
@@ -86,6 +104,9 @@ func homes(nodes []*Node) []identity.Chain {
 		if c, _ := n.chain(); count[c] == most && most > 0 && !slices.Contains(home, c) {
 			home = append(home, c)
 		}
+	}
+	if anyFollows && len(home) == 1 {
+		p.followed.Store(&home[0])
 	}
 	return home
 }

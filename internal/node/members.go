@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"executionbackup/internal/config"
+	"executionbackup/internal/identity"
 	"executionbackup/internal/quorum"
 )
 
@@ -91,6 +92,26 @@ func (p *Pool) RestoreDrained(ids []quorum.NodeID) {
 		}
 	}
 	p.Elect()
+}
+
+// Told returns what the nodes have told of who they are.
+func (p *Pool) Told() map[quorum.NodeID]identity.Info {
+	told := make(map[quorum.NodeID]identity.Info)
+	for _, n := range p.Nodes() {
+		told[n.ID] = n.Status().Info
+	}
+	return told
+}
+
+// RestoreTold notes what nodes told in another process of their clients and methods, as far as they are there. It is to
+// be called before Start.
+func (p *Pool) RestoreTold(told map[quorum.NodeID]identity.Info) {
+	for _, n := range p.Nodes() {
+		n.mu.Lock()
+		info := told[n.ID]
+		n.info.Client, n.info.Clients, n.info.Capabilities = info.Client, info.Clients, info.Capabilities
+		n.mu.Unlock()
+	}
 }
 
 // ClearObjections takes back what the nodes object to that the words (URL or name) stand for; all nodes where there are

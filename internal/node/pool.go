@@ -31,6 +31,8 @@ type Pool struct {
 	judging sync.Mutex                       // held while chains are judged; guards tie
 	tie     string                           // between chains, in words; "" where there is none
 	home    atomic.Pointer[[]identity.Chain] // changed under judging, read by anyone; nil before chains are judged
+	// followed is the chain that nodes follow, or did in another process; nil where there is none.
+	followed atomic.Pointer[identity.Chain]
 
 	forking     sync.Mutex                 // held while forks are judged; guards what follows
 	reached     time.Time                  // up to when forks have been judged

@@ -3,6 +3,7 @@ package session
 import (
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -21,6 +22,7 @@ type Builds struct {
 // Build is what one forkchoiceUpdated with payload attributes started. Once it has been put into Builds, it is theirs.
 type Build struct {
 	ID         string // what the CL was told
+	Begun      time.Time
 	Head       common.Hash
 	Attributes *engine.Attributes
 	IDs        map[quorum.NodeID]string // each node's own
@@ -116,9 +118,18 @@ func (bs *Builds) All() []Build {
 	return all
 }
 
-// Restore takes in what All returned in another process. It is to be called before the first call.
+// Restore takes in what All returned in another process. An id that is known here stays what it is.
 func (bs *Builds) Restore(all []Build) {
 	for i := range all {
-		bs.Put(&all[i])
+		if _, known := bs.Find(all[i].ID); !known {
+			bs.Put(&all[i])
+		}
 	}
+}
+
+// Drop forgets all builds.
+func (bs *Builds) Drop() {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	bs.last = nil
 }

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -12,6 +14,7 @@ type Chain struct {
 	mu              sync.Mutex // guards what follows
 	head, finalized common.Hash
 	seq             uint64                 // of the call that the head is from
+	before          common.Hash            // the head in another process, whose number may not be known
 	refused         bool                   // we answered the last forkchoiceUpdated with an error: see Refuse
 	valid           map[common.Hash]uint64 // the numbers of the blocks that we answered VALID
 	order           []common.Hash          // of valid, oldest first
@@ -89,7 +92,7 @@ func (c *Chain) IsHead(hash common.Hash) bool {
 func (c *Chain) MayBeLatestValid(hash common.Hash) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if hash == c.head && hash != (common.Hash{}) {
+	if (hash == c.head || hash == c.before) && hash != (common.Hash{}) {
 		return true // it may be known from forkchoiceUpdated alone: we have been restarted
 	}
 	number, known := c.valid[hash]
@@ -102,30 +105,51 @@ type Block struct {
 	Number uint64
 }
 
-// ChainState is what of a Chain outlives a process. The head isn't among it: the CL says it anew, and nodes aren't to
-// follow an old one.
+// ChainState is what of a Chain outlives a process.
 type ChainState struct {
-	Finalized common.Hash
-	Valid     []Block // oldest first
+	Head, Finalized common.Hash
+	Valid           []Block // that aren't older than the finalized one
 }
 
 // State returns what is to be kept.
 func (c *Chain) State() ChainState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := ChainState{Finalized: c.finalized}
+	s := ChainState{Head: c.head, Finalized: c.finalized}
+	if s.Head == (common.Hash{}) {
+		s.Head = c.before
+	}
 	for _, hash := range c.order {
-		s.Valid = append(s.Valid, Block{hash, c.valid[hash]})
+		if number := c.valid[hash]; number >= c.valid[c.finalized] {
+			s.Valid = append(s.Valid, Block{hash, number})
+		}
 	}
 	return s
 }
 
-// Restore takes in what was kept by another process. It is to be called before the first call.
+// Restore takes in what was kept by another process. The head is no head of ours: the CL says it anew, and nodes aren't
+// to follow an old one.
 func (c *Chain) Restore(s ChainState) {
-	for _, b := range s.Valid {
+	oldestFirst := slices.SortedFunc(slices.Values(s.Valid), func(a, b Block) int {
+		return cmp.Compare(a.Number, b.Number)
+	})
+	for _, b := range oldestFirst {
 		c.AnsweredValid(b.Hash, b.Number)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.finalized = s.Finalized
+	c.before = s.Head
+	if c.finalized == (common.Hash{}) {
+		c.finalized = s.Finalized
+	}
+}
+
+// Drop forgets what Restore took in: it was of another chain.
+func (c *Chain) Drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.before = common.Hash{}
+	if c.head == (common.Hash{}) {
+		c.finalized, c.valid, c.order = common.Hash{}, nil, nil
+	}
 }

@@ -129,6 +129,9 @@ func (pl *poll) learn(proof memory.Proof) {
 	}
 	news := c.state != genuine // otherwise only its proof has become a better one
 	c.state = genuine
+	if at := pl.call.Payload.Timestamp; at < uint64(pl.begun.Add(anyClock).Unix()) {
+		pl.fleet.Memory.Saw(at)
+	}
 	pl.bench.catchUp.Keep(pl.call.Call, c.unchecked)
 	if news && !pl.alone() {
 		pl.markSent()

@@ -30,12 +30,18 @@ func (pl *poll) judge(l quorum.Look) (j judgement, due bool) {
 		return pl.refuted(l)
 	}
 	needed := pl.content.state == unknown &&
-		(pl.wordsMatter() || pl.fleet.Memory.Known(pl.call.Block) || pl.saysNothing(l.Verdict))
+		(pl.wordsMatter() || pl.fleet.Memory.Known(pl.call.Block) || pl.saysNothing(l.Verdict) || pl.mustOutlive(j))
 	if l.Done && needed {
 		pl.beginCheck()
 		return j, false
 	}
 	return j, l.Done
+}
+
+// mustOutlive reports whether what nodes object to is to be saved before this is answered: it is known to be about the
+// block only after a check.
+func (pl *poll) mustOutlive(j judgement) bool {
+	return pl.fleet.Keeps() && !pl.alone() && (j.Dispute && j.Status == engine.Syncing || j.Status == engine.Invalid)
 }
 
 // saysNothing reports whether a verdict says that nobody knows the content.

@@ -178,9 +178,9 @@ func TestLiveAfterOurRestart(t *testing.T) {
 					time.Sleep(time.Minute)
 					play(b, "a minute later", 14, 2)
 				})
-				state := b.Fleet.State()
+				records := b.Fleet.Records()
 				b = bubble.New(t, nodes(), bubble.Options{Settings: liveRules})
-				b.Fleet.Restore(state)
+				b.Fleet.Restore(records)
 				b.Run(func() {
 					time.Sleep(3 * time.Second)
 					play(b, "after our restart", 16, 4)

@@ -40,14 +40,14 @@ type poll struct {
 	noneTimely bool // when it was settled who votes, every voter was a laggard, or dead
 
 	begun   time.Time
-	next    time.Duration      // when to look again though nothing comes, from begun; 0 for never
-	answer  chan engine.Answer // has room for the only one
-	decided bool               // the CL has its answer
-	verdict engine.Status      // that the CL heard; None for an error
-	took    time.Duration      // from begun until the CL was answered
-	rule    quorum.Rule        // what decided the dispute; NoRule where there was none
-	why     string             // why, in words
-	build   *session.Build     // what the CL's payload id stands for; nil where it got none
+	next    time.Duration  // when to look again though nothing comes, from begun; 0 for never
+	answer  chan given     // has room for the only one
+	decided bool           // the CL has its answer
+	verdict engine.Status  // that the CL heard; None for an error
+	took    time.Duration  // from begun until the CL was answered
+	rule    quorum.Rule    // what decided the dispute; NoRule where there was none
+	why     string         // why, in words
+	build   *session.Build // what the CL's payload id stands for; nil where it got none
 
 	first     time.Time       // when the first status came by which others are late a grace later; zero before
 	lateNoted bool            // who is late has been noted
@@ -96,7 +96,7 @@ func (b *Bench) newPoll(s *session.Session, c *engine.Call, came time.Time, cloc
 	pl.call.Call = c
 	pl.convene(clock)
 	pl.arrivals = make(chan arrival, len(pl.seats))
-	pl.answer = make(chan engine.Answer, 1)
+	pl.answer = make(chan given, 1)
 	return pl
 }
 

@@ -33,6 +33,7 @@ type Bench struct {
 	ahead   ahead
 	claims  claim.Claims
 	checks  claim.Checks
+	traces  traces
 }
 
 // New returns a bench for the calls to a fleet. Its metrics are registered with r.
@@ -54,8 +55,9 @@ func (b *Bench) Judge(s *session.Session, c *engine.Call) (wait func(context.Con
 	return func(ctx context.Context) engine.Answer {
 		defer b.fleet.Pool.Answered(pl.nodes, &pl.call)
 		select {
-		case answer := <-pl.answer:
-			return answer
+		case given := <-pl.answer:
+			pl.fleet.Await(ctx, given.saved...)
+			return given.Answer
 		case <-ctx.Done():
 			return engine.Unavailable("the caller has gone")
 		}
@@ -73,6 +75,7 @@ func (pl *poll) fanOut() {
 	} else {
 		pl.content.awaited = pl.bench.claims.Checking(pl.call.Block, nil)
 	}
+	pl.trace()
 	pl.usual = pl.session.Methods.Use(pl.call.Method)
 	nodes, seats := make([]*node.Node, 0, len(pl.seats)), make([]int, 0, len(pl.seats))
 	for i := range pl.seats {
@@ -124,6 +127,9 @@ func (pl *poll) gather() {
 		case <-alarm.C:
 		}
 		pl.noteLate()
+		if pl.decided { // what was said late outlives us, too
+			pl.fleet.SaveWords()
+		}
 	}
 }
 
@@ -220,8 +226,30 @@ func (pl *poll) decide(j judgement) {
 		pl.fleet.History.Decide(pl.record, heard(pl.verdict), pl.took, pl.rule.String(), pl.why)
 	}
 	pl.followUp() // so that a node which is behind is seen to be
-	pl.answer <- answer
+	pl.answer <- given{answer, pl.save(&j)}
+	pl.fleet.Touch()
 	pl.report(&answer, j.Dispute)
+}
+
+// given is an answer for the CL, and what must be saved before it goes out, each closed when that is.
+type given struct {
+	engine.Answer
+	saved []<-chan struct{}
+}
+
+// save saves what the answer rests on. A VALID over a dispute doesn't wait for that.
+func (pl *poll) save(j *judgement) (saved []<-chan struct{}) {
+	words, holds := pl.fleet.SaveEnds(), pl.verdict != engine.Valid || !j.Dispute
+	if pl.verdict != engine.Valid || j.Dispute {
+		words = pl.fleet.SaveWords()
+	}
+	if words != nil && holds {
+		saved = append(saved, words)
+	}
+	if pl.build != nil {
+		saved = append(saved, pl.fleet.SaveBuild(pl.build))
+	}
+	return saved
 }
 
 // report tells what the CL was told.
@@ -284,7 +312,9 @@ func (pl *poll) startBuild(id string) {
 	if attributes == nil { // an id that was not asked for
 		attributes = new(engine.Attributes)
 	}
-	b := &session.Build{ID: id, Head: pl.call.Block, Attributes: attributes, IDs: make(map[quorum.NodeID]string)}
+	b := &session.Build{
+		ID: id, Begun: pl.begun, Head: pl.call.Block, Attributes: attributes, IDs: make(map[quorum.NodeID]string),
+	}
 	for i := range pl.seats {
 		if s := &pl.seats[i]; s.PayloadID != "" && pl.votes[i].MayVote {
 			b.IDs[s.node.ID] = s.PayloadID
