@@ -1,0 +1,13 @@
+package state
+
+// LeastACL returns the line of an ACL file for a user with which an instance with this prefix can do all that it does,
+// and nothing else; a password is to be added (>PASSWORD).
+func LeastACL(user, prefix string) string {
+	if prefix == "" {
+		prefix = DefaultPrefix
+	}
+	return "user " + user + " on resetkeys ~{" + prefix + ":* resetchannels &{" + prefix + ":* -@all" +
+		" +hello +ping +select +info +time +evalsha +eval +get +set +strlen +exists +pexpire +incr" +
+		" +zadd +zrem +zscore +zrange +zrangebyscore +publish +subscribe +unsubscribe" +
+		" +command +cluster|slots"
+}
