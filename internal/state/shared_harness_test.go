@@ -147,6 +147,7 @@ type instance struct {
 	t    testing.TB
 	logs *logBuffer
 	stop func()
+	reg  *prometheus.Registry
 
 	mu    sync.Mutex
 	reads Records // all that was given to Read
@@ -176,7 +177,7 @@ var testKey = []byte("a key for tests")
 // newInstance makes one that isn't running yet.
 func newInstance(t testing.TB, url, run string, change func(*SharedOptions)) *instance {
 	t.Helper()
-	i := &instance{t: t, logs: &logBuffer{}, reads: make(Records)}
+	i := &instance{t: t, logs: &logBuffer{}, reads: make(Records), reg: prometheus.NewRegistry()}
 	o := SharedOptions{
 		URL: url, Prefix: "test", Key: testKey, Run: run,
 		Read: func(r Records) {
@@ -190,7 +191,7 @@ func newInstance(t testing.TB, url, run string, change func(*SharedOptions)) *in
 			defer i.mu.Unlock()
 			i.notes = notes
 		},
-		Log: slog.New(slog.NewTextHandler(i.logs, nil)), Metrics: prometheus.NewRegistry(),
+		Log: slog.New(slog.NewTextHandler(i.logs, nil)), Metrics: i.reg,
 	}
 	if change != nil {
 		change(&o)
@@ -301,6 +302,23 @@ func (i *instance) inOrderWithin(within time.Duration) {
 		}
 		return nil
 	})
+}
+
+// metric returns a metric's value, by the end of its name.
+func (i *instance) metric(name string) float64 {
+	i.t.Helper()
+	families, err := i.reg.Gather()
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "executionbackup_shared_state_"+name {
+			m := f.GetMetric()[0]
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	i.t.Fatalf("no metric %s", name)
+	return 0
 }
 
 func secretFile(t testing.TB, content string) string {

@@ -13,15 +13,16 @@ import (
 
 const (
 	page  = 1000 // names of what changed, at once
-	strip = 16   // names of the index that each look goes through, whether they changed or not
+	strip = 16   // names of the index that each look goes through, lest those of expired keys stay for ever
 	batch = 64   // values read or written at once
 )
 
 // answer is what lookScript returns.
 type answer struct {
-	marker, refusal, server, role, evicted, revision string
-	changed                                          []string // a name, its revision, …
-	strip                                            []string
+	marker, refusal, server, role, evicted string
+	added                                  bool     // our marker wasn't in the index
+	changed                                []string // a name, its revision, …
+	strip                                  []string
 }
 
 // look renews our marker and reads what changed. It is sound where the server has lost nothing since the last look. A
@@ -54,6 +55,9 @@ func (s *Shared) look(ctx context.Context, regular bool) (sound bool, err error)
 		if err := s.read(ctx, names, news); err != nil {
 			return false, err
 		}
+		if err := s.sweep(ctx, a.strip); err != nil {
+			return false, err
+		}
 		more = len(a.changed) == 2*page && seen != s.view.seen
 		s.view.seen = seen
 		if a.refusal != "" {
@@ -84,7 +88,7 @@ func (s *Shared) renewMarker(ctx context.Context) (answer, error) {
 	ctx, done := s.timed(ctx)
 	defer done()
 	reply, err := lookScript.Run(ctx, s.client,
-		[]string{v.space + name, v.space + indexName, v.space + revisionName},
+		[]string{v.space + name, v.space + indexName},
 		name, sealed, s.times.marker.Milliseconds(), s.times.ttl.Milliseconds(), v.seen, page,
 		v.sweep, v.sweep+strip-1).Slice()
 	if err != nil {
@@ -94,7 +98,7 @@ func (s *Shared) renewMarker(ctx context.Context) (answer, error) {
 		return answer{}, fmt.Errorf("the look's answer has %d parts", len(reply))
 	}
 	return answer{
-		text(reply[0]), text(reply[1]), text(reply[2]), text(reply[3]), text(reply[4]), text(reply[5]),
+		text(reply[0]), text(reply[1]), text(reply[2]), text(reply[3]), text(reply[4]), reply[5] == int64(1),
 		texts(reply[6]), texts(reply[7]),
 	}, nil
 }
@@ -108,8 +112,8 @@ func (s *Shared) loss(a answer) (why string) {
 		why = "it is another server: restarted or failed over"
 	case v.confirmed > 0 && !s.ours(a.marker):
 		why = "our marker is gone: flushed or evicted"
-	case number(a.revision) < number(v.seen):
-		why = "its revision went back: flushed or restored"
+	case v.confirmed > 0 && a.added:
+		why = "its index is gone: evicted or deleted"
 	case v.evicted != "" && a.evicted != v.evicted:
 		why = "it evicts records: give it more memory, or maxmemory-policy noeviction"
 	}
@@ -165,17 +169,8 @@ func (s *Shared) names(a answer) (names []string, seen string) {
 	seen = s.view.seen
 	for i := 0; i+1 < len(a.changed); i += 2 {
 		names = append(names, a.changed[i])
-		if a.changed[i+1] != "inf" {
-			seen = a.changed[i+1]
-		}
-	}
-	s.view.sweep += strip
-	if len(a.strip) < strip {
-		s.view.sweep = 0
-	}
-	for _, name := range a.strip {
-		if !strings.HasPrefix(name, markerPrefix) {
-			names = append(names, name)
+		if revision := a.changed[i+1]; number(revision) < 1<<53 { // not a marker's
+			seen = revision
 		}
 	}
 	return names, seen
@@ -199,6 +194,22 @@ func (s *Shared) read(ctx context.Context, names []string, news Records) error {
 		}
 	}
 	return nil
+}
+
+// sweep has names leave the index if nothing stands under them. What does isn't taken in: it is held here already, or
+// was forgotten.
+func (s *Shared) sweep(ctx context.Context, names []string) error {
+	s.view.sweep += strip
+	if len(names) < strip {
+		s.view.sweep = 0
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	ctx, done := s.timed(ctx)
+	defer done()
+	_, err := s.get(ctx, s.view.space, names)
+	return err
 }
 
 // get returns the values under names: nil where there is none, empty where it can't be ours.

@@ -4,28 +4,26 @@ import "github.com/redis/go-redis/v9"
 
 // lookScript renews our marker, and tells how the server is and what changed. A full server's refusal doesn't keep it
 // from reading; that of a replica is an error, on which the client connects anew (a name may lead to another server
-// now). Returns: the marker that stood, the refusal, the server's run id, its role, how much it evicted, the
-// revision, names with revisions after the one that was seen, and a few names from anywhere in the index.
+// now). Returns: the marker that stood, the refusal, the server's run id, its role, how much it evicted, 1 if our marker
+// wasn't in the index, names with revisions after the one that was seen, and a few names from anywhere in the index.
 //
-// KEYS: our marker, index, revision.
+// KEYS: our marker, index.
 // ARGV: the marker's name, its value, its TTL (ms), the TTL of keys (ms), the revision seen, the greatest number of
 // names, from where in the index, to where.
 var lookScript = redis.NewScript(`
 local stood = redis.pcall('GET', KEYS[1])
-if type(stood) == 'table' then stood = '' end
-local wrote = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+local wrote, added = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]), 0
 if wrote.err and wrote.err:find('READONLY', 1, true) then return redis.error_reply(wrote.err) end
 if not wrote.err then
-	redis.call('ZADD', KEYS[2], '+inf', ARGV[1])
+	added = redis.call('ZADD', KEYS[2], '+inf', ARGV[1])
 	redis.call('PEXPIRE', KEYS[2], ARGV[4])
-	redis.call('PEXPIRE', KEYS[3], ARGV[4])
 end
 return {
 	stood, wrote.err or '',
 	redis.call('INFO', 'server'):match('run_id:(%w+)') or '',
 	redis.call('INFO', 'replication'):match('role:(%w+)') or '',
 	redis.call('INFO', 'stats'):match('evicted_keys:(%d+)') or '',
-	redis.call('GET', KEYS[3]) or '0',
+	added,
 	redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[5], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[6]),
 	redis.call('ZRANGE', KEYS[2], ARGV[7], ARGV[8]),
 }`)
@@ -51,35 +49,35 @@ return values`)
 // that stands already is renewed. What can't be ours (too large, no string, or the bytes that the caller found to be
 // forged) counts as nothing. Returns for each key 1, or the value that stands against it.
 //
-// The first revision is the server's clock in microseconds: whoever has seen revisions of a counter that was lost never
-// takes a newer one for an older.
+// A revision is the server's clock in microseconds, and greater than every other in the index: also where that was
+// lost, nobody who has seen revisions takes a newer one for an older.
 //
-// KEYS: index, revision, then the keys.
+// KEYS: index, then the keys.
 // ARGV: the TTL of keys (ms), the greatest length, the channel, our run id, then for each key its name, value, and what
 // was found there and is forged, or nothing.
 var putScript = redis.NewScript(`
 local answers, changed = {}, false
 local function revise(name)
-	if redis.call('EXISTS', KEYS[2]) == 0 then
-		local now = redis.call('TIME')
-		redis.call('SET', KEYS[2], string.format('%.0f', now[1] * 1000000 + now[2]))
-	end
-	redis.call('ZADD', KEYS[1], string.format('%.0f', redis.call('INCR', KEYS[2])), name)
+	local most = '(' .. string.format('%.0f', 2^53)
+	local top = redis.call('ZREVRANGEBYSCORE', KEYS[1], most, '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
+	local now = redis.call('TIME')
+	local revision = math.max(now[1] * 1000000 + now[2], tonumber(top[2] or 0) + 1)
+	redis.call('ZADD', KEYS[1], string.format('%.0f', revision), name)
 	changed = true
 end
-for i = 3, #KEYS do
-	local a = 5 + (i - 3) * 3
+for i = 2, #KEYS do
+	local a = 5 + (i - 2) * 3
 	local name, value, forged = ARGV[a], ARGV[a + 1], ARGV[a + 2]
 	local length, stands = redis.pcall('STRLEN', KEYS[i]), false
 	if type(length) == 'number' and length > 0 and length <= tonumber(ARGV[2]) then
 		stands = redis.call('GET', KEYS[i])
 	end
-	answers[i - 2] = 1
+	answers[i - 1] = 1
 	if stands == value then
 		redis.call('PEXPIRE', KEYS[i], ARGV[1])
 		if not redis.call('ZSCORE', KEYS[1], name) then revise(name) end
 	elseif stands and stands ~= forged and stands:sub(1, 20) >= value:sub(1, 20) then
-		answers[i - 2] = stands
+		answers[i - 1] = stands
 	else
 		redis.call('SET', KEYS[i], value, 'PX', ARGV[1])
 		revise(name)
@@ -87,7 +85,6 @@ for i = 3, #KEYS do
 end
 if changed then
 	redis.call('PEXPIRE', KEYS[1], ARGV[1])
-	redis.call('PEXPIRE', KEYS[2], ARGV[1])
 	redis.call('PUBLISH', ARGV[3], ARGV[4])
 end
 return answers`)

@@ -24,9 +24,8 @@ var goodPrefix = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 const (
 	recordPrefix = "r:"
 	markerPrefix = "m:"
-	indexName    = "index"    // a sorted set: name → revision of its last change; markers stand beyond every revision
-	revisionName = "revision" // counts changes
-	channelName  = "changed"  // the channel that tells of changes
+	indexName    = "index"   // a sorted set: name → revision of its last change; markers stand beyond every revision
+	channelName  = "changed" // the channel that tells of changes
 )
 
 func recordName(key string) string { return recordPrefix + key }

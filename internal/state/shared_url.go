@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
@@ -123,8 +124,9 @@ func address(host, port string) (string, error) {
 	if err != nil {
 		h, p = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), port
 	}
-	_, bad := strconv.ParseUint(p, 10, 16)
-	if h == "" || bad != nil || strings.Count(h, ":") == 1 || strings.ContainsAny(h, "[] ") {
+	_, badPort := strconv.ParseUint(p, 10, 16)
+	_, badIP := netip.ParseAddr(h)
+	if h == "" || badPort != nil || badIP != nil && strings.ContainsAny(h, "[]: ") {
 		return "", fmt.Errorf("%q isn't host or host:port", host)
 	}
 	return net.JoinHostPort(h, p), nil

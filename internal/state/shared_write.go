@@ -53,7 +53,7 @@ func (s *Shared) pick() Records {
 
 func (s *Shared) write(ctx context.Context, records Records, news Records) error {
 	v := &s.view
-	keys := []string{v.space + indexName, v.space + revisionName}
+	keys := []string{v.space + indexName}
 	args := []any{s.times.ttl.Milliseconds(), maxSealed, v.space + channelName, s.o.Run}
 	var order []string
 	for key, r := range records {

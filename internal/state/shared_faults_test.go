@@ -1,0 +1,248 @@
+package state
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// atOnce is how long something may take that doesn't wait for anybody; the machine may be busy.
+const atOnce = 20 * time.Millisecond
+
+// pair starts two instances that know the same five records.
+func pair(t *testing.T, url string) (a, b *instance) {
+	t.Helper()
+	a, b = startInstance(t, url, "a"), startInstance(t, url, "b")
+	for n := range uint64(5) {
+		a.put(fmt.Sprint("k", n), n, "v")
+	}
+	b.has(patience, "k4", 4, "v")
+	return a, b
+}
+
+// allStand waits until the five records stand in the store.
+func (i *instance) allStand(within time.Duration) {
+	i.t.Helper()
+	end := time.Now().Add(within)
+	for n := range uint64(5) {
+		i.stands(time.Until(end), fmt.Sprint("k", n), n, "v")
+	}
+}
+
+// TestHung stops the server's process: no caller waits, and everything arrives when it goes on.
+func TestHung(t *testing.T) {
+	s := startServer(t)
+	a, b := pair(t, s.url())
+	s.signal(syscall.SIGSTOP)
+	defer s.signal(syscall.SIGCONT)
+
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	if _, is := b.Fetch(ctx, "k1"); is || time.Since(begin) > 30*time.Millisecond+atOnce {
+		t.Errorf("Fetch took %v, within 30ms", time.Since(begin))
+	}
+	begin = time.Now()
+	done := a.Put(Records{"hung": {1, []byte("v")}})
+	if took := time.Since(begin); took > atOnce {
+		t.Errorf("Put took %v", took)
+	}
+	select {
+	case <-done:
+	case <-time.After(time.Second):
+		t.Error("who waits for a hung server still waits after a second")
+	}
+	a.degradedWithin(time.Until(begin.Add(time.Second)), "no answer")
+	b.degradedWithin(time.Until(begin.Add(time.Second)), "no answer") // it had nothing to write
+	begin = time.Now()
+	for n := range uint64(1000) {
+		<-a.Put(Records{fmt.Sprint("later", n): {n, []byte("v")}})
+	}
+	a.Fetch(context.Background(), "k1")
+	if took := time.Since(begin); took > 5*atOnce {
+		t.Errorf("1000 calls while degraded took %v", took)
+	}
+	begin = time.Now()
+	a.Note([]byte("n"))
+	a.Overdue()
+	if took := time.Since(begin); took > atOnce {
+		t.Errorf("Note and Overdue took %v", took)
+	}
+
+	s.signal(syscall.SIGCONT)
+	a.inOrderWithin(3 * time.Second)
+	b.has(patience, "hung", 1, "v")
+	b.has(patience, "later999", 999, "v")
+	b.inOrderWithin(patience)
+	if n := a.logs.count("degraded"); n != 1 {
+		t.Errorf("logged %d times that it is degraded, want once:\n%s", n, a.logs)
+	}
+}
+
+// TestOverdue is degraded until a write has gone through.
+func TestOverdue(t *testing.T) {
+	s := startServer(t)
+	a := startInstance(t, s.url(), "a")
+	s.signal(syscall.SIGSTOP)
+	done := a.Put(Records{"k": {1, []byte("v")}})
+	a.Overdue()
+	if a.Degraded() == "" {
+		t.Error("not degraded")
+	}
+	select {
+	case <-done:
+	default:
+		t.Error("it still keeps its caller waiting")
+	}
+	s.signal(syscall.SIGCONT)
+	a.inOrderWithin(2 * time.Second)
+	a.stands(0, "k", 1, "v")
+}
+
+// TestLosses flushes the server, kills it, and deletes single keys; what stands here is written anew.
+func TestLosses(t *testing.T) {
+	s := startServer(t)
+	a, b := pair(t, s.url())
+	for _, c := range []struct {
+		name   string
+		lose   func()
+		within time.Duration
+	}{
+		{"FLUSHALL", func() { s.do("FLUSHALL") }, 3 * time.Second},
+		{"killed and restarted empty", func() { s.kill(); s.start() }, 3500 * time.Millisecond},
+		{"its marker and a record lost", func() { s.do("DEL", testSpace+"m:a", testSpace+"r:k3") }, 3 * time.Second},
+		{"a record and its place in the index lost", func() {
+			s.do("DEL", testSpace+"r:k3")
+			s.do("ZREM", testSpace+indexName, "r:k3")
+		}, 3 * time.Second},
+		{"the index lost", func() { s.do("DEL", testSpace+indexName) }, 3 * time.Second},
+	} {
+		c.lose()
+		begin := time.Now()
+		a.allStand(c.within)
+		t.Logf("%s: written anew after %v", c.name, time.Since(begin).Round(time.Millisecond))
+		soon(t, patience, isTrue("all in the index", func() bool {
+			return s.do("ZCARD", testSpace+indexName).(int64) == 7 // with two markers
+		}))
+		a.inOrderWithin(2 * time.Second)
+		b.inOrderWithin(2 * time.Second)
+		a.put(c.name, 1, "new")
+		b.has(2500*time.Millisecond, c.name, 1, "new")
+		if n := s.do("ZREM", testSpace+indexName, "r:"+c.name).(int64); n != 1 {
+			t.Errorf("%s: the new record isn't in the index", c.name)
+		}
+		<-a.Put(Records{c.name: {}})
+		<-b.Put(Records{c.name: {}})
+		s.do("DEL", testSpace+"r:"+c.name)
+	}
+	a.looked(3 * time.Second)
+	if n := a.metric("losses_total"); n < 4 {
+		t.Errorf("%v losses counted, want one for each that our marker shows", n)
+	}
+	if n := a.logs.count("restarted or failed over") + a.logs.count("be reached"); n == 0 {
+		t.Errorf("no word of the restart:\n%s", a.logs)
+	}
+}
+
+// TestLostByOneKnownToTheOther kills the server while one instance is gone for good: the survivor brings back what it
+// only read.
+func TestLostByOneKnownToTheOther(t *testing.T) {
+	s := startServer(t)
+	a, b := pair(t, s.url())
+	a.stop()
+	s.kill()
+	s.start()
+	b.allStand(patience)
+	c := startInstance(t, s.url(), "c")
+	c.has(patience, "k3", 3, "v")
+}
+
+// TestGone has no server at all at first, and one with persistence that goes and returns.
+func TestGone(t *testing.T) {
+	s := startServer(t, "--appendonly", "yes", "--appendfsync", "always")
+	s.kill()
+	a := newInstance(t, s.url(), "a", nil).run()
+	a.degradedWithin(time.Second, "reached")
+	a.Enter("1", "0xgenesis")
+	<-a.Put(Records{"k": {1, []byte("v")}})
+	s.start()
+	a.stands(3*time.Second, "k", 1, "v")
+	a.stop()
+
+	s.kill()
+	s.start()
+	b := startInstance(t, s.url(), "b")
+	b.has(0, "k", 1, "v")
+}
+
+// TestFull can't write until there is room again, but reads.
+func TestFull(t *testing.T) {
+	s := startServer(t)
+	a, b := pair(t, s.url())
+	s.do("CONFIG", "SET", "maxmemory", "1mb")
+	a.degradedWithin(3*time.Second, "full")
+	<-a.Put(Records{"while full": {1, []byte("v")}})
+	s.do("DEL", testSpace+"r:k0")
+	if _, pending := gauges(t, a); pending != 1 {
+		t.Errorf("%v changes pending, want 1", pending)
+	}
+	s.do("CONFIG", "SET", "maxmemory", "0")
+	a.inOrderWithin(2 * time.Second)
+	b.has(3*time.Second, "while full", 1, "v")
+	a.allStand(3 * time.Second)
+	if degraded, pending := gauges(t, a); degraded != 0 || pending != 0 {
+		t.Errorf("degraded %v, pending %v", degraded, pending)
+	}
+}
+
+// TestEvicted has the server throw keys away at random.
+func TestEvicted(t *testing.T) {
+	s := startServer(t, "--maxmemory-policy", "allkeys-random")
+	a, _ := pair(t, s.url())
+	var used int64
+	for line := range strings.Lines(s.do("INFO", "memory").(string)) {
+		fmt.Sscanf(line, "used_memory:%d", &used)
+	}
+	s.do("CONFIG", "SET", "maxmemory", fmt.Sprint(used-1000))
+	soon(t, patience, isTrue("something is evicted", func() bool {
+		return !strings.Contains(s.do("INFO", "stats").(string), "evicted_keys:0\r")
+	}))
+	a.degradedWithin(3*time.Second, "")
+	s.do("CONFIG", "SET", "maxmemory", "0")
+	a.allStand(3 * time.Second)
+	a.inOrderWithin(3 * time.Second)
+}
+
+// TestReadOnly is led to a replica.
+func TestReadOnly(t *testing.T) {
+	s := startServer(t)
+	a, _ := pair(t, s.url())
+	s.do("REPLICAOF", "127.0.0.1", "1")
+	a.degradedWithin(3*time.Second, "read-only")
+	s.do("REPLICAOF", "NO", "ONE")
+	a.inOrderWithin(2 * time.Second)
+	a.put("k", 9, "v")
+}
+
+// TestSlow is degraded for as long as answers take more than 100 ms.
+func TestSlow(t *testing.T) {
+	s := startServer(t)
+	a := startInstance(t, s.url(), "a")
+	awake := make(chan struct{})
+	go func() {
+		defer close(awake)
+		s.admin.Do(context.Background(), "DEBUG", "SLEEP", "0.9") // less than an answer is waited for, more than a pulse
+	}()
+	a.degradedWithin(2*time.Second, "no answer within 100ms")
+	<-awake
+	a.inOrderWithin(2 * time.Second)
+}
+
+// gauges returns what the metrics say.
+func gauges(t *testing.T, i *instance) (degraded, pending float64) {
+	t.Helper()
+	return i.metric("degraded"), i.metric("pending")
+}
