@@ -7,7 +7,7 @@ func LeastACL(user, prefix string) string {
 		prefix = DefaultPrefix
 	}
 	return "user " + user + " on resetkeys ~{" + prefix + ":* resetchannels &{" + prefix + ":* -@all" +
-		" +hello +ping +select +info +time +evalsha +eval +get +set +strlen +exists +pexpire" +
-		" +zadd +zrem +zscore +zrange +zrangebyscore +zrevrangebyscore +publish +subscribe +unsubscribe" +
-		" +command +cluster|slots"
+		" +hello +ping +select +info +time +evalsha +eval +get +set +strlen +pexpire" +
+		" +zadd +zrem +zscore +zrange +zrangebyscore +zrevrangebyscore +publish +subscribe" +
+		" +command +cluster|slots" // these two for a Cluster
 }

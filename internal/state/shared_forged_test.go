@@ -14,7 +14,7 @@ import (
 // holds the true record puts it back.
 func TestForged(t *testing.T) {
 	s := startServer(t)
-	a, b := pair(t, s.url())
+	a, b := pair(t, s.url(), startQuick)
 	key, name := testSpace+"r:k3", "r:k3"
 	other := newInstance(t, s.url(), "o", func(o *SharedOptions) { o.Key = []byte("another") })
 	sealed := func(r Record) string { return string(a.seal(testSpace, name, r)) }
@@ -81,10 +81,10 @@ func TestForged(t *testing.T) {
 // TestStrangers share a server and don't see each other; only those with another secret in the same place alarm.
 func TestStrangers(t *testing.T) {
 	s := startServer(t)
-	a := startInstance(t, s.url(), "a")
-	prefix := newInstance(t, s.url(), "p", func(o *SharedOptions) { o.Prefix = "test2" }).run()
-	chain := newInstance(t, s.url(), "c", nil).run()
-	secret := newInstance(t, s.url(), "s", func(o *SharedOptions) { o.Key = []byte("another") }).run()
+	a := startQuick(t, s.url(), "a")
+	prefix := newInstance(t, s.url(), "p", func(o *SharedOptions) { o.Prefix = "test2" }).quick().run()
+	chain := newInstance(t, s.url(), "c", nil).quick().run()
+	secret := newInstance(t, s.url(), "s", func(o *SharedOptions) { o.Key = []byte("another") }).quick().run()
 	prefix.Enter("1", "0xgenesis")
 	chain.Enter("2", "0xgenesis")
 	secret.Enter("1", "0xgenesis")

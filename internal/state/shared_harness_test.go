@@ -219,6 +219,20 @@ func (i *instance) run() *instance {
 	return i
 }
 
+// quick shortens the times where a test isn't about them.
+func (i *instance) quick() *instance {
+	i.times.pulse, i.times.marker = 50*time.Millisecond, 2*time.Second
+	return i
+}
+
+// startQuick is startInstance with short times.
+func startQuick(t testing.TB, url, run string) *instance {
+	t.Helper()
+	i := newInstance(t, url, run, nil).quick().run()
+	i.enter()
+	return i
+}
+
 // startInstance starts one that is in the test's chain, and waits until it has looked at the store.
 func startInstance(t testing.TB, url, run string) *instance {
 	t.Helper()

@@ -61,7 +61,7 @@ func (s *Shared) look(ctx context.Context, regular bool) (sound bool, err error)
 		more = len(a.changed) == 2*page && seen != s.view.seen
 		s.view.seen = seen
 		if a.refusal != "" {
-			return false, refusal(a.refusal)
+			return false, refusal(strings.TrimPrefix(a.refusal, "-")) // older servers have it so
 		}
 	}
 	s.subscribe(ctx)

@@ -89,7 +89,8 @@ func TestOpenShared(t *testing.T) {
 	}
 }
 
-// TestLeastACL does everything as a user who may do nothing else, and finds nothing that was refused.
+// TestLeastACL does everything as a user who may do nothing else, and finds nothing that was refused, and
+// nothing that is allowed without need.
 func TestLeastACL(t *testing.T) {
 	s := startServer(t)
 	rules := strings.Fields(LeastACL("multiplexer", "test"))
@@ -98,15 +99,14 @@ func TestLeastACL(t *testing.T) {
 		set = append(set, rule)
 	}
 	s.do(set...)
-	s.do("ACL", "SETUSER", "default", "-keys") // what would be refused is refused to both
-	least := func(run string) *instance {
-		i := newInstance(t, s.url()+"/0", run, func(o *SharedOptions) {
+	least := func(run string, database string) *instance {
+		i := newInstance(t, s.url()+database, run, func(o *SharedOptions) {
 			o.User, o.PasswordFile = "multiplexer", secretFile(t, "the password\n")
-		}).run()
+		}).quick().run()
 		i.enter()
 		return i
 	}
-	a, b := least("a"), least("b")
+	a, b := least("a", ""), least("b", "/0")
 	s.subscribed(2)
 	a.put("k", 1, "v")
 	b.has(time.Second, "k", 1, "v")
@@ -115,8 +115,20 @@ func TestLeastACL(t *testing.T) {
 	a.looked(3 * time.Second)
 	b.stands(3*time.Second, "k", 1, "v")
 	b.looked(3 * time.Second)
+	s.do("DEL", testSpace+"r:k")
+	<-b.Put(Records{"k": {}})
+	<-a.Put(Records{"k": {}})
+	soon(t, patience, isTrue("the index is cleared", func() bool {
+		return s.do("ZCARD", testSpace+indexName).(int64) == 2
+	}))
 	a.stop()
 	b.stop()
+	least("c", "/3").stop()
+	for _, rule := range rules {
+		if name, is := strings.CutPrefix(rule, "+"); is && name != "command" && name != "cluster|slots" {
+			used(t, s, name)
+		}
+	}
 	if log := s.do("ACL", "LOG").([]any); len(log) != 0 {
 		t.Errorf("refused: %v", log)
 	}
@@ -131,6 +143,17 @@ func TestLeastACL(t *testing.T) {
 	bad.degradedWithin(2*time.Second, "WRONGPASS")
 	if bad.logs.count("a wrong password") != 0 || strings.Contains(bad.Degraded(), "a wrong") {
 		t.Errorf("logged the password:\n%s", bad.logs)
+	}
+}
+
+// used finds commands that are allowed without need.
+func used(t *testing.T, s *server, names ...string) {
+	t.Helper()
+	stats := s.do("INFO", "commandstats").(string)
+	for _, name := range names {
+		if !strings.Contains(stats, "cmdstat_"+name+":") {
+			t.Errorf("%s is never used", name)
+		}
 	}
 }
 
@@ -225,6 +248,7 @@ func TestCluster(t *testing.T) {
 	a.stands(3*time.Second, "k", 1, "v")
 	a.put("l", 1, "v")
 	b.has(patience, "l", 1, "v")
+	used(t, s, "command", "cluster|slots")
 	if log := s.do("ACL", "LOG").([]any); len(log) != 0 {
 		t.Errorf("refused: %v", log)
 	}

@@ -20,7 +20,7 @@ func (s *Shared) Run(ctx context.Context) {
 			if s.Degraded() == "" && s.enter() {
 				last, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.times.answer)
 				defer cancel()
-				s.flush(last) //nolint:errcheck // there is nobody to tell
+				_ = s.flush(last) // nobody is left to be told
 			}
 			return
 		case <-pulse.C:

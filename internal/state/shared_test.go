@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"testing"
@@ -121,7 +122,7 @@ func TestForgotten(t *testing.T) {
 // TestPeers tells the notes of those that are alive.
 func TestPeers(t *testing.T) {
 	s := startServer(t)
-	a, b := startInstance(t, s.url(), "a"), startInstance(t, s.url(), "b")
+	a, b := startQuick(t, s.url(), "a"), startQuick(t, s.url(), "b")
 	hears := func(want string) func() error {
 		return func() error {
 			a.mu.Lock()
@@ -133,31 +134,40 @@ func TestPeers(t *testing.T) {
 		}
 	}
 	b.Note([]byte("one"))
-	soon(t, 3*time.Second, hears("map[b:one]"))
+	soon(t, patience, hears("map[b:one]"))
 	b.Note([]byte("two\nlines"))
-	soon(t, time.Second, func() error { // it is sent at once; a reads it at its next look
-		v, err := s.admin.Get(context.Background(), testSpace+"m:b").Bytes()
-		if err != nil {
-			return err
-		}
-		if r, err := a.open(testSpace, "m:b", v); err != nil || string(r.Value[len(r.Value)-9:]) != "two\nlines" {
-			return fmt.Errorf("the marker has %q, %v", r.Value, err)
-		}
-		return nil
-	})
-	soon(t, 3*time.Second, hears("map[b:two\nlines]"))
+	soon(t, patience, hears("map[b:two\nlines]"))
 	b.stop()
-	soon(t, 10*time.Second, hears("map[]"))
+	soon(t, patience, hears("map[]"))
 
 	// A marker that never expires, and one that somebody kept and writes again, aren't alive.
 	marker := a.seal(testSpace, "m:c", Record{5, []byte("\nc")})
 	s.do("SET", testSpace+"m:c", marker)
 	s.do("ZADD", testSpace+indexName, "+inf", "m:c")
-	soon(t, 3*time.Second, hears("map[c:c]"))
-	soon(t, 10*time.Second, hears("map[]"))
+	soon(t, patience, hears("map[c:c]"))
+	soon(t, patience, hears("map[]"))
 	s.do("SET", testSpace+"m:c", marker)
 	a.looked(3 * time.Second)
 	if err := hears("map[]")(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNoteAtOnce sends a new note without waiting for the next look.
+func TestNoteAtOnce(t *testing.T) {
+	s := startServer(t)
+	a := startInstance(t, s.url(), "a")
+	for n := range 3 {
+		a.Note(fmt.Append(nil, n))
+		soon(t, 400*time.Millisecond, func() error {
+			v, err := s.admin.Get(context.Background(), testSpace+"m:a").Bytes()
+			if err != nil {
+				return err
+			}
+			if r, err := a.open(testSpace, "m:a", v); err != nil || !bytes.HasSuffix(r.Value, fmt.Append([]byte("\n"), n)) {
+				return fmt.Errorf("the marker has %q, %v", r.Value, err)
+			}
+			return nil
+		})
 	}
 }

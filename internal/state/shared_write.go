@@ -103,7 +103,7 @@ func (s *Shared) confirmed(key string, r Record) {
 	delete(s.view.again, key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := s.held[key]; now.Rank == r.Rank && bytes.Equal(now.Value, r.Value) {
+	if now := s.held[key]; s.space == s.view.space && now.Rank == r.Rank && bytes.Equal(now.Value, r.Value) {
 		delete(s.changed, key)
 		s.settle()
 	}
