@@ -3,7 +3,10 @@ package state
 import (
 	"context"
 	"fmt"
-	"strings"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -193,6 +196,9 @@ func TestFull(t *testing.T) {
 	s.do("CONFIG", "SET", "maxmemory", "1mb")
 	a.degradedWithin(3*time.Second, "full")
 	<-a.Put(Records{"while full": {1, []byte("v")}})
+	c := newInstance(t, s.url(), "c", nil).run()
+	c.Enter("1", "0xgenesis")
+	c.has(time.Second, "k4", 4, "v")
 	s.do("DEL", testSpace+"r:k0")
 	if _, pending := gauges(t, a); pending != 1 {
 		t.Errorf("%v changes pending, want 1", pending)
@@ -206,33 +212,95 @@ func TestFull(t *testing.T) {
 	}
 }
 
-// TestEvicted has the server throw keys away at random.
+// TestEvicted has the server throw records away. The index and the markers outlive them.
 func TestEvicted(t *testing.T) {
+	s := startServer(t, "--maxmemory-policy", "volatile-ttl", "--maxmemory-samples", "64")
+	a := newInstance(t, s.url(), "a", nil)
+	a.times.marker = time.Hour
+	a.run().enter()
+	records := make(Records)
+	for n := range 400 {
+		records[fmt.Sprint("k", n)] = Record{1, make([]byte, 1000)}
+	}
+	<-a.Put(records)
+	for key := range records {
+		s.do("EXPIRE", testSpace+"r:"+key, 60)
+	}
+	s.do("CONFIG", "SET", "maxmemory", s.stat("used_memory")-50_000)
+	soon(t, patience, isTrue("something is evicted", func() bool { return s.stat("evicted_keys") > 20 }))
+	a.degradedWithin(3*time.Second, "evicts")
+	s.do("CONFIG", "SET", "maxmemory", "0")
+	soon(t, 3*time.Second, isTrue("all stand", func() bool { return s.admin.DBSize(context.Background()).Val() == 402 }))
+	a.inOrderWithin(3 * time.Second)
+}
+
+// TestEvictedAtRandom may throw anything away.
+func TestEvictedAtRandom(t *testing.T) {
 	s := startServer(t, "--maxmemory-policy", "allkeys-random")
 	a, _ := pair(t, s.url(), startInstance)
-	var used int64
-	for line := range strings.Lines(s.do("INFO", "memory").(string)) {
-		fmt.Sscanf(line, "used_memory:%d", &used)
-	}
-	s.do("CONFIG", "SET", "maxmemory", fmt.Sprint(used-1000))
-	soon(t, patience, isTrue("something is evicted", func() bool {
-		return !strings.Contains(s.do("INFO", "stats").(string), "evicted_keys:0\r")
-	}))
+	s.do("CONFIG", "SET", "maxmemory", s.stat("used_memory")-1000)
+	soon(t, patience, isTrue("something is evicted", func() bool { return s.stat("evicted_keys") > 0 }))
 	a.degradedWithin(3*time.Second, "")
 	s.do("CONFIG", "SET", "maxmemory", "0")
 	a.allStand(3 * time.Second)
 	a.inOrderWithin(3 * time.Second)
 }
 
-// TestReadOnly is led to a replica.
+// TestReadOnly is led to a replica, until its address leads to another master.
 func TestReadOnly(t *testing.T) {
-	s := startServer(t)
-	a, _ := pair(t, s.url(), startInstance)
+	s, other := startServer(t), startServer(t)
+	door := newDoor(t, s.address())
+	a, _ := pair(t, door.url(), startInstance)
 	s.do("REPLICAOF", "127.0.0.1", "1")
 	a.degradedWithin(3*time.Second, "read-only")
-	s.do("REPLICAOF", "NO", "ONE")
-	a.inOrderWithin(2 * time.Second)
-	a.put("k", 9, "v")
+	<-a.Put(Records{"k": {9, []byte("v")}})
+	door.to.Store(other.address())
+	a.inOrderWithin(4 * time.Second)
+	a.allStand(time.Second)
+	a.stands(time.Second, "k", 9, "v")
+}
+
+// door is an address that leads to one server or another, as a name or a balancer does. Connections stay where they are.
+type door struct {
+	net.Listener
+	to atomic.Value
+}
+
+func (d *door) url() string { return "redis://" + d.Addr().String() }
+
+func newDoor(t *testing.T, to string) *door {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &door{Listener: l}
+	d.to.Store(to)
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", d.to.Load().(string))
+			if err != nil {
+				in.Close()
+				continue
+			}
+			for from, to := range map[net.Conn]net.Conn{in: out, out: in} {
+				all.Go(func() {
+					io.Copy(to, from)
+					to.Close()
+				})
+			}
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		all.Wait()
+	})
+	return d
 }
 
 // TestSlow is degraded for as long as answers take more than 100 ms.

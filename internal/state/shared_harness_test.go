@@ -141,6 +141,17 @@ func (s *server) do(args ...any) any {
 	return reply
 }
 
+// stat returns a number that INFO has.
+func (s *server) stat(name string) (n int) {
+	s.t.Helper()
+	for line := range strings.Lines(s.do("INFO", "everything").(string)) {
+		if rest, is := strings.CutPrefix(line, name); is {
+			fmt.Sscanf(rest[1:], "%d", &n)
+		}
+	}
+	return n
+}
+
 // instance is one of several that share a server.
 type instance struct {
 	*Shared
