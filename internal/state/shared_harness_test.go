@@ -90,7 +90,9 @@ func startServer(t testing.TB, args ...string) *server {
 	t.Helper()
 	program(t, "redis-server")
 	// The client library tries to connect again once a second, and only then sees that it was closed.
-	t.Cleanup(func() { soon(t, patience, func() error { return goleak.Find() }) })
+	if _, is := t.(*testing.T); is { // a benchmark has goroutines of its own
+		t.Cleanup(func() { soon(t, patience, func() error { return goleak.Find() }) })
+	}
 	s := &server{t: t, port: freePort(t), dir: t.TempDir(), args: args}
 	s.admin = redis.NewClient(&redis.Options{Addr: s.address(), Protocol: 2, DisableIdentity: true, ReadTimeout: patience})
 	t.Cleanup(func() {

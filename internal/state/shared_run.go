@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -149,8 +150,16 @@ func (s *Shared) timed(ctx context.Context) (context.Context, context.CancelFunc
 	}
 }
 
+// ping has the server show that it answers; of a Cluster, the one that has our keys.
 func (s *Shared) ping(ctx context.Context) error {
 	ctx, done := s.timed(ctx)
 	defer done()
-	return s.client.Ping(ctx).Err()
+	if s.view.space == "" {
+		return s.client.Ping(ctx).Err()
+	}
+	err := s.client.Get(ctx, s.view.space+markerPrefix+s.o.Run).Err()
+	if errors.Is(err, redis.Nil) {
+		return nil
+	}
+	return err
 }
