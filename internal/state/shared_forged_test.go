@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // TestForged has a stranger write what isn't ours over what is: nobody reads it, it is counted and said once, and who
@@ -26,10 +28,19 @@ func TestForged(t *testing.T) {
 	raised = "99999999999999999999"[:rankLength] + raised[rankLength:]
 	changed := sealed(Record{3, []byte("v")})
 	changed = changed[:len(changed)-1] + "w"
-	stranger := func(name string) { // says that it changed
-		s.do("ZADD", testSpace+indexName, fmt.Sprint(time.Now().UnixMicro()), name)
-		s.do("PUBLISH", testSpace+channelName, "stranger")
+	stranger := func(name string, command ...any) { // does something, and says that it changed
+		t.Helper()
+		_, err := s.admin.TxPipelined(context.Background(), func(p redis.Pipeliner) error {
+			p.Do(context.Background(), command...)
+			p.Do(context.Background(), "ZADD", testSpace+indexName, time.Now().UnixMicro(), name)
+			p.Do(context.Background(), "PUBLISH", testSpace+channelName, "stranger")
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
+	refused := func() float64 { return a.metric("refused_total") + b.metric("refused_total") }
 	for _, c := range []struct{ what, value string }{
 		{"another secret", string(other.seal(testSpace, name, Record{9, []byte("forged")}))},
 		{"a raised rank", raised},
@@ -42,19 +53,16 @@ func TestForged(t *testing.T) {
 		{"something too large", strings.Repeat("9", maxSealed+1)},
 		{"digits", strings.Repeat("9", 1000)},
 	} {
-		before := b.metric("refused_total")
-		s.do("SET", key, c.value)
-		stranger(name)
-		soon(t, time.Second, isTrue("counted: "+c.what, func() bool { return b.metric("refused_total") > before }))
+		before := refused()
+		stranger(name, "SET", key, c.value)
+		soon(t, time.Second, isTrue("counted: "+c.what, func() bool { return refused() > before }))
 		a.stands(5*time.Second, "k3", 3, "v")
 	}
 	s.do("DEL", key)
-	s.do("RPUSH", key, "a list")
-	stranger(name)
+	stranger(name, "RPUSH", key, "a list")
 	a.stands(5*time.Second, "k3", 3, "v")
-	s.do("SETRANGE", key, 64<<20, "huge")
 	sent := s.stat("total_net_output_bytes")
-	stranger(name)
+	stranger(name, "SETRANGE", key, 64<<20, "huge")
 	a.stands(5*time.Second, "k3", 3, "v")
 	if sent = s.stat("total_net_output_bytes") - sent; sent > 32<<20 {
 		t.Errorf("a huge value was read: %d bytes", sent)
@@ -68,8 +76,7 @@ func TestForged(t *testing.T) {
 
 	for _, name := range []string{"r:new", "m:x"} { // nobody holds these
 		before := b.metric("refused_total")
-		s.do("SET", testSpace+name, raised)
-		stranger(name)
+		stranger(name, "SET", testSpace+name, raised)
 		soon(t, patience, isTrue("counted: "+name, func() bool { return b.metric("refused_total") > before }))
 	}
 	b.looked(patience)
