@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ Example:
 		Flags: []cli.Flag{
 			p.urlFlag(),
 			&cli.BoolFlag{Name: "live", Usage: "ask only whether it runs"},
+			&cli.IntFlag{Name: "voters", Usage: "ask also whether so many voters are alive"},
 		},
 		Before: p.noSettings,
 		Action: alone(p.healthcheck),
@@ -38,8 +40,13 @@ func (p *program) healthcheck(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	path := "/readyz"
-	if cmd.Bool("live") {
+	switch voters := cmd.Int("voters"); {
+	case cmd.Bool("live") && voters != 0:
+		return usageError("--live and --voters exclude each other")
+	case cmd.Bool("live"):
 		path = "/healthz"
+	case voters != 0:
+		path += "?voters=" + strconv.Itoa(voters)
 	}
 	answer, err := r.do(ctx, http.MethodGet, path, nil)
 	if err != nil {

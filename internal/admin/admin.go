@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,9 +55,20 @@ func (a *API) Register(mux *http.ServeMux) {
 	a.registerProfiles(mux)
 }
 
-// readyz says whether calls can be taken, or why not.
-func (a *API) readyz(w http.ResponseWriter, _ *http.Request) {
-	if err := a.Ready(); err != nil {
+// readyz says whether calls can be taken, or why not; with ?voters=N also whether that many voters are alive.
+func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
+	err := a.Ready()
+	if text := r.URL.Query().Get("voters"); err == nil && text != "" {
+		wanted, bad := strconv.Atoi(text)
+		if bad != nil || wanted < 0 {
+			http.Error(w, "voters must be a number", http.StatusBadRequest)
+			return
+		}
+		if alive := a.Fleet.Pool.AliveVoters(); alive < wanted {
+			err = fmt.Errorf("%d voters are alive, and %d are wanted", alive, wanted)
+		}
+	}
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}

@@ -41,7 +41,8 @@ type App struct {
 	fleet    *fleet.Fleet
 	calls    *calls.Router
 	evidence *evidence.Log // nil where none is kept
-	state    *state.File   // nil where nothing outlives us
+	state    *state.File   // nil where nothing is kept on disk
+	shared   *state.Shared // nil where there is no other instance
 	metrics  *metrics
 	draining atomic.Bool // we are about to end
 }
@@ -71,17 +72,18 @@ func New(o Options) (*App, error) {
 	if c.EvidenceDir != "" {
 		a.evidence = evidence.Open(c.EvidenceDir, c.Version, registry, log)
 	}
-	if c.StateDir != "" {
-		a.state = state.Open(c.StateDir, state.FileOptions{
-			Log: log, Metrics: registry, Found: func(records state.Records) { a.fleet.Found(records) },
-		})
+	if err := a.openState(c, registry); err != nil {
+		listener.Close()
+		return nil, err
 	}
 	a.fleet = fleet.New(fleet.Options{
-		Pool: a.newPool(c, registry), Settings: settings(c), Evidence: a.evidence, State: a.state,
+		Pool: a.newPool(c, registry), Settings: settings(c), Evidence: a.evidence, State: a.state, Shared: a.shared,
 		Metrics: registry, Log: log,
 	})
 	if a.state != nil {
 		a.fleet.Restore(a.state.Records())
+	} else {
+		a.fleet.Restore(nil)
 	}
 	a.calls = calls.New(calls.Options{Fleet: a.fleet, ReplayBytes: c.ReplayBytes, Metrics: registry})
 	a.serve(registry)
@@ -180,10 +182,6 @@ func (a *App) Run(ctx context.Context) error {
 	if c.OpenAdmin {
 		a.log.Warn("--open-admin: whoever can connect may add and remove voters")
 	}
-	if a.state == nil {
-		a.log.Info("no --state-dir: a restart of ours forgets drains, builds and what nodes object to. "+
-			"From the second payload on an objector that hasn't proved itself is ignored then")
-	}
 	stopSaving := a.save()
 	watching, stopWatching := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
@@ -217,24 +215,6 @@ func (a *App) Run(ctx context.Context) error {
 	return failure
 }
 
-// save saves what outlives us until stop is called, which waits until all is saved.
-func (a *App) save() (stop func()) {
-	if a.state == nil {
-		return func() {}
-	}
-	writing, stopWriting := context.WithCancel(context.Background())
-	taking, stopTaking := context.WithCancel(writing)
-	var writer, taker sync.WaitGroup
-	writer.Go(func() { a.state.Run(writing) })
-	taker.Go(func() { a.fleet.Keep(taking) })
-	return func() {
-		stopTaking()
-		taker.Wait()
-		stopWriting()
-		writer.Wait()
-	}
-}
-
 // warnOfLive warns where --on-dispute=live promises more than the nodes allow.
 func (a *App) warnOfLive() {
 	if why := a.fleet.HaltsAnyway(); why != "" {
@@ -247,8 +227,8 @@ func (a *App) warnOfLive() {
 func (a *App) Reload(c *config.Config) {
 	old := a.config.Load()
 	if needsStart(old, c) {
-		a.log.Warn("listen-addr, port, max-body, max-in-flight, max-connections, replay-bytes, state-dir, " +
-			"evidence-dir and log-format change at the next start only")
+		a.log.Warn("listen-addr, port, max-body, max-in-flight, max-connections, replay-bytes, state-dir, state-url " +
+			"and what goes with it, evidence-dir and log-format change at the next start only")
 	}
 	a.config.Store(c)
 	a.fleet.Pool.Reload(c.Nodes)
@@ -265,6 +245,8 @@ func needsStart(old, c *config.Config) bool {
 	return c.ListenAddr != old.ListenAddr || c.Port != old.Port ||
 		c.MaxBody != old.MaxBody || c.MaxInFlight != old.MaxInFlight || c.MaxConnections != old.MaxConnections ||
 		c.ReplayBytes != old.ReplayBytes || c.StateDir != old.StateDir || c.EvidenceDir != old.EvidenceDir ||
+		c.StateURL != old.StateURL || c.StatePrefix != old.StatePrefix || c.StateUser != old.StateUser ||
+		c.StatePasswordFile != old.StatePasswordFile || c.StateCAFile != old.StateCAFile ||
 		c.LogFormat != old.LogFormat
 }
 

@@ -44,7 +44,7 @@ func (r *Router) exchangeCapabilities(ctx context.Context, s *session.Session, c
 // sayCapabilities tells a node that can be reached again what the CL can do, beside the live calls.
 func (r *Router) sayCapabilities(n *node.Node) {
 	params := r.fleet.Controller.Capabilities.Said()
-	if params == nil || r.fleet.Alone() {
+	if params == nil || r.fleet.Alone() || r.fleet.Passive() {
 		return
 	}
 	r.fleet.Background(func(ctx context.Context) { r.fleet.Ask(ctx, n, node.ExchangeCapabilities(params)) })

@@ -120,7 +120,7 @@ func (c *CatchUp) begin(n *node.Node) (begun bool) {
 	defer c.mu.Unlock()
 	p := c.patient(n.ID)
 	soon := p.tried && time.Since(p.last) < p.interval()
-	if soon || c.max == 0 || c.fleet.Controller.Chain.ToFollow() == (common.Hash{}) {
+	if soon || c.max == 0 || c.fleet.Passive() || c.fleet.Controller.Chain.ToFollow() == (common.Hash{}) {
 		return false
 	}
 	p.tried, p.last, p.back = true, time.Now(), false
@@ -264,6 +264,9 @@ func (c *CatchUp) replay(ctx context.Context, n *node.Node, from node.Head, way 
 		return fmt.Errorf("forkchoiceUpdated on its own head: %w", err)
 	}
 	for i := range way {
+		if c.fleet.Passive() {
+			return errors.New("another instance leads the nodes")
+		}
 		s := &way[i]
 		switch status, err := c.replayOne(ctx, n, s); {
 		case err != nil:

@@ -61,6 +61,9 @@ type Config struct {
 
 	// StateDir is where what outlives us is kept; empty = nowhere.
 	StateDir string
+	// StateURL is the Redis or Valkey where it is shared with another instance; empty = nowhere. Prefix, user, password
+	// and certificate authorities go with it.
+	StateURL, StatePrefix, StateUser, StatePasswordFile, StateCAFile string
 	// EvidenceDir is where disputes are recorded; empty = nowhere.
 	EvidenceDir string
 	// AllowNamespaces are the JSON-RPC namespaces that pass beside engine, eth, net and web3.

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,6 +20,8 @@ type Node struct {
 	URL *url.URL
 	// Name is for people and metrics: host:port unless the specification has one.
 	Name string
+	// Named says that the specification has the name.
+	Named bool
 	// Secret signs the tokens for this node.
 	Secret auth.Secret
 	// Timeout bounds a call to this node.
@@ -34,6 +37,20 @@ type Node struct {
 func (n Node) Display() string {
 	shown := url.URL{Scheme: n.URL.Scheme, Host: n.URL.Host, Path: n.URL.Path, RawPath: n.URL.RawPath}
 	return strings.TrimRight(shown.String(), "/")
+}
+
+// SharedID is what two instances of ours on different machines call the node: its URL; where that is of this machine
+// alone, its name after a #, or "" where it wasn't given one.
+func (n Node) SharedID() string {
+	address, err := netip.ParseAddr(n.URL.Hostname())
+	local := n.URL.Hostname() == "localhost" || err == nil && (address.IsLoopback() || address.IsLinkLocalUnicast())
+	switch {
+	case !local:
+		return n.Display()
+	case n.Named:
+		return "#" + n.Name
+	}
+	return ""
 }
 
 // NodeDefaults is what a node specification may leave out.
@@ -124,6 +141,7 @@ func (n *Node) setOption(key, value string, readFile func(string) ([]byte, error
 		n.Backup = true
 	case "name":
 		n.Name, err = parseName(value)
+		n.Named = true
 	}
 	return err
 }

@@ -179,6 +179,32 @@ func Settings() []Setting {
 			set: one(parseText, func(d *draft, v string) { d.StateDir = v }),
 		},
 		{
+			Key: "state-url",
+			Help: "Redis or Valkey where two instances share what must outlive one of them: redis://host[:port][/db], " +
+				"host,host?master=NAME for Sentinels, ?cluster=true for a Cluster; rediss:// with TLS",
+			set: one(parseText, func(d *draft, v string) { d.StateURL = v }),
+		},
+		{
+			Key: "state-prefix", Default: "executionbackup",
+			Help: "what the keys there begin with: one for each pair of instances",
+			set:  one(parseText, func(d *draft, v string) { d.StatePrefix = v }),
+		},
+		{
+			Key:  "state-user",
+			Help: "user there (default: the server's default user)",
+			set:  one(parseText, func(d *draft, v string) { d.StateUser = v }),
+		},
+		{
+			Key:  "state-password-file",
+			Help: "file with the password there (default: none)",
+			set:  one(parsePath, func(d *draft, v string) { d.StatePasswordFile = v }),
+		},
+		{
+			Key:  "state-ca-file",
+			Help: "file with the certificates that vouch for the server there (default: the system's)",
+			set:  one(parsePath, func(d *draft, v string) { d.StateCAFile = v }),
+		},
+		{
 			Key:  "evidence-dir",
 			Help: "directory for records of disputes (default: executionbackup/evidence in the user's state directory)",
 			set:  one(parseText, func(d *draft, v string) { d.EvidenceDir = v }),

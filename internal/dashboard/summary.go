@@ -19,6 +19,7 @@ type State struct {
 	Blocks   []history.Record  // oldest first
 	Disputes []history.Dispute // oldest first
 	Forks    admin.Forks
+	Kept     []string // what is the matter with what should outlive us
 }
 
 // Summary is a State in one line.
@@ -54,6 +55,9 @@ func Summarize(s State) Summary {
 	sum.raise(paceLevel)
 	sum.raise(peaceLevel)
 	sum.raise(forkLevel)
+	if len(s.Kept) > 0 {
+		sum.raise(warn)
+	}
 	var first []string
 	switch line := join([]string{head, pace, peace}, ", "); {
 	case dispute != "":
@@ -67,7 +71,7 @@ func Summarize(s State) Summary {
 		sum.Text = line
 	}
 	sum.Notes = []string{}
-	for _, note := range slices.Concat(first, notes, s.forkNotes()) {
+	for _, note := range slices.Concat(first, s.Kept, notes, s.forkNotes()) {
 		if note != "" {
 			sum.Notes = append(sum.Notes, note)
 		}

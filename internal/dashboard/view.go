@@ -38,7 +38,7 @@ func (d *Dashboard) newView(now time.Time) view {
 	f := d.API.Fleet
 	s := State{
 		Now: now, Started: d.started, Nodes: d.API.Nodes(), Blocks: f.History.Records(), Disputes: f.History.Disputes(),
-		Forks: d.API.Forks(),
+		Forks: d.API.Forks(), Kept: f.Degraded(),
 	}
 	v := view{at: now, summary: encode(Summarize(s))}
 	for _, n := range s.Nodes {

@@ -47,6 +47,7 @@ type Fleet struct {
 
 	settings atomic.Pointer[Settings]
 	saver    saver
+	pair     pair
 
 	joining    sync.Mutex    // held while a call takes its place among all; guards calls and superseded
 	calls      uint64        // how many newPayloads and forkchoiceUpdateds there were
@@ -72,6 +73,7 @@ type Options struct {
 	Settings Settings
 	Evidence *evidence.Log         // nil: none is kept
 	State    *state.File           // where what outlives us is kept; nil: nowhere
+	Shared   *state.Shared         // where it is shared with another instance; nil: nowhere
 	Metrics  prometheus.Registerer // of what is counted for all
 	Log      *slog.Logger
 }
@@ -81,7 +83,13 @@ func New(o Options) *Fleet {
 	f := &Fleet{
 		Pool: o.Pool, Memory: o.Pool.Memory, Evidence: o.Evidence, Log: o.Log, Controller: new(session.Session),
 		Objections: newObjections(o.Metrics),
-		saver:      saver{file: o.State, touched: make(chan struct{}, 1)},
+		saver: saver{
+			file: o.State, shared: o.Shared, other: make(state.Records), sent: make(state.Records), touched: make(chan struct{}, 1),
+		},
+	}
+	if o.Shared != nil {
+		f.Memory.MayMiss()
+		f.pair = newPair(o.Metrics)
 	}
 	f.settings.Store(&o.Settings)
 	o.Metrics.MustRegister(nodeMetrics{f}, forkMetrics{f})

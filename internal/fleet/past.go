@@ -12,6 +12,7 @@ import (
 	"executionbackup/internal/engine"
 	"executionbackup/internal/identity"
 	"executionbackup/internal/memory"
+	"executionbackup/internal/node"
 	"executionbackup/internal/quorum"
 	"executionbackup/internal/session"
 	"executionbackup/internal/state"
@@ -25,14 +26,18 @@ type past struct {
 	home    identity.Chain
 	builds  []session.Build
 	said    []byte
-	drained []quorum.NodeID
+	drained map[quorum.NodeID]bool
+	since   map[quorum.NodeID]int64 // when what is kept of a node's trust began, in milliseconds
 	told    map[quorum.NodeID]identity.Info
 }
 
-// read reads records. Of nodes that are no longer configured, or may not vote any more, it takes no words; builds that
-// are over are left out, and so is what nobody can read.
+// read reads records. Builds that are over are left out, and so is what nobody can read. Nodes are called as they are in
+// the records: see only and rename.
 func (f *Fleet) read(records state.Records) *past {
-	p := &past{told: make(map[quorum.NodeID]identity.Info)}
+	p := &past{
+		drained: make(map[quorum.NodeID]bool), since: make(map[quorum.NodeID]int64),
+		told: make(map[quorum.NodeID]identity.Info),
+	}
 	unread := 0
 	for key, r := range records {
 		kind, of, _ := strings.Cut(key, "/")
@@ -43,15 +48,6 @@ func (f *Fleet) read(records state.Records) *past {
 	if unread > 0 {
 		f.Log.Warn("records of an earlier run can't be read, and are left out", "records", unread)
 	}
-	votes := make(map[quorum.NodeID]bool)
-	for _, n := range f.Pool.Nodes() {
-		votes[n.ID] = !n.Status().DoNotUse
-	}
-	p.memory.Objections = slices.DeleteFunc(p.memory.Objections, func(o memory.Objection) bool { return !votes[o.Node] })
-	p.memory.Trust = slices.DeleteFunc(p.memory.Trust, func(t memory.Trust) bool {
-		_, configured := votes[t.Node]
-		return !configured
-	})
 	now, slot := time.Now(), f.Slot()
 	p.builds = slices.DeleteFunc(p.builds, func(b session.Build) bool { return isOver(&b, now, slot) })
 	slices.SortFunc(p.builds, func(a, b session.Build) int { return a.Begun.Compare(b.Begun) })
@@ -93,12 +89,16 @@ var takes = map[string]func(p *past, of string, text []byte) error{
 		v, err := value[trustValue](text)
 		if err == nil {
 			p.memory.Trust = append(p.memory.Trust, memory.Trust{Node: quorum.NodeID(of), Qualified: v.Qualified})
+			p.since[quorum.NodeID(of)] = v.Since
 		}
 		return err
 	},
-	drainedKey: func(p *past, of string, _ []byte) error {
-		p.drained = append(p.drained, quorum.NodeID(of))
-		return nil
+	drainedKey: func(p *past, of string, text []byte) error {
+		drained, err := value[bool](text)
+		if err == nil {
+			p.drained[quorum.NodeID(of)] = drained
+		}
+		return err
 	},
 	nodeKey: func(p *past, of string, text []byte) error {
 		v, err := value[nodeValue](text)
@@ -157,4 +157,28 @@ func (p *past) clean() []common.Hash {
 		hashes = append(hashes, b.Hash)
 	}
 	return hashes
+}
+
+// only leaves out the words of nodes that are no longer configured, or may not vote any more.
+func (p *past) only(nodes []*node.Node) *past {
+	votes := make(map[quorum.NodeID]bool)
+	for _, n := range nodes {
+		votes[n.ID] = !n.Status().DoNotUse
+	}
+	p.memory.Objections = slices.DeleteFunc(p.memory.Objections, func(o memory.Objection) bool { return !votes[o.Node] })
+	p.memory.Trust = slices.DeleteFunc(p.memory.Trust, func(t memory.Trust) bool {
+		_, configured := votes[t.Node]
+		return !configured
+	})
+	return p
+}
+
+// isDrained are the nodes that were drained.
+func (p *past) isDrained() (ids []quorum.NodeID) {
+	for id, drained := range p.drained {
+		if drained {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }

@@ -177,21 +177,27 @@ func isOver(b *session.Build, now time.Time, slot time.Duration) bool {
 	return now.After(last.Add(2 * slot))
 }
 
-// others are what is kept that isn't words. s.mu is held.
-func (f *Fleet) others() state.Records {
+// IsOver reports whether nobody asks for a build any more.
+func (f *Fleet) IsOver(b *session.Build) bool { return isOver(b, time.Now(), f.Slot()) }
+
+// others are all that is kept but words, with the ids of nodes translated; nil leaves them as they are.
+func (f *Fleet) others(t names) state.Records {
 	records, now, slot := make(state.Records), time.Now(), f.Slot()
 	put := func(key string, rank uint64, value any) { records[key] = record(rank, value) }
-	for _, id := range f.Pool.Drained() {
+	if t == nil {
+		t = f.same()
+	}
+	for _, id := range t.of(f.Pool.Drained()) {
 		put(drainedKey+"/"+string(id), rank(now), true)
 	}
-	for id, told := range f.Pool.Told() {
+	for id, told := range ofMap(t, f.Pool.Told()) {
 		if told.Client != "" || told.Clients != nil || told.Capabilities != nil {
 			put(nodeKey+"/"+string(id), rank(now), nodeValue{told.Client, told.Clients, told.Capabilities})
 		}
 	}
 	for _, b := range f.Controller.Builds.All() {
-		if !isOver(&b, now, slot) {
-			key, r := buildRecord(&b)
+		if translated := t.build(b); !isOver(&b, now, slot) {
+			key, r := buildRecord(&translated)
 			records[key] = r
 		}
 	}

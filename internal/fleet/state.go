@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"executionbackup/internal/identity"
+	"executionbackup/internal/quorum"
 	"executionbackup/internal/session"
 	"executionbackup/internal/state"
 )
 
-// What outlives us. The owners (memory, chain, builds, capabilities, pool) have it; this file is the one place that
-// takes it from them and gives it back, records.go says how it is written, and package state keeps it. It is saved in
-// three ways:
+// What outlives us. The owners (memory, chain, builds, capabilities, pool) have it; this file takes it from them and
+// gives it back, records.go and past.go say how it is written and read, and package state keeps it: on disk, and where
+// two instances stand side by side in a store that they share (shared.go, pair.go). It is saved in three ways:
 //
 //	SaveWords   objections, what they cover, their ends: on disk before an answer that rests on them (Await)
 //	SaveBuild   a build: handed to the operating system before the CL has its id
@@ -21,24 +22,53 @@ import (
 
 // saver saves what outlives us.
 type saver struct {
-	file *state.File // nil: nothing is kept
+	file   *state.File   // nil: nothing is kept on disk
+	shared *state.Shared // nil: there is no other instance
 
-	mu     sync.Mutex      // held while records are taken and put, so that none comes after a later one; guards what follows
-	words  <-chan struct{} // closed when the words that were put are on disk; nil where all are
-	ended  <-chan struct{} // likewise, up to the last end of an objection
-	other  state.Records   // all that isn't words, as it was put last
-	chain  identity.Chain  // that the records are of; zero where it isn't known yet
-	newest uint64          // the timestamp of the newest payload, when the rest was put last
-	saved  time.Time       // when that was
+	// mu is held while records are taken and put, so that none comes after a later one; it guards what follows.
+	mu      sync.Mutex
+	words   Saved                   // the words that were put last
+	ended   Saved                   // likewise, with which an objection ended
+	other   state.Records           // all that isn't words, as it was put on disk last
+	sent    state.Records           // what the shared store was given, or gave us, last
+	trusted map[quorum.NodeID]int64 // since when a node was trusted in an earlier run, in milliseconds
+	chain   identity.Chain          // that the records are of; zero where it isn't known yet
+	newest  uint64                  // the timestamp of the newest payload, when the rest was put last
+	saved   time.Time               // when that was
 
 	touched chan struct{} // has room for one
 }
 
-// maxWait bounds how long an answer waits for the disk: a block with such an answer earns no vote anyway.
-const maxWait = 100 * time.Millisecond
+// Saved is something that is being saved. Its channels are closed when that is done; nil where there is nothing to wait
+// for.
+type Saved struct{ disk, store <-chan struct{} }
 
-// Restore gives the owners what another process kept. It is to be called before the pool is started and before the
-// first call.
+// IsDone reports whether there is nothing to wait for.
+func (s Saved) IsDone() bool { return s == Saved{} }
+
+// left is what of it isn't done.
+func (s Saved) left() Saved {
+	select {
+	case <-s.disk: // never where it is nil
+		s.disk = nil
+	default:
+	}
+	select {
+	case <-s.store:
+		s.store = nil
+	default:
+	}
+	return s
+}
+
+// How long an answer waits at most: a block with such an answer earns no vote anyway.
+const (
+	maxDisk  = 100 * time.Millisecond
+	maxStore = 30 * time.Millisecond
+)
+
+// Restore gives the owners what another process kept on disk. It is to be called before the pool is started and before
+// the first call.
 func (f *Fleet) Restore(records state.Records) {
 	if f.Keeps() {
 		defer f.Memory.NoteChanges()
@@ -46,23 +76,21 @@ func (f *Fleet) Restore(records state.Records) {
 	if len(records) == 0 {
 		return
 	}
-	was := f.read(records)
+	was := f.read(records).only(f.Pool.Nodes())
 	f.Memory.Restore(was.memory)
 	f.Memory.SawBefore(was.newest)
 	f.Memory.Clean(was.clean())
 	f.Controller.Chain.Restore(was.chain)
 	f.Controller.Builds.Restore(was.builds)
-	if f.Controller.Capabilities.Said() == nil && was.said != nil {
-		f.Controller.Capabilities.Say(was.said)
-	}
-	f.Pool.RestoreDrained(was.drained)
+	f.Controller.Capabilities.Restore(was.said)
+	f.Pool.RestoreDrained(was.isDrained())
 	f.Pool.RestoreTold(was.told)
 	if was.home != (identity.Chain{}) {
 		f.Pool.RestoreHome(was.home)
 	}
-	f.saver.chain = was.home
-	f.log(was)
-	if f.Keeps() {
+	f.saver.chain, f.saver.trusted = was.home, was.since
+	f.tell(was)
+	if f.saver.file != nil {
 		f.dropStale(records)
 	}
 }
@@ -84,20 +112,21 @@ func (f *Fleet) dropStale(records state.Records) {
 	f.saver.file.Put(stale, state.Soon)
 }
 
-// Found takes in what another process kept, and could be read only while we run: what doesn't stand against our own.
+// Found takes in what another process kept on disk, and could be read only while we run: what doesn't stand against our
+// own.
 func (f *Fleet) Found(records state.Records) {
-	was := f.read(records)
+	was := f.read(records).only(f.Pool.Nodes())
 	f.Memory.Restore(was.memory)
 	f.Memory.SawBefore(was.newest)
 	f.Memory.Clean(was.clean())
 	f.Controller.Builds.Restore(was.builds)
 	f.Pool.Elect()
-	f.log(was)
+	f.tell(was)
 	f.SaveAll()
 }
 
-// log says what was taken in.
-func (f *Fleet) log(was *past) {
+// tell logs what was taken in.
+func (f *Fleet) tell(was *past) {
 	objections := 0
 	for _, o := range was.memory.Objections {
 		if !o.Ended {
@@ -108,34 +137,34 @@ func (f *Fleet) log(was *past) {
 		"drained", len(was.drained), "blocks", len(was.chain.Valid))
 }
 
-// Records returns all that outlives us, as it is kept.
+// Records returns all that outlives us, as it is kept on disk.
 func (f *Fleet) Records() state.Records {
-	f.saver.mu.Lock()
-	defer f.saver.mu.Unlock()
-	records := f.others()
+	records := f.others(nil)
 	maps.Copy(records, wordRecords(f.Memory.Records()))
 	return records
 }
 
 // Keeps reports whether anything outlives us.
-func (f *Fleet) Keeps() bool { return f.saver.file != nil }
+func (f *Fleet) Keeps() bool { return f.saver.file != nil || f.saver.shared != nil }
 
-// SaveWords saves what has changed of objections and of the blocks that they cover. saved is closed when that is on
-// disk, and what was saved before; nil where it is already. It makes no system call.
-func (f *Fleet) SaveWords() (saved <-chan struct{}) {
+// SaveWords saves what has changed of objections and of the blocks that they cover, and returns what is being saved of
+// that, now or since before. It makes no system call.
+func (f *Fleet) SaveWords() Saved {
 	if !f.Keeps() {
-		return nil
+		return Saved{}
 	}
 	s := &f.saver
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.open(f.saveWords())
+	f.saveWords()
+	s.words = s.words.left()
+	return s.words
 }
 
 // SaveEnds is SaveWords for an answer that rests on no objection, but may on the end of one.
-func (f *Fleet) SaveEnds() (saved <-chan struct{}) {
+func (f *Fleet) SaveEnds() Saved {
 	if !f.Keeps() {
-		return nil
+		return Saved{}
 	}
 	s := &f.saver
 	s.mu.Lock()
@@ -143,48 +172,57 @@ func (f *Fleet) SaveEnds() (saved <-chan struct{}) {
 	if _, ended := f.Memory.Unsaved(); ended {
 		f.saveWords()
 	}
-	return s.open(&s.ended)
+	s.ended = s.ended.left()
+	return s.ended
 }
 
 // saveWords puts the words that have changed. s.mu is held.
-func (f *Fleet) saveWords() *<-chan struct{} {
-	s := &f.saver
-	if changed, ended := f.Memory.Unsaved(); changed {
-		s.words = s.file.Put(wordRecords(f.Memory.Changes()), state.Synced)
-		if ended {
-			s.ended = s.words
-		}
+func (f *Fleet) saveWords() {
+	changed, ended := f.Memory.Unsaved()
+	if !changed {
+		return
 	}
-	return &s.words
+	s, words := &f.saver, f.Memory.Changes()
+	s.words = Saved{s.keep(wordRecords(words), state.Synced), s.share(f.wordsToShare(words))}
+	if ended {
+		s.ended = s.words
+	}
 }
 
-// open returns a channel that isn't closed; nil where it is.
-func (s *saver) open(saved *<-chan struct{}) <-chan struct{} {
-	select {
-	case <-*saved: // never where it is nil
-		*saved = nil
-	default:
-	}
-	return *saved
-}
-
-// SaveBuild saves a build. handed is closed when the operating system has it.
-func (f *Fleet) SaveBuild(b *session.Build) (handed <-chan struct{}) {
-	if !f.Keeps() {
+// keep puts records on disk, where anything is kept there.
+func (s *saver) keep(records state.Records, want state.Want) <-chan struct{} {
+	if s.file == nil || len(records) == 0 {
 		return nil
 	}
+	return s.file.Put(records, want)
+}
+
+// SaveBuild saves what a CL knows as id.
+func (f *Fleet) SaveBuild(s *session.Session, id string) Saved {
+	b, known := s.Builds.Find(id)
+	if !known || !f.Keeps() {
+		return Saved{}
+	}
+	return f.saveBuild(&b)
+}
+
+func (f *Fleet) saveBuild(b *session.Build) Saved {
 	s := &f.saver
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key, record := buildRecord(b)
-	s.other[key] = record
-	return s.file.Put(state.Records{key: record}, state.Written)
+	key, r := buildRecord(b)
+	s.other[key] = r
+	written := Saved{disk: s.keep(state.Records{key: r}, state.Written)}
+	shared := f.buildToShare(*b)
+	key, r = buildRecord(&shared)
+	s.share(state.Records{key: r})
+	return written
 }
 
-// SaveAll saves all that has changed. saved is closed when that is on disk.
-func (f *Fleet) SaveAll() (saved <-chan struct{}) {
+// SaveAll saves all that has changed.
+func (f *Fleet) SaveAll() Saved {
 	if !f.Keeps() {
-		return nil
+		return Saved{}
 	}
 	s := &f.saver
 	s.mu.Lock()
@@ -194,13 +232,13 @@ func (f *Fleet) SaveAll() (saved <-chan struct{}) {
 }
 
 // saveOthers puts all that isn't words, as far as it has changed. s.mu is held.
-func (f *Fleet) saveOthers(want state.Want) <-chan struct{} {
+func (f *Fleet) saveOthers(want state.Want) Saved {
 	s := &f.saver
 	s.saved, s.newest = time.Now(), f.Memory.Newest()
-	now, changes := f.others(), make(state.Records)
-	for key, record := range now {
-		if was, known := s.other[key]; !known || string(was.Value) != string(record.Value) {
-			changes[key] = record
+	now, changes := f.others(nil), make(state.Records)
+	for key, r := range now {
+		if was, known := s.other[key]; !known || string(was.Value) != string(r.Value) {
+			changes[key] = r
 		} else {
 			now[key] = was // with the rank that it had
 		}
@@ -211,29 +249,58 @@ func (f *Fleet) saveOthers(want state.Want) <-chan struct{} {
 		}
 	}
 	s.other = now
-	return s.file.Put(changes, want)
+	return Saved{s.keep(changes, want), s.share(f.othersToShare())}
 }
 
-// Await waits until all of these are closed, each nil or closed when something is saved; but not for long: an answer is
-// worth more.
-func (f *Fleet) Await(ctx context.Context, saved ...<-chan struct{}) {
-	var limit <-chan time.Time
-	for _, one := range saved {
-		if one == nil {
-			continue
+// Await waits until all of these are done, but not for long: an answer is worth more.
+func (f *Fleet) Await(ctx context.Context, all ...Saved) {
+	var disk, store <-chan time.Time
+	for _, s := range all {
+		if s.disk != nil && disk == nil {
+			disk = time.After(maxDisk)
 		}
-		if limit == nil {
-			limit = time.After(maxWait)
+		if s.store != nil && store == nil {
+			store = time.After(maxStore)
 		}
-		select {
-		case <-one:
-		case <-ctx.Done():
-			return
-		case <-limit:
+	}
+	for _, s := range all {
+		if isLate(ctx, s.store, store) {
+			f.saver.shared.Overdue()
+			store = closed
+		}
+	}
+	for _, s := range all {
+		if isLate(ctx, s.disk, disk) {
 			f.saver.file.Overdue()
 			return
 		}
 	}
+}
+
+// closed is a time that has come.
+var closed = func() <-chan time.Time {
+	c := make(chan time.Time)
+	close(c)
+	return c
+}()
+
+// isLate waits until something is done, or a time has come; it reports whether it isn't done then.
+func isLate(ctx context.Context, done <-chan struct{}, limit <-chan time.Time) bool {
+	if done == nil {
+		return false
+	}
+	select {
+	case <-done:
+		return false
+	default:
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	case <-limit:
+		return true
+	}
+	return false
 }
 
 // Touch notes that something has changed that is saved after the answer.
@@ -246,10 +313,6 @@ func (f *Fleet) Touch() {
 
 // Keep saves what changes until ctx ends, and then what is left.
 func (f *Fleet) Keep(ctx context.Context) {
-	if !f.Keeps() {
-		return
-	}
-	f.saveIfDue()
 	changed := f.Pool.Changed()
 	later := time.NewTimer(0)
 	defer later.Stop()
@@ -268,6 +331,7 @@ func (f *Fleet) Keep(ctx context.Context) {
 			later.Reset(wait)
 		}
 		f.settleChain()
+		f.reviewPair()
 	}
 }
 
@@ -292,22 +356,50 @@ func (f *Fleet) settleChain() {
 	if len(home) != 1 {
 		return
 	}
-	followed, known := f.Pool.Followed()
+	_, followed := f.Pool.Followed()
 	s := &f.saver
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.chain == home[0] || s.chain == (identity.Chain{}) && !known:
-		return
-	case s.chain == (identity.Chain{}):
-		s.chain = followed
-		return
+	if s.shared != nil && f.Pool.IsReady() {
+		s.shared.Enter(home[0].ID, home[0].Genesis)
 	}
-	s.file.SetAside("it is of " + s.chain.String() + ", and the nodes are on " + home[0].String())
-	s.chain, s.other = home[0], make(state.Records)
+	switch none := (identity.Chain{}); {
+	case s.chain == home[0]:
+	case s.chain == none && followed:
+		s.chain = home[0]
+	case s.chain != none:
+		f.changeChain(home[0])
+	}
+}
+
+// changeChain drops what was kept of another chain. s.mu is held.
+func (f *Fleet) changeChain(to identity.Chain) {
+	s := &f.saver
+	if s.file != nil {
+		s.file.SetAside("it is of " + s.chain.String() + ", and the nodes are on " + to.String())
+	}
+	s.chain, s.other, s.sent = to, make(state.Records), make(state.Records)
 	f.Memory.Drop()
 	f.Controller.Chain.Drop()
 	f.Controller.Builds.Drop()
-	f.Pool.RestoreHome(home[0])
+	f.Pool.RestoreHome(to)
 	f.Pool.Elect()
+}
+
+// Degraded says why what should outlive us isn't kept; nothing where all is well.
+func (f *Fleet) Degraded() (why []string) {
+	if f.saver.file != nil {
+		if reason := f.saver.file.Degraded(); reason != "" {
+			why = append(why, "What must outlive a restart isn't kept on disk: "+reason)
+		}
+	}
+	if f.saver.shared != nil {
+		if reason := f.saver.shared.Degraded(); reason != "" {
+			why = append(why, "Another instance knows less of us, and we of it: "+reason)
+		}
+	}
+	if f.IsSplit() {
+		why = append(why, "Consensus clients talk to this instance and to another one in turn: all must talk to the same one")
+	}
+	return why
 }

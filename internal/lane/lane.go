@@ -261,6 +261,20 @@ func (l *Lane) Depth() (calls int, bytes int64, dropped uint64) {
 	return len(l.turns), l.bytes, l.dropped
 }
 
+// Stand drops the waiting forkchoiceUpdated calls that the CL already has an answer to: another instance sends newer
+// ones.
+func (l *Lane) Stand() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := len(l.turns) - 1; i >= 0; i-- {
+		t := l.turns[i]
+		isForkchoice := t.call != nil && t.call.Method.Family == engine.ForkchoiceUpdated
+		if isForkchoice && t.state == waiting && t.call.answered.Load() {
+			l.drop(i, superseded)
+		}
+	}
+}
+
 // Prune drops the waiting calls that the CL's answers have made needless.
 func (l *Lane) Prune() {
 	l.mu.Lock()

@@ -41,8 +41,9 @@ type Memory struct {
 	// changes are what of the records has changed.
 	changes changes
 	// What was read without the blocks that lead there: see Untraced.
-	gap   bool
-	clean map[common.Hash]bool // blocks that no objection covers, as far as another run knew
+	gap    bool
+	misses bool                 // blocks may come to another process at any time
+	clean  map[common.Hash]bool // blocks that no objection covers, as far as another run knew
 	// newest is the greatest timestamp of a payload that a node was sent, in seconds, and before that of another run.
 	newest, before uint64
 }

@@ -110,6 +110,17 @@ func (m *Memory) Broke(node quorum.NodeID) {
 	s.qualified, s.trusted = false, false
 }
 
+// Distrust takes its proof from a node that had a break which another process has seen.
+func (m *Memory) Distrust(node quorum.NodeID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.standing(node); s.qualified || s.trusted {
+		s.breaks++
+		s.qualified, s.trusted = false, false
+		m.changes.standing(node)
+	}
+}
+
 // Standing reports whether a node has proved itself, and counts its breaks. It has proved itself if since our start and
 // its last break it has answered VALID to a payload that it had never been sent before.
 func (m *Memory) Standing(node quorum.NodeID) (proved bool, breaks uint64) {

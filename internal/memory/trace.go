@@ -1,21 +1,27 @@
 package memory
 
 import (
+	"slices"
+
 	"github.com/ethereum/go-ethereum/common"
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/quorum"
 )
 
-// What another process kept has the blocks of its time. Those that came while nobody watched are missing, and with them
-// whether a new block is under an objection. So blocks are traced back to one of which that is known.
+// What another process kept has the blocks of its time. Those that came while nobody watched, or to another process, are
+// missing, and with them whether a new block is under an objection. So blocks are traced back to one of which that is
+// known.
+
+// maxClean is how many blocks are remembered of which another run knew that no objection covers them.
+const maxClean = 2 * DefaultBlocks
 
 // Clean notes blocks of which another run knew that no objection of its records covers them, but for those that the
 // records say are covered.
 func (m *Memory) Clean(hashes []common.Hash) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.clean == nil {
+	if m.clean == nil || len(m.clean) > maxClean {
 		m.clean = make(map[common.Hash]bool)
 	}
 	for _, hash := range hashes {
@@ -23,8 +29,16 @@ func (m *Memory) Clean(hashes []common.Hash) {
 	}
 }
 
-// Untraced returns the oldest ancestor that is known of a block with this parent, where it isn't known which of the
-// objections that were read cover it: the zero hash where that is known. A block whose parent isn't known is asked for
+// MayMiss notes that blocks may come to another process while we run: then a parent that isn't known matters to every
+// objection, and not only to those that were read. It is to be called before the first call.
+func (m *Memory) MayMiss() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.misses = true
+}
+
+// Untraced returns the oldest ancestor that is known of a block with this parent, where it isn't known which
+// objections cover it: the zero hash where that is known. A block whose parent isn't known is asked for
 // with a zero parent, and may be the answer.
 func (m *Memory) Untraced(hash, parent common.Hash) (missing common.Hash) {
 	m.mu.Lock()
@@ -62,21 +76,24 @@ func (m *Memory) Trace(p engine.Payload) {
 	m.trace(b)
 }
 
-// hasGap reports whether an objection stands that was read: blocks between it and what comes may be missing.
+// hasGap reports whether an objection stands from which blocks may be missing to what comes.
 func (m *Memory) hasGap() bool {
-	if !m.gap {
+	if !m.gap && !m.misses {
 		return false
 	}
 	for _, s := range m.nodes {
-		for _, o := range s.objections {
-			if o.read {
-				return true
-			}
+		if slices.ContainsFunc(s.objections, m.isApart) {
+			return true
 		}
 	}
-	m.gap, m.clean = false, nil
+	if m.gap = false; !m.misses {
+		m.clean = nil
+	}
 	return false
 }
+
+// isApart reports whether blocks may be missing between an objection and what comes.
+func (m *Memory) isApart(o *objection) bool { return o.read || m.misses }
 
 // isTraced reports whether it is known which objections cover a block: from another process, by its parent, or because
 // it is older than all that is objected to.
@@ -88,15 +105,15 @@ func (m *Memory) isTraced(hash common.Hash) bool {
 	if b.traced || m.clean[hash] || len(left(b.marks)) > 0 {
 		return true
 	}
-	return b.timestamp > 0 && b.timestamp < m.oldestRead()
+	return b.timestamp > 0 && b.timestamp < m.oldestApart()
 }
 
-// oldestRead is the timestamp of the oldest block to which an objection stands that was read, in seconds; 0 where that
-// of one isn't known.
-func (m *Memory) oldestRead() (oldest uint64) {
+// oldestApart is the timestamp of the oldest block to which an objection stands from which blocks may be missing, in
+// seconds; 0 where that of one isn't known.
+func (m *Memory) oldestApart() (oldest uint64) {
 	for _, s := range m.nodes {
 		for _, o := range s.objections {
-			if !o.read {
+			if !m.isApart(o) {
 				continue
 			}
 			since, _, _ := o.began()
@@ -136,7 +153,7 @@ func (m *Memory) suspect(seats []quorum.Seat) {
 			continue
 		}
 		for _, o := range m.standing(s.Node).objections {
-			if o.read && o.stands() {
+			if m.isApart(o) && o.stands() {
 				s.Objects, s.Read, s.Reason = true, true, o.reason
 				s.Since, s.Config, s.Explained = o.began()
 				break

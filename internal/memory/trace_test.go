@@ -101,6 +101,32 @@ func TestNothingIsMissing(t *testing.T) {
 	}
 }
 
+// Where another process may be sent blocks, those are missing to our own objections, too.
+func TestAnotherProcessMayBeSentBlocks(t *testing.T) {
+	m := &told{Memory: New(100)}
+	m.MayMiss()
+	m.Learn(at(11, 10), Proven, nil)
+	m.payload(alice, 11, valid)
+	if m.Untraced(hash(30), hash(29)) != (common.Hash{}) {
+		t.Error("a block is missing, though nobody objects")
+	}
+	m.Learn(at(12, 11), Proven, nil)
+	m.payload(alice, 12, invalid)
+	if m.Learn(at(13, 12), Proven, nil); m.Untraced(hash(13), hash(12)) != (common.Hash{}) {
+		t.Error("a block is missing that came to us")
+	}
+	if m.Learn(at(14, 11), Proven, nil); m.Untraced(hash(15), hash(14)) != (common.Hash{}) {
+		t.Error("a block is missing beside the objection")
+	}
+	if m.Untraced(hash(30), hash(29)) != hash(29) || !m.recall(30, alice)[0].Objects {
+		t.Error("no block is missing")
+	}
+	m.Trace(at(29, 12))
+	if m.Learn(at(30, 29), Proven, nil); !m.objects(alice, 30) {
+		t.Error("a block that came to another process doesn't lead to the objection")
+	}
+}
+
 // Payloads that aren't newer than the newest of another run count as sent.
 func TestSentBefore(t *testing.T) {
 	m := New(10)

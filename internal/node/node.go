@@ -31,7 +31,8 @@ type Node struct {
 	setup  atomic.Pointer[setup] // changed under counting, read by anyone
 	client *wire.Client
 	lane   *lane.Lane
-	pool   *Pool // what the node shows may change who is primary, or which chain is ours
+	added  time.Time // when it became one of the nodes
+	pool   *Pool     // what the node shows may change who is primary, or which chain is ours
 
 	counting sync.RWMutex // read-held while something of the node is counted; guards removed
 	removed  bool         // its metrics are gone, and nothing is counted any more
@@ -46,6 +47,8 @@ type Node struct {
 	infoAt    time.Time // when it was last asked who it is
 	lastError string    // why its last failed call failed
 	followed  time.Time // when it last said VALID to a live call
+	proved    time.Time // when it last said VALID to a payload that was new to it
+	brokeAt   time.Time // when it had its last break
 	spoke     time.Time // when it last gave a status
 	head      Head
 	forks     told
@@ -79,6 +82,7 @@ func (p *Pool) newNode(spec config.Node) *Node {
 		ID:    quorum.NodeID(spec.Display()),
 		pool:  p,
 		since: time.Now(),
+		added: time.Now(),
 		away:  true,
 		lane:  lane.New(laneLimits),
 	}
@@ -93,6 +97,9 @@ func (n *Node) Name() string { return n.setup.Load().Name }
 
 // URL is the node's address without credentials and options. A node is its URL: that never changes.
 func (n *Node) URL() string { return n.setup.Load().Display() }
+
+// SharedID is config.Node.SharedID.
+func (n *Node) SharedID() string { return n.setup.Load().SharedID() }
 
 // Timeout bounds an engine call on this node: the node's own, and never above the method's limit.
 func (n *Node) Timeout(m engine.Method) time.Duration {
@@ -264,9 +271,33 @@ func (n *Node) missed(f *wire.Failure) {
 func (n *Node) Broke() {
 	n.pool.Memory.Broke(n.ID)
 	n.mu.Lock()
-	n.broke, n.forks.stale = true, true
+	n.broke, n.forks.stale, n.brokeAt = true, true, time.Now()
 	n.mu.Unlock()
 }
+
+// Proved notes that the node said VALID to a payload that was new to it.
+func (n *Node) Proved() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.proved = time.Now()
+}
+
+// LastProof returns when the node last said VALID to a payload that was new to it, zero where it hasn't in this run.
+func (n *Node) LastProof() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.proved
+}
+
+// LastBreak returns when the node had its last break, zero where it had none in this run.
+func (n *Node) LastBreak() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.brokeAt
+}
+
+// Added returns when the node became one of ours.
+func (n *Node) Added() time.Time { return n.added }
 
 // Followed notes that the node said VALID to a live call.
 func (n *Node) Followed() {

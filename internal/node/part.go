@@ -167,6 +167,16 @@ func (p *Pool) Voters() []*Node {
 	return r.those(func(_ *Node, s *Status) bool { return e.Has(s.Part()) })
 }
 
+// AliveVoters returns how many of the nodes that vote as things are now are alive.
+func (p *Pool) AliveVoters() (n int) {
+	for _, voter := range p.Voters() {
+		if voter.Status().State == health.Alive {
+			n++
+		}
+	}
+	return n
+}
+
 // Resting returns the backups that aren't needed as things are now.
 func (p *Pool) Resting() []*Node {
 	r := p.Roll()

@@ -14,6 +14,7 @@ import (
 	"executionbackup/internal/identity"
 	"executionbackup/internal/lane"
 	"executionbackup/internal/memory"
+	"executionbackup/internal/quorum"
 )
 
 // Pool is the set of nodes, in configuration order. Safe for concurrent use.
@@ -143,6 +144,16 @@ func (p *Pool) watch(n *Node) {
 // Nodes returns the nodes in configuration order. The slice is not to be changed.
 func (p *Pool) Nodes() []*Node { return *p.members.Load() }
 
+// Node returns a node by its ID; nil where there is none.
+func (p *Pool) Node(id quorum.NodeID) *Node {
+	for _, n := range p.Nodes() {
+		if n.ID == id {
+			return n
+		}
+	}
+	return nil
+}
+
 // Primary returns the node that serves what one node can answer, or nil where none is reachable.
 func (p *Pool) Primary() *Node { return p.primary.Load() }
 
@@ -168,6 +179,13 @@ func (p *Pool) Hold(ctx context.Context, n *Node, do func() error) error {
 	return do()
 }
 
+// Stand drops the forkchoices that wait in the nodes' lanes: another instance of ours leads the nodes now.
+func (p *Pool) Stand() {
+	for _, n := range p.Nodes() {
+		n.lane.Stand()
+	}
+}
+
 // Answered notes that the CL has its answer to a call, or has hung up. To be called before the answer is written, so
 // that whatever the CL sends next is seen to come after.
 func (p *Pool) Answered(nodes []*Node, c *lane.Call) {
@@ -186,6 +204,16 @@ func (p *Pool) Changed() <-chan struct{} {
 
 // Ready returns a channel that is closed when every node has been probed once.
 func (p *Pool) Ready() <-chan struct{} { return p.ready }
+
+// IsReady reports whether every node has been probed once.
+func (p *Pool) IsReady() bool {
+	select {
+	case <-p.ready:
+		return true
+	default:
+		return false
+	}
+}
 
 // nodeProbed draws the conclusions from a probe.
 func (p *Pool) nodeProbed(n *Node) {

@@ -114,7 +114,14 @@ func (p *proposal) release() {
 // askBuilders asks the nodes that build for an id of the CL's, each under its own id; where there are none, all that
 // serve for that very id.
 func (p *proposal) askBuilders(ctx context.Context, s *session.Session) {
-	if b, known := s.Builds.Find(p.call.PayloadID); known {
+	b, known := s.Builds.Find(p.call.PayloadID)
+	if !known || p.fleet.IsOver(&b) { // another instance may have begun it, perhaps under an id that is used again
+		if began, found := p.fleet.FetchBuild(ctx, p.call.PayloadID); found {
+			b, known = began, true
+			s.Builds.Put(&began)
+		}
+	}
+	if known {
 		p.build = &b
 		p.fleet.Pool.Reach(b.Attributes.Timestamp) // the others would be shown the first payload of a fork by us
 		if p.askOthers(ctx) {

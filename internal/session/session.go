@@ -64,6 +64,13 @@ func (c *Capabilities) Say(params []byte) {
 	c.params = bytes.Clone(params)
 }
 
+// Restore is Say for what another process kept, unless the CL has spoken to this one.
+func (c *Capabilities) Restore(params []byte) {
+	if params != nil && c.Said() == nil {
+		c.Say(params)
+	}
+}
+
 // Said returns the parameters that were kept; nil where there are none. They are not to be changed.
 func (c *Capabilities) Said() []byte {
 	c.mu.Lock()

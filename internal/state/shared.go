@@ -68,6 +68,7 @@ type Shared struct {
 	slow     bool      // an answer was slow in this round
 	refused  time.Time // when a value was refused last
 	peers    int       // other instances that are alive
+	clock    serverClock
 }
 
 // wait is a Put whose caller may be waiting.

@@ -22,6 +22,7 @@ type answer struct {
 	added                                  bool     // our marker wasn't in the index
 	changed                                []string // a name, its revision, …
 	strip                                  []string
+	clock                                  time.Time // the server's
 }
 
 // look renews our marker and reads what changed. It is sound where the server has lost nothing since the last look. A
@@ -39,10 +40,12 @@ func (s *Shared) look(ctx context.Context, regular bool) (sound bool, err error)
 		s.renewals()
 	}
 	for more := true; more; {
+		asked := time.Now()
 		a, err := s.renewMarker(ctx)
 		if err != nil {
 			return false, err
 		}
+		s.setClock(a.clock, asked, time.Now())
 		if loss := s.loss(a); loss != "" {
 			s.writeAnew(loss)
 			more, sound = sound, false // what this answer says of changes is of no use
@@ -93,12 +96,12 @@ func (s *Shared) renewMarker(ctx context.Context) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if len(reply) != 8 {
+	if len(reply) != 9 {
 		return answer{}, fmt.Errorf("the look's answer has %d parts", len(reply))
 	}
 	return answer{
 		text(reply[0]), text(reply[1]), text(reply[2]), text(reply[3]), text(reply[4]), reply[5] == int64(1),
-		texts(reply[6]), texts(reply[7]),
+		texts(reply[6]), texts(reply[7]), time.UnixMicro(int64(number(text(reply[8])))),
 	}, nil
 }
 

@@ -5,13 +5,14 @@ import "github.com/redis/go-redis/v9"
 // lookScript renews our marker, and tells how the server is and what changed. A full server's refusal doesn't keep it
 // from reading; that of a replica is an error, on which the client connects anew (a name may lead to another server
 // now). Returns: the marker that stood, the refusal, the server's run id, its role, how much it evicted, 1 if our marker
-// wasn't in the index, names with revisions after the one that was seen, and a few names from anywhere in the index.
+// wasn't in the index, names with revisions after the one that was seen, a few names from anywhere in the index, and what
+// the server's clock says (µs).
 //
 // KEYS: our marker, index.
 // ARGV: the marker's name, its value, its TTL (ms), the TTL of keys (ms), the revision seen, the greatest number of
 // names, from where in the index, to where.
 var lookScript = redis.NewScript(`
-local stood = redis.pcall('GET', KEYS[1])
+local stood, now = redis.pcall('GET', KEYS[1]), redis.call('TIME')
 local wrote, added = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]), 0
 if wrote.err and wrote.err:find('READONLY', 1, true) then return redis.error_reply(wrote.err) end
 if not wrote.err then
@@ -26,6 +27,7 @@ return {
 	added,
 	redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[5], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[6]),
 	redis.call('ZRANGE', KEYS[2], ARGV[7], ARGV[8]),
+	string.format('%.0f', now[1] * 1000000 + now[2]),
 }`)
 
 // getScript returns the values of keys: nil where there is none, and such a name leaves the index; a number instead of

@@ -39,6 +39,7 @@ func (pl *poll) tellLate(i int) {
 	s, v := &pl.seats[i], &pl.votes[i]
 	if pl.build != nil && s.PayloadID != "" && v.MayVote {
 		pl.session.Builds.Add(pl.build, s.node.ID, s.PayloadID)
+		pl.fleet.SaveBuild(pl.session, pl.build.ID)
 	}
 	objects := pl.objects(i)
 	if objects {

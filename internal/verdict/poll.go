@@ -485,8 +485,11 @@ func (pl *poll) remember(i int) {
 		Voter: v.Voter || v.Rests, MayObject: v.MayObject, Proved: v.Proved,
 		Fresh: s.fresh, Lapses: pl.lapses, Breaks: s.breaks, Broke: s.broke, Config: pl.objectsWith(i),
 	})
-	if v.Said == engine.Invalid && v.Proved {
+	switch {
+	case v.Said == engine.Invalid && v.Proved:
 		s.node.Objected()
+	case v.Said == engine.Valid && s.fresh:
+		s.node.Proved()
 	}
 	if changed {
 		pl.fleet.Pool.Elect()

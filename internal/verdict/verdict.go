@@ -46,6 +46,7 @@ func New(f *fleet.Fleet, c *catchup.CatchUp, r prometheus.Registerer) *Bench {
 // objection may come late.
 func (b *Bench) Judge(s *session.Session, c *engine.Call) (wait func(context.Context) engine.Answer) {
 	came := time.Now()
+	b.fleet.Spoke(c.Method.Family)
 	b.fleet.Pool.Reach(c.Payload.Timestamp)
 	clock := b.clock(c, came)
 	awaitRoom(b.fleet, c, &clock)
@@ -56,7 +57,7 @@ func (b *Bench) Judge(s *session.Session, c *engine.Call) (wait func(context.Con
 		defer b.fleet.Pool.Answered(pl.nodes, &pl.call)
 		select {
 		case given := <-pl.answer:
-			pl.fleet.Await(ctx, given.saved...)
+			pl.fleet.Await(ctx, given.words, given.build)
 			return given.Answer
 		case <-ctx.Done():
 			return engine.Unavailable("the caller has gone")
@@ -226,30 +227,32 @@ func (pl *poll) decide(j judgement) {
 		pl.fleet.History.Decide(pl.record, heard(pl.verdict), pl.took, pl.rule.String(), pl.why)
 	}
 	pl.followUp() // so that a node which is behind is seen to be
-	pl.answer <- given{answer, pl.save(&j)}
+	pl.answer <- pl.save(&answer, j.Dispute)
 	pl.fleet.Touch()
 	pl.report(&answer, j.Dispute)
 }
 
-// given is an answer for the CL, and what must be saved before it goes out, each closed when that is.
+// given is an answer for the CL, and what is to be saved before it goes out.
 type given struct {
 	engine.Answer
-	saved []<-chan struct{}
+	words, build fleet.Saved
 }
 
 // save saves what the answer rests on. A VALID over a dispute doesn't wait for that.
-func (pl *poll) save(j *judgement) (saved []<-chan struct{}) {
-	words, holds := pl.fleet.SaveEnds(), pl.verdict != engine.Valid || !j.Dispute
-	if pl.verdict != engine.Valid || j.Dispute {
-		words = pl.fleet.SaveWords()
-	}
-	if words != nil && holds {
-		saved = append(saved, words)
+func (pl *poll) save(answer *engine.Answer, dispute bool) given {
+	g := given{Answer: *answer}
+	switch {
+	case pl.verdict != engine.Valid:
+		g.words = pl.fleet.SaveWords()
+	case dispute:
+		pl.fleet.SaveWords()
+	default:
+		g.words = pl.fleet.SaveEnds()
 	}
 	if pl.build != nil {
-		saved = append(saved, pl.fleet.SaveBuild(pl.build))
+		g.build = pl.fleet.SaveBuild(pl.session, pl.build.ID)
 	}
-	return saved
+	return g
 }
 
 // report tells what the CL was told.
