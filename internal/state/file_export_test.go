@@ -30,6 +30,9 @@ func (f *File) Crash() {
 	f.lock.close()
 }
 
+// Line is a line with that text.
+func Line(text []byte) []byte { return append(append(frame(text), text...), '\n') }
+
 // ReadLog reads a log that is in memory.
 func ReadLog(log []byte) (all Records, torn int64, err error) { return ReadLogOf(log, 0) }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -85,8 +84,9 @@ func gone(key string, rank uint64) state.Records { return state.Records{key: {Ra
 
 // with is all with changes.
 func with(all state.Records, changes ...state.Records) state.Records {
-	all = maps.Clone(all)
-	for _, c := range changes {
+	old := all
+	all = make(state.Records)
+	for _, c := range append([]state.Records{old}, changes...) {
 		for key, r := range c {
 			all[key] = r
 			if r.Value == nil {
