@@ -486,6 +486,10 @@ func TestFileRefuses(t *testing.T) {
 	put("line", make([]byte, state.MaxText))
 	same(t, "stands", f.Records(), nil)
 	f.wantLogged(t, 1, "level=ERROR", "too large")
+	for n := range 8 { // only in the end there are four
+		put(fmt.Sprint(n%2), large[n:])
+	}
+	f.wantLogged(t, 1, "level=ERROR", "too large")
 	for n := range 4 {
 		put(fmt.Sprint(n), large)
 	}
@@ -538,6 +542,7 @@ func TestFileSetAside(t *testing.T) {
 		f, end := started(t, in(t))
 		for n := range 5 {
 			<-f.Put(one("old", uint64(n), "1"), state.Synced)
+			synctest.Wait()
 			f.SetAside("it is of the chain 5")
 			same(t, "stands", f.Records(), nil)
 			new := one("new", uint64(n), "1")
@@ -550,6 +555,9 @@ func TestFileSetAside(t *testing.T) {
 		if len(kept) != 3 {
 			t.Errorf("kept: %q", kept)
 		}
+		f.Overdue() // it is written anew
+		synctest.Wait()
+		f.wantDegraded(t)
 		f.wantLogged(t, 5, "level=ERROR", "set aside", "it is of the chain 5")
 		for n, name := range kept {
 			f.wantLogged(t, 1, "level=ERROR", filepath.Join(f.dir, name))

@@ -13,6 +13,12 @@ import (
 	"executionbackup/internal/state"
 )
 
+// tick lets a second pass, in a bubble, and what is done in it.
+func tick() {
+	time.Sleep(time.Second + time.Millisecond) // never when it ends
+	synctest.Wait()
+}
+
 // wantAgain waits a second, in a bubble, after which f must have recovered, and has said both once.
 func (f *fixture) wantAgain(t *testing.T) {
 	t.Helper()
@@ -23,8 +29,7 @@ func (f *fixture) wantAgain(t *testing.T) {
 	if !done(f.Put(state.Records{}, state.Synced)) || !done(f.Put(one("while degraded", 1, "1"), state.Synced)) {
 		t.Error("somebody waits in vain")
 	}
-	time.Sleep(time.Second)
-	synctest.Wait()
+	tick()
 	f.wantDegraded(t)
 	f.wantMetric(t, "degraded", 0)
 	f.wantLogged(t, 1, "level=ERROR", "state isn't kept")
@@ -62,7 +67,7 @@ func TestFileLocked(t *testing.T) {
 			t.Error("somebody waits in vain")
 		}
 		same(t, "before", f.Records(), with(state.Records{}, ours))
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour + time.Millisecond)
 		f.wantDegraded(t, "locked")
 		f.wantLogged(t, 1, "")
 		first.wantKept(t, theirs)
@@ -132,14 +137,14 @@ func TestFileRemoved(t *testing.T) {
 					<-f.Put(one("a", 1, "1"), state.Synced)
 					<-f.Put(one("b", 1, "1"), state.Synced)
 					<-f.Put(gone("b", 1), state.Synced)
+					synctest.Wait()
 					if err := remove(f); err != nil {
 						t.Fatal(err)
 					}
 					if puts {
 						<-f.Put(one("c", 1, "1"), state.Synced)
 					} else {
-						time.Sleep(time.Second)
-						synctest.Wait()
+						tick()
 					}
 					if f.Degraded() == "" {
 						t.Fatal("it was not seen")
@@ -163,11 +168,11 @@ func TestFileReplaced(t *testing.T) {
 		end()
 		f, _ := started(t, in(t))
 		<-f.Put(with(one("a", 1, "1"), one("b", 1, "1")), state.Synced)
+		synctest.Wait()
 		if err := os.Rename(other.path(), f.path()); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
-		synctest.Wait()
+		tick()
 		f.wantDegraded(t, "has been replaced")
 		f.wantAgain(t)
 		if len(f.found) != 1 {
@@ -185,6 +190,7 @@ func TestFileFsyncFails(t *testing.T) {
 		f.OnSync(func(file *os.File) error { return errors.Join(fails, file.Sync()) })
 		end := f.run(t)
 		<-f.Put(one("a", 1, "1"), state.Synced)
+		synctest.Wait()
 		was, err := os.Stat(f.path())
 		if err != nil {
 			t.Fatal(err)
@@ -194,8 +200,9 @@ func TestFileFsyncFails(t *testing.T) {
 		f.wantDegraded(t, "the disk is on fire")
 		size := f.size(t)
 		f.Put(one("c", 1, "1"), state.Synced)
-		time.Sleep(3 * time.Second)
-		synctest.Wait()
+		for range 3 {
+			tick()
+		}
 		f.wantDegraded(t, "the disk is on fire")
 		if f.size(t) != size {
 			t.Error("it was appended to")
@@ -302,11 +309,12 @@ func TestFileSetAsideLater(t *testing.T) {
 		f.OnSync(func(file *os.File) error { return errors.Join(fails, file.Sync()) })
 		f.run(t)
 		<-f.Put(one("old", 1, "1"), state.Synced)
+		synctest.Wait()
 		fails = errors.New("no")
 		f.SetAside("another chain's")
 		f.Put(one("new", 1, "1"), state.Soon)
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
+		tick()
+		tick()
 		fails = nil
 		f.wantAgain(t)
 		if got := f.named(t, "state.other-"); len(got) != 1 {

@@ -95,10 +95,10 @@ func TestVersions(t *testing.T) {
 		}
 		f, end := started(t, f.dir)
 		same(t, "opened", f.Records(), nil)
-		f.wantSetAside(t, test.kind, test.log)
 		f.wantLogged(t, 1, test.says)
 		<-f.Put(one("new", 1, "1"), state.Synced)
 		end()
+		f.wantSetAside(t, test.kind, test.log)
 		f.wantKept(t, one("new", 1, "1"))
 		f.wantDegraded(t)
 	}

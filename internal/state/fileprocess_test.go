@@ -182,14 +182,14 @@ func noRoom(t *testing.T, dir, reason string, fill func(*fixture), free func()) 
 	synctest.Test(t, func(t *testing.T) {
 		f, end := started(t, dir)
 		<-f.Put(one("before", 1, "1"), state.Synced)
+		synctest.Wait()
 		fill(f)
 		size := f.size(t)
 		<-f.Put(one("too large", 1, fmt.Sprintf("%q", strings.Repeat("x", 20_000))), state.Written)
 		f.wantDegraded(t, reason)
 		for range 3 {
 			f.Put(one("during", 1, "1"), state.Soon)
-			time.Sleep(time.Second)
-			synctest.Wait()
+			tick()
 		}
 		f.wantDegraded(t, reason)
 		if len(f.named(t, "state.new")) > 0 {
