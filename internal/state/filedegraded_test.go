@@ -73,6 +73,7 @@ func TestFileLocked(t *testing.T) {
 		first.wantKept(t, theirs)
 		f.SetAside("this isn't meant for the other's log")
 		f.Put(ours, state.Soon)
+		synctest.Wait()
 		end()
 		first.wantLogged(t, 0, "level=ERROR")
 		f.wantAgain(t)
