@@ -220,7 +220,9 @@ func TestFileModes(t *testing.T) {
 	}
 	_, end = started(t, dir)
 	end()
-	for path, want := range map[string]fs.FileMode{dir: fs.ModeDir | 0o700, f.path(): 0o600, filepath.Join(dir, "lock"): 0o600} {
+	for path, want := range map[string]fs.FileMode{
+		dir: fs.ModeDir | 0o700, f.path(): 0o600, filepath.Join(dir, "lock"): 0o600,
+	} {
 		if info, err := os.Stat(path); err != nil || info.Mode() != want {
 			t.Errorf("%s is %v, want %v, %v", path, info.Mode(), want, err)
 		}
@@ -311,14 +313,17 @@ func TestFileDone(t *testing.T) {
 		}
 		release()
 		if !done(first) || !done(written) || done(again) {
-			t.Errorf("b on disk: %v, c written: %v, c on disk: %v; want the former two", done(first), done(written), done(again))
+			t.Errorf("b on disk: %v, c written: %v, c on disk: %v; want the former two",
+				done(first), done(written), done(again))
 		}
 		release()
 		if !done(again) || !done(deleted) {
 			t.Error("c isn't done")
 		}
 		size := f.size(t)
-		for _, changes := range []state.Records{one("a", 1, "1"), gone("never there", 1), {}, with(one("b", 1, "1"), one("c", 1, "1"))} {
+		for _, changes := range []state.Records{
+			one("a", 1, "1"), gone("never there", 1), {}, with(one("b", 1, "1"), one("c", 1, "1")),
+		} {
 			if !done(f.Put(changes, state.Synced)) {
 				t.Errorf("what is on disk already isn't done at once: %s", state.Encode(changes))
 			}
@@ -327,7 +332,9 @@ func TestFileDone(t *testing.T) {
 		if len(hanging) > 0 || f.size(t) != size {
 			t.Error("what stands already was written again")
 		}
-		for _, changes := range []state.Records{one("a", 2, "1"), one("a", 2, "2"), one("a", 2, ""), gone("a", 2), gone("b", 1)} {
+		for _, changes := range []state.Records{
+			one("a", 2, "1"), one("a", 2, "2"), one("a", 2, ""), gone("a", 2), gone("b", 1),
+		} {
 			c := f.Put(changes, state.Synced)
 			if done(c) {
 				t.Error("done too early")

@@ -116,7 +116,8 @@ func TestCutLog(t *testing.T) {
 	}
 }
 
-// A log in which something is zero, or other than it was, is set aside as it is, and we start without. None of it counts.
+// A log in which something is zero, or other than it was, is set aside as it is, and we start without. None of it
+// counts.
 func TestDamagedLog(t *testing.T) {
 	d := newDamage(t)
 	check := func(what string, log []byte) {

@@ -20,12 +20,12 @@ import (
 //	00000023 3e7412ec executionbackup state 1
 //	00000057 a108af34 {"drained/http://127.0.0.1:8551":{"rank":3,"value":true}}
 //
-// Length of the text in bytes, its CRC-32C, and the text: the changes by their keys, in JSON. A value that is JSON stands
-// there as it is, any other as "base64"; a change with neither deletes. What a later line says of a key replaces what an
-// earlier one does. The first line is the same in every version of the format, but for the number.
+// Length of the text in bytes, its CRC-32C, and the text: the changes by their keys, in JSON. A value that is JSON
+// stands there as it is, any other as "base64"; a change with neither deletes. What a later line says of a key replaces
+// what an earlier one does. The first line is the same in every version of the format, but for the number.
 //
-// A line is written in one go, so a crash can leave a part of the last one: there the file ends within it. Whatever else
-// doesn't fit is damage.
+// A line is written in one go, so a crash can leave a part of the last one: there the file ends within it. Whatever
+// else doesn't fit is damage.
 
 const (
 	formatName    = "executionbackup state "

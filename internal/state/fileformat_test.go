@@ -79,7 +79,8 @@ func TestVersions(t *testing.T) {
 	}{
 		{state.Header(state.FormatVersion + 1), "newer", "its format is 2, and we know 1"},
 		{append(state.Header(99), "what we can't know"...), "newer", "its format is 99"},
-		{bytes.Replace(state.Header(1), []byte("state 1"), []byte("state 2"), 1), "broken", "line 1: length or checksum"},
+		{bytes.Replace(state.Header(1), []byte("state 1"), []byte("state 2"), 1),
+			"broken", "line 1: length or checksum"},
 		{state.Header(0), "broken", "line 1: no header"},
 		{state.Header(-1), "broken", "line 1: no header"},
 		{line, "broken", "line 1: no header"},

@@ -21,7 +21,7 @@ func newFileMetrics(r prometheus.Registerer, f *File) *fileMetrics {
 		}),
 		writes: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "executionbackup_state_write_duration_seconds",
-			Help:    "How long it took until changes of the state were on disk, from the write to the end of its fsync.",
+			Help:    "How long it took until changes of the state were on disk: a write and its fsync.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 12), // to 1 s
 		}),
 	}

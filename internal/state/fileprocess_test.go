@@ -165,7 +165,8 @@ func TestFileHasNoRoom(t *testing.T) {
 		return
 	}
 	signal.Ignore(syscall.SIGXFSZ)
-	noRoom(t, in(t), "file too large", func(f *fixture) { limit(t, uint64(f.size(t))+1000) }, func() { limit(t, 1<<40) })
+	noRoom(t, in(t), "file too large",
+		func(f *fixture) { limit(t, uint64(f.size(t))+1000) }, func() { limit(t, 1<<40) })
 }
 
 func limit(t *testing.T, bytes uint64) {
@@ -218,7 +219,8 @@ func noRoom(t *testing.T, dir, reason string, fill func(*fixture), free func()) 
 func mount(t *testing.T, options string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", options, "executionbackup", dir).CombinedOutput(); err != nil {
+	out, err := exec.Command("mount", "-t", "tmpfs", "-o", options, "executionbackup", dir).CombinedOutput()
+	if err != nil {
 		t.Skipf("needs the right to mount: %v: %s", err, out)
 	}
 	t.Cleanup(func() {
