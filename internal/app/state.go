@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -36,7 +37,11 @@ func (a *App) openState(c *config.Config, r prometheus.Registerer) (err error) {
 	return nil
 }
 
-// save saves what outlives us until stop is called, which waits until all is saved.
+// lastWrite bounds how long the end waits for a disk, or for a server, that hangs.
+const lastWrite = time.Second
+
+// save saves what outlives us until stop is called, which waits until all is saved; but not for a disk that hangs: the
+// process ends, and with it what still waits.
 func (a *App) save() (stop func()) {
 	if a.state == nil {
 		a.log.Info("no --state-dir: a restart of ours forgets drains, builds and what nodes object to. From the second " +
@@ -67,6 +72,15 @@ func (a *App) save() (stop func()) {
 		stopTaking()
 		taker.Wait()
 		stopWriting()
-		writers.Wait()
+		written := make(chan struct{})
+		go func() {
+			writers.Wait()
+			close(written)
+		}()
+		select {
+		case <-written:
+		case <-time.After(lastWrite):
+			a.log.Error("what changed last may be lost: the disk of --state-dir hangs")
+		}
 	}
 }

@@ -34,6 +34,7 @@ import (
 	"executionbackup/internal/node"
 	"executionbackup/internal/proxy"
 	"executionbackup/internal/quorum"
+	"executionbackup/internal/state"
 	"executionbackup/internal/verdict"
 )
 
@@ -94,6 +95,7 @@ type Options struct {
 	Blocks      int
 	ReplayBytes int64
 	Evidence    *evidence.Log // nil: none is kept
+	State       *state.File   // where what outlives it is kept; nil: nowhere
 }
 
 // ReplayBytes is how many bytes of payloads are kept for nodes that come back.
@@ -109,7 +111,8 @@ type Bubble struct {
 	Bench   *verdict.Bench
 	CatchUp *catchup.CatchUp
 
-	t testing.TB
+	t     testing.TB
+	state *state.File
 }
 
 // In runs a test with the fakes behind a door; all of it has ended when In returns.
@@ -168,11 +171,14 @@ func New[T http.RoundTripper](t testing.TB, fakes []T, o Options) *Bubble {
 		o.Settings(&settings)
 	}
 	f := fleet.New(fleet.Options{
-		Pool: pool, Settings: settings, Evidence: o.Evidence, Metrics: registry, Log: o.Log,
+		Pool: pool, Settings: settings, Evidence: o.Evidence, State: o.State, Metrics: registry, Log: o.Log,
 	})
+	if o.State != nil {
+		f.Restore(o.State.Records())
+	}
 	x := calls.New(calls.Options{Fleet: f, ReplayBytes: cmp.Or(o.ReplayBytes, ReplayBytes), Metrics: registry})
 	door := proxy.New(proxy.Options{Calls: x, Session: f.Controller, MaxBody: 128 << 20, Metrics: registry})
-	return &Bubble{Proxy: door, Fleet: f, Calls: x, Metrics: registry, t: t}
+	return &Bubble{Proxy: door, Fleet: f, Calls: x, Metrics: registry, t: t, state: o.State}
 }
 
 // Run does something while the nodes are watched.
@@ -187,11 +193,31 @@ func (b *Bubble) Start() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
 	watching.Go(func() { b.Fleet.Pool.Run(ctx) })
+	stopSaving := b.save()
 	<-b.Fleet.Pool.Ready()
 	return func() {
 		b.Calls.Drain(ctx)
+		stopSaving()
 		cancel()
 		watching.Wait()
+	}
+}
+
+// save saves what outlives the bubble, as app does.
+func (b *Bubble) save() (stop func()) {
+	if b.state == nil {
+		return func() {}
+	}
+	writing, stopWriting := context.WithCancel(context.Background())
+	taking, stopTaking := context.WithCancel(context.Background())
+	var writer, taker sync.WaitGroup
+	writer.Go(func() { b.state.Run(writing) })
+	taker.Go(func() { b.Fleet.Keep(taking) })
+	return func() {
+		stopTaking()
+		taker.Wait()
+		stopWriting()
+		writer.Wait()
 	}
 }
 

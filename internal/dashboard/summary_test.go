@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,5 +178,15 @@ func TestSummaryOfSilence(t *testing.T) {
 		"2 of 2 nodes vote, no payload from the consensus client for 10 minutes, no dispute for 1 hour"
 	if got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What isn't kept is a warning and a note, and no headline.
+func TestSummaryOfWhatIsNotKept(t *testing.T) {
+	s := State{Now: noon, Started: noon.Add(-time.Hour), Nodes: nodesOf("alive alive"), Blocks: payloads(41)}
+	was := Summarize(s)
+	s.Kept = []string{"the disk is full"}
+	if got := Summarize(s); got.Level != warn || got.Text != was.Text || !slices.Contains(got.Notes, "the disk is full") {
+		t.Errorf("got %+v, without it %+v", got, was)
 	}
 }

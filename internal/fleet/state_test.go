@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 	"executionbackup/internal/engine"
 	"executionbackup/internal/quorum"
 	"executionbackup/internal/session"
+	"executionbackup/internal/state"
 )
 
 // What outlives a process goes on where another takes it in: a dispute, builds, what was answered VALID, drains.
@@ -64,4 +66,71 @@ func TestState(t *testing.T) {
 			})
 		}
 	})
+}
+
+// onChain are fakes of a chain, of which the last objects to block 3 and forgets that.
+func onChain(id string) []*bubble.Fake {
+	answer := func(method string) (string, bool) {
+		switch method {
+		case "eth_chainId":
+			return `"` + id + `"`, true
+		case "eth_getBlockByNumber":
+			return `{"hash":"` + bubble.Hash(0).Hex() + `"}`, true
+		}
+		return "", false
+	}
+	fakes := []*bubble.Fake{bubble.Speaker(3, "VALID", 0), bubble.Speaker(3, "VALID", 0), bubble.Speaker(3, "INVALID", 0)}
+	for _, f := range fakes {
+		f.Answer = answer
+	}
+	return fakes
+}
+
+// What was kept of another chain is set aside as soon as it is known which chain is ours, and says nothing from then on.
+// A node of that chain decides that it is ours still, also where most are on another.
+func TestStateOfAnotherChain(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		chains []string // of the nodes after the restart
+		aside  bool
+	}{
+		{"the same", []string{"0x1", "0x1", "0x1"}, false},
+		{"another", []string{"0x2", "0x2", "0x2"}, true},
+		{"most on another", []string{"0x1", "0x2", "0x2"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				open := func() bubble.Options {
+					return bubble.Options{State: state.Open(dir, state.FileOptions{})}
+				}
+				b := bubble.New(t, onChain("0x1"), open())
+				b.Run(func() {
+					b.Follow(1, 2)
+					if status, _ := b.Send(bubble.PayloadCall(3)); status != "SYNCING" {
+						t.Errorf("in a dispute the CL hears %s", status)
+					}
+				})
+				nodes := onChain("0x1")
+				for i, chain := range c.chains {
+					nodes[i].Answer = onChain(chain)[0].Answer
+				}
+				b = bubble.New(t, nodes, open())
+				b.Run(func() {
+					synctest.Wait()
+					home := b.Fleet.Pool.Home()
+					if want := map[bool]string{true: "0x2", false: "0x1"}[c.aside]; len(home) != 1 || home[0].ID != want {
+						t.Errorf("the chain is %v, want %s", home, want)
+					}
+					if objects := b.Fleet.Memory.Objections("http://n3:8551") > 0; objects == c.aside {
+						t.Errorf("n3 objects: %t", objects)
+					}
+				})
+				aside, err := filepath.Glob(filepath.Join(dir, "state.other-*"))
+				if err != nil || len(aside) > 0 != c.aside {
+					t.Errorf("set aside are %v, %v", aside, err)
+				}
+			})
+		})
+	}
 }
