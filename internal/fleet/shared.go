@@ -50,11 +50,7 @@ func (f *Fleet) Read(records state.Records) {
 	was.only(f.Pool.Nodes())
 	distrusted := was.memory.Trust
 	was.memory.Trust = nil
-	f.Memory.Restore(was.memory)
-	f.Memory.SawBefore(was.newest)
-	f.Memory.Clean(was.clean())
-	f.Controller.Chain.Restore(was.chain)
-	f.Controller.Builds.Restore(was.builds)
+	f.takeIn(was)
 	if f.Passive() && was.said != nil {
 		f.Controller.Capabilities.Say(was.said)
 	}

@@ -77,11 +77,7 @@ func (f *Fleet) Restore(records state.Records) {
 		return
 	}
 	was := f.read(records).only(f.Pool.Nodes())
-	f.Memory.Restore(was.memory)
-	f.Memory.SawBefore(was.newest)
-	f.Memory.Clean(was.clean())
-	f.Controller.Chain.Restore(was.chain)
-	f.Controller.Builds.Restore(was.builds)
+	f.takeIn(was)
 	f.Controller.Capabilities.Restore(was.said)
 	f.Pool.RestoreDrained(was.isDrained())
 	f.Pool.RestoreTold(was.told)
@@ -93,6 +89,15 @@ func (f *Fleet) Restore(records state.Records) {
 	if f.saver.file != nil {
 		f.dropStale(records)
 	}
+}
+
+// takeIn gives the owners what is good at any time: what doesn't stand against what they have.
+func (f *Fleet) takeIn(was *past) {
+	f.Memory.Restore(was.memory)
+	f.Memory.SawBefore(was.newest)
+	f.Memory.Clean(was.clean())
+	f.Controller.Chain.Restore(was.chain)
+	f.Controller.Builds.Restore(was.builds)
 }
 
 // dropStale drops the records of what isn't there any more: nodes that are no longer configured, builds that are over.
@@ -116,10 +121,7 @@ func (f *Fleet) dropStale(records state.Records) {
 // own.
 func (f *Fleet) Found(records state.Records) {
 	was := f.read(records).only(f.Pool.Nodes())
-	f.Memory.Restore(was.memory)
-	f.Memory.SawBefore(was.newest)
-	f.Memory.Clean(was.clean())
-	f.Controller.Builds.Restore(was.builds)
+	f.takeIn(was)
 	f.Pool.Elect()
 	f.tell(was)
 	f.SaveAll()

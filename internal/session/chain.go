@@ -138,7 +138,9 @@ func (c *Chain) Restore(s ChainState) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.before = s.Head
+	if s.Head != (common.Hash{}) {
+		c.before = s.Head
+	}
 	if c.finalized == (common.Hash{}) {
 		c.finalized = s.Finalized
 	}

@@ -228,3 +228,32 @@ func TestCapabilities(t *testing.T) {
 		}
 	}
 }
+
+// What another process kept is good for sending the CL back to, and makes no head; a part of it takes nothing away.
+func TestChainIsRestored(t *testing.T) {
+	var c, again Chain
+	c.AnsweredValid(block("a"), 1)
+	c.AnsweredValid(block("b"), 2)
+	c.AnsweredValid(block("c"), 3)
+	c.SetHead(block("d"), block("b"), 1)
+	s := c.State()
+	if len(s.Valid) != 2 {
+		t.Errorf("kept are %+v, want the blocks from the finalized one on", s.Valid)
+	}
+	again.Restore(s)
+	again.Restore(ChainState{})
+	for name, want := range map[string]bool{"a": false, "b": true, "c": true, "d": true, "e": false} {
+		if again.MayBeLatestValid(block(name)) != want {
+			t.Errorf("the CL may be sent back to %s: %t, want %t", name, !want, want)
+		}
+	}
+	if again.Head() != (common.Hash{}) || again.ToFollow() != (common.Hash{}) || again.IsHead(block("d")) {
+		t.Error("the head of another process is one")
+	}
+	if kept := again.State(); kept.Head != block("d") || kept.Finalized != block("b") {
+		t.Errorf("kept on is %+v", kept)
+	}
+	if again.Drop(); again.MayBeLatestValid(block("d")) || len(again.State().Valid) > 0 {
+		t.Error("something is left of another chain")
+	}
+}
