@@ -57,6 +57,10 @@ func TestForged(t *testing.T) {
 		stranger(name, "SET", key, c.value)
 		soon(t, time.Second, isTrue("counted: "+c.what, func() bool { return refused() > before }))
 		a.stands(5*time.Second, "k3", 3, "v")
+		for range 2 { // a look that has begun, and one that sees the true record again
+			a.looked(patience)
+			b.looked(patience)
+		}
 	}
 	s.do("DEL", key)
 	stranger(name, "RPUSH", key, "a list")
@@ -66,6 +70,12 @@ func TestForged(t *testing.T) {
 	a.stands(5*time.Second, "k3", 3, "v")
 	if sent = s.stat("total_net_output_bytes") - sent; sent > 32<<20 {
 		t.Errorf("a huge value was read: %d bytes", sent)
+	}
+
+	stranger(name, "SET", key, sealed(Record{2, []byte("an old one of ours")}))
+	a.stands(time.Second, "k3", 3, "v")
+	if b.Degraded() != "" {
+		t.Errorf("degraded by forged values: %s", b.Degraded())
 	}
 
 	a.put("k3", 4, "true") // a forged one is no obstacle to a new one
