@@ -283,7 +283,19 @@ func TestReadOnly(t *testing.T) {
 // door is an address that leads to one server or another, as a name or a balancer does. Connections stay where they are.
 type door struct {
 	net.Listener
-	to atomic.Value
+	to   atomic.Value
+	late atomic.Int64 // what goes through comes so many nanoseconds late
+}
+
+// lateWriter is a connection behind a door.
+type lateWriter struct {
+	net.Conn
+	door *door
+}
+
+func (w lateWriter) Write(p []byte) (int, error) {
+	<-time.After(time.Duration(w.door.late.Load()))
+	return w.Conn.Write(p)
 }
 
 func (d *door) url() string { return "redis://" + d.Addr().String() }
@@ -310,7 +322,7 @@ func newDoor(t *testing.T, to string) *door {
 			}
 			for from, to := range map[net.Conn]net.Conn{in: out, out: in} {
 				all.Go(func() {
-					io.Copy(to, from)
+					io.Copy(lateWriter{to, d}, from)
 					to.Close()
 				})
 			}
@@ -335,6 +347,20 @@ func TestSlow(t *testing.T) {
 	a.degradedWithin(2*time.Second, "no answer within 100ms")
 	<-awake
 	a.inOrderWithin(2 * time.Second)
+
+	door := newDoor(t, s.address())
+	b := startQuick(t, door.url(), "b")
+	door.late.Store(int64(70 * time.Millisecond)) // there and back
+	b.degradedWithin(time.Second, "no answer within 100ms")
+	for n := range uint64(5) {
+		<-b.Put(Records{"k": {n, []byte("v")}})
+		a.has(5*time.Second, "k", n, "v") // slow, but not lost
+	}
+	if n := b.logs.count("degraded"); n != 1 || b.Degraded() == "" {
+		t.Errorf("said %d times that it is degraded, now %q", n, b.Degraded())
+	}
+	door.late.Store(0)
+	b.inOrderWithin(2 * time.Second)
 }
 
 // gauges returns what the metrics say.
