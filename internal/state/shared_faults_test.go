@@ -352,10 +352,15 @@ func TestSlow(t *testing.T) {
 	b := startQuick(t, door.url(), "b")
 	door.late.Store(int64(70 * time.Millisecond)) // there and back
 	b.degradedWithin(time.Second, "no answer within 100ms")
-	for n := range uint64(5) {
-		<-b.Put(Records{"k": {n, []byte("v")}})
-		a.has(5*time.Second, "k", n, "v") // slow, but not lost
+	beat := func() uint64 {
+		v, _ := s.admin.Get(context.Background(), testSpace+"m:b").Bytes()
+		r, _ := b.open(testSpace, "m:b", v)
+		return r.Rank
 	}
+	<-b.Put(Records{"k": {1, []byte("v")}})
+	a.has(5*time.Second, "k", 1, "v") // slow, but not lost
+	before := beat()
+	soon(t, patience, isTrue("five looks more", func() bool { return beat() >= before+5 }))
 	if n := b.logs.count("degraded"); n != 1 || b.Degraded() == "" {
 		t.Errorf("said %d times that it is degraded, now %q", n, b.Degraded())
 	}

@@ -181,7 +181,8 @@ func TestTLS(t *testing.T) {
 	url := "rediss://127.0.0.1:" + port
 	a := newInstance(t, url, "a", func(o *SharedOptions) { o.CAFile = ca }).run()
 	a.enter()
-	b := newInstance(t, strings.Replace(url, "rediss", "valkeys", 1), "b", func(o *SharedOptions) { o.CAFile = ca }).run()
+	other := strings.Replace(url, "rediss", "valkeys", 1)
+	b := newInstance(t, other, "b", func(o *SharedOptions) { o.CAFile = ca }).run()
 	b.enter()
 	a.put("k", 1, "v")
 	b.has(patience, "k", 1, "v")
@@ -215,7 +216,8 @@ func certificates(t *testing.T) (ca, cert, key string) {
 	server := &x509.Certificate{
 		SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{127, 0, 0, 1}},
 	}
-	ca = write("ca.pem", "CERTIFICATE", must(x509.CreateCertificate(rand.Reader, issuer, issuer, &caKey.PublicKey, caKey)))
+	ca = write("ca.pem", "CERTIFICATE",
+		must(x509.CreateCertificate(rand.Reader, issuer, issuer, &caKey.PublicKey, caKey)))
 	cert = write("cert.pem", "CERTIFICATE",
 		must(x509.CreateCertificate(rand.Reader, server, issuer, &serverKey.PublicKey, caKey)))
 	return ca, cert, write("key.pem", "PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(serverKey)))

@@ -4,9 +4,9 @@ import "github.com/redis/go-redis/v9"
 
 // lookScript renews our marker, and tells how the server is and what changed. A full server's refusal doesn't keep it
 // from reading; that of a replica is an error, on which the client connects anew (a name may lead to another server
-// now). Returns: the marker that stood, the refusal, the server's run id, its role, how much it evicted, 1 if our marker
-// wasn't in the index, names with revisions after the one that was seen, a few names from anywhere in the index, and what
-// the server's clock says (µs).
+// now). Returns: the marker that stood, the refusal, the server's run id, its role, how much it evicted, 1 if our
+// marker wasn't in the index, names with revisions after the one that was seen, a few names from anywhere in it, and
+// what the server's clock says (µs).
 //
 // KEYS: our marker, index.
 // ARGV: the marker's name, its value, its TTL (ms), the TTL of keys (ms), the revision seen, the greatest number of

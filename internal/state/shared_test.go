@@ -164,7 +164,8 @@ func TestNoteAtOnce(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if r, err := a.open(testSpace, "m:a", v); err != nil || !bytes.HasSuffix(r.Value, fmt.Append([]byte("\n"), n)) {
+			r, err := a.open(testSpace, "m:a", v)
+			if err != nil || !bytes.HasSuffix(r.Value, fmt.Append([]byte("\n"), n)) {
 				return fmt.Errorf("the marker has %q, %v", r.Value, err)
 			}
 			return nil
