@@ -280,7 +280,8 @@ func TestReadOnly(t *testing.T) {
 	a.stands(time.Second, "k", 9, "v")
 }
 
-// door is an address that leads to one server or another, as a name or a balancer does. Connections stay where they are.
+// door is an address that leads to one server or another, as a name or a balancer does. Connections stay where they
+// are.
 type door struct {
 	net.Listener
 	to   atomic.Value

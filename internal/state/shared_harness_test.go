@@ -94,7 +94,8 @@ func startServer(t testing.TB, args ...string) *server {
 		t.Cleanup(func() { soon(t, patience, func() error { return goleak.Find() }) })
 	}
 	s := &server{t: t, port: freePort(t), dir: t.TempDir(), args: args}
-	s.admin = redis.NewClient(&redis.Options{Addr: s.address(), Protocol: 2, DisableIdentity: true, ReadTimeout: patience})
+	s.admin = redis.NewClient(
+		&redis.Options{Addr: s.address(), Protocol: 2, DisableIdentity: true, ReadTimeout: patience})
 	t.Cleanup(func() {
 		s.admin.Close()
 		s.kill()
@@ -305,7 +306,8 @@ func (i *instance) stands(within time.Duration, key string, rank uint64, value s
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if r, is := i.Fetch(ctx, key); !is || r.Rank != rank || string(r.Value) != value {
-			return fmt.Errorf("in the store stands %s: %d %q, want %d %q (%s)", key, r.Rank, r.Value, rank, value, i.Degraded())
+			return fmt.Errorf("in the store stands %s: %d %q, want %d %q (%s)",
+				key, r.Rank, r.Value, rank, value, i.Degraded())
 		}
 		return nil
 	})

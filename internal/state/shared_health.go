@@ -80,7 +80,8 @@ func (s *Shared) refuse(name string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if time.Since(s.refused) > 10*time.Minute {
-		s.o.Log.Error("ignored what stands in the shared state: somebody else writes there", "key", s.space+name, "err", err)
+		s.o.Log.Error("ignored what stands in the shared state: somebody else writes there",
+			"key", s.space+name, "err", err)
 	}
 	s.refused = time.Now()
 }

@@ -26,7 +26,7 @@ func TestParseURL(t *testing.T) {
 		"rediss://db.example/":             {Addresses: []string{"db.example:6379"}, TLS: true},
 		"valkeys://[::1]:7000":             {Addresses: []string{"[::1]:7000"}, TLS: true},
 		"redis://[::1]":                    {Addresses: []string{"[::1]:6379"}},
-		"redis://a,b:1,c/2?master=m":       {Addresses: []string{"a:26379", "b:1", "c:26379"}, Database: 2, Master: "m"},
+		"redis://a,b:1/2?master=m":         {Addresses: []string{"a:26379", "b:1"}, Database: 2, Master: "m"},
 		"redis://a?master=m&cluster=false": {Addresses: []string{"a:26379"}, Master: "m"},
 		"redis://a,b?master=m&sentinel-auth=true": {
 			Addresses: []string{"a:26379", "b:26379"}, Master: "m", SentinelAuth: true},
