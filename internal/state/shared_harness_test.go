@@ -67,7 +67,7 @@ func program(t testing.TB, name string) string {
 	path, err := exec.LookPath(name)
 	if err != nil {
 		if os.Getenv("CI") == "true" {
-			t.Fatalf("no %s found, and CI must have one: install Debian's packages redis-server and redis-sentinel", name)
+			t.Fatalf("no %s found, and CI must have one: install Debian's redis-server and redis-sentinel", name)
 		}
 		t.Skipf("no %s found", name)
 	}
