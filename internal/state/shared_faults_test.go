@@ -343,7 +343,7 @@ func TestSlow(t *testing.T) {
 	awake := make(chan struct{})
 	go func() {
 		defer close(awake)
-		s.admin.Do(context.Background(), "DEBUG", "SLEEP", "0.9") // less than an answer is waited for, more than a pulse
+		s.admin.Do(context.Background(), "DEBUG", "SLEEP", "0.9") // longer than a pulse
 	}()
 	a.degradedWithin(2*time.Second, "no answer within 100ms")
 	<-awake
