@@ -29,9 +29,9 @@ type SharedOptions struct {
 	// Run is this process's own id, which no other one has, nor had.
 	Run string
 
-	// Read gets what another instance wrote since the last look (at first, and after the store has lost something, all
-	// that stands there and isn't held here), checked. What it got is held here, and kept alive in the store, until a Put
-	// with a nil Value. Called by Run, as Peers is: both may call Put, and should be quick.
+	// Read gets what another instance wrote since the last look (at first, and after the store has lost something,
+	// all that stands there and isn't held here), checked. What it got is held here, and kept alive in the store,
+	// until a Put with a nil Value. Called by Run, as Peers is: both may call Put, and should be quick.
 	Read func(Records)
 	// Peers gets, at each look, what the other instances that are alive said in Note, by their run ids.
 	Peers func(map[string][]byte)

@@ -250,7 +250,9 @@ func TestEvicted(t *testing.T) {
 	soon(t, patience, isTrue("something is evicted", func() bool { return s.stat("evicted_keys") > 20 }))
 	a.degradedWithin(3*time.Second, "evicts")
 	s.do("CONFIG", "SET", "maxmemory", "0")
-	soon(t, 3*time.Second, isTrue("all stand", func() bool { return s.admin.DBSize(context.Background()).Val() == 402 }))
+	soon(t, 3*time.Second, isTrue("all stand", func() bool {
+		return s.admin.DBSize(context.Background()).Val() == 402
+	}))
 	a.inOrderWithin(3 * time.Second)
 }
 
