@@ -79,7 +79,9 @@ func onChain(id string) []*bubble.Fake {
 		}
 		return "", false
 	}
-	fakes := []*bubble.Fake{bubble.Speaker(3, "VALID", 0), bubble.Speaker(3, "VALID", 0), bubble.Speaker(3, "INVALID", 0)}
+	fakes := []*bubble.Fake{
+		bubble.Speaker(3, "VALID", 0), bubble.Speaker(3, "VALID", 0), bubble.Speaker(3, "INVALID", 0),
+	}
 	for _, f := range fakes {
 		f.Answer = answer
 	}

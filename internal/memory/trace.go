@@ -9,9 +9,9 @@ import (
 	"executionbackup/internal/quorum"
 )
 
-// What another process kept has the blocks of its time. Those that came while nobody watched, or to another process, are
-// missing, and with them whether a new block is under an objection. So blocks are traced back to one of which that is
-// known.
+// What another process kept has the blocks of its time. Those that came while nobody watched, or to another process,
+// are missing, and with them whether a new block is under an objection. So blocks are traced back to one of which that
+// is known.
 
 // maxClean is how many blocks are remembered of which another run knew that no objection covers them.
 const maxClean = 2 * DefaultBlocks
