@@ -199,23 +199,22 @@ func (s *saver) keep(records state.Records, want state.Want) <-chan struct{} {
 	return s.file.Put(records, want)
 }
 
-// SaveBuild saves what a CL knows as id.
-func (f *Fleet) SaveBuild(s *session.Session, id string) Saved {
-	b, known := s.Builds.Find(id)
-	if !known || !f.Keeps() {
+// SaveBuild saves what a CL knows as id, as it is now.
+func (f *Fleet) SaveBuild(cl *session.Session, id string) Saved {
+	if !f.Keeps() {
 		return Saved{}
 	}
-	return f.saveBuild(&b)
-}
-
-func (f *Fleet) saveBuild(b *session.Build) Saved {
 	s := &f.saver
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key, r := buildRecord(b)
+	b, known := cl.Builds.Find(id)
+	if !known {
+		return Saved{}
+	}
+	key, r := buildRecord(&b)
 	s.other[key] = r
 	written := Saved{disk: s.keep(state.Records{key: r}, state.Written)}
-	shared := f.buildToShare(*b)
+	shared := f.buildToShare(b)
 	key, r = buildRecord(&shared)
 	s.share(state.Records{key: r})
 	return written

@@ -86,11 +86,15 @@ func (pr *Proposer) GetPayload(ctx context.Context, s *session.Session, c *engin
 	if len(p.candidates) == 0 && p.askOthers(ctx) {
 		best = p.choose(ctx)
 	}
-	if p.build != nil && best != nil && best.out == "" {
+	won := p.build != nil && best != nil && best.out == ""
+	if won {
 		s.Builds.Won(c.PayloadID, best.Node.ID)
 	}
 	answer = p.answer(best)
 	gone = out != nil && out.Send(&answer)
+	if won && best.Node.ID != p.build.Winner {
+		p.fleet.SaveBuild(s, c.PayloadID)
+	}
 	p.report(best)
 	if gone {
 		p.release()
