@@ -381,6 +381,7 @@ func (f *Fleet) changeChain(to identity.Chain) {
 	}
 	s.chain, s.other, s.sent = to, make(state.Records), make(state.Records)
 	f.Memory.Drop()
+	s.words = s.file.Put(wordRecords(f.Memory.Records()), state.Synced) // that are of this run
 	f.Controller.Chain.Drop()
 	f.Controller.Builds.Drop()
 	f.Pool.RestoreHome(to)

@@ -27,12 +27,11 @@ func (m *Memory) NoteChanges() {
 	}
 }
 
-// Unsaved reports whether records of objections, or of blocks that these cover, have changed since Changes, and whether
-// an objection has ended.
+// Unsaved reports whether records have changed since Changes, and whether an objection has ended.
 func (m *Memory) Unsaved() (changed, ended bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.changes.blocks)+len(m.changes.objections) > 0, m.changes.ended
+	return len(m.changes.blocks)+len(m.changes.objections)+len(m.changes.trust) > 0, m.changes.ended
 }
 
 // Changes returns the records that have changed since it was called last, as they are now. A block that no objection
@@ -73,7 +72,7 @@ func (c *changes) block(b *block) {
 
 // marks notes that other objections cover a block than these.
 func (c *changes) marks(b *block, old []*objection) {
-	if !c.noted {
+	if !c.noted || len(old)+len(b.marks) == 0 {
 		return
 	}
 	c.blocks[b.hash] = true

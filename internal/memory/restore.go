@@ -11,8 +11,8 @@ import (
 // Restore takes in what another process kept, or has kept meanwhile: of each objection what stands by its number. It is
 // to be called with nodes that are configured. The objections that it brings make disputes, and no INVALID: for that
 // only what nodes say in this run is counted. A node that had proved itself may object until its next break, and is one
-// of the two that INVALID needs only when it has proved itself again; where there are records of that, other nodes may
-// not object, though nobody has proved itself in this run yet.
+// of the two that INVALID needs only when it has proved itself again; where there is such a node, others may not object,
+// though nobody has proved itself in this run yet.
 //
 // A node's two objections to one block, from before the block was forgotten and after it was heard of again, become
 // one. An objection that stood beside another node's may be lost where that node's is; that of the other stays.
@@ -35,7 +35,7 @@ func (m *Memory) Restore(s State) {
 		if standing := m.standing(t.Node); standing.breaks == 0 {
 			standing.trusted = t.Qualified
 		}
-		m.knowsTrust = true
+		m.knowsTrust = m.knowsTrust || t.Qualified
 	}
 	m.gap = m.gap || len(r.records) > 0
 }
@@ -225,13 +225,12 @@ func (r *restoring) cover(o *objection, roots []*block) {
 	}
 }
 
-// Drop forgets all that is known of blocks, and who had proved itself in another run: it was of another chain.
+// Drop forgets what was read, and who had proved itself in another run: it was of another chain. What nodes have said
+// in this run stays.
 func (m *Memory) Drop() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, b := range m.blocks {
-		m.changes.marks(b, b.marks)
-		b.marks = nil
 		for node, w := range b.words {
 			if w.read {
 				m.takeBack(b, node)
@@ -239,9 +238,13 @@ func (m *Memory) Drop() {
 		}
 	}
 	for node, s := range m.nodes {
-		m.endAll(node)
+		for _, o := range slices.Clone(s.objections) {
+			if o.read {
+				m.end(o)
+			}
+		}
 		s.trusted = false
 		m.changes.standing(node)
 	}
-	m.gap, m.clean, m.before = false, nil, 0
+	m.knowsTrust, m.gap, m.clean, m.before = false, false, nil, 0
 }

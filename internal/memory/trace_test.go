@@ -156,14 +156,20 @@ func TestDrop(t *testing.T) {
 	if len(k.objections) == 0 || len(k.blocks) == 0 {
 		t.Fatal("what was restored isn't kept")
 	}
+	m.Learn(at(21, 20), Proven, nil)
+	m.payload(bob, 21, invalid)
 	m.Drop()
 	m.Learn(at(15, 14), Proven, nil)
-	if m.objects(alice, 15) || m.MayObject(alice, true) || m.WasSent(bob, hash(1), 9) {
+	m.Learn(at(22, 21), Proven, nil)
+	if m.objects(alice, 15) || m.MayObject(alice, true) || !m.MayObject(alice, false) || m.WasSent(bob, hash(1), 9) {
 		t.Error("something is left")
+	}
+	if !m.objects(bob, 22) {
+		t.Error("what was said in this run is dropped, too")
 	}
 	k.take(m.Changes())
 	for _, o := range k.objections {
-		if !o.Ended {
+		if o.Ended == (o.Block == hash(21)) {
 			t.Errorf("kept is %+v", o)
 		}
 	}
