@@ -182,3 +182,13 @@ func (p *past) isDrained() (ids []quorum.NodeID) {
 	}
 	return ids
 }
+
+// trusted returns the nodes that had proved themselves.
+func (p *past) trusted() (ids []quorum.NodeID) {
+	for _, t := range p.memory.Trust {
+		if t.Qualified {
+			ids = append(ids, t.Node)
+		}
+	}
+	return ids
+}

@@ -81,6 +81,7 @@ func (f *Fleet) Restore(records state.Records) {
 	f.Controller.Capabilities.Restore(was.said)
 	f.Pool.RestoreDrained(was.isDrained())
 	f.Pool.RestoreTold(was.told)
+	f.Pool.RestoreAlive(was.trusted())
 	if was.home != (identity.Chain{}) {
 		f.Pool.RestoreHome(was.home)
 	}
@@ -381,7 +382,8 @@ func (f *Fleet) changeChain(to identity.Chain) {
 	}
 	s.chain, s.other, s.sent = to, make(state.Records), make(state.Records)
 	f.Memory.Drop()
-	s.words = s.file.Put(wordRecords(f.Memory.Records()), state.Synced) // that are of this run
+	words := f.Memory.Records() // that are of this run
+	s.words = Saved{s.keep(wordRecords(words), state.Synced), s.share(f.wordsToShare(words))}
 	f.Controller.Chain.Drop()
 	f.Controller.Builds.Drop()
 	f.Pool.RestoreHome(to)

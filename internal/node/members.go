@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"executionbackup/internal/config"
+	"executionbackup/internal/health"
 	"executionbackup/internal/identity"
 	"executionbackup/internal/quorum"
 )
@@ -83,15 +84,31 @@ func (p *Pool) Drained() (ids []quorum.NodeID) {
 	return ids
 }
 
-// RestoreDrained sets nodes aside that were set aside in another process, as far as they are there. It is to be called
-// before Start.
+// RestoreDrained sets nodes aside that were set aside in another process, as far as they are there; none where nobody
+// would be left who may vote, because other nodes are configured now. It is to be called before Start.
 func (p *Pool) RestoreDrained(ids []quorum.NodeID) {
-	for _, n := range p.Nodes() {
-		if slices.Contains(ids, n.ID) {
-			n.setDrained(true)
-		}
+	drained := p.Roll().those(func(n *Node, _ *Status) bool { return slices.Contains(ids, n.ID) })
+	if len(drained) == 0 {
+		return
+	}
+	if err := p.Roll().keepsVoter(drained, "drained"); err != nil {
+		p.Log.Warn("drains of an earlier run are not kept", "reason", err)
+		return
+	}
+	for _, n := range drained {
+		n.setDrained(true)
 	}
 	p.Elect()
+}
+
+// RestoreAlive notes that nodes followed in another process, as far as they are there: that still stands against what
+// they say of themselves, and counts before they have been probed. It is to be called before Start.
+func (p *Pool) RestoreAlive(ids []quorum.NodeID) {
+	for _, n := range p.Nodes() {
+		if slices.Contains(ids, n.ID) {
+			n.update((*health.Health).Followed)
+		}
+	}
 }
 
 // Told returns what the nodes have told of who they are.

@@ -170,13 +170,16 @@ func (pl *poll) enfranchise() {
 }
 
 // reconvene looks again at who votes: the call whose check this one has waited for may have shown that a node is
-// behind, or has proved itself.
+// behind, or has proved itself. A node that proves itself in this very call may object from the next one on, and so are
+// others ignored.
 func (pl *poll) reconvene() {
 	for i := range pl.seats {
 		s, v := &pl.seats[i], &pl.votes[i]
 		now := s.node.Waited()
 		s.part.State, s.part.Laggard, s.returned = now.State, now.Laggard, now.Returned
-		v.Proved, _ = pl.fleet.Memory.Standing(v.Node)
+		if !s.fresh || v.Said != engine.Valid {
+			v.Proved, _ = pl.fleet.Memory.Standing(v.Node)
+		}
 	}
 	pl.enfranchise()
 	if !pl.isPayload() && !pl.quorum.Clock.Known { // the other call may have been its head's

@@ -1,0 +1,150 @@
+package app_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"executionbackup/internal/apptest"
+	"executionbackup/internal/enginetest"
+)
+
+// killed is a state directory as kill -9 leaves it at this moment.
+func killed(t testing.TB, dir string) (left string) {
+	t.Helper()
+	left = t.TempDir()
+	state, err := os.ReadFile(filepath.Join(dir, "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(left, "state"), state, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return left
+}
+
+// Who was ignored before our restart, because it hadn't proved itself and others had, is ignored after it, though there
+// was no dispute. A break isn't forgotten either.
+func TestTrustOutlivesARestart(t *testing.T) {
+	for _, broke := range []bool{true, false} {
+		t.Run(map[bool]string{true: "a break", false: "never proved"}[broke], func(t *testing.T) {
+			t.Parallel()
+			nodes, dir := three(t), t.TempDir()
+			m := start(t, apptest.Fakes(nodes...), keeping(dir))
+			proving := nodes[:2]
+			if broke {
+				proving = nodes
+			} else {
+				nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Times: 1, Status: "SYNCING"})
+			}
+			m.prove(t, proving...)
+			if broke {
+				m.Stop()
+				m = start(t, apptest.Fakes(nodes...), keeping(dir))
+				nodes[2].Close()
+				m.Recheck(t)
+				nodes[2].Reopen()
+				m.Recheck(t)
+			}
+			m.Stop()
+			chain := enginetest.Chain(4, 1, nil)
+			forgets(nodes[2], chain[0])
+			m = start(t, apptest.Fakes(nodes...), keeping(dir))
+			m.hears(t, "VALID", "engine_newPayload", chain[0])
+		})
+	}
+}
+
+// Where nobody had proved itself before our restart, anybody may object after it, as if there had been none.
+func TestNobodyHadProvedItself(t *testing.T) {
+	t.Parallel()
+	nodes, dir := three(t), t.TempDir()
+	first := enginetest.Chain(4, 1, nil)[0]
+	second := enginetest.Chain(4, 1, func(p *enginetest.Payload) { p.ExtraData = []byte("second") })[0]
+	forgets(nodes[2], first)
+	forgets(nodes[2], second)
+	for _, n := range nodes[:2] {
+		n.Script(enginetest.Rule{BlockHash: first.Hash(), Status: "SYNCING"})
+	}
+	m := start(t, apptest.Fakes(nodes...), keeping(dir))
+	m.hears(t, "SYNCING", "engine_newPayload", first)
+	for range 2 {
+		m.Stop()
+		m = start(t, apptest.Fakes(nodes...), keeping(dir))
+	}
+	m.hears(t, "SYNCING", "engine_newPayload", second)
+}
+
+// Drains outlive us, but never so that nobody is left who may vote: the nodes may be others now.
+func TestDrainsNeverTakeTheLastVoter(t *testing.T) {
+	t.Parallel()
+	nodes, dir := three(t), t.TempDir()
+	m := start(t, apptest.Fakes(nodes...), keeping(dir))
+	m.must(t, "/drain_nodes", "n3")
+	m.must(t, "/drain_nodes", "n2")
+	m.Stop()
+	list := apptest.Fakes(nodes...)
+	list[0].DoNotUse = true
+	m = start(t, list, keeping(dir))
+	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
+	if m.Node(t, "n2").Drained || m.Node(t, "n3").Drained {
+		t.Error("drains took the last voters")
+	}
+	m.Log.Wait(t, "level=WARN", "drain")
+}
+
+// An id that a node gave when the CL had its own outlives kill -9, and so does whose payload was proposed.
+func TestLateIdsOutliveAKill(t *testing.T) {
+	t.Parallel()
+	nodes, dir := builders(t, 3), t.TempDir()
+	m := startLed(t, apptest.Fakes(nodes...), keeping(dir))
+	m.prove(t, nodes...)
+	head := enginetest.Chain(4, 1, nil)[0]
+	late := nodes[1].Script(enginetest.Rule{Method: "engine_forkchoiceUpdated", Hang: true})
+	id := m.build(t, head).PayloadID
+	late()
+	offer(nodes[0], head, "0x1", nil)
+	best := offer(nodes[1], head, "0x3", nil)
+	isKept := func(word string) func() bool {
+		return func() bool {
+			state, _ := os.ReadFile(filepath.Join(dir, "state"))
+			return strings.Contains(string(state), word)
+		}
+	}
+	apptest.Until(t, "the id is kept", isKept(ownID(1)))
+	after := start(t, apptest.Fakes(nodes...), keeping(killed(t, dir)))
+	if got := after.call(t, "engine_getPayloadV4", id); got != best {
+		t.Errorf("the payload is %s, want %s", got, best)
+	}
+	m.call(t, "engine_getPayloadV4", id)
+	apptest.Until(t, "the winner is kept", isKept(`"winner"`))
+}
+
+// Right after our restart a node that followed before it has its say, though it hasn't been probed yet, or says that it
+// is syncing: who answers the probe first doesn't decide alone.
+func TestWhoFollowedHasItsSayAtOnce(t *testing.T) {
+	for _, probe := range []enginetest.Rule{
+		{Method: "eth_syncing", Hang: true},
+		{Method: "eth_syncing", Result: `{"startingBlock":"0x0","currentBlock":"0x1","highestBlock":"0x9"}`},
+	} {
+		t.Run(map[bool]string{true: "not probed", false: "says it is syncing"}[probe.Hang], func(t *testing.T) {
+			t.Parallel()
+			nodes, dir := three(t), t.TempDir()
+			m := start(t, apptest.Fakes(nodes...), keeping(dir))
+			m.prove(t, nodes...)
+			m.Stop()
+			block := enginetest.Chain(4, 1, nil)[0]
+			forgets(nodes[2], block)
+			nodes[2].Script(probe)
+			m = run(t, apptest.Fakes(nodes...), keeping(dir))
+			apptest.Until(t, "the others are alive", func() bool {
+				return m.Node(t, "n1").State == "alive" && m.Node(t, "n2").State == "alive"
+			})
+			if !probe.Hang {
+				m.WaitReady(t)
+			}
+			m.hears(t, "SYNCING", "engine_newPayload", block)
+		})
+	}
+}
