@@ -11,7 +11,7 @@ import (
 )
 
 // forTests are the packages that only tests and the demonstration use.
-var forTests = []string{"apptest", "bubble", "enginetest", "geth"}
+var forTests = []string{"apptest", "bubble", "crashtest", "enginetest", "geth"}
 
 // knowJSON are the packages that know JSON-RPC and the Engine API's JSON: they write and read them, speak to nodes, or
 // are doors.

@@ -182,10 +182,10 @@ func (n *Node) getBlockByHash(c *Call) (any, error) {
 	if err := c.params(&hash); err != nil {
 		return nil, err
 	}
-	if b, ok := n.chain.blocks[hash]; ok {
+	if b, ok := n.chain.blocks[hash]; ok && (b.ParentHash != zeroHash || hash == n.chain.genesis) {
 		return b, nil
 	}
-	return nil, nil
+	return nil, nil // also of a head out of the blue
 }
 
 // at returns the hash of the head's ancestor with a number, "" if it isn't known. Block 0 always is.
