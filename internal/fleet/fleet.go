@@ -84,7 +84,8 @@ func New(o Options) *Fleet {
 		Pool: o.Pool, Memory: o.Pool.Memory, Evidence: o.Evidence, Log: o.Log, Controller: new(session.Session),
 		Objections: newObjections(o.Metrics),
 		saver: saver{
-			file: o.State, shared: o.Shared, other: make(state.Records), sent: make(state.Records), touched: make(chan struct{}, 1),
+			file: o.State, shared: o.Shared, other: make(state.Records), sent: make(state.Records),
+			touched: make(chan struct{}, 1),
 		},
 	}
 	if o.Shared != nil {
