@@ -96,6 +96,7 @@ type Options struct {
 	ReplayBytes int64
 	Evidence    *evidence.Log // nil: none is kept
 	State       *state.File   // where what outlives it is kept; nil: nowhere
+	Hung        bool          // the disk of State hangs: nothing is ever written there
 }
 
 // ReplayBytes is how many bytes of payloads are kept for nodes that come back.
@@ -112,7 +113,7 @@ type Bubble struct {
 	CatchUp *catchup.CatchUp
 
 	t     testing.TB
-	state *state.File
+	state *state.File // that is written; nil where none is
 }
 
 // In runs a test with the fakes behind a door; all of it has ended when In returns.
@@ -178,7 +179,11 @@ func New[T http.RoundTripper](t testing.TB, fakes []T, o Options) *Bubble {
 	}
 	x := calls.New(calls.Options{Fleet: f, ReplayBytes: cmp.Or(o.ReplayBytes, ReplayBytes), Metrics: registry})
 	door := proxy.New(proxy.Options{Calls: x, Session: f.Controller, MaxBody: 128 << 20, Metrics: registry})
-	return &Bubble{Proxy: door, Fleet: f, Calls: x, Metrics: registry, t: t, state: o.State}
+	b := &Bubble{Proxy: door, Fleet: f, Calls: x, Metrics: registry, t: t}
+	if !o.Hung {
+		b.state = o.State
+	}
+	return b
 }
 
 // Run does something while the nodes are watched.

@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package crashtest shows what outlives a process: it plays one script to two ExecutionBackups, each before nodes of its
-// own that say the same. One of the two is killed with kill -9 again and again. What they answer is compared.
+// Package crashtest shows what outlives a process: it plays one script to two ExecutionBackups, each before nodes of
+// its own that say the same. One of the two is killed with kill -9 again and again. What they answer is compared.
 //
 //	script.go   what happens: blocks, disputes and their ends, builds, drains, deaths
 //	side.go     an ExecutionBackup, its nodes, and who starts it again

@@ -82,8 +82,8 @@ func (p *play) answer(s *side, st *step) (answer string) {
 	return answer
 }
 
-// compareNodes compares what must outlive a process: what each node objects to, and whether it is drained. At the end of
-// an episode all nodes but a dead one are alive again, too.
+// compareNodes compares what must outlive a process: what each node objects to, and whether it is drained. At the end
+// of an episode all nodes but a dead one are alive again, too.
 func (p *play) compareNodes(when string, of func(kept) kept) {
 	p.t.Helper()
 	same := func(a, b kept) bool { return of(a) == of(b) }

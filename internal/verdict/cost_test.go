@@ -49,7 +49,7 @@ func TestHungDisk(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					o := bubble.Options{Settings: func(s *fleet.Settings) { s.Rules.OnDispute = c.policy }}
 					if i == 1 {
-						o.State = hung(t)
+						o.State, o.Hung = hung(t), true
 					}
 					fakes := []*bubble.Fake{bubble.Speaker(first, "INVALID", 0), builder(1), builder(2), builder(3)}
 					b := bubble.New(t, fakes, o)
@@ -80,6 +80,24 @@ func TestHungDisk(t *testing.T) {
 	}
 }
 
+// So does a VALID that the end of an objection makes possible.
+func TestEndOnAHungDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := bubble.New(t, []*bubble.Fake{bubble.Speaker(3, "INVALID", 0), {}, {}}, bubble.Options{})
+		first.Run(func() {
+			first.Follow(1, 2)
+			first.Send(bubble.PayloadCall(3))
+		})
+		second := bubble.New(t, []*bubble.Fake{{}, {}, {}}, bubble.Options{State: hung(t), Hung: true})
+		second.Fleet.Restore(first.Fleet.Records())
+		second.Run(func() {
+			if status, took := second.Send(bubble.ForkchoiceCall(3)); status != "VALID" || took != 100*time.Millisecond {
+				t.Errorf("%s after %v", status, took)
+			}
+		})
+	})
+}
+
 // builder is a fake that builds, and calls all VALID.
 func builder(i int) *bubble.Fake {
 	return &bubble.Fake{Answer: func(method string) (string, bool) {
@@ -88,8 +106,8 @@ func builder(i int) *bubble.Fake {
 	}}
 }
 
-// Where nobody objects a call allocates nothing more with a store than without one. (Nobody runs the store here, who alone
-// makes its system calls.)
+// Where nobody objects a call allocates nothing more with a store than without one. (Nobody runs the store here: nobody
+// else makes its system calls.)
 func TestStoreAllocatesNothing(t *testing.T) {
 	if following < tableFollowing {
 		t.Skip("the race detector allocates")
@@ -99,7 +117,7 @@ func TestStoreAllocatesNothing(t *testing.T) {
 	for i := range allocations {
 		o := bubble.Options{}
 		if i == 1 {
-			o.State = hung(t)
+			o.State, o.Hung = hung(t), true
 		}
 		b := bubble.New(t, []*bubble.Fake{{}, {}, {}}, o)
 		b.Fleet.Restore(nil)
