@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"time"
 
 	"github.com/ethereum/go-ethereum/beacon/engine"
 	"github.com/ethereum/go-ethereum/common"
@@ -28,11 +29,15 @@ type workload struct {
 	next     func() // makes the body another call; nil where they may be the same
 	prepare  []byte // to be called once before, and what must be in the answer
 	prepared string
-	past     int // how many calls an ExecutionBackup has got before, the first of them about an invalid block
+	pause    time.Duration // before each call
+	past     int           // how many calls an ExecutionBackup has got before, the first of them about an invalid block
 }
 
 // head is the block that everything builds on.
 var head = enginetest.Chain(4, 1, nil)[0]
+
+// stateWorkloads returns the kinds of calls that show what keeping state costs.
+func stateWorkloads() []*workload { return []*workload{forkchoice(), newPayload(150e3), disputed()} }
 
 // workloads returns all kinds of calls.
 func workloads() []*workload {
@@ -82,9 +87,14 @@ func newPayload(size int) *workload {
 		name: "newPayload " + sizeName(size), callers: 1, slice: max(2, min(200, 20e6/size)), want: `"VALID"`,
 		body: call("engine_newPayloadV4", p.Params()...),
 	}
-	header := headerOf(p)
-	randao, hash := member(w.body, "prevRandao"), member(w.body, "blockHash")
-	w.next = func() {
+	w.next = another(w.body, headerOf(p))
+	return w
+}
+
+// another makes a newPayload that of another block, each time it is called.
+func another(body []byte, header *types.Header) func() {
+	randao, hash := member(body, "prevRandao"), member(body, "blockHash")
+	return func() {
 		for i := range header.MixDigest { // as a counter
 			if header.MixDigest[i]++; header.MixDigest[i] != 0 {
 				break
@@ -94,7 +104,6 @@ func newPayload(size int) *workload {
 		h := header.Hash()
 		hex.Encode(hash, h[:])
 	}
-	return w
 }
 
 func headerOf(p enginetest.Payload) *types.Header {
@@ -105,8 +114,24 @@ func headerOf(p enginetest.Payload) *types.Header {
 	return block.Header()
 }
 
-// badBlock marks a payload that every node calls INVALID.
-const badBlock = `"extraData":"0xbad0"`
+// badBlock marks a payload that every node calls INVALID, disputedBlock one that one node does.
+const (
+	badBlock      = `"extraData":"0xbad0"`
+	disputedBlock = `"extraData":"0xd150"`
+)
+
+// disputed has newPayload calls to each of which one node objects.
+func disputed() *workload {
+	p := head.Child(func(p *enginetest.Payload) { p.ExtraData = []byte{0xd1, 0x50} })
+	w := &workload{
+		name: "newPayload, an objection to each", callers: 1, slice: 40, want: `"SYNCING"`, past: 1,
+		pause:   10 * time.Millisecond, // what is saved behind the last answer is on disk then
+		body:    call("engine_newPayloadV4", p.Params()...),
+		prepare: call("engine_newPayloadV4", head.Child(nil).Params()...), prepared: `"VALID"`,
+	}
+	w.next = another(w.body, headerOf(p))
+	return w
+}
 
 // afterInvalid has newPayload calls, each of a child of the one before it, after one that was invalid and so many good
 // ones.

@@ -36,6 +36,7 @@ type options struct {
 	out      string
 	rounds   int
 	blocks   int
+	state    bool
 	match    *regexp.Regexp
 	profiles string
 }
@@ -50,6 +51,7 @@ func main() {
 	flag.IntVar(&o.blocks, "blocks", 2000, "how many blocks geths are brought to the head of; 0 = none")
 	flag.StringVar(&o.profiles, "profiles", "",
 		"write a CPU profile of each workload, with three nodes, into this directory")
+	flag.BoolVar(&o.state, "state", false, "measure what a state directory costs, and nothing else")
 	match := flag.String("match", "", "only workloads that match this regular expression (\"sync\": geths)")
 	nodes := flag.Int("serve", 0, "be so many nodes (this program starts itself so)")
 	probe := flag.String("probe", "", "be this probe before the nodes in the arguments (this program starts itself so)")
@@ -91,7 +93,9 @@ func run(ctx context.Context, o options) (err error) {
 		}
 	}
 	r := newResult(o.rounds)
-	if err = measureCalls(ctx, o, r); err == nil {
+	if err = measureCalls(ctx, o, r); err == nil && o.state {
+		err = r.measureDisk()
+	} else if err == nil {
 		err = measureSync(ctx, o, r)
 	}
 	r.print(os.Stdout) // what there is
@@ -103,7 +107,11 @@ func run(ctx context.Context, o options) (err error) {
 
 // measureCalls adds what single calls take to the result.
 func measureCalls(ctx context.Context, o options, r *Result) error {
-	all := slices.DeleteFunc(workloads(), func(w *workload) bool { return !o.match.MatchString(w.name) })
+	all := workloads()
+	if o.state {
+		all = stateWorkloads()
+	}
+	all = slices.DeleteFunc(all, func(w *workload) bool { return !o.match.MatchString(w.name) })
 	if len(all) == 0 {
 		return nil
 	}

@@ -7,8 +7,11 @@ import (
 	"strings"
 )
 
+// objector is the node that calls disputed payloads INVALID.
+const objector = 2
+
 // serve is an execution client that answers at once. It returns when the listener is closed.
-func serve(l net.Listener, answers map[string][]byte) {
+func serve(l net.Listener, answers map[string][]byte, objects bool) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -23,7 +26,7 @@ func serve(l net.Listener, answers map[string][]byte) {
 				if err != nil {
 					return
 				}
-				body := answer(start[:n], answers)
+				body := answer(start[:n], answers, objects)
 				head := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"+
 					"Content-Length: %d\r\n\r\n", len(body))
 				if err := w.send(head, body); err != nil {
@@ -36,11 +39,11 @@ func serve(l net.Listener, answers map[string][]byte) {
 
 // answer is what a client that has everything and finds all valid says to a call, of which it sees the start. The
 // caller's id is always 1.
-func answer(call []byte, answers map[string][]byte) []byte {
+func answer(call []byte, answers map[string][]byte, objects bool) []byte {
 	method := after(call, `"method":"`, '"')
 	switch {
 	case strings.HasPrefix(method, "engine_newPayload"):
-		if bytes.Contains(call, []byte(badBlock)) {
+		if bytes.Contains(call, []byte(badBlock)) || objects && bytes.Contains(call, []byte(disputedBlock)) {
 			return reply(`{"status":"INVALID","latestValidHash":null,"validationError":"bad"}`)
 		}
 		return reply(status(after(call, `"blockHash":"`, '"')))

@@ -76,15 +76,15 @@ type daemon struct {
 	address string
 }
 
-// startDaemon runs the program at path before nodes, with the default of every setting.
-func startDaemon(ctx context.Context, path string, nodes []string) (*daemon, error) {
+// startDaemon runs the program at path before nodes, with the default of every setting but the state directory.
+func startDaemon(ctx context.Context, path, stateDir string, nodes []string) (*daemon, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
 	_, port, _ := net.SplitHostPort(address)
 	p, err := start(path, "--nodes", "http://"+strings.Join(nodes, ",http://"), "--jwt-secret", file("jwt.hex"),
-		"--admin-token-file", file("admin.token"), "--port", port)
+		"--admin-token-file", file("admin.token"), "--port", port, "--state-dir", stateDir)
 	if err != nil {
 		return nil, err
 	}
@@ -200,14 +200,39 @@ func nodeProcess(n int) (addresses []string, stop func(), err error) {
 // serveNodes is that process.
 func serveNodes(n int) error {
 	all := answers()
-	for range n {
+	for i := range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
 		fmt.Println(l.Addr())
-		go serve(l, all)
+		go serve(l, all, i == objector)
 	}
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
+}
+
+// measureDisk adds what it takes to append a line to a file where state is kept, and to have it on disk.
+func (r *Result) measureDisk() error {
+	f, err := os.Create(file("fsync"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var took []time.Duration
+	for range 100 * r.Rounds {
+		begun := time.Now()
+		if _, err := f.Write(make([]byte, 1000)); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		took = append(took, time.Since(begun))
+	}
+	r.Rows = append(r.Rows, Row{
+		Workload: "a line appended to a file", Way: "fsync", P50: milliseconds(percentile(took, 50)),
+		P99: milliseconds(percentile(took, 99)),
+	})
+	return nil
 }

@@ -71,6 +71,9 @@ func rows(ctx context.Context, w *workload, all []*measurement) ([]Row, error) {
 		return nil
 	}
 	limits := map[int]*measurement{1: find("direct"), 3: find("direct to 3"), 8: find("direct to 8")}
+	if limits[3] == nil {
+		limits[3] = find(stateless)
+	}
 	var list []Row
 	for _, m := range all {
 		limit := limits[m.nodes]

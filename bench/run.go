@@ -37,18 +37,22 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 		return b, err
 	}
 	b.stop = append(b.stop, stop)
+	if o.state {
+		return b, b.addStateWays(ctx, nodes[:3])
+	}
 	b.ways = []*way{
 		{name: "direct", addresses: nodes[:1], nodes: 1},
 		{name: "direct to 3", addresses: nodes[:3], nodes: 3},
 		{name: "direct to 8", addresses: nodes, nodes: 8},
 	}
 	for _, n := range []int{1, 3, 8} {
-		if err := b.addDaemon(ctx, fmt.Sprintf("ExecutionBackup, %d", n), o.program, nodes[:n]); err != nil {
+		name, dir := fmt.Sprintf("ExecutionBackup, %d", n), file(fmt.Sprint("state-", n))
+		if err := b.addDaemon(ctx, name, o.program, dir, nodes[:n]); err != nil {
 			return b, err
 		}
 	}
 	if o.against != "" {
-		if err := b.addDaemon(ctx, "the other one, 3", o.against, nodes[:3]); err != nil {
+		if err := b.addDaemon(ctx, "the other one, 3", o.against, file("state-other"), nodes[:3]); err != nil {
 			return b, err
 		}
 	}
@@ -76,8 +80,20 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	return b, nil
 }
 
-func (b *bench) addDaemon(ctx context.Context, name, program string, nodes []string) error {
-	d, err := startDaemon(ctx, program, nodes)
+// addStateWays adds an ExecutionBackup without a state directory, which is the limit; the same once more, to show how
+// far two that are equal differ; and one with it.
+func (b *bench) addStateWays(ctx context.Context, nodes []string) error {
+	return errors.Join(
+		b.addDaemon(ctx, stateless, b.program, "", nodes),
+		b.addDaemon(ctx, "once more", b.program, "", nodes),
+		b.addDaemon(ctx, "with one", b.program, file("state"), nodes),
+	)
+}
+
+const stateless = "no state directory, 3"
+
+func (b *bench) addDaemon(ctx context.Context, name, program, stateDir string, nodes []string) error {
+	d, err := startDaemon(ctx, program, stateDir, nodes)
 	if d != nil {
 		b.add(&way{name: name, addresses: []string{d.address}, nodes: len(nodes), process: d.process, daemon: d})
 	}
@@ -217,6 +233,7 @@ func (m *measurement) calling(w *workload, n int) ([]time.Duration, error) {
 			if w.next != nil {
 				w.next()
 			}
+			time.Sleep(w.pause)
 			t, err := m.callers[i].call(w.body, w.want)
 			if err != nil {
 				failures[i] = err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -126,7 +127,7 @@ func (y syncWay) start(ctx context.Context, program string, slowed time.Duration
 	if !y.us {
 		return p, nil
 	}
-	d, err := startDaemon(ctx, program, p.nodes)
+	d, err := startDaemon(ctx, program, file("state-"+strings.ReplaceAll(p.nodes[0], ":", "-")), p.nodes)
 	if d != nil {
 		p.us, p.addresses, p.stops = []*process{d.process}, []string{d.address}, append(p.stops, d.stop)
 	}
