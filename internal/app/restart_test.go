@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
@@ -131,10 +132,13 @@ func TestWhoFollowedHasItsSayAtOnce(t *testing.T) {
 		t.Run(map[bool]string{true: "not probed", false: "says it is syncing"}[probe.Hang], func(t *testing.T) {
 			t.Parallel()
 			nodes, dir := three(t), t.TempDir()
+			now := uint64(time.Now().Unix())
+			chain := enginetest.Chain(4, 2, func(p *enginetest.Payload) { p.Timestamp = now + p.Number })
 			m := start(t, apptest.Fakes(nodes...), keeping(dir))
-			m.prove(t, nodes...)
+			m.hears(t, "VALID", "engine_newPayload", chain[0])
+			m.awaitProof(t, "n3")
 			m.Stop()
-			block := enginetest.Chain(4, 1, nil)[0]
+			block := chain[1]
 			forgets(nodes[2], block)
 			nodes[2].Script(probe)
 			m = run(t, apptest.Fakes(nodes...), keeping(dir))

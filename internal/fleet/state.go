@@ -43,9 +43,6 @@ type saver struct {
 // for.
 type Saved struct{ disk, store <-chan struct{} }
 
-// IsDone reports whether there is nothing to wait for.
-func (s Saved) IsDone() bool { return s == Saved{} }
-
 // left is what of it isn't done.
 func (s Saved) left() Saved {
 	select {
@@ -67,6 +64,9 @@ const (
 	maxStore = 30 * time.Millisecond
 )
 
+// recently is how old the newest payload of an earlier run may be, so that whoever followed then counts as following.
+const recently = time.Minute
+
 // Restore gives the owners what another process kept on disk. It is to be called before the pool is started and before
 // the first call.
 func (f *Fleet) Restore(records state.Records) {
@@ -81,7 +81,9 @@ func (f *Fleet) Restore(records state.Records) {
 	f.Controller.Capabilities.Restore(was.said)
 	f.Pool.RestoreDrained(was.isDrained())
 	f.Pool.RestoreTold(was.told)
-	f.Pool.RestoreAlive(was.trusted())
+	if time.Since(time.Unix(int64(was.newest), 0)) < recently {
+		f.Pool.RestoreAlive(was.trusted())
+	}
 	if was.home != (identity.Chain{}) {
 		f.Pool.RestoreHome(was.home)
 	}

@@ -101,8 +101,8 @@ func (p *Pool) RestoreDrained(ids []quorum.NodeID) {
 	p.Elect()
 }
 
-// RestoreAlive notes that nodes followed in another process, as far as they are there: that still stands against what
-// they say of themselves, and counts before they have been probed. It is to be called before Start.
+// RestoreAlive notes that nodes followed in another process a moment ago, as far as they are there: that still stands
+// against what they say of themselves. It is to be called before Start.
 func (p *Pool) RestoreAlive(ids []quorum.NodeID) {
 	for _, n := range p.Nodes() {
 		if slices.Contains(ids, n.ID) {

@@ -115,6 +115,7 @@ func (pl *poll) convene(clock quorum.Clock) {
 		s, v := &pl.seats[i], &pl.votes[i]
 		s.node, s.part, s.sent, s.foreign = n, now.Part(), now.Called(), now.WrongChain
 		s.returned = now.Returned
+		s.presume(pl.fleet.Pool)
 		*v = quorum.Seat{
 			Node: n.ID, Configured: !now.DoNotUse, MayVote: now.MayVote(), Due: n.Timeout(pl.call.Method),
 		}
@@ -136,6 +137,18 @@ func (pl *poll) convene(clock quorum.Clock) {
 	pl.quorum.Builds = pl.call.Forkchoice.Attributes != nil
 	pl.quorum.Headless = pl.isPayload() && pl.head() == zeroHash
 	pl.enfranchise()
+}
+
+// presume takes a node for alive that hasn't said how it is, as long as the first probes of all haven't ended: whoever
+// answers these first isn't the only voter.
+func (s *seat) presume(p *node.Pool) {
+	select {
+	case <-p.Ready():
+	default:
+		if s.part.State == health.Unknown {
+			s.part.State = health.Alive
+		}
+	}
 }
 
 // electorate is what the seats' nodes are together.
@@ -177,6 +190,7 @@ func (pl *poll) reconvene() {
 		s, v := &pl.seats[i], &pl.votes[i]
 		now := s.node.Waited()
 		s.part.State, s.part.Laggard, s.returned = now.State, now.Laggard, now.Returned
+		s.presume(pl.fleet.Pool)
 		if !s.fresh || v.Said != engine.Valid {
 			v.Proved, _ = pl.fleet.Memory.Standing(v.Node)
 		}
