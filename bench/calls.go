@@ -37,7 +37,9 @@ type workload struct {
 var head = enginetest.Chain(4, 1, nil)[0]
 
 // stateWorkloads returns the kinds of calls that show what keeping state costs.
-func stateWorkloads() []*workload { return []*workload{forkchoice(), newPayload(150e3), disputed()} }
+func stateWorkloads() []*workload {
+	return []*workload{forkchoice(), newPayload(150e3), disputed(), underObjection(2000)}
+}
 
 // workloads returns all kinds of calls.
 func workloads() []*workload {
@@ -133,6 +135,16 @@ func disputed() *workload {
 	return w
 }
 
+// underObjection has newPayload calls, each of a child of the one before it, when there have been so many since a node
+// objected; it objects to each of them, too.
+func underObjection(blocks int) *workload {
+	w := disputed()
+	w.name, w.past = fmt.Sprintf("newPayload, %d blocks after an objection", blocks), blocks
+	p := head.Child(func(p *enginetest.Payload) { p.ExtraData = []byte{0xd1, 0x50} })
+	w.next = child(w.body, headerOf(p))
+	return w
+}
+
 // afterInvalid has newPayload calls, each of a child of the one before it, after one that was invalid and so many good
 // ones.
 func afterInvalid(blocks int) *workload {
@@ -143,15 +155,19 @@ func afterInvalid(blocks int) *workload {
 		body: call("engine_newPayloadV4", p.Params()...), want: `"VALID"`, past: blocks,
 		prepare: call("engine_newPayloadV4", bad.Params()...), prepared: `"INVALID"`,
 	}
-	header := headerOf(p)
-	parent, hash := member(w.body, "parentHash"), member(w.body, "blockHash")
-	w.next = func() {
+	w.next = child(w.body, headerOf(p))
+	return w
+}
+
+// child makes a newPayload that of a child of its block, each time it is called.
+func child(body []byte, header *types.Header) func() {
+	parent, hash := member(body, "parentHash"), member(body, "blockHash")
+	return func() {
 		header.ParentHash = header.Hash()
 		hex.Encode(parent, header.ParentHash[:])
 		h := header.Hash()
 		hex.Encode(hash, h[:])
 	}
-	return w
 }
 
 func sizeName(size int) string {

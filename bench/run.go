@@ -191,9 +191,12 @@ func (m *measurement) warmUp(w *workload) error {
 		}
 	}
 	if m.daemon != nil && w.past > 0 {
+		pause := w.pause
+		w.pause = 0
 		if _, err := m.calling(w, w.past); err != nil {
 			return err
 		}
+		w.pause = pause
 	}
 	_, err := m.calling(w, max(1, w.slice/4))
 	return err
