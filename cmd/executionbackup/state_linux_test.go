@@ -33,7 +33,8 @@ func newStateful(t *testing.T, dir string) *stateful {
 		n := enginetest.New(t, enginetest.Client{})
 		s.nodes, specs = append(s.nodes, n), append(specs, spec(n, ""))
 	}
-	s.args = []string{"-n", strings.Join(specs, ","), "--jwt-secret", secretFile(t), "--state-dir", dir, "--evidence-dir", ""}
+	s.args = []string{"-n", strings.Join(specs, ","), "--jwt-secret", secretFile(t), "--state-dir", dir, "--evidence-dir", "",
+		"--open-admin"}
 	s.process = startProcess(t, s.args...)
 	s.hears(t, "VALID", s.head)
 	return s
@@ -145,12 +146,20 @@ func TestTwoOnOneDirectory(t *testing.T) {
 	second.log.Wait(t, "level=ERROR", "state isn't kept", fmt.Sprintf("locked by process %d", s.Cmd.Process.Pid))
 	child := s.dispute(t, "of the first")
 	s.degraded(t, 0)
+	s.ChangeNodes(t, "/drain_nodes", s.nodes[0].URL)
 	s.Kill()
 	s.process = second
 	s.degraded(t, 0)
 	s.hears(t, "SYNCING", child)
+	if !s.Nodes(t)[0].Drained {
+		t.Error("a node isn't drained that was in the first")
+	}
+	s.ChangeNodes(t, "/undrain_nodes", s.nodes[0].URL)
 	s.restart(t)
 	s.hears(t, "SYNCING", child)
+	if s.Nodes(t)[0].Drained {
+		t.Error("a node that was undrained is drained again")
+	}
 }
 
 // State of a newer version is set aside with an error, and there for when that version comes back.

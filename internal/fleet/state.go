@@ -105,9 +105,9 @@ func (f *Fleet) takeIn(was *past) {
 
 // dropStale drops the records of what isn't there any more: nodes that are no longer configured, builds that are over.
 func (f *Fleet) dropStale(records state.Records) {
-	now := f.Records()
 	f.saver.mu.Lock()
 	defer f.saver.mu.Unlock()
+	now := f.Records()
 	f.saver.other = make(state.Records)
 	stale := make(state.Records)
 	for key, r := range records {
@@ -125,8 +125,10 @@ func (f *Fleet) dropStale(records state.Records) {
 func (f *Fleet) Found(records state.Records) {
 	was := f.read(records).only(f.Pool.Nodes())
 	f.takeIn(was)
+	f.Pool.RestoreDrained(was.isDrained())
 	f.Pool.Elect()
 	f.tell(was)
+	f.dropStale(records)
 	f.SaveAll()
 }
 

@@ -85,7 +85,7 @@ func (p *Pool) Drained() (ids []quorum.NodeID) {
 }
 
 // RestoreDrained sets nodes aside that were set aside in another process, as far as they are there; none where nobody
-// would be left who may vote, because other nodes are configured now. It is to be called before Start.
+// would be left who may vote, because other nodes are configured now.
 func (p *Pool) RestoreDrained(ids []quorum.NodeID) {
 	drained := p.Roll().those(func(n *Node, _ *Status) bool { return slices.Contains(ids, n.ID) })
 	if len(drained) == 0 {
