@@ -1,8 +1,10 @@
 package app_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,4 +153,128 @@ func TestWhoFollowedHasItsSayAtOnce(t *testing.T) {
 			m.hears(t, "SYNCING", "engine_newPayload", block)
 		})
 	}
+}
+
+// What a backup objected to while it had no vote outlives us, and binds when it votes.
+func TestBackupsObjectionOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	nodes, dir := three(t), t.TempDir()
+	list := apptest.Fakes(nodes...)
+	list[2].Backup = true
+	chain := enginetest.Chain(4, 3, nil)
+	forgets(nodes[2], chain[0])
+	m := start(t, list, keeping(dir))
+	m.prove(t, nodes...)
+	m.hears(t, "VALID", "engine_newPayload", chain[0])
+	apptest.Until(t, "its objection is known", func() bool { return m.Node(t, "n3").Objections == 1 })
+	m.Stop()
+	m = start(t, list, keeping(dir))
+	nodes[2].Script(enginetest.Rule{BlockHash: chain[1].Hash(), Status: "SYNCING"})
+	m.hears(t, "VALID", "engine_newPayload", chain[1]) // it rests
+	nodes[0].Close()
+	nodes[1].Script(enginetest.Rule{BlockHash: chain[2].Hash(), Fault: enginetest.Reset})
+	nodes[2].Script(enginetest.Rule{BlockHash: chain[2].Hash(), Status: "SYNCING"})
+	m.Recheck(t)
+	m.hears(t, "SYNCING", "engine_newPayload", chain[2])
+	if got := m.Node(t, "n3").Objections; got != 1 {
+		t.Errorf("n3 objects to %d blocks", got)
+	}
+}
+
+// A node's objections are gone with the node, and with its vote, for good: they don't come back when the node does.
+func TestRemovedObjectionsStayGone(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		remove func(m *multiplexer, nodes []*enginetest.Node)
+	}{
+		{"removed and added again", func(m *multiplexer, nodes []*enginetest.Node) {
+			m.must(t, "/remove_nodes", "n3")
+			m.must(t, "/add_nodes", nodes[2].URL+"#name=n3#jwt-secret="+nodes[2].SecretFile)
+		}},
+		{"do-not-use and back", func(m *multiplexer, nodes []*enginetest.Node) {
+			reload := func(doNotUse bool) {
+				config := *m.Config
+				config.Nodes = slices.Clone(config.Nodes)
+				config.Nodes[2].DoNotUse = doNotUse
+				m.App.Reload(&config)
+			}
+			reload(true)
+			reload(false)
+		}},
+		{"started without it, and with it again", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			nodes, dir := three(t), t.TempDir()
+			chain := enginetest.Chain(4, 2, nil)
+			forgets(nodes[2], chain[0], chain[1])
+			m := start(t, apptest.Fakes(nodes...), keeping(dir))
+			m.prove(t, nodes...)
+			m.hears(t, "SYNCING", "engine_newPayload", chain[0])
+			if c.remove != nil {
+				c.remove(m, nodes)
+			} else {
+				m.Stop()
+				m = start(t, apptest.Fakes(nodes[:2]...), keeping(dir))
+			}
+			m.Stop()
+			m = start(t, apptest.Fakes(nodes...), keeping(dir))
+			m.hears(t, "VALID", "engine_newPayload", chain[1])
+		})
+	}
+}
+
+// Nodes that hang, know nothing or lie when they are asked for the blocks of the meantime hold an answer up for a while,
+// and never end a dispute.
+func TestAskedForAncestorsInVain(t *testing.T) {
+	for name, rule := range map[string]enginetest.Rule{
+		"all hang": {Hang: true}, "nobody knows": {Result: "null"}, "an error": {Error: &enginetest.RPCError{Code: -32000}},
+		"nonsense": {Result: `{"hash":[]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			nodes, dir := three(t), t.TempDir()
+			chain := enginetest.Chain(4, 6, nil)
+			m := start(t, apptest.Fakes(nodes...), keeping(dir))
+			m.prove(t, nodes...)
+			forgets(nodes[2], chain[1], chain[2:]...)
+			m.hears(t, "VALID", "engine_newPayload", chain[0])
+			m.hears(t, "SYNCING", "engine_newPayload", chain[1])
+			m.Stop()
+			rule.Method = "eth_getBlockByHash"
+			for _, n := range nodes {
+				n.Script(rule)
+			}
+			m = start(t, apptest.Fakes(nodes...), keeping(dir))
+			for _, p := range chain[4:] { // two blocks are missing
+				begun := time.Now()
+				m.hears(t, "SYNCING", "engine_newPayload", p)
+				m.hears(t, "SYNCING", "engine_forkchoiceUpdated", p)
+				if took := time.Since(begun); took > 6*time.Second {
+					t.Errorf("block %d took %v", p.Number, took)
+				}
+			}
+			m.must(t, "/clear_objections", "n3")
+			m.hears(t, "VALID", "engine_newPayload", chain[5].Child(nil))
+		})
+	}
+}
+
+// A liar can't lead around a dispute by a wrong parent, where others tell the right one.
+func TestLyingAncestor(t *testing.T) {
+	t.Parallel()
+	nodes, dir := three(t), t.TempDir()
+	chain := enginetest.Chain(4, 4, nil)
+	m := start(t, apptest.Fakes(nodes...), keeping(dir))
+	m.prove(t, nodes...)
+	forgets(nodes[2], chain[1], chain[2:]...)
+	m.hears(t, "VALID", "engine_newPayload", chain[0])
+	m.hears(t, "SYNCING", "engine_newPayload", chain[1])
+	m.Stop()
+	other := start(t, apptest.Fakes(nodes[:2]...), nil)
+	other.hears(t, "VALID", "engine_newPayload", chain[2])
+	other.Stop()
+	nodes[0].Script(enginetest.Rule{Method: "eth_getBlockByHash", Result: fmt.Sprintf(
+		`{"hash":%q,"parentHash":%q,"number":"0x3","timestamp":"0x1"}`, chain[2].Hash(), chain[0].Hash())})
+	m = start(t, apptest.Fakes(nodes...), keeping(dir))
+	m.hears(t, "SYNCING", "engine_newPayload", chain[3])
 }
