@@ -50,7 +50,8 @@ func (p *play) step(st *step) {
 		p.unsure++ // only what nodes say in this run is counted for INVALID
 	case st.ends && (want == "VALID" || want == "SYNCING") && (got == "VALID" || got == "SYNCING"):
 	default:
-		p.t.Fatalf("after %d kills: %s: %s says %q, and %s %q", p.killed, st.what, p.subject.name, got, p.twin.name, want)
+		p.t.Fatalf("after %d kills: %s: %s says %q, and %s %q", p.killed, st.what, p.subject.name, got, p.twin.name,
+			want)
 	}
 	if st.plain && p.subject.lives() == lives {
 		p.proved = lives

@@ -31,8 +31,8 @@ type past struct {
 	told    map[quorum.NodeID]identity.Info
 }
 
-// read reads records. Builds that are over are left out, and so is what nobody can read. Nodes are called as they are in
-// the records: see only and rename.
+// read reads records. Builds that are over are left out, and so is what nobody can read. Nodes are called as they are
+// in the records: see only and rename.
 func (f *Fleet) read(records state.Records) *past {
 	p := &past{
 		drained: make(map[quorum.NodeID]bool), since: make(map[quorum.NodeID]int64),
@@ -165,7 +165,9 @@ func (p *past) only(nodes []*node.Node) *past {
 	for _, n := range nodes {
 		votes[n.ID] = !n.Status().DoNotUse
 	}
-	p.memory.Objections = slices.DeleteFunc(p.memory.Objections, func(o memory.Objection) bool { return !votes[o.Node] })
+	p.memory.Objections = slices.DeleteFunc(p.memory.Objections, func(o memory.Objection) bool {
+		return !votes[o.Node]
+	})
 	p.memory.Trust = slices.DeleteFunc(p.memory.Trust, func(t memory.Trust) bool {
 		_, configured := votes[t.Node]
 		return !configured

@@ -407,7 +407,8 @@ func (f *Fleet) Degraded() (why []string) {
 		}
 	}
 	if f.IsSplit() {
-		why = append(why, "Consensus clients talk to this instance and to another one in turn: all must talk to the same one")
+		why = append(why, "Consensus clients talk to this instance and to another one in turn: "+
+			"all must talk to the same one")
 	}
 	return why
 }

@@ -88,8 +88,8 @@ func onChain(id string) []*bubble.Fake {
 	return fakes
 }
 
-// What was kept of another chain is set aside as soon as it is known which chain is ours, and says nothing from then on.
-// A node of that chain decides that it is ours still, also where most are on another.
+// What was kept of another chain is set aside as soon as it is known which chain is ours, and says nothing from then
+// on. A node of that chain decides that it is ours still, also where most are on another.
 func TestStateOfAnotherChain(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -121,7 +121,8 @@ func TestStateOfAnotherChain(t *testing.T) {
 				b.Run(func() {
 					synctest.Wait()
 					home := b.Fleet.Pool.Home()
-					if want := map[bool]string{true: "0x2", false: "0x1"}[c.aside]; len(home) != 1 || home[0].ID != want {
+					want := map[bool]string{true: "0x2", false: "0x1"}[c.aside]
+					if len(home) != 1 || home[0].ID != want {
 						t.Errorf("the chain is %v, want %s", home, want)
 					}
 					if objects := b.Fleet.Memory.Objections("http://n3:8551") > 0; objects == c.aside {

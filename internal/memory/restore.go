@@ -11,8 +11,8 @@ import (
 // Restore takes in what another process kept, or has kept meanwhile: of each objection what stands by its number. It is
 // to be called with nodes that are configured. The objections that it brings make disputes, and no INVALID: for that
 // only what nodes say in this run is counted. A node that had proved itself may object until its next break, and is one
-// of the two that INVALID needs only when it has proved itself again; where there is such a node, others may not object,
-// though nobody has proved itself in this run yet.
+// of the two that INVALID needs only when it has proved itself again; where there is such a node, others may not
+// object, though nobody has proved itself in this run yet.
 //
 // A node's two objections to one block, from before the block was forgotten and after it was heard of again, become
 // one. An objection that stood beside another node's may be lost where that node's is; that of the other stays.

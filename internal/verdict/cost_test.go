@@ -91,7 +91,8 @@ func TestEndOnAHungDisk(t *testing.T) {
 		second := bubble.New(t, []*bubble.Fake{{}, {}, {}}, bubble.Options{State: hung(t), Hung: true})
 		second.Fleet.Restore(first.Fleet.Records())
 		second.Run(func() {
-			if status, took := second.Send(bubble.ForkchoiceCall(3)); status != "VALID" || took != 100*time.Millisecond {
+			status, took := second.Send(bubble.ForkchoiceCall(3))
+			if status != "VALID" || took != 100*time.Millisecond {
 				t.Errorf("%s after %v", status, took)
 			}
 		})

@@ -11,8 +11,8 @@ import (
 	"executionbackup/internal/bubble"
 )
 
-// At our start who answers the first probe at once doesn't decide alone: the others have their say, too, until they have
-// been probed.
+// At our start who answers the first probe at once doesn't decide alone: the others have their say, too, until they
+// have been probed.
 func TestNotProbedYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := bubble.Speaker(3, "INVALID", 0)
