@@ -44,8 +44,8 @@ const lastWrite = time.Second
 // process ends, and with it what still waits.
 func (a *App) save() (stop func()) {
 	if a.state == nil {
-		a.log.Info("no --state-dir: a restart of ours forgets drains, builds and what nodes object to. From the second " +
-			"payload on an objector that hasn't proved itself is ignored then")
+		a.log.Info("no --state-dir: a restart of ours forgets drains, builds and what nodes object to. " +
+			"From the second payload on an objector that hasn't proved itself is ignored then")
 	}
 	if a.shared != nil {
 		for _, n := range a.fleet.Pool.Nodes() {
