@@ -33,8 +33,8 @@ func newStateful(t *testing.T, dir string) *stateful {
 		n := enginetest.New(t, enginetest.Client{})
 		s.nodes, specs = append(s.nodes, n), append(specs, spec(n, ""))
 	}
-	s.args = []string{"-n", strings.Join(specs, ","), "--jwt-secret", secretFile(t), "--state-dir", dir, "--evidence-dir", "",
-		"--open-admin"}
+	s.args = []string{"-n", strings.Join(specs, ","), "--jwt-secret", secretFile(t), "--state-dir", dir,
+		"--evidence-dir", "", "--open-admin"}
 	s.process = startProcess(t, s.args...)
 	s.hears(t, "VALID", s.head)
 	return s
@@ -175,7 +175,8 @@ func TestNewerState(t *testing.T) {
 	}
 	header, rest, _ := bytes.Cut(log, []byte("\n"))
 	name := bytes.Replace(header[18:], []byte("1"), []byte("2"), 1)
-	newer := fmt.Appendf(nil, "%08d %08x %s\n%s", len(name), crc32.Checksum(name, crc32.MakeTable(crc32.Castagnoli)), name, rest)
+	sum := crc32.Checksum(name, crc32.MakeTable(crc32.Castagnoli))
+	newer := fmt.Appendf(nil, "%08d %08x %s\n%s", len(name), sum, name, rest)
 	if err := os.WriteFile(path, newer, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -208,8 +209,9 @@ func TestAnswersWaitForTheDisk(t *testing.T) {
 	s := newStateful(t, dir)
 	s.Kill()
 	const delay = 60 * time.Millisecond
-	cmd := exec.Command(strace, append([]string{"-D", "-f", "-qq", "--seccomp-bpf", "-o", os.DevNull, "-e", "trace=fsync", "-e",
-		fmt.Sprintf("inject=fsync:delay_exit=%d", delay.Microseconds()), os.Args[0]}, s.args...)...)
+	cmd := exec.Command(strace, append([]string{"-D", "-f", "-qq", "--seccomp-bpf", "-o", os.DevNull,
+		"-e", "trace=fsync", "-e", fmt.Sprintf("inject=fsync:delay_exit=%d", delay.Microseconds()), os.Args[0]},
+		s.args...)...)
 	cmd.Env = []string{runMain, "EXECUTIONBACKUP_PORT=0"}
 	p := apptest.StartProcess(t, cmd)
 	s.process = &process{daemon{apptest.NewClient(t, p.Log.URL(t), secret), p.Log}, p}

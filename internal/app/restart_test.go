@@ -223,12 +223,12 @@ func TestRemovedObjectionsStayGone(t *testing.T) {
 	}
 }
 
-// Nodes that hang, know nothing or lie when they are asked for the blocks of the meantime hold an answer up for a while,
-// and never end a dispute.
+// Nodes that hang or know nothing when they are asked for the blocks of the meantime hold an answer up for a while, and
+// never end a dispute.
 func TestAskedForAncestorsInVain(t *testing.T) {
 	for name, rule := range map[string]enginetest.Rule{
-		"all hang": {Hang: true}, "nobody knows": {Result: "null"}, "an error": {Error: &enginetest.RPCError{Code: -32000}},
-		"nonsense": {Result: `{"hash":[]}`},
+		"all hang": {Hang: true}, "nobody knows": {Result: "null"}, "nonsense": {Result: `{"hash":[]}`},
+		"an error": {Error: &enginetest.RPCError{Code: -32000}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -107,8 +107,8 @@ func builder(i int) *bubble.Fake {
 	}}
 }
 
-// Where nobody objects a call allocates nothing more with a store than without one. (Nobody runs the store here: nobody
-// else makes its system calls.)
+// Where nobody objects a call allocates nothing more with a store than without one. (And calls no system: here nobody
+// runs the store, and nobody else does that for it.)
 func TestStoreAllocatesNothing(t *testing.T) {
 	if following < tableFollowing {
 		t.Skip("the race detector allocates")
