@@ -20,7 +20,8 @@ func startPair(t *testing.T, r *apptest.Redis, nodes ...*enginetest.Node) (a, b 
 	t.Helper()
 	a, b = start(t, apptest.Fakes(nodes...), sharing(r)), start(t, apptest.Fakes(nodes...), sharing(r))
 	for _, m := range []*multiplexer{a, b} {
-		apptest.Until(t, "it knows of the other", func() bool { return m.Metric(t, "executionbackup_shared_state_peers") == 1 })
+		peers := func() float64 { return m.Metric(t, "executionbackup_shared_state_peers") }
+		apptest.Until(t, "it knows of the other", func() bool { return peers() == 1 })
 	}
 	return a, b
 }

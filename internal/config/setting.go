@@ -181,7 +181,8 @@ func Settings() []Setting {
 		{
 			Key: "state-url",
 			Help: "Redis or Valkey where two instances share what must outlive one of them: " +
-				"redis://host[:port][/db], host,host?master=NAME for Sentinels, ?cluster=true for a Cluster; rediss:// with TLS",
+				"redis://host[:port][/db], host,host?master=NAME for Sentinels, ?cluster=true for a Cluster; " +
+				"rediss:// with TLS",
 			set: one(parseText, func(d *draft, v string) { d.StateURL = v }),
 		},
 		{
