@@ -43,6 +43,7 @@ func busy(t testing.TB) (*multiplexer, []*enginetest.Node) {
 		change(c)
 		untilAll(c)
 		c.Grace = 5 * time.Second
+		c.StateDir, c.StateURL = t.TempDir(), "redis://127.0.0.1:1" // nobody is there
 	})
 	apptest.Until(t, "n3 is known to lack a fork", func() bool {
 		return m.Metric(t, `executionbackup_fork_config_difference{field="next",node="n3"}`) == 1

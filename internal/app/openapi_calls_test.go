@@ -70,6 +70,9 @@ func TestOpenAPI(t *testing.T) {
 	} {
 		c.try(guarded, 200, "GET "+path, path, "")
 	}
+	c.try(guarded, 200, "GET /readyz", "/readyz?voters=1", "")
+	c.try(guarded, 503, "GET /readyz", "/readyz?voters=9", "")
+	c.try(guarded, 400, "GET /readyz", "/readyz?voters=many", "")
 	c.try(guarded, 200, "GET /metrics", "/metrics?format=prometheus", "")
 	c.try(guarded, 200, "GET /metrics", "/metrics", "", "Accept", "application/openmetrics-text")
 
