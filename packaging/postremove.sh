@@ -1,5 +1,5 @@
 #!/bin/sh
-# Secrets and evidence go with a purge only.
+# Secrets, state and evidence go with a purge only.
 set -e
 [ -d /run/systemd/system ] && systemctl daemon-reload || true
 if [ "$1" = purge ]; then

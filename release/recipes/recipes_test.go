@@ -113,7 +113,7 @@ func TestKubernetes(t *testing.T) {
 	deployment := new(apps.Deployment)
 	kinds := map[string]any{
 		"Secret": new(core.Secret), "ConfigMap": new(core.ConfigMap), "Service": new(core.Service),
-		"Deployment":    deployment,
+		"Deployment": deployment, "PersistentVolumeClaim": new(core.PersistentVolumeClaim),
 		"NetworkPolicy": new(networking.NetworkPolicy), "ServiceMonitor": new(monitoring.ServiceMonitor),
 	}
 	for _, file := range []string{"executionbackup.yaml", "servicemonitor.yaml"} {
