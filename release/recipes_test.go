@@ -4,6 +4,8 @@ package release_test
 
 import (
 	"encoding/hex"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,31 +14,30 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/geth"
 )
 
-// HAProxy before two instances: the first is killed in the middle of a chain, and the second goes on.
-func TestHAProxy(t *testing.T) {
+// pair runs HAProxy, as the recipe has it, before two instances, each with nodes of its own.
+func pair(t *testing.T, secret [32]byte, nodes ...[]string) (proxy *process, instances []*process) {
+	t.Helper()
 	needs(t, "haproxy")
 	binary := built(t)
-	secret := [32]byte{9}
-	chain, nodes := chainAndNodes(t, secret, 2)
 	secretFile := filepath.Join(t.TempDir(), "jwt.hex")
 	if err := os.WriteFile(secretFile, []byte(hex.EncodeToString(secret[:])), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var instances []*process
 	config, err := os.ReadFile("../deploy/haproxy/haproxy.cfg")
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := string(config)
-	for _, address := range []string{"127.0.0.1:7001", "127.0.0.1:7002"} {
+	for i, address := range []string{"127.0.0.1:7001", "127.0.0.1:7002"} {
 		port := freePort(t)
-		cmd := exec.Command(binary, "--nodes", strings.Join(nodes, ","), "--jwt-secret", secretFile,
+		cmd := exec.Command(binary, "--nodes", strings.Join(nodes[i], ","), "--jwt-secret", secretFile,
 			"--port", port, "--evidence-dir", "", "--state-dir", t.TempDir())
 		instances = append(instances, startCommand(t, cmd, "http://127.0.0.1:"+port))
-		text = strings.Replace(text, address, "127.0.0.1:"+port, 1)
+		text = strings.ReplaceAll(text, address, "127.0.0.1:"+port)
 	}
 	front := freePort(t)
 	text = strings.Replace(text, "127.0.0.1:7000", "127.0.0.1:"+front, 1)
@@ -45,7 +46,14 @@ func TestHAProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	output(t, "haproxy", "-c", "-f", file)
-	proxy := startCommand(t, exec.Command("haproxy", "-f", file), "http://127.0.0.1:"+front)
+	return startCommand(t, exec.Command("haproxy", "-f", file), "http://127.0.0.1:"+front), instances
+}
+
+// HAProxy before two instances: the first is killed in the middle of a chain, and the second goes on.
+func TestHAProxy(t *testing.T) {
+	secret := [32]byte{9}
+	chain, nodes := chainAndNodes(t, secret, 2)
+	proxy, instances := pair(t, secret, nodes, nodes)
 
 	half := len(chain.Payloads) / 2
 	follow(t, proxy.URL, secret, &geth.Chain{Payloads: chain.Payloads[:half]})
@@ -62,6 +70,29 @@ func TestHAProxy(t *testing.T) {
 	if err != nil || status.Status != "VALID" {
 		t.Errorf("the second instance: %+v, %v", status, err)
 	}
+}
+
+// An instance that sees a voter goes before one that sees none; where none sees one, the calls go on to one that runs.
+func TestHAProxyLooksForVoters(t *testing.T) {
+	secret := [32]byte{9}
+	_, nodes := chainAndNodes(t, secret, 1)
+	none := []string{"http://127.0.0.1:1#name=none"}
+	proxy, instances := pair(t, secret, none, nodes)
+	behind := func(want string) {
+		t.Helper()
+		apptest.Until(t, "the calls go to the instance with "+want, func() bool {
+			answer, err := http.Get(proxy.URL + "/nodes")
+			if err != nil {
+				return false
+			}
+			defer answer.Body.Close()
+			text, err := io.ReadAll(answer.Body)
+			return err == nil && strings.Contains(string(text), want)
+		})
+	}
+	behind(nodes[0])
+	instances[1].Kill()
+	behind("127.0.0.1:1")
 }
 
 // built is the shipped binary for this machine, or one that is built now.
