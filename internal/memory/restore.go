@@ -192,7 +192,7 @@ func (r *restoring) objections() {
 		}
 	}
 	for mark, roots := range r.roots { // of objections that stood before, and cover blocks that were not known
-		for _, o := range m.standing(mark.Node).objections {
+		for _, o := range slices.Clone(m.standing(mark.Node).objections) { // some may end
 			if o.at.hash == mark.Block && !r.begun[mark] {
 				r.cover(o, roots)
 			}
