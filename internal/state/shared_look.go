@@ -81,7 +81,10 @@ func (r refusal) RedisError() {}
 func (s *Shared) renewMarker(ctx context.Context) (answer, error) {
 	v := &s.view
 	s.mu.Lock()
-	note := s.note
+	note, tell := s.note, ""
+	if s.noted {
+		tell = s.o.Run
+	}
 	s.noted = false
 	s.mu.Unlock()
 	v.beat++
@@ -92,7 +95,7 @@ func (s *Shared) renewMarker(ctx context.Context) (answer, error) {
 	reply, err := lookScript.Run(ctx, s.client,
 		[]string{v.space + name, v.space + indexName},
 		name, sealed, s.times.marker.Milliseconds(), s.times.ttl.Milliseconds(), v.seen, page,
-		v.sweep, v.sweep+strip-1).Slice()
+		v.sweep, v.sweep+strip-1, v.space+channelName, tell).Slice()
 	if err != nil {
 		return answer{}, err
 	}

@@ -10,7 +10,7 @@ import "github.com/redis/go-redis/v9"
 //
 // KEYS: our marker, index.
 // ARGV: the marker's name, its value, its TTL (ms), the TTL of keys (ms), the revision seen, the greatest number of
-// names, from where in the index, to where.
+// names, from where in the index, to where, the channel, and our run id where the others are to look now, or nothing.
 var lookScript = redis.NewScript(`
 local stood, now = redis.pcall('GET', KEYS[1]), redis.call('TIME')
 local wrote, added = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]), 0
@@ -18,6 +18,7 @@ if wrote.err and wrote.err:find('READONLY', 1, true) then return redis.error_rep
 if not wrote.err then
 	added = redis.call('ZADD', KEYS[2], '+inf', ARGV[1])
 	redis.call('PEXPIRE', KEYS[2], ARGV[4])
+	if ARGV[10] ~= '' then redis.call('PUBLISH', ARGV[9], ARGV[10]) end
 end
 return {
 	stood, wrote.err or '',
