@@ -199,6 +199,8 @@ func (c *CatchUp) tellStranded(n *node.Node, err error) {
 	}
 }
 
+var errPassive = errors.New("another instance leads the nodes")
+
 var errStranded = errors.New("the kept payloads don't bring it to the head")
 
 // feed replays what a node lacks. began says that the node has been given something.
@@ -257,6 +259,9 @@ func (c *CatchUp) way(n *node.Node, from node.Head) ([]step, error) {
 
 // replay makes the node process the way. Its statuses are neither votes nor words.
 func (c *CatchUp) replay(ctx context.Context, n *node.Node, from node.Head, way []step) error {
+	if c.fleet.Passive() {
+		return errPassive
+	}
 	begun := time.Now()
 	c.fleet.Log.Info("catching up", "node", n.Name(), "from", from.Number, "blocks", len(way))
 	own := followed{method: way[0].forkchoice.method}
@@ -265,7 +270,7 @@ func (c *CatchUp) replay(ctx context.Context, n *node.Node, from node.Head, way 
 	}
 	for i := range way {
 		if c.fleet.Passive() {
-			return errors.New("another instance leads the nodes")
+			return errPassive
 		}
 		s := &way[i]
 		switch status, err := c.replayOne(ctx, n, s); {
