@@ -43,7 +43,7 @@ const lastWrite = time.Second
 // save saves what outlives us until stop is called, which waits until all is saved; but not for a disk that hangs: the
 // process ends, and with it what still waits.
 func (a *App) save() (stop func()) {
-	if a.state == nil {
+	if a.state == nil && a.shared == nil {
 		a.log.Info("no --state-dir: a restart of ours forgets drains, builds and what nodes object to. " +
 			"From the second payload on an objector that hasn't proved itself is ignored then")
 	}

@@ -97,6 +97,7 @@ type Options struct {
 	Evidence    *evidence.Log // nil: none is kept
 	State       *state.File   // where what outlives it is kept; nil: nowhere
 	Hung        bool          // the disk of State hangs: nothing is ever written there
+	Shared      *state.Shared // nil: there is no other instance
 }
 
 // ReplayBytes is how many bytes of payloads are kept for nodes that come back.
@@ -172,7 +173,8 @@ func New[T http.RoundTripper](t testing.TB, fakes []T, o Options) *Bubble {
 		o.Settings(&settings)
 	}
 	f := fleet.New(fleet.Options{
-		Pool: pool, Settings: settings, Evidence: o.Evidence, State: o.State, Metrics: registry, Log: o.Log,
+		Pool: pool, Settings: settings, Evidence: o.Evidence, State: o.State, Shared: o.Shared,
+		Metrics: registry, Log: o.Log,
 	})
 	if o.State != nil {
 		f.Restore(o.State.Records())

@@ -85,6 +85,7 @@ func New(o Options) *Fleet {
 		Objections: newObjections(o.Metrics),
 		saver: saver{
 			file: o.State, shared: o.Shared, other: make(state.Records), sent: make(state.Records),
+			broke: make(map[quorum.NodeID]time.Time), refused: make(map[quorum.NodeID]bool),
 			touched: make(chan struct{}, 1),
 		},
 	}

@@ -9,24 +9,39 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"executionbackup/internal/engine"
+	"executionbackup/internal/lane"
 	"executionbackup/internal/memory"
+	"executionbackup/internal/node"
 	"executionbackup/internal/quorum"
 )
 
 // pair is what we know of whom the CL talks to, where two instances stand side by side: to us, who are active then, or
-// to the other. Times are those of the shared store's clock, which both have. Safe for concurrent use.
+// to the other. Its times are those of our own clock: that of the shared store may be another after a failover. Safe for
+// concurrent use.
 type pair struct {
 	mu               sync.Mutex // guards what follows
-	own              spoken
-	other            spoken    // of the other instances, the last each
-	splitAt          time.Time // when the CL last came back from the other instance too soon
-	passive, isSplit bool      // as the log has it
+	own, other       spoken     // other is what came last of all other instances
+	others           map[string]heard
+	told             note                    // of our own calls, as the store's clock had it then
+	splitAt          time.Time               // when the CL last came back from the other instance too soon
+	broken           map[quorum.NodeID]int64 // when nodes had a break that was read, in milliseconds of the store's clock
+	passive, isSplit bool                    // as the log has it
 
 	active, split prometheus.Gauge // nil where there is no other instance
 }
 
 // spoken is when the CL last made a call: any newPayload or forkchoiceUpdated, and a forkchoiceUpdated.
 type spoken struct{ call, forkchoice time.Time }
+
+// heard is what another instance, a process, said last, and what that means.
+type heard struct {
+	note
+	spoken
+}
+
+// clocksDiffer bounds by how much two instances may take the store's clock differently: a store that answers later is
+// degraded.
+const clocksDiffer = 100 * time.Millisecond
 
 // note is what an instance tells the other.
 type note struct {
@@ -40,6 +55,7 @@ func newPair(r prometheus.Registerer) pair {
 		return promauto.With(r).NewGauge(prometheus.GaugeOpts{Namespace: Namespace, Name: name, Help: help})
 	}
 	return pair{
+		broken: make(map[quorum.NodeID]int64),
 		active: gauge("active", "1 where the consensus client talks to this instance of a pair, 0 where to the other."),
 		split: gauge("split_active",
 			"1 where the consensus client, or several, talk to both instances of a pair in turn."),
@@ -51,59 +67,72 @@ func (f *Fleet) Spoke(family engine.Family) {
 	if f.saver.shared == nil {
 		return
 	}
-	p, now := &f.pair, f.storeTime(time.Now())
+	p, now := &f.pair, time.Now()
 	p.mu.Lock()
-	isBack := p.other.call.After(p.own.call) && !p.own.call.IsZero() && now.Sub(p.own.call) <= 2*f.Slot()
-	p.own.call = now
-	if family == engine.ForkchoiceUpdated {
-		p.own.forkchoice = now
-	}
-	if isBack {
+	if follows(p.own.call, p.other.call, now, 2*f.Slot()) {
 		p.splitAt = now
+	}
+	p.own.call, p.told.Call = now, f.storeTime(now).UnixMilli()
+	if family == engine.ForkchoiceUpdated {
+		p.own.forkchoice, p.told.Forkchoice = now, p.told.Call
 	}
 	p.mu.Unlock()
 	f.Touch() // and the other instance is told
 }
 
-// Heard takes in the notes of the other instances.
+// follows reports whether one instance was called, then the other, and then the first again, within a time.
+func follows(first, other, again time.Time, within time.Duration) bool {
+	return !first.IsZero() && other.Sub(first) > clocksDiffer && again.Sub(other) > clocksDiffer &&
+		again.Sub(first) <= within
+}
+
+// Heard takes in the notes of the other instances, by their run ids.
 func (f *Fleet) Heard(notes map[string][]byte) {
-	p, slot := &f.pair, f.Slot()
-	for _, text := range notes {
-		var n note
-		if json.Unmarshal(text, &n) != nil {
+	p, now := &f.pair, time.Now()
+	others := make(map[string]heard)
+	p.mu.Lock()
+	for run, text := range notes {
+		before, knew := p.others[run]
+		h := before
+		h.note = note{}
+		if json.Unmarshal(text, &h.note) != nil {
 			continue
 		}
-		call, forkchoice := time.UnixMilli(n.Call), time.UnixMilli(n.Forkchoice)
-		p.mu.Lock()
-		if n.Call > 0 && call.After(p.other.call) {
-			isBack := p.own.call.After(p.other.call) && call.After(p.own.call) && !p.other.call.IsZero() &&
-				call.Sub(p.other.call) <= 2*slot
-			if p.other.call = call; isBack {
-				p.splitAt = call
+		if h.Call != before.Call && h.Call > 0 {
+			h.call = f.ownTime(h.Call, now)
+			if knew && follows(before.call, p.own.call, h.call, 2*f.Slot()) {
+				p.splitAt = h.call
 			}
 		}
-		if n.Forkchoice > 0 && forkchoice.After(p.other.forkchoice) {
-			p.other.forkchoice = forkchoice
+		if h.Forkchoice != before.Forkchoice && h.Forkchoice > 0 {
+			h.forkchoice = f.ownTime(h.Forkchoice, now)
 		}
-		p.mu.Unlock()
-		f.believe(n.Proved)
+		p.other = spoken{latest(p.other.call, h.call), latest(p.other.forkchoice, h.forkchoice)}
+		others[run] = h
+	}
+	p.others = others
+	p.mu.Unlock()
+	for _, h := range others {
+		f.believe(h.Proved)
 	}
 	f.Touch()
+}
+
+// latest returns the later of two times.
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // tellOther tells the other instance when the CL last spoke to us, and who has proved itself.
 func (f *Fleet) tellOther() {
 	p := &f.pair
 	p.mu.Lock()
-	own := p.own
+	n := p.told
 	p.mu.Unlock()
-	n := note{Proved: make(map[quorum.NodeID]int64)}
-	if !own.call.IsZero() {
-		n.Call = own.call.UnixMilli()
-	}
-	if !own.forkchoice.IsZero() {
-		n.Forkchoice = own.forkchoice.UnixMilli()
-	}
+	n.Proved = make(map[quorum.NodeID]int64)
 	for _, node := range f.Pool.Nodes() {
 		proved := node.LastProof()
 		if id := node.SharedID(); id != "" && !proved.IsZero() && f.Memory.Qualified(node.ID) {
@@ -130,7 +159,16 @@ func (f *Fleet) Passive() bool {
 // isPassive is Passive; p.mu is held.
 func (f *Fleet) isPassive() bool {
 	own, other := f.pair.own.forkchoice, f.pair.other.forkchoice
-	return own.IsZero() || other.After(own) || f.storeTime(time.Now()).Sub(own) > 2*f.Slot()
+	return own.IsZero() || other.After(own) || time.Since(own) > 2*f.Slot()
+}
+
+// Answered notes that the CL has its answer to a call, or has hung up. Where another instance leads the nodes by now, it
+// is of no use to them.
+func (f *Fleet) Answered(nodes []*node.Node, c *lane.Call) {
+	f.Pool.Answered(nodes, c)
+	if f.Passive() {
+		f.Pool.Stand()
+	}
 }
 
 // reviewPair draws the consequences of who is active, and tells the other instance of us.
@@ -139,7 +177,9 @@ func (f *Fleet) reviewPair() {
 		return
 	}
 	f.tellOther()
-	p, now := &f.pair, f.storeTime(time.Now())
+	f.shareBreaks()
+	f.retryDrains()
+	p, now := &f.pair, time.Now()
 	p.mu.Lock()
 	passive, was := f.isPassive(), p.passive
 	split := !p.splitAt.IsZero() && now.Sub(p.splitAt) <= 2*f.Slot()
@@ -148,9 +188,11 @@ func (f *Fleet) reviewPair() {
 	p.mu.Unlock()
 	p.active.Set(one(!passive))
 	p.split.Set(one(split))
+	if passive {
+		f.Pool.Stand()
+	}
 	switch {
 	case passive && !was:
-		f.Pool.Stand()
 		f.Log.Info("passive: the consensus client talks to another instance, or to none")
 	case !passive && was:
 		f.Log.Info("active: the consensus client talks to this instance")
@@ -178,7 +220,10 @@ func (f *Fleet) believe(proved map[quorum.NodeID]int64) {
 	}
 	for id, at := range ofMap(f.ours(), proved) {
 		n := f.Pool.Node(id)
-		if n == nil || f.Memory.Qualified(id) {
+		f.pair.mu.Lock()
+		broke, isBroken := f.pair.broken[id]
+		f.pair.mu.Unlock()
+		if n == nil || f.Memory.Qualified(id) || isBroken && at <= broke {
 			continue
 		}
 		_, breaks := f.Memory.Standing(id)
@@ -200,12 +245,30 @@ func (f *Fleet) distrust(broken []memory.Trust, since map[quorum.NodeID]int64) {
 		if n == nil || t.Qualified {
 			continue
 		}
+		at := since[t.Node]
+		f.pair.mu.Lock()
+		f.pair.broken[t.Node] = max(f.pair.broken[t.Node], at)
+		f.pair.mu.Unlock()
 		proved := n.LastProof()
-		if at := since[t.Node]; f.storeTime(proved).UnixMilli() <= at && f.saver.trusted[t.Node] <= at {
+		if f.storeTime(proved).UnixMilli() <= at && f.saver.trusted[t.Node] <= at {
 			f.Memory.Distrust(t.Node)
 		}
 	}
 }
 
-// storeTime is what the shared store's clock said at a time of ours.
-func (f *Fleet) storeTime(t time.Time) time.Time { return t.Add(f.saver.shared.Offset()) }
+// storeTime is what the shared store's clock said at a time of ours; our own where there is none.
+func (f *Fleet) storeTime(t time.Time) time.Time {
+	if f.saver.shared == nil {
+		return t
+	}
+	return t.Add(f.saver.shared.Offset())
+}
+
+// ownTime is what our clock said at a time of the shared store's, in milliseconds; no later than now.
+func (f *Fleet) ownTime(at int64, now time.Time) time.Time {
+	t := now.Add(time.UnixMilli(at).Sub(f.storeTime(now)))
+	if t.After(now) {
+		return now
+	}
+	return t
+}

@@ -115,12 +115,12 @@ func record(rank uint64, value any) state.Record {
 	return state.Record{Rank: rank, Value: text}
 }
 
-// rank orders what has no number of its own by the time at which it was written down.
+// rank orders what has no number of its own by the time at which it was written down, on the clock that instances share.
 func rank(t time.Time) uint64 { return uint64(t.UnixMilli()) }
 
-// wordRecords are what is kept of a memory.
-func wordRecords(m memory.State) state.Records {
-	records, now := make(state.Records), time.Now()
+// wordRecords are what is kept of a memory, written down at a time.
+func wordRecords(m memory.State, now time.Time) state.Records {
+	records := make(state.Records)
 	for _, b := range m.Blocks {
 		value := blockValue{
 			Parent: b.Parent, Timestamp: b.Timestamp, Proof: b.Proof, Digest: common.Hash(b.Digest),
@@ -156,10 +156,10 @@ func wordRecords(m memory.State) state.Records {
 	return records
 }
 
-// buildRecord is what is kept of a build.
-func buildRecord(b *session.Build) (key string, r state.Record) {
+// buildRecord is what is kept of a build, written down at a time: ids of nodes come late.
+func buildRecord(b *session.Build, now time.Time) (key string, r state.Record) {
 	a := b.Attributes
-	return buildKey + "/" + b.ID, record(rank(b.Begun), buildValue{
+	return buildKey + "/" + b.ID, record(rank(now), buildValue{
 		b.Begun, b.Head, common.Hash(a.Digest), a.Judged, a.Timestamp, a.PrevRandao, a.FeeRecipient, a.Withdrawals,
 		a.BeaconRoot, b.IDs, b.Winner,
 	})
@@ -182,7 +182,7 @@ func (f *Fleet) IsOver(b *session.Build) bool { return isOver(b, time.Now(), f.S
 
 // others are all that is kept but words, with the ids of nodes translated; nil leaves them as they are.
 func (f *Fleet) others(t names) state.Records {
-	records, now, slot := make(state.Records), time.Now(), f.Slot()
+	records, slot, now := make(state.Records), f.Slot(), f.storeTime(time.Now())
 	put := func(key string, rank uint64, value any) { records[key] = record(rank, value) }
 	if t == nil {
 		t = f.same()
@@ -196,8 +196,8 @@ func (f *Fleet) others(t names) state.Records {
 		}
 	}
 	for _, b := range f.Controller.Builds.All() {
-		if translated := t.build(b); !isOver(&b, now, slot) {
-			key, r := buildRecord(&translated)
+		if translated := t.build(b); !isOver(&b, time.Now(), slot) {
+			key, r := buildRecord(&translated, now)
 			records[key] = r
 		}
 	}

@@ -30,6 +30,10 @@ func (s *saver) share(records state.Records) <-chan struct{} {
 		return nil
 	}
 	for key, r := range records {
+		if was := s.sent[key]; isByTime(key) && r.Value != nil && r.Rank <= was.Rank {
+			r.Rank = was.Rank + 1 // it has changed since: within a millisecond, or by a clock that is behind
+			records[key] = r
+		}
 		if s.sent[key] = r; r.Value == nil {
 			delete(s.sent, key)
 		}
@@ -37,15 +41,16 @@ func (s *saver) share(records state.Records) <-chan struct{} {
 	return s.shared.Put(records)
 }
 
+// isByTime reports whether a record stands because it was written down last.
+func isByTime(key string) bool {
+	kind, _, _ := strings.Cut(key, "/")
+	return kind == blockKey || kind == buildKey || kind == drainedKey || kind == saidKey
+}
+
 // Read takes in what another instance has put into the shared store: what stands against our own. What was read is not
 // said: an objection makes a dispute and no INVALID, and a build says only whom to ask.
 func (f *Fleet) Read(records state.Records) {
-	s := &f.saver
-	s.mu.Lock()
-	maps.Copy(s.sent, records)
-	s.mu.Unlock()
-
-	was := f.read(records)
+	was := f.read(f.noteRead(records))
 	was.rename(f.ours())
 	was.only(f.Pool.Nodes())
 	distrusted := was.memory.Trust
@@ -56,22 +61,77 @@ func (f *Fleet) Read(records state.Records) {
 	}
 	f.distrust(distrusted, was.since)
 	f.readDrains(was.drained)
+	f.noteDrains(records)
 	f.Pool.Elect()
 	f.SaveWords() // on disk, too
 }
 
+// noteRead notes what was read, but for drains, and adds the blocks that were read before where there are objections:
+// these may come after the blocks that they cover.
+func (f *Fleet) noteRead(records state.Records) state.Records {
+	s := &f.saver
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	objects := false
+	for key, r := range records {
+		objects = objects || strings.HasPrefix(key, objectionKey+"/")
+		if !strings.HasPrefix(key, drainedKey+"/") {
+			s.sent[key] = r
+		}
+	}
+	if !objects {
+		return records
+	}
+	all := maps.Clone(records)
+	for key, r := range s.sent {
+		if strings.HasPrefix(key, blockKey+"/") {
+			all[key] = r
+		}
+	}
+	return all
+}
+
+// noteDrains notes the drains that were read, once they are in force: else they would seem to have been ended here.
+func (f *Fleet) noteDrains(records state.Records) {
+	f.saver.mu.Lock()
+	defer f.saver.mu.Unlock()
+	for key, r := range records {
+		if strings.HasPrefix(key, drainedKey+"/") {
+			f.saver.sent[key] = r
+		}
+	}
+}
+
 // readDrains sets nodes aside, or takes them back, as the operator has told another instance. The last voter that is
-// alive stays.
+// alive stays, until another is there.
 func (f *Fleet) readDrains(drained map[quorum.NodeID]bool) {
 	for _, n := range f.Pool.Nodes() {
 		wanted, told := drained[n.ID]
-		if !told || wanted == n.Status().Drained {
+		if !told {
 			continue
 		}
-		if err := f.Pool.Drain([]string{n.URL()}, wanted); err != nil {
+		var err error
+		if wanted != n.Status().Drained {
+			err = f.Pool.Drain([]string{n.URL()}, wanted)
+		}
+		f.saver.mu.Lock()
+		again := f.saver.refused[n.ID]
+		if delete(f.saver.refused, n.ID); err != nil {
+			f.saver.refused[n.ID] = true
+		}
+		f.saver.mu.Unlock()
+		if err != nil && !again {
 			f.Log.Warn("another instance has this node drained, and we don't", "node", n.Name(), "error", err)
 		}
 	}
+}
+
+// retryDrains is readDrains for those that were needed.
+func (f *Fleet) retryDrains() {
+	f.saver.mu.Lock()
+	refused := maps.Clone(f.saver.refused)
+	f.saver.mu.Unlock()
+	f.readDrains(refused)
 }
 
 // FetchBuild looks for a build in the shared store that another instance began.
@@ -185,39 +245,32 @@ func (p *past) rename(t names) {
 	p.drained, p.told, p.since = ofMap(t, p.drained), ofMap(t, p.told), ofMap(t, p.since)
 }
 
-// wordsToShare are the records of words that have changed, for another instance. s.mu is held.
-func (f *Fleet) wordsToShare(words memory.State) state.Records {
-	if f.saver.shared == nil {
-		return nil
-	}
-	records := wordRecords(f.toShare(words))
-	maps.Copy(records, f.trustToShare())
-	return records
-}
-
 // toShare is what another instance is to know of objections: not what stands only as long as nobody has proved itself
 // here.
 func (f *Fleet) toShare(m memory.State) memory.State {
 	m = f.theirs().words(m)
 	m.Objections = slices.DeleteFunc(m.Objections, func(o memory.Objection) bool { return o.Provisional && !o.Ended })
-	m.Trust = nil // see trustToShare
+	m.Trust = nil // see shareBreaks
 	return m
 }
 
 // buildToShare is a build as another instance is to know it.
 func (f *Fleet) buildToShare(b session.Build) session.Build { return f.theirs().build(b) }
 
-// trustToShare are the breaks in this run of nodes that haven't proved themselves since. s.mu is held.
-func (f *Fleet) trustToShare() state.Records {
-	records := make(state.Records)
+// shareBreaks tells another instance of the breaks in this run.
+func (f *Fleet) shareBreaks() {
+	s, records := &f.saver, make(state.Records)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, n := range f.Pool.Nodes() {
 		id, broke := n.SharedID(), n.LastBreak()
-		if id != "" && !broke.IsZero() && !f.Memory.Qualified(n.ID) {
-			since := f.storeTime(broke)
-			records[trustKey+"/"+id] = record(rank(since), trustValue{false, since.UnixMilli()})
+		if id == "" || broke.Equal(s.broke[n.ID]) {
+			continue
 		}
+		since := f.storeTime(broke)
+		records[trustKey+"/"+id], s.broke[n.ID] = record(rank(since), trustValue{false, since.UnixMilli()}), broke
 	}
-	return records
+	s.share(records)
 }
 
 // othersToShare are all records but words that another instance is to know. What nodes tell of themselves isn't among
@@ -229,11 +282,16 @@ func (f *Fleet) othersToShare() state.Records {
 	}
 	records := f.others(f.theirs())
 	for key := range s.sent {
-		kind, _, _ := strings.Cut(key, "/")
-		if _, stays := records[key]; stays || isWord(key) {
-			continue
+		if _, stays := records[key]; !stays && !isWord(key) && !strings.HasPrefix(key, drainedKey+"/") {
+			records[key] = state.Record{}
 		}
-		if records[key] = (state.Record{}); kind == drainedKey {
+	}
+	for _, n := range f.Pool.Nodes() {
+		key := drainedKey + "/" + n.SharedID()
+		if r, drained := records[key]; drained { // it stands by when the operator said so, also after a restart
+			r.Rank = s.other[drainedKey+"/"+string(n.ID)].Rank
+			records[key] = r
+		} else if was := s.sent[key]; string(was.Value) == "true" && !s.refused[n.ID] {
 			records[key] = record(rank(f.storeTime(time.Now())), false)
 		}
 	}

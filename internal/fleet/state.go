@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"executionbackup/internal/identity"
+	"executionbackup/internal/memory"
 	"executionbackup/internal/quorum"
 	"executionbackup/internal/session"
 	"executionbackup/internal/state"
@@ -27,14 +28,16 @@ type saver struct {
 
 	// mu is held while records are taken and put, so that none comes after a later one; it guards what follows.
 	mu      sync.Mutex
-	words   Saved                   // the words that were put last
-	ended   Saved                   // likewise, with which an objection ended
-	other   state.Records           // all that isn't words, as it was put on disk last
-	sent    state.Records           // what the shared store was given, or gave us, last
-	trusted map[quorum.NodeID]int64 // since when a node was trusted in an earlier run, in milliseconds
-	chain   identity.Chain          // that the records are of; zero where it isn't known yet
-	newest  uint64                  // the timestamp of the newest payload, when the rest was put last
-	saved   time.Time               // when that was
+	words   Saved                       // the words that were put last
+	ended   Saved                       // likewise, with which an objection ended
+	other   state.Records               // all that isn't words, as it was put on disk last
+	sent    state.Records               // what the shared store was given, or gave us, last
+	trusted map[quorum.NodeID]int64     // since when a node was trusted in an earlier run, in milliseconds
+	broke   map[quorum.NodeID]time.Time // the breaks of which the other instance was told
+	refused map[quorum.NodeID]bool      // drained at another instance, and needed here
+	chain   identity.Chain              // that the records are of; zero where it isn't known yet
+	newest  uint64                      // the timestamp of the newest payload, when the rest was put last
+	saved   time.Time                   // when that was
 
 	touched chan struct{} // has room for one
 }
@@ -147,7 +150,7 @@ func (f *Fleet) tell(was *past) {
 // Records returns all that outlives us, as it is kept on disk.
 func (f *Fleet) Records() state.Records {
 	records := f.others(nil)
-	maps.Copy(records, wordRecords(f.Memory.Records()))
+	maps.Copy(records, wordRecords(f.Memory.Records(), f.storeTime(time.Now())))
 	return records
 }
 
@@ -189,10 +192,18 @@ func (f *Fleet) saveWords() {
 	if !changed {
 		return
 	}
-	s, words := &f.saver, f.Memory.Changes()
-	s.words = Saved{s.keep(wordRecords(words), state.Synced), s.share(f.wordsToShare(words))}
+	f.putWords(f.Memory.Changes())
 	if ended {
-		s.ended = s.words
+		f.saver.ended = f.saver.words
+	}
+}
+
+// putWords puts words. s.mu is held.
+func (f *Fleet) putWords(words memory.State) {
+	s, now := &f.saver, f.storeTime(time.Now())
+	s.words = Saved{disk: s.keep(wordRecords(words, now), state.Synced)}
+	if s.shared != nil {
+		s.words.store = s.share(wordRecords(f.toShare(words), now))
 	}
 }
 
@@ -216,11 +227,12 @@ func (f *Fleet) SaveBuild(cl *session.Session, id string) Saved {
 	if !known {
 		return Saved{}
 	}
-	key, r := buildRecord(&b)
+	now := f.storeTime(time.Now())
+	key, r := buildRecord(&b, now)
 	s.other[key] = r
 	written := Saved{disk: s.keep(state.Records{key: r}, state.Written)}
 	shared := f.buildToShare(b)
-	key, r = buildRecord(&shared)
+	key, r = buildRecord(&shared, now)
 	s.share(state.Records{key: r})
 	return written
 }
@@ -319,25 +331,27 @@ func (f *Fleet) Touch() {
 
 // Keep saves what changes until ctx ends, and then what is left.
 func (f *Fleet) Keep(ctx context.Context) {
-	changed := f.Pool.Changed()
+	changed, ready := f.Pool.Changed(), f.Pool.Ready()
 	later := time.NewTimer(0)
 	defer later.Stop()
 	for {
 		select {
 		case <-changed:
 			changed = f.Pool.Changed()
+		case <-ready: // now it is known which chain is ours
+			ready = nil
 		case <-f.saver.touched:
 		case <-later.C:
 		case <-ctx.Done():
 			f.SaveAll()
 			return
 		}
+		f.reviewPair()
 		f.SaveWords()
 		if wait := f.saveIfDue(); wait > 0 {
 			later.Reset(wait)
 		}
 		f.settleChain()
-		f.reviewPair()
 	}
 }
 
@@ -385,9 +399,9 @@ func (f *Fleet) changeChain(to identity.Chain) {
 		s.file.SetAside("it is of " + s.chain.String() + ", and the nodes are on " + to.String())
 	}
 	s.chain, s.other, s.sent = to, make(state.Records), make(state.Records)
+	clear(s.broke)
 	f.Memory.Drop()
-	words := f.Memory.Records() // that are of this run
-	s.words = Saved{s.keep(wordRecords(words), state.Synced), s.share(f.wordsToShare(words))}
+	f.putWords(f.Memory.Records()) // that are of this run
 	f.Controller.Chain.Drop()
 	f.Controller.Builds.Drop()
 	f.Pool.RestoreHome(to)

@@ -13,6 +13,7 @@ type standing struct {
 	breaks     uint64       // how many it has had: see Broke
 	qualified  bool         // it has proved itself since our start and its last break
 	trusted    bool         // it had proved itself in another run, and has had no break since
+	distrusted bool         // another process has seen a break of it, and it hasn't proved itself since
 	doubtful   bool         // it may have said INVALID unheard or provisionally
 	objections []*objection // that aren't over
 	followed   execution    // the last one
@@ -114,7 +115,8 @@ func (m *Memory) Broke(node quorum.NodeID) {
 func (m *Memory) Distrust(node quorum.NodeID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s := m.standing(node); s.qualified || s.trusted {
+	s := m.standing(node)
+	if s.distrusted = true; s.qualified || s.trusted {
 		s.breaks++
 		s.qualified, s.trusted = false, false
 		m.changes.standing(node)
@@ -152,7 +154,7 @@ func (m *Memory) MayObject(node quorum.NodeID, proved bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.standing(node)
-	return s.qualified || s.trusted || !proved && !m.knowsTrust
+	return s.qualified || s.trusted || !proved && !m.knowsTrust && !s.distrusted
 }
 
 // qualify notes that a node has proved itself: what it objected to in doubt stands, and what it said unheard before is
@@ -161,7 +163,7 @@ func (m *Memory) qualify(node quorum.NodeID, s *standing) {
 	if !s.qualified && !s.trusted {
 		m.changes.standing(node)
 	}
-	s.qualified = true
+	s.qualified, s.distrusted = true, false
 	if !s.doubtful {
 		return
 	}

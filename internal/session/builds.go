@@ -118,13 +118,31 @@ func (bs *Builds) All() []Build {
 	return all
 }
 
-// Restore takes in what All returned in another process. An id that is known here stays what it is.
+// Restore takes in what All returned in another process. An id that is known here stays what it is; where it is the same
+// build, nodes' ids that came to the other process are added, and whose payload was proposed there.
 func (bs *Builds) Restore(all []Build) {
 	for i := range all {
-		if _, known := bs.Find(all[i].ID); !known {
+		if !bs.complete(&all[i]) {
 			bs.Put(&all[i])
 		}
 	}
+}
+
+// complete adds what another process knows of a build. It reports whether its id is known here.
+func (bs *Builds) complete(other *Build) (known bool) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	for _, b := range bs.last {
+		if b.ID != other.ID {
+			continue
+		}
+		winner := b.Winner
+		if b.inherit(other); winner != "" {
+			b.Winner = winner
+		}
+		return true
+	}
+	return false
 }
 
 // Drop forgets all builds.

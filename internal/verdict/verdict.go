@@ -54,7 +54,7 @@ func (b *Bench) Judge(s *session.Session, c *engine.Call) (wait func(context.Con
 	pl.fanOut()
 	b.fleet.Go(pl.gather)
 	return func(ctx context.Context) engine.Answer {
-		defer b.fleet.Pool.Answered(pl.nodes, &pl.call)
+		defer b.fleet.Answered(pl.nodes, &pl.call)
 		select {
 		case given := <-pl.answer:
 			pl.fleet.Await(ctx, given.words, given.build)
