@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 // concurrent use.
 type pair struct {
 	mu               sync.Mutex // guards what follows
-	own, other       spoken     // other is what came last of all other instances
+	own              calls
+	forkchoice       time.Time // the last that came to another instance
 	others           map[string]heard
 	told             note                    // of our own calls, as the store's clock had it then
 	splitAt          time.Time               // when the CL last came back from the other instance too soon
@@ -30,13 +32,36 @@ type pair struct {
 	active, split prometheus.Gauge // nil where there is no other instance
 }
 
-// spoken is when the CL last made a call: any newPayload or forkchoiceUpdated, and a forkchoiceUpdated.
-type spoken struct{ call, forkchoice time.Time }
+// calls are when the CL called an instance: with any newPayload or forkchoiceUpdated in the last two slots, one for all
+// that came at once, and last with a forkchoiceUpdated.
+type calls struct {
+	times      []time.Time // oldest first
+	forkchoice time.Time
+}
 
-// heard is what another instance, a process, said last, and what that means.
+// add notes a call, and forgets those from before a time.
+func (c *calls) add(at, since time.Time) {
+	if n := len(c.times); n == 0 || at.Sub(c.times[n-1]) > clocksDiffer {
+		c.times = append(c.times, at)
+	}
+	c.times = slices.DeleteFunc(slices.Clone(c.times), func(t time.Time) bool { return t.Before(since) })
+}
+
+// returned reports whether the CL called this instance, then the other, and then this one again.
+func (c *calls) returned(other *calls) bool {
+	if len(c.times) == 0 {
+		return false
+	}
+	first, last := c.times[0], c.times[len(c.times)-1]
+	return slices.ContainsFunc(other.times, func(t time.Time) bool {
+		return t.Sub(first) > clocksDiffer && last.Sub(t) > clocksDiffer
+	})
+}
+
+// heard is what another instance, a process, said last, and what came of that.
 type heard struct {
 	note
-	spoken
+	calls
 }
 
 // clocksDiffer bounds by how much two instances may take the store's clock differently: a store that answers later is
@@ -69,21 +94,18 @@ func (f *Fleet) Spoke(family engine.Family) {
 	}
 	p, now := &f.pair, time.Now()
 	p.mu.Lock()
-	if follows(p.own.call, p.other.call, now, 2*f.Slot()) {
-		p.splitAt = now
+	p.own.add(now, now.Add(-2*f.Slot()))
+	for _, h := range p.others {
+		if p.own.returned(&h.calls) {
+			p.splitAt = now
+		}
 	}
-	p.own.call, p.told.Call = now, f.storeTime(now).UnixMilli()
+	p.told.Call = f.storeTime(now).UnixMilli()
 	if family == engine.ForkchoiceUpdated {
 		p.own.forkchoice, p.told.Forkchoice = now, p.told.Call
 	}
 	p.mu.Unlock()
 	f.Touch() // and the other instance is told
-}
-
-// follows reports whether one instance was called, then the other, and then the first again, within a time.
-func follows(first, other, again time.Time, within time.Duration) bool {
-	return !first.IsZero() && other.Sub(first) > clocksDiffer && again.Sub(other) > clocksDiffer &&
-		again.Sub(first) <= within
 }
 
 // Heard takes in the notes of the other instances, by their run ids.
@@ -92,22 +114,22 @@ func (f *Fleet) Heard(notes map[string][]byte) {
 	others := make(map[string]heard)
 	p.mu.Lock()
 	for run, text := range notes {
-		before, knew := p.others[run]
-		h := before
+		h := p.others[run]
+		before := h.note
 		h.note = note{}
 		if json.Unmarshal(text, &h.note) != nil {
 			continue
 		}
 		if h.Call != before.Call && h.Call > 0 {
-			h.call = f.ownTime(h.Call, now)
-			if knew && follows(before.call, p.own.call, h.call, 2*f.Slot()) {
-				p.splitAt = h.call
+			h.add(f.ownTime(h.Call, now), now.Add(-2*f.Slot()))
+			if h.returned(&p.own) {
+				p.splitAt = now
 			}
 		}
 		if h.Forkchoice != before.Forkchoice && h.Forkchoice > 0 {
 			h.forkchoice = f.ownTime(h.Forkchoice, now)
 		}
-		p.other = spoken{latest(p.other.call, h.call), latest(p.other.forkchoice, h.forkchoice)}
+		p.forkchoice = latest(p.forkchoice, h.forkchoice)
 		others[run] = h
 	}
 	p.others = others
@@ -158,7 +180,7 @@ func (f *Fleet) Passive() bool {
 
 // isPassive is Passive; p.mu is held.
 func (f *Fleet) isPassive() bool {
-	own, other := f.pair.own.forkchoice, f.pair.other.forkchoice
+	own, other := f.pair.own.forkchoice, f.pair.forkchoice
 	return own.IsZero() || other.After(own) || time.Since(own) > 2*f.Slot()
 }
 
