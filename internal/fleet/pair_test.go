@@ -21,7 +21,9 @@ import (
 // shared is a store that another instance would share, if anybody ran it.
 func shared(t *testing.T) *state.Shared {
 	t.Helper()
-	s, err := state.OpenShared(state.SharedOptions{URL: "redis://127.0.0.1:1", Run: "us", Metrics: prometheus.NewRegistry()})
+	s, err := state.OpenShared(state.SharedOptions{
+		URL: "redis://127.0.0.1:1", Run: "us", Metrics: prometheus.NewRegistry(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,10 +326,12 @@ func arbitrary(r *rand.Rand) state.Records {
 	for range r.IntN(8) {
 		switch r.IntN(8) {
 		case 0, 1:
-			put("objection/"+hash()+"/"+node(), `{"number":%d,"ended":%t,"reason":"x","provisional":%t,"seconded":%t,"accepted":[%q]}`,
+			put("objection/"+hash()+"/"+node(),
+				`{"number":%d,"ended":%t,"reason":"x","provisional":%t,"seconded":%t,"accepted":[%q]}`,
 				1+r.IntN(3), yes(), r.IntN(4) == 0, r.IntN(4) == 0, node())
 		case 2, 3:
-			put("block/"+hash(), `{"parent":%q,"timestamp":%d,"proof":%d,"digest":%q,"marks":[{"node":%q,"block":%q,"number":%d}]}`,
+			put("block/"+hash(),
+				`{"parent":%q,"timestamp":%d,"proof":%d,"digest":%q,"marks":[{"node":%q,"block":%q,"number":%d}]}`,
 				hash(), r.IntN(20), r.IntN(5), hash(), node(), hash(), 1+r.IntN(3))
 		case 4:
 			put("trust/"+node(), `{"qualified":%t,"since":%d}`, yes(), time.Now().UnixMilli()+int64(r.IntN(20000))-10000)

@@ -254,6 +254,13 @@ func (f *Fleet) saveOthers(want state.Want) Saved {
 	s := &f.saver
 	s.saved, s.newest = time.Now(), f.Memory.Newest()
 	now, changes := f.others(nil), make(state.Records)
+	for _, n := range f.Pool.Nodes() { // what was read stands by when the operator said so
+		key, was := drainedKey+"/"+string(n.ID), s.sent[drainedKey+"/"+n.SharedID()]
+		if r, drained := now[key]; drained && string(was.Value) == "true" {
+			r.Rank = was.Rank
+			now[key] = r
+		}
+	}
 	for key, r := range now {
 		if was, known := s.other[key]; !known || string(was.Value) != string(r.Value) {
 			changes[key] = r
