@@ -149,6 +149,15 @@ func TestHealthcheck(t *testing.T) {
 	if status, stdout, stderr := execute(t, []string{port}, "healthcheck"); status != 0 || stdout != "ready\n" {
 		t.Errorf("status %d, %q, %q", status, stdout, stderr)
 	}
+	for voters, want := range map[string]int{"1": 0, "2": 1} {
+		if status, _, stderr := execute(t, []string{port}, "healthcheck", "--voters", voters); status != want ||
+			want == 1 && !strings.Contains(stderr, "1 voters are alive, and 2 are wanted") {
+			t.Errorf("%s voters: status %d, %s", voters, status, stderr)
+		}
+	}
+	if status, _, stderr := execute(t, []string{port}, "healthcheck", "--live", "--voters", "1"); status != 2 {
+		t.Errorf("--live and --voters: status %d, %s", status, stderr)
+	}
 	status, stdout, stderr := execute(t, nil, "healthcheck", "--live", "--url", d.URL)
 	if status != 0 || stdout != "ok\n" {
 		t.Errorf("live: status %d, %q, %q", status, stdout, stderr)

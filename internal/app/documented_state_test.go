@@ -225,7 +225,10 @@ func (s *survey) pair(t *testing.T) (a, b *multiplexer, r *apptest.Redis) {
 	r = apptest.StartRedis(t)
 	a, b = startLed(t, s.fakes, sharing(r)), start(t, s.fakes, sharing(r))
 	s.before(t, a)
-	apptest.Until(t, "the other instance knows all", func() bool { return s.isKnown(t, b) })
+	const records = "executionbackup_shared_state_records"
+	apptest.Until(t, "the other instance knows all", func() bool {
+		return s.isKnown(t, b) && b.Metric(t, records) >= a.Metric(t, records)
+	})
 	return a, b, r
 }
 

@@ -414,3 +414,23 @@ func TestRestoreOfStrangeRecords(t *testing.T) {
 		m.Records()
 	})
 }
+
+// A break that another process has seen takes a node's proof, and its say, until it proves itself anew: also where
+// nobody has proved itself here.
+func TestDistrust(t *testing.T) {
+	m := chain(100, 4)
+	m.payload(alice, 1, valid)
+	m.Distrust(alice)
+	m.Distrust(bob)
+	for _, node := range []quorum.NodeID{alice, bob} {
+		if m.Qualified(node) || m.MayObject(node, false) || m.MayObject(node, true) {
+			t.Errorf("%s may object", node)
+		}
+	}
+	if !m.MayObject(carol, false) {
+		t.Error("carol may not object")
+	}
+	if m.payload(alice, 2, valid); !m.Qualified(alice) || !m.MayObject(alice, true) {
+		t.Error("alice doesn't prove herself anew")
+	}
+}
