@@ -98,7 +98,10 @@ func (r *remote) call(ctx context.Context, path string, body, into any) error {
 func (r *remote) do(ctx context.Context, method, path string, content []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, r.url.JoinPath(path).String(), bytes.NewReader(content))
+	path, query, _ := strings.Cut(path, "?")
+	url := r.url.JoinPath(path)
+	url.RawQuery = query
+	req, err := http.NewRequestWithContext(ctx, method, url.String(), bytes.NewReader(content))
 	if err != nil {
 		return nil, err
 	}
