@@ -20,8 +20,10 @@ func startPair(t *testing.T, r *apptest.Redis, nodes ...*enginetest.Node) (a, b 
 	t.Helper()
 	a, b = start(t, apptest.Fakes(nodes...), sharing(r)), start(t, apptest.Fakes(nodes...), sharing(r))
 	for _, m := range []*multiplexer{a, b} {
-		peers := func() float64 { return m.Metric(t, "executionbackup_shared_state_peers") }
-		apptest.Until(t, "it knows of the other", func() bool { return peers() == 1 })
+		apptest.Until(t, "it knows of the other", func() bool {
+			return m.Metric(t, "executionbackup_shared_state_peers") == 1 &&
+				m.Metric(t, "executionbackup_shared_state_degraded") == 0
+		})
 	}
 	return a, b
 }
@@ -61,9 +63,7 @@ func TestBuildGoesToTheOtherInstance(t *testing.T) {
 	offer(nodes[0], head, "0x1", nil)
 	best := offer(nodes[1], head, "0x3", nil)
 	id := a.build(t, head).PayloadID
-	if got := b.call(t, "engine_getPayloadV4", id); got != best {
-		t.Errorf("got %s, want %s", got, best)
-	}
+	apptest.Until(t, "the payload is the best one", func() bool { return b.call(t, "engine_getPayloadV4", id) == best })
 	if !strings.Contains(asked(nodes[1]), ownID(1)) {
 		t.Errorf("n2 was asked for %s", asked(nodes[1]))
 	}
@@ -107,9 +107,14 @@ func TestWhoIsActive(t *testing.T) {
 			t.Error("an ordinary switch is alarmed")
 		}
 	}
-	say(a, chain[2])
-	a.Log.Wait(t, "level=ERROR", "both instances")
-	b.Log.Wait(t, "level=ERROR", "both instances")
+	for _, m := range []*multiplexer{a, b} {
+		apptest.Until(t, "it is alarmed", func() bool {
+			say(a, chain[2])
+			say(b, chain[2])
+			return m.Metric(t, "executionbackup_split_active") == 1
+		})
+		m.Log.Wait(t, "level=ERROR", "both instances")
+	}
 }
 
 // Without its Redis an instance answers as it does without one, and says that it is degraded.
