@@ -118,8 +118,8 @@ func (bs *Builds) All() []Build {
 	return all
 }
 
-// Restore takes in what All returned in another process. An id that is known here stays what it is; where it is the same
-// build, nodes' ids that came to the other process are added, and whose payload was proposed there.
+// Restore takes in what All returned in another process. An id that is known here stays what it is; where it is the
+// same build, nodes' ids that came to the other process are added, and whose payload was proposed there.
 func (bs *Builds) Restore(all []Build) {
 	for i := range all {
 		if !bs.complete(&all[i]) {
