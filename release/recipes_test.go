@@ -75,9 +75,10 @@ func TestHAProxy(t *testing.T) {
 // An instance that sees a voter goes before one that sees none; where none sees one, the calls go on to one that runs.
 func TestHAProxyLooksForVoters(t *testing.T) {
 	secret := [32]byte{9}
-	_, nodes := chainAndNodes(t, secret, 1)
+	chain, nodes := chainAndNodes(t, secret, 1)
 	none := []string{"http://127.0.0.1:1#name=none"}
 	proxy, instances := pair(t, secret, none, nodes)
+	follow(t, instances[1].URL, secret, chain) // its node is alive from here on: it says that it is syncing before that
 	behind := func(want string) {
 		t.Helper()
 		apptest.Until(t, "the calls go to the instance with "+want, func() bool {
