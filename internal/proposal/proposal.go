@@ -86,7 +86,8 @@ func (pr *Proposer) GetPayload(ctx context.Context, s *session.Session, c *engin
 	if len(p.candidates) == 0 && p.askOthers(ctx) {
 		best = p.choose(ctx)
 	}
-	won := p.build != nil && best != nil && best.out == ""
+	hungUp := ctx.Err() != nil // and was promised nothing: it asks again
+	won := p.build != nil && best != nil && best.out == "" && !hungUp
 	if won {
 		s.Builds.Won(c.PayloadID, best.Node.ID)
 	}
