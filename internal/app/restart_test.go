@@ -259,9 +259,17 @@ func TestAskedForAncestorsInVain(t *testing.T) {
 	}
 }
 
-// A liar can't lead around a dispute by a wrong parent, where others tell the right one.
+// A liar can't lead around a dispute by a wrong parent, where others tell the right one or nothing.
 func TestLyingAncestor(t *testing.T) {
-	t.Parallel()
+	for _, alone := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the only one that tells: %t", alone), func(t *testing.T) {
+			t.Parallel()
+			testLyingAncestor(t, alone)
+		})
+	}
+}
+
+func testLyingAncestor(t *testing.T, alone bool) {
 	nodes, dir := three(t), t.TempDir()
 	chain := enginetest.Chain(4, 4, nil)
 	m := start(t, apptest.Fakes(nodes...), keeping(dir))
@@ -275,6 +283,10 @@ func TestLyingAncestor(t *testing.T) {
 	other.Stop()
 	nodes[0].Script(enginetest.Rule{Method: "eth_getBlockByHash", Result: fmt.Sprintf(
 		`{"hash":%q,"parentHash":%q,"number":"0x3","timestamp":"0x1"}`, chain[2].Hash(), chain[0].Hash())})
+	if alone {
+		nodes[1].Script(enginetest.Rule{Method: "eth_getBlockByHash", Hang: true})
+		nodes[2].Script(enginetest.Rule{Method: "eth_getBlockByHash", Result: "null"})
+	}
 	m = start(t, apptest.Fakes(nodes...), keeping(dir))
 	m.hears(t, "SYNCING", "engine_newPayload", chain[3])
 }
