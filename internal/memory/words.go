@@ -284,6 +284,27 @@ func (m *Memory) Objections(node quorum.NodeID) (n int) {
 	return n
 }
 
+// Silence drops all objections of a node that may not vote any more. Unlike Clear it says nothing to another process,
+// where the node may.
+func (m *Memory) Silence(node quorum.NodeID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.endAll(node)
+	for _, b := range m.blocks {
+		w, known := b.words[node]
+		if !known {
+			continue
+		}
+		if w.number > 0 {
+			m.changes.objection(node, b)
+		}
+		if w.status == engine.Invalid {
+			w.status = engine.None
+		}
+		b.words[node] = word{status: w.status, seq: w.seq, died: w.died}
+	}
+}
+
 // Clear takes back all objections of a node (POST /clear_objections).
 func (m *Memory) Clear(node quorum.NodeID) {
 	m.mu.Lock()

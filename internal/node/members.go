@@ -197,7 +197,7 @@ func (p *Pool) change(n *Node, spec config.Node) {
 	n.client.Use(spec.URL, spec.Secret)
 	n.counting.Unlock()
 	if spec.DoNotUse {
-		p.Memory.Clear(n.ID)
+		p.Memory.Silence(n.ID)
 	}
 	p.Log.Info("node changed", "node", spec.Name, "was", old.Name, "url", n.URL())
 }
