@@ -99,6 +99,7 @@ func TestStateOfAnotherChain(t *testing.T) {
 		{"the same", []string{"0x1", "0x1", "0x1"}, false},
 		{"another", []string{"0x2", "0x2", "0x2"}, true},
 		{"most on another", []string{"0x1", "0x2", "0x2"}, false},
+		{"all that tell on another", []string{"0x2", "0x2", ""}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -116,9 +117,13 @@ func TestStateOfAnotherChain(t *testing.T) {
 				nodes := onChain("0x1")
 				for i, chain := range c.chains {
 					nodes[i].Answer = onChain(chain)[0].Answer
+					if chain == "" { // it is down
+						nodes[i].Refuse = func() bool { return true }
+					}
 				}
 				b = bubble.New(t, nodes, open())
 				b.Run(func() {
+					time.Sleep(time.Minute)
 					synctest.Wait()
 					home := b.Fleet.Pool.Home()
 					want := map[bool]string{true: "0x2", false: "0x1"}[c.aside]

@@ -64,7 +64,7 @@ func (p *Pool) noteTie(tie string) {
 }
 
 // RestoreHome notes the chain that nodes followed in another process. It is ours as long as no node follows another,
-// and not all that may vote are on others.
+// and not all that may vote and have told are on others.
 func (p *Pool) RestoreHome(c identity.Chain) { p.followed.Store(&c) }
 
 // Followed returns the chain that nodes follow, or did in another process; false where there is none.
@@ -76,7 +76,8 @@ func (p *Pool) Followed() (c identity.Chain, known bool) {
 }
 
 // homes returns the chain of the nodes that have followed it; where none has, the one that was followed before our
-// restart, if a node may be on it; else that of the majority. In a tie there are several, in the nodes' order.
+// restart, if a node is on it, or hasn't been asked yet; else that of the majority. One that is down for long must not
+// shut out all others. In a tie there are several, in the nodes' order.
 func (p *Pool) homes(nodes []*Node) []identity.Chain {
 	count := make(map[identity.Chain]int)
 	// Nodes that are set aside must not shut out the only voter before its first VALID.
@@ -87,7 +88,7 @@ func (p *Pool) homes(nodes []*Node) []identity.Chain {
 	anyFollows := slices.ContainsFunc(nodes, func(n *Node) bool { return n.follows() })
 	if before, known := p.Followed(); known && !anyFollows && slices.ContainsFunc(nodes, func(n *Node) bool {
 		c, told := n.chain()
-		return !told || c == before
+		return !told && !p.IsReady() || c == before
 	}) {
 		return []identity.Chain{before}
 	}
