@@ -42,7 +42,9 @@ func TestKillTheActiveOne(t *testing.T) {
 		rounds int // the share of them
 	}{
 		{"a tenth of a second after the id", true, func(int) time.Duration { return 100 * time.Millisecond }, true, 1},
-		{"earlier", true, func(round int) time.Duration { return time.Duration(round%10) * 10 * time.Millisecond }, false, 5},
+		{"earlier", true, func(round int) time.Duration {
+			return time.Duration(round%10) * 10 * time.Millisecond
+		}, false, 5},
 		{"without Redis", false, func(int) time.Duration { return 100 * time.Millisecond }, false, 5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -74,8 +76,8 @@ func TestKillTheActiveOne(t *testing.T) {
 				p.start(t, 0)
 			}
 			slices.Sort(took)
-			t.Logf("%d kills: %d of the payloads are the best one; half came within %v, the last after %v", len(took), best,
-				took[len(took)/2], took[len(took)-1])
+			t.Logf("%d kills: %d of the payloads are the best one; half came within %v, the last after %v",
+				len(took), best, took[len(took)/2], took[len(took)-1])
 			for i, instance := range p.instances {
 				if strings.Contains(instance.Log.String(), "both instances") {
 					t.Errorf("instance %d is alarmed", i+1)
@@ -114,7 +116,9 @@ func startPair(t *testing.T, redis bool) *pair {
 		p.nodes = append(p.nodes, n)
 		specs = append(specs, fmt.Sprintf("%s#name=n%d#jwt-secret=%s", n.URL, i+1, n.SecretFile))
 	}
-	p.args = []string{"--nodes", strings.Join(specs, ","), "--jwt-secret", file, "--evidence-dir", "", "--state-dir", ""}
+	p.args = []string{
+		"--nodes", strings.Join(specs, ","), "--jwt-secret", file, "--evidence-dir", "", "--state-dir", "",
+	}
 	if redis {
 		p.args = append(p.args, "--state-url", apptest.StartRedis(t).URL)
 	}
@@ -154,7 +158,8 @@ func port(t *testing.T) string {
 // start starts an instance where it was.
 func (p *pair) start(t *testing.T, i int) {
 	t.Helper()
-	p.instances[i] = apptest.StartProcess(t, exec.Command(command, append([]string{"--port", p.ports[i]}, p.args...)...))
+	args := append([]string{"--port", p.ports[i]}, p.args...)
+	p.instances[i] = apptest.StartProcess(t, exec.Command(command, args...))
 	p.instances[i].WaitReady(t, apptest.NewClient(t, "http://127.0.0.1:"+p.ports[i], secret))
 }
 
@@ -220,7 +225,9 @@ func TestHungRedisCostsNothing(t *testing.T) {
 	with := start(t, nodes, "--state-url", r.URL)
 	block := enginetest.Chain(4, 1, nil)[0]
 	r.Stop()
-	apptest.Until(t, "it is degraded", func() bool { return with.Metric(t, "executionbackup_shared_state_degraded") == 1 })
+	apptest.Until(t, "it is degraded", func() bool {
+		return with.Metric(t, "executionbackup_shared_state_degraded") == 1
+	})
 	daemons := []*daemon{without, again, with}
 	took := make([][]time.Duration, len(daemons))
 	for range rounds {

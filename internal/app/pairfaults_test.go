@@ -132,7 +132,9 @@ func TestBreakGoesToTheOtherInstance(t *testing.T) {
 	chain := enginetest.Chain(4, 3, nil)
 	qualified := func(m *multiplexer, want bool) {
 		t.Helper()
-		apptest.Until(t, fmt.Sprintf("n3 may object: %t", want), func() bool { return m.Node(t, "n3").Qualified == want })
+		apptest.Until(t, fmt.Sprintf("n3 may object: %t", want), func() bool {
+			return m.Node(t, "n3").Qualified == want
+		})
 	}
 	a.prove(t, nodes...)
 	a.hears(t, "VALID", "engine_newPayload", chain[0])
@@ -182,7 +184,8 @@ func TestPassiveInstanceLeadsNoNode(t *testing.T) {
 	}
 	slow()
 	apptest.Until(t, "the lane is empty", func() bool {
-		return a.Metric(t, "executionbackup_node_lane_calls") == 0 && b.Metric(t, "executionbackup_node_lane_calls") == 0
+		const calls = "executionbackup_node_lane_calls"
+		return a.Metric(t, calls) == 0 && b.Metric(t, calls) == 0
 	})
 	heads := func(n *enginetest.Node) (heads []string) {
 		for _, c := range n.CallsOf("engine_forkchoiceUpdated") {
@@ -220,8 +223,8 @@ func TestPassiveInstanceLeadsNoNode(t *testing.T) {
 	apptest.Until(t, "it is active", func() bool { return a.Metric(t, "executionbackup_active") == 1 })
 }
 
-// Blocks that came to the other instance alone, in a dispute that both know and while no Redis is there, are asked of the
-// nodes.
+// Blocks that came to the other instance alone, in a dispute that both know and while no Redis is there, are asked of
+// the nodes.
 func TestBlocksOfTheOtherInstance(t *testing.T) {
 	t.Parallel()
 	nodes, r := three(t), apptest.StartRedis(t)
@@ -267,7 +270,9 @@ func TestStrangersInRedis(t *testing.T) {
 		m.must(t, "/drain_nodes", "n1")
 	}
 	a.Log.Wait(t, "level=ERROR", "somebody else writes there")
-	apptest.Until(t, "it is counted", func() bool { return a.Metric(t, "executionbackup_shared_state_refused_total") > 0 })
+	apptest.Until(t, "it is counted", func() bool {
+		return a.Metric(t, "executionbackup_shared_state_refused_total") > 0
+	})
 	barrier := a.Metric(t, "executionbackup_shared_state_refused_total")
 	apptest.Until(t, "it is counted again", func() bool {
 		return a.Metric(t, "executionbackup_shared_state_refused_total") > barrier+3
@@ -281,8 +286,8 @@ func TestStrangersInRedis(t *testing.T) {
 	}
 }
 
-// A drain never takes the last voter of another instance, and isn't ended there for that, nor by an instance that has no
-// such node.
+// A drain never takes the last voter of another instance, and isn't ended there for that, nor by an instance that has
+// no such node.
 func TestDrainThatAnotherInstanceCantFollow(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -310,7 +315,9 @@ func TestDrainThatAnotherInstanceCantFollow(t *testing.T) {
 			b.must(t, "/clear_objections", "n3") // all is saved
 			b.Stop()
 			late := start(t, apptest.Fakes(nodes...), sharing(r))
-			apptest.Until(t, "n1 is drained", func() bool { return late.Node(t, "n1").Drained && a.Node(t, "n1").Drained })
+			apptest.Until(t, "n1 is drained", func() bool {
+				return late.Node(t, "n1").Drained && a.Node(t, "n1").Drained
+			})
 		})
 	}
 }
@@ -324,7 +331,9 @@ func TestLastWordOnADrain(t *testing.T) {
 	drained := func(want bool, all ...*multiplexer) {
 		t.Helper()
 		for _, m := range all {
-			apptest.Until(t, fmt.Sprintf("n2 is drained: %t", want), func() bool { return m.Node(t, "n2").Drained == want })
+			apptest.Until(t, fmt.Sprintf("n2 is drained: %t", want), func() bool {
+				return m.Node(t, "n2").Drained == want
+			})
 		}
 	}
 	a.must(t, "/drain_nodes", "n2")

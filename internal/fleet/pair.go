@@ -17,8 +17,8 @@ import (
 )
 
 // pair is what we know of whom the CL talks to, where two instances stand side by side: to us, who are active then, or
-// to the other. Its times are those of our own clock: that of the shared store may be another after a failover. Safe for
-// concurrent use.
+// to the other. Its times are those of our own clock: that of the shared store may be another after a failover. Safe
+// for concurrent use.
 type pair struct {
 	mu               sync.Mutex // guards what follows
 	own              calls
@@ -26,7 +26,7 @@ type pair struct {
 	others           map[string]heard
 	told             note                    // of our own calls, as the store's clock had it then
 	splitAt          time.Time               // when the CL last came back from the other instance too soon
-	broken           map[quorum.NodeID]int64 // when nodes had a break that was read, in milliseconds of the store's clock
+	broken           map[quorum.NodeID]int64 // when nodes had a break that was read, by the store's clock (ms)
 	passive, isSplit bool                    // as the log has it
 
 	active, split prometheus.Gauge // nil where there is no other instance
@@ -184,8 +184,8 @@ func (f *Fleet) isPassive() bool {
 	return own.IsZero() || other.After(own) || time.Since(own) > 2*f.Slot()
 }
 
-// Answered notes that the CL has its answer to a call, or has hung up. Where another instance leads the nodes by now, it
-// is of no use to them.
+// Answered notes that the CL has its answer to a call, or has hung up. Where another instance leads the nodes by now,
+// it is of no use to them.
 func (f *Fleet) Answered(nodes []*node.Node, c *lane.Call) {
 	f.Pool.Answered(nodes, c)
 	if f.Passive() {

@@ -201,7 +201,8 @@ func TestTrustOfTheOther(t *testing.T) {
 	})
 }
 
-// Late ids of a build reach an instance that has read it before, and records without a head leave the one that was read.
+// Late ids of a build reach an instance that has read it before, and records without a head leave the one that was
+// read.
 func TestReadBuilds(t *testing.T) {
 	inPair(t, func(b *bubble.Bubble) {
 		build := func(ids, winner string) state.Records {
@@ -238,7 +239,8 @@ func TestBlocksBeforeObjections(t *testing.T) {
 			if n == 3 {
 				parent = bubble.Hash(0).Hex()
 			}
-			read("block/"+bubble.Hash(n).Hex(), 1, fmt.Sprintf(`{"parent":%q,"timestamp":%d,"proof":3,%s}`, parent, n, mark))
+			read("block/"+bubble.Hash(n).Hex(), 1, fmt.Sprintf(
+				`{"parent":%q,"timestamp":%d,"proof":3,%s}`, parent, n, mark))
 		}
 		read("objection/"+bubble.Hash(3).Hex()+"/"+node, 2, `{"number":1,"reason":"bad"}`)
 		if status, _ := b.Send(bubble.PayloadCall(6)); status != "SYNCING" {
@@ -247,8 +249,8 @@ func TestBlocksBeforeObjections(t *testing.T) {
 	})
 }
 
-// Whatever stands in the store, well sealed: it can make a dispute or end one, and no more. VALID is what a node says to
-// this very call, INVALID what two do.
+// Whatever stands in the store, well sealed: it can make a dispute or end one, and no more. VALID is what a node says
+// to this very call, INVALID what two do.
 func TestWhatWasReadIsNotSaid(t *testing.T) {
 	heard := make(map[string]int)
 	for seed := range uint64(60) {
@@ -274,13 +276,15 @@ func TestWhatWasReadIsNotSaid(t *testing.T) {
 				for n := 1; n <= 12; n++ {
 					b.Fleet.Read(arbitrary(r))
 					now := time.Now().Add(time.Duration(r.IntN(60)-30) * time.Second)
-					hears(b, "other", now, now, map[string]int64{fmt.Sprintf("http://n%d:8551", 1+r.IntN(3)): now.UnixMilli()})
+					proved := fmt.Sprintf("http://n%d:8551", 1+r.IntN(3))
+					hears(b, "other", now, now, map[string]int64{proved: now.UnixMilli()})
 					for _, body := range [][]byte{bubble.PayloadCall(n), bubble.ForkchoiceCall(n)} {
 						status, _ := b.Send(body)
 						heard[status]++
 						mu.Lock()
 						words := said[fmt.Sprint(n)]
-						objectors := len(slices.DeleteFunc(slices.Clone(words), func(s string) bool { return s != "INVALID" }))
+						isOther := func(s string) bool { return s != "INVALID" }
+						objectors := len(slices.DeleteFunc(slices.Clone(words), isOther))
 						if status == "VALID" && !slices.Contains(words, "VALID") {
 							t.Fatalf("seed %d: block %d is VALID, and the nodes said %v", seed, n, words)
 						}
@@ -334,7 +338,8 @@ func arbitrary(r *rand.Rand) state.Records {
 				`{"parent":%q,"timestamp":%d,"proof":%d,"digest":%q,"marks":[{"node":%q,"block":%q,"number":%d}]}`,
 				hash(), r.IntN(20), r.IntN(5), hash(), node(), hash(), 1+r.IntN(3))
 		case 4:
-			put("trust/"+node(), `{"qualified":%t,"since":%d}`, yes(), time.Now().UnixMilli()+int64(r.IntN(20000))-10000)
+			put("trust/"+node(),
+				`{"qualified":%t,"since":%d}`, yes(), time.Now().UnixMilli()+int64(r.IntN(20000))-10000)
 		case 5:
 			put("valid/"+hash(), `{"number":%d}`, r.IntN(14))
 		case 6:
@@ -364,8 +369,10 @@ func TestManyBlocks(t *testing.T) {
 				b.Send(bubble.PayloadCall(n))
 				call := string(bubble.ForkchoiceCall(n))
 				final := fmt.Sprintf(`"finalizedBlockHash":%q`, bubble.Hash(max(0, n-64)).Hex())
-				b.Send([]byte(strings.Replace(call, fmt.Sprintf(`"finalizedBlockHash":%q`, bubble.Hash(0).Hex()), final, 1)))
-				build := fmt.Sprintf(`{"begun":%q,"ids":{"http://n1:8551":"0x0a"}}`, time.Now().Format(time.RFC3339Nano))
+				none := fmt.Sprintf(`"finalizedBlockHash":%q`, bubble.Hash(0).Hex())
+				b.Send([]byte(strings.Replace(call, none, final, 1)))
+				begun := time.Now().Format(time.RFC3339Nano)
+				build := fmt.Sprintf(`{"begun":%q,"ids":{"http://n1:8551":"0x0a"}}`, begun)
 				b.Fleet.Read(state.Records{
 					fmt.Sprintf("build/0x%x", n):          {Rank: 1, Value: []byte(build)},
 					"valid/" + bubble.Hash(n+20000).Hex(): {Rank: 1, Value: fmt.Appendf(nil, `{"number":%d}`, n)},

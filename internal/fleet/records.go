@@ -115,7 +115,8 @@ func record(rank uint64, value any) state.Record {
 	return state.Record{Rank: rank, Value: text}
 }
 
-// rank orders what has no number of its own by the time at which it was written down, on the clock that instances share.
+// rank orders what has no number of its own by the time at which it was written down, on the clock that instances
+// share.
 func rank(t time.Time) uint64 { return uint64(t.UnixMilli()) }
 
 // wordRecords are what is kept of a memory, written down at a time.
