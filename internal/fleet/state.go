@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"executionbackup/internal/identity"
@@ -39,6 +40,7 @@ type saver struct {
 	newest  uint64                      // the timestamp of the newest payload, when the rest was put last
 	saved   time.Time                   // when that was
 
+	ending  atomic.Bool   // the end of an objection is being saved
 	touched chan struct{} // has room for one
 }
 
@@ -177,12 +179,15 @@ func (f *Fleet) SaveEnds() Saved {
 		return Saved{}
 	}
 	s := &f.saver
+	_, ended := f.Memory.Unsaved()
+	if !ended && !s.ending.Load() { // every VALID comes here: it waits for no lock
+		return Saved{}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ended := f.Memory.Unsaved(); ended {
-		f.saveWords()
-	}
+	f.saveWords()
 	s.ended = s.ended.left()
+	s.ending.Store(s.ended != Saved{})
 	return s.ended
 }
 
@@ -195,6 +200,7 @@ func (f *Fleet) saveWords() {
 	f.putWords(f.Memory.Changes())
 	if ended {
 		f.saver.ended = f.saver.words
+		f.saver.ending.Store(true)
 	}
 }
 

@@ -35,8 +35,8 @@ type Memory struct {
 	nodes  map[quorum.NodeID]*standing
 	doubts bool   // somebody may have objected provisionally
 	lapses uint64 // how often Lapse has been called
-	// knowsTrust says that records told of a node which had proved itself in another run: then one that hadn't may not
-	// object, though nobody has proved itself in this one.
+	// knowsTrust says that records told of a node which had proved itself in another run: then what a node says after a
+	// break in mid-call is no vote, though nobody has proved itself in this one.
 	knowsTrust bool
 	// changes are what of the records has changed.
 	changes changes

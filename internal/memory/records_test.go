@@ -350,8 +350,8 @@ func TestTrustIsRestored(t *testing.T) {
 	}
 	r.Clear(alice)
 	r.Broke(alice)
-	if r.MayObject(alice, false) {
-		t.Error("it may object after a break")
+	if r.MayObject(alice, true) || !r.MayObject(alice, false) || !r.MayObject(bob, false) {
+		t.Error("after the break of all who were trusted it isn't as it is without a restart")
 	}
 	late.Broke = true
 	if r.Keep(late); r.objects(alice, 1) {
@@ -432,5 +432,23 @@ func TestDistrust(t *testing.T) {
 	}
 	if m.payload(alice, 2, valid); !m.Qualified(alice) || !m.MayObject(alice, true) {
 		t.Error("alice doesn't prove herself anew")
+	}
+}
+
+// After breaks of all nodes it is as in a process that was never stopped: all may object until somebody has proved
+// itself.
+func TestBreaksOfAllAfterARestart(t *testing.T) {
+	m := chain(100, 2)
+	m.payload(alice, 1, valid)
+	m.payload(bob, 1, valid)
+	r := restored(m)
+	for _, m := range []*told{m, r} {
+		m.Broke(alice)
+		m.Broke(bob)
+	}
+	for _, node := range []quorum.NodeID{alice, bob, carol} {
+		if m.MayObject(node, false) != r.MayObject(node, false) || m.MayObject(node, true) != r.MayObject(node, true) {
+			t.Errorf("%s: with a restart it is otherwise than without", node)
+		}
 	}
 }

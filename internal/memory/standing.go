@@ -154,7 +154,17 @@ func (m *Memory) MayObject(node quorum.NodeID, proved bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.standing(node)
-	return s.qualified || s.trusted || !proved && !m.knowsTrust && !s.distrusted
+	return s.qualified || s.trusted || !proved && !s.distrusted && !m.trustsAny()
+}
+
+// trustsAny reports whether a node is trusted from another run.
+func (m *Memory) trustsAny() bool {
+	for _, s := range m.nodes {
+		if s.trusted {
+			return true
+		}
+	}
+	return false
 }
 
 // qualify notes that a node has proved itself: what it objected to in doubt stands, and what it said unheard before is
