@@ -123,7 +123,8 @@ func (a *API) change(do func(nodes []string) error) http.HandlerFunc {
 		nodes, err := readNodes(http.MaxBytesReader(w, r.Body, maxNodeList))
 		if err == nil {
 			err = do(nodes)
-			a.Fleet.Await(r.Context(), a.Fleet.SaveAll()) // a drain, an objection that ends
+			words, others := a.Fleet.SaveAll() // an objection that ends, a drain
+			a.Fleet.Await(r.Context(), words, others)
 		}
 		if err != nil {
 			writeError(w, http.StatusBadRequest, err)

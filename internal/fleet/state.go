@@ -244,15 +244,16 @@ func (f *Fleet) SaveBuild(cl *session.Session, id string) Saved {
 }
 
 // SaveAll saves all that has changed.
-func (f *Fleet) SaveAll() Saved {
+func (f *Fleet) SaveAll() (words, others Saved) {
 	if !f.Keeps() {
-		return Saved{}
+		return Saved{}, Saved{}
 	}
 	s := &f.saver
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f.saveWords()
-	return f.saveOthers(state.Synced)
+	s.words = s.words.left()
+	return s.words, f.saveOthers(state.Synced)
 }
 
 // saveOthers puts all that isn't words, as far as it has changed. s.mu is held.

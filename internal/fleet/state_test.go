@@ -9,6 +9,7 @@ import (
 
 	"executionbackup/internal/bubble"
 	"executionbackup/internal/engine"
+	"executionbackup/internal/fleet"
 	"executionbackup/internal/quorum"
 	"executionbackup/internal/session"
 	"executionbackup/internal/state"
@@ -141,4 +142,38 @@ func TestStateOfAnotherChain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What an operator changes is on disk before he is answered: the end of an objection, and a drain. On a disk that hangs
+// neither is.
+func TestWhatAnOperatorChangesIsSaved(t *testing.T) {
+	done := fleet.Saved{}
+	synctest.Test(t, func(t *testing.T) {
+		before := bubble.New(t, onChain("0x1"), bubble.Options{})
+		before.Run(func() {
+			before.Follow(1, 2)
+			before.Send(bubble.PayloadCall(3))
+		})
+		b := bubble.New(t, onChain("0x1"), bubble.Options{
+			State: state.Open(t.TempDir(), state.FileOptions{}), Hung: true,
+		})
+		b.Fleet.Restore(before.Fleet.Records())
+		b.Run(func() {
+			if words, _ := b.Fleet.SaveAll(); words != done {
+				t.Error("nothing has changed, and somebody waits")
+			}
+			if err := b.Fleet.Pool.ClearObjections([]string{"n3"}); err != nil {
+				t.Fatal(err)
+			}
+			if words, _ := b.Fleet.SaveAll(); words == done {
+				t.Error("nobody waits for the end of an objection")
+			}
+			if err := b.Fleet.Pool.Drain([]string{"n1"}, true); err != nil {
+				t.Fatal(err)
+			}
+			if _, others := b.Fleet.SaveAll(); others == done {
+				t.Error("nobody waits for a drain")
+			}
+		})
+	})
 }
