@@ -220,14 +220,16 @@ func (s *survey) restarted(t *testing.T, change func(*config.Config)) *multiplex
 	return m
 }
 
+// sharedRecords counts what an instance holds of what is shared.
+const sharedRecords = "executionbackup_shared_state_records"
+
 // pair returns two instances when the second knows what the first was told.
 func (s *survey) pair(t *testing.T) (a, b *multiplexer, r *apptest.Redis) {
 	r = apptest.StartRedis(t)
 	a, b = startLed(t, s.fakes, sharing(r)), start(t, s.fakes, sharing(r))
 	s.before(t, a)
-	const records = "executionbackup_shared_state_records"
 	apptest.Until(t, "the other instance knows all", func() bool {
-		return s.isKnown(t, b) && b.Metric(t, records) >= a.Metric(t, records)
+		return s.isKnown(t, b) && b.Metric(t, sharedRecords) >= a.Metric(t, sharedRecords)
 	})
 	return a, b, r
 }

@@ -10,9 +10,12 @@ import (
 	"executionbackup/internal/enginetest"
 )
 
-// sharing shares what outlives us in a Redis, and keeps nothing on disk.
+// sharing shares what outlives us in a Redis, and keeps nothing on disk. A proposal waits for all nodes.
 func sharing(r *apptest.Redis) func(*config.Config) {
-	return func(c *config.Config) { c.StateURL, c.StatePrefix = r.URL, "test" }
+	return func(c *config.Config) {
+		untilAll(c)
+		c.StateURL, c.StatePrefix = r.URL, "test"
+	}
 }
 
 // startPair runs two instances before the same nodes, which know of each other.

@@ -12,9 +12,12 @@ import (
 	"executionbackup/internal/enginetest"
 )
 
-// keeping keeps what outlives us in a directory.
+// keeping keeps what outlives us in a directory. A proposal waits for all nodes, on a busy machine, too.
 func keeping(dir string) func(*config.Config) {
-	return func(c *config.Config) { c.StateDir = dir }
+	return func(c *config.Config) {
+		untilAll(c)
+		c.StateDir = dir
+	}
 }
 
 // forgets lets a node say INVALID to a block, and SYNCING to all that is under it, as clients do that forget.
