@@ -54,7 +54,7 @@ e2e-clients: ## install the real clients of the end-to-end tests (about 15 minut
 
 e2e-short: e2e-clients ## the tests with processes of their own, and a few scenarios with real clients (8 minutes)
 	go test -tags e2e -count 1 -parallel 8 -timeout 8m ./e2e
-	go test -tags e2e -count 1 -timeout 5m -short ./e2e/hostile
+	go test -tags e2e -count 1 -timeout 8m -short ./e2e/hostile
 	@mkdir -p dist
 	go test -tags e2e -count 1 -timeout 8m -v -short ./e2e/live -report $(CURDIR)/dist/e2e-short
 

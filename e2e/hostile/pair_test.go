@@ -212,6 +212,9 @@ func (p *pair) payload(t *testing.T, id string) (got built) {
 // What newPayload takes where a Redis hangs, beside what it takes without one: rounds in turn, and a row that compares
 // the latter with itself.
 func TestHungRedisCostsNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it measures, for some minutes")
+	}
 	const rounds, calls = 12, 100
 	r := apptest.StartRedis(t)
 	var nodes []string
