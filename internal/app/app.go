@@ -164,12 +164,10 @@ func (a *App) ready() error {
 	if a.draining.Load() {
 		return errors.New("draining")
 	}
-	select {
-	case <-a.fleet.Pool.Ready():
-		return nil
-	default:
+	if !a.fleet.Pool.IsReady() {
 		return errors.New("the first probe of the nodes has not ended")
 	}
+	return nil
 }
 
 // Run serves until ctx ends, and then until nobody waits for us any more (drain). An error says that serving failed.

@@ -249,10 +249,7 @@ func (f *Fleet) believe(proved map[quorum.NodeID]int64) {
 			continue
 		}
 		_, breaks := f.Memory.Standing(id)
-		watched := n.Added()
-		if broke := n.LastBreak(); broke.After(watched) {
-			watched = broke
-		}
+		watched := latest(n.Added(), n.LastBreak())
 		if s := n.Status(); f.storeTime(watched).UnixMilli() < at && s.Reachable() {
 			f.Memory.Prove(id, breaks)
 		}

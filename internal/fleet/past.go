@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -48,8 +47,7 @@ func (f *Fleet) read(records state.Records) *past {
 	if unread > 0 {
 		f.Log.Warn("records of an earlier run can't be read, and are left out", "records", unread)
 	}
-	now, slot := time.Now(), f.Slot()
-	p.builds = slices.DeleteFunc(p.builds, func(b session.Build) bool { return isOver(&b, now, slot) })
+	p.builds = slices.DeleteFunc(p.builds, func(b session.Build) bool { return f.IsOver(&b) })
 	slices.SortFunc(p.builds, func(a, b session.Build) int { return a.Begun.Compare(b.Begun) })
 	return p
 }

@@ -100,9 +100,15 @@ type (
 	}
 )
 
+// kindOf is the word with which a key begins.
+func kindOf(key string) string {
+	kind, _, _ := strings.Cut(key, "/")
+	return kind
+}
+
 // isWord reports whether a record is of what nodes said.
 func isWord(key string) bool {
-	kind, _, _ := strings.Cut(key, "/")
+	kind := kindOf(key)
 	return kind == objectionKey || kind == blockKey || kind == trustKey
 }
 
@@ -166,24 +172,19 @@ func buildRecord(b *session.Build, now time.Time) (key string, r state.Record) {
 	})
 }
 
-// isOver reports whether nobody asks for a build any more: two slots after the timestamp of its attributes, or where
+// IsOver reports whether nobody asks for a build any more: two slots after the timestamp of its attributes, or where
 // these are of another time than ours, after it was begun.
-func isOver(b *session.Build, now time.Time, slot time.Duration) bool {
-	last := b.Begun
-	if timestamp := b.Attributes.Timestamp; timestamp < uint64(now.Add(2*slot).Unix()) {
-		if of := time.Unix(int64(timestamp), 0); of.After(last) {
-			last = of
-		}
+func (f *Fleet) IsOver(b *session.Build) bool {
+	last, now, twoSlots := b.Begun, time.Now(), 2*f.Slot()
+	if timestamp := b.Attributes.Timestamp; timestamp < uint64(now.Add(twoSlots).Unix()) {
+		last = latest(last, time.Unix(int64(timestamp), 0))
 	}
-	return now.After(last.Add(2 * slot))
+	return now.After(last.Add(twoSlots))
 }
-
-// IsOver reports whether nobody asks for a build any more.
-func (f *Fleet) IsOver(b *session.Build) bool { return isOver(b, time.Now(), f.Slot()) }
 
 // others are all that is kept but words, with the ids of nodes translated; nil leaves them as they are.
 func (f *Fleet) others(t names) state.Records {
-	records, slot, now := make(state.Records), f.Slot(), f.storeTime(time.Now())
+	records, now := make(state.Records), f.storeTime(time.Now())
 	put := func(key string, rank uint64, value any) { records[key] = record(rank, value) }
 	if t == nil {
 		t = f.same()
@@ -197,7 +198,7 @@ func (f *Fleet) others(t names) state.Records {
 		}
 	}
 	for _, b := range f.Controller.Builds.All() {
-		if translated := t.build(b); !isOver(&b, time.Now(), slot) {
+		if translated := t.build(b); !f.IsOver(&b) {
 			key, r := buildRecord(&translated, now)
 			records[key] = r
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"executionbackup/internal/memory"
@@ -43,7 +42,7 @@ func (s *saver) share(records state.Records) <-chan struct{} {
 
 // isByTime reports whether a record stands because it was written down last.
 func isByTime(key string) bool {
-	kind, _, _ := strings.Cut(key, "/")
+	kind := kindOf(key)
 	return kind == blockKey || kind == buildKey || kind == drainedKey || kind == saidKey
 }
 
@@ -74,8 +73,8 @@ func (f *Fleet) noteRead(records state.Records) state.Records {
 	defer s.mu.Unlock()
 	objects := false
 	for key, r := range records {
-		objects = objects || strings.HasPrefix(key, objectionKey+"/")
-		if !strings.HasPrefix(key, drainedKey+"/") {
+		objects = objects || kindOf(key) == objectionKey
+		if kindOf(key) != drainedKey {
 			s.sent[key] = r
 		}
 	}
@@ -84,7 +83,7 @@ func (f *Fleet) noteRead(records state.Records) state.Records {
 	}
 	all := maps.Clone(records)
 	for key, r := range s.sent {
-		if strings.HasPrefix(key, blockKey+"/") {
+		if kindOf(key) == blockKey {
 			all[key] = r
 		}
 	}
@@ -96,7 +95,7 @@ func (f *Fleet) noteDrains(records state.Records) {
 	f.saver.mu.Lock()
 	defer f.saver.mu.Unlock()
 	for key, r := range records {
-		if strings.HasPrefix(key, drainedKey+"/") {
+		if kindOf(key) == drainedKey {
 			f.saver.sent[key] = r
 		}
 	}
@@ -282,7 +281,7 @@ func (f *Fleet) othersToShare() state.Records {
 	}
 	records := f.others(f.theirs())
 	for key := range s.sent {
-		if _, stays := records[key]; !stays && !isWord(key) && !strings.HasPrefix(key, drainedKey+"/") {
+		if _, stays := records[key]; !stays && !isWord(key) && kindOf(key) != drainedKey {
 			records[key] = state.Record{}
 		}
 	}
@@ -295,6 +294,6 @@ func (f *Fleet) othersToShare() state.Records {
 			records[key] = record(rank(f.storeTime(time.Now())), false)
 		}
 	}
-	maps.DeleteFunc(records, func(key string, _ state.Record) bool { return strings.HasPrefix(key, nodeKey+"/") })
+	maps.DeleteFunc(records, func(key string, _ state.Record) bool { return kindOf(key) == nodeKey })
 	return records
 }

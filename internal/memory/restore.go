@@ -92,8 +92,9 @@ func (m *Memory) endRead(o *Objection) {
 			m.takeBack(own.at, o.Node)
 		}
 	}
-	w := word{seq: b.words[o.Node].seq, died: b.words[o.Node].died, number: o.Number}
-	if said := b.words[o.Node]; said.status == engine.Valid {
+	said := b.words[o.Node]
+	w := word{seq: said.seq, died: said.died, number: o.Number}
+	if said.status == engine.Valid {
 		w.status = engine.Valid
 	}
 	m.say(b, o.Node, w)

@@ -233,9 +233,7 @@ func (p *Pool) becomeReady() {
 			return
 		}
 	}
-	select {
-	case <-p.ready:
-	default:
+	if !p.IsReady() {
 		close(p.ready)
 	}
 }

@@ -21,8 +21,8 @@ type Builds struct {
 
 // Build is what one forkchoiceUpdated with payload attributes started. Once it has been put into Builds, it is theirs.
 type Build struct {
-	ID         string // what the CL was told
-	Begun      time.Time
+	ID         string    // what the CL was told
+	Begun      time.Time // when it was asked for
 	Head       common.Hash
 	Attributes *engine.Attributes
 	IDs        map[quorum.NodeID]string // each node's own

@@ -142,12 +142,8 @@ func (pl *poll) convene(clock quorum.Clock) {
 // presume takes a node for alive that hasn't said how it is, as long as the first probes of all haven't ended: whoever
 // answers these first isn't the only voter.
 func (s *seat) presume(p *node.Pool) {
-	select {
-	case <-p.Ready():
-	default:
-		if s.part.State == health.Unknown {
-			s.part.State = health.Alive
-		}
+	if s.part.State == health.Unknown && !p.IsReady() {
+		s.part.State = health.Alive
 	}
 }
 
