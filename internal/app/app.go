@@ -27,7 +27,6 @@ import (
 	"executionbackup/internal/memory"
 	"executionbackup/internal/node"
 	"executionbackup/internal/proxy"
-	"executionbackup/internal/state"
 )
 
 // App is a running ExecutionBackup. Addr, Reload and ReloadFailed are safe for concurrent use, with each other and with
@@ -41,8 +40,6 @@ type App struct {
 	fleet    *fleet.Fleet
 	calls    *calls.Router
 	evidence *evidence.Log // nil where none is kept
-	state    *state.File   // nil where nothing is kept on disk
-	shared   *state.Shared // nil where there is no other instance
 	metrics  *metrics
 	draining atomic.Bool // we are about to end
 }
@@ -72,19 +69,15 @@ func New(o Options) (*App, error) {
 	if c.EvidenceDir != "" {
 		a.evidence = evidence.Open(c.EvidenceDir, c.Version, registry, log)
 	}
-	if err := a.openState(c, registry); err != nil {
+	file, shared, err := a.openState(c, registry)
+	if err != nil {
 		listener.Close()
 		return nil, err
 	}
 	a.fleet = fleet.New(fleet.Options{
-		Pool: a.newPool(c, registry), Settings: settings(c), Evidence: a.evidence, State: a.state, Shared: a.shared,
+		Pool: a.newPool(c, registry), Settings: settings(c), Evidence: a.evidence, State: file, Shared: shared,
 		Metrics: registry, Log: log,
 	})
-	if a.state != nil {
-		a.fleet.Restore(a.state.Records())
-	} else {
-		a.fleet.Restore(nil)
-	}
 	a.calls = calls.New(calls.Options{Fleet: a.fleet, ReplayBytes: c.ReplayBytes, Metrics: registry})
 	a.serve(registry)
 	return a, nil
@@ -180,7 +173,7 @@ func (a *App) Run(ctx context.Context) error {
 	if c.OpenAdmin {
 		a.log.Warn("--open-admin: whoever can connect may add and remove voters")
 	}
-	stopSaving := a.save()
+	stopSaving := a.startSaving()
 	watching, stopWatching := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	parts.Go(a.fleet.Pool.Start(watching)) // before the first request: it may ask for a recheck

@@ -114,7 +114,7 @@ type Bubble struct {
 	CatchUp *catchup.CatchUp
 
 	t     testing.TB
-	state *state.File // that is written; nil where none is
+	saves bool // what outlives it
 }
 
 // In runs a test with the fakes behind a door; all of it has ended when In returns.
@@ -176,16 +176,11 @@ func New[T http.RoundTripper](t testing.TB, fakes []T, o Options) *Bubble {
 		Pool: pool, Settings: settings, Evidence: o.Evidence, State: o.State, Shared: o.Shared,
 		Metrics: registry, Log: o.Log,
 	})
-	if o.State != nil {
-		f.Restore(o.State.Records())
-	}
 	x := calls.New(calls.Options{Fleet: f, ReplayBytes: cmp.Or(o.ReplayBytes, ReplayBytes), Metrics: registry})
 	door := proxy.New(proxy.Options{Calls: x, Session: f.Controller, MaxBody: 128 << 20, Metrics: registry})
-	b := &Bubble{Proxy: door, Fleet: f, Calls: x, Metrics: registry, t: t}
-	if !o.Hung {
-		b.state = o.State
+	return &Bubble{
+		Proxy: door, Fleet: f, Calls: x, Metrics: registry, t: t, saves: o.State != nil && !o.Hung,
 	}
-	return b
 }
 
 // Run does something while the nodes are watched.
@@ -200,31 +195,16 @@ func (b *Bubble) Start() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
 	watching.Go(func() { b.Fleet.Pool.Run(ctx) })
-	stopSaving := b.save()
+	stopSaving := func(time.Duration) bool { return true }
+	if b.saves {
+		stopSaving = b.Fleet.StartSaving()
+	}
 	<-b.Fleet.Pool.Ready()
 	return func() {
 		b.Calls.Drain(ctx)
-		stopSaving()
+		stopSaving(time.Minute)
 		cancel()
 		watching.Wait()
-	}
-}
-
-// save saves what outlives the bubble, as app does.
-func (b *Bubble) save() (stop func()) {
-	if b.state == nil {
-		return func() {}
-	}
-	writing, stopWriting := context.WithCancel(context.Background())
-	taking, stopTaking := context.WithCancel(context.Background())
-	var writer, taker sync.WaitGroup
-	writer.Go(func() { b.state.Run(writing) })
-	taker.Go(func() { b.Fleet.Keep(taking) })
-	return func() {
-		stopTaking()
-		taker.Wait()
-		stopWriting()
-		writer.Wait()
 	}
 }
 

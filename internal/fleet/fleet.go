@@ -78,7 +78,8 @@ type Options struct {
 	Log      *slog.Logger
 }
 
-// New returns the fleet of the nodes of a pool, followed by one consensus client that hasn't spoken.
+// New returns the fleet of the nodes of a pool, which isn't started yet, followed by one consensus client that hasn't
+// spoken. It has what State kept.
 func New(o Options) *Fleet {
 	f := &Fleet{
 		Pool: o.Pool, Memory: o.Pool.Memory, Evidence: o.Evidence, Log: o.Log, Controller: new(session.Session),
@@ -95,6 +96,11 @@ func New(o Options) *Fleet {
 	}
 	f.settings.Store(&o.Settings)
 	o.Metrics.MustRegister(nodeMetrics{f}, forkMetrics{f})
+	var kept state.Records
+	if o.State != nil {
+		kept = o.State.Records()
+	}
+	f.Restore(kept)
 	f.ctx, f.giveUp = context.WithCancel(context.Background())
 	f.serving, f.stop = context.WithCancel(context.Background())
 	return f

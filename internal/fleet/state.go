@@ -343,8 +343,42 @@ func (f *Fleet) Touch() {
 	}
 }
 
-// Keep saves what changes until ctx ends, and then what is left.
-func (f *Fleet) Keep(ctx context.Context) {
+// StartSaving saves what outlives us until stop is called. That waits until all is saved, but no longer than a limit,
+// for a disk or a server may hang; it reports whether all is.
+func (f *Fleet) StartSaving() (stop func(limit time.Duration) (saved bool)) {
+	if !f.Keeps() {
+		return func(time.Duration) bool { return true }
+	}
+	writing, stopWriting := context.WithCancel(context.Background())
+	taking, stopTaking := context.WithCancel(writing)
+	var writers, taker sync.WaitGroup
+	if f.saver.file != nil {
+		writers.Go(func() { f.saver.file.Run(writing) })
+	}
+	if f.saver.shared != nil {
+		writers.Go(func() { f.saver.shared.Run(writing) })
+	}
+	taker.Go(func() { f.keepSaving(taking) })
+	return func(limit time.Duration) bool {
+		stopTaking()
+		taker.Wait()
+		stopWriting()
+		written := make(chan struct{})
+		go func() {
+			writers.Wait()
+			close(written)
+		}()
+		select {
+		case <-written:
+			return true
+		case <-time.After(limit):
+			return false
+		}
+	}
+}
+
+// keepSaving saves what changes until ctx ends, and then what is left.
+func (f *Fleet) keepSaving(ctx context.Context) {
 	changed, ready := f.Pool.Changed(), f.Pool.Ready()
 	later := time.NewTimer(0)
 	defer later.Stop()

@@ -53,7 +53,6 @@ func TestHungDisk(t *testing.T) {
 					}
 					fakes := []*bubble.Fake{bubble.Speaker(first, "INVALID", 0), builder(1), builder(2), builder(3)}
 					b := bubble.New(t, fakes, o)
-					b.Fleet.Restore(nil)
 					b.Run(func() {
 						b.Follow(1, 2)
 						for _, call := range c.calls {
@@ -121,7 +120,6 @@ func TestStoreAllocatesNothing(t *testing.T) {
 			o.State, o.Hung = hung(t), true
 		}
 		b := bubble.New(t, []*bubble.Fake{{}, {}, {}}, o)
-		b.Fleet.Restore(nil)
 		stop := b.Start()
 		next := 3
 		send := func(body []byte) {
