@@ -182,20 +182,11 @@ func (f *Fleet) IsOver(b *session.Build) bool {
 	return now.After(last.Add(twoSlots))
 }
 
-// others are all that is kept but words, with the ids of nodes translated; nil leaves them as they are.
-func (f *Fleet) others(t names) state.Records {
+// ofNodes are the records but words that name nodes, under ids that are translated.
+func (f *Fleet) ofNodes(t names) state.Records {
 	records, now := make(state.Records), f.storeTime(time.Now())
-	put := func(key string, rank uint64, value any) { records[key] = record(rank, value) }
-	if t == nil {
-		t = f.same()
-	}
 	for _, id := range t.of(f.Pool.Drained()) {
-		put(drainedKey+"/"+string(id), rank(now), true)
-	}
-	for id, told := range ofMap(t, f.Pool.Told()) {
-		if told.Client != "" || told.Clients != nil || told.Capabilities != nil {
-			put(nodeKey+"/"+string(id), rank(now), nodeValue{told.Client, told.Clients, told.Capabilities})
-		}
+		records[drainedKey+"/"+string(id)] = record(rank(now), true)
 	}
 	for _, b := range f.Controller.Builds.All() {
 		if translated := t.build(b); !f.IsOver(&b) {
@@ -203,15 +194,32 @@ func (f *Fleet) others(t names) state.Records {
 			records[key] = r
 		}
 	}
+	return records
+}
+
+// ofClients are what nodes have told of their clients and methods.
+func (f *Fleet) ofClients() state.Records {
+	records, now := make(state.Records), f.storeTime(time.Now())
+	for id, told := range f.Pool.Told() {
+		if told.Client != "" || told.Clients != nil || told.Capabilities != nil {
+			records[nodeKey+"/"+string(id)] = record(rank(now), nodeValue{told.Client, told.Clients, told.Capabilities})
+		}
+	}
+	return records
+}
+
+// ofChain are the records that name no node.
+func (f *Fleet) ofChain() state.Records {
+	records := make(state.Records)
 	home, _ := f.Pool.Followed()
 	chain := f.Controller.Chain.State()
 	newest := f.Memory.Newest()
-	put(chainKey, newest, chainValue{home.ID, home.Genesis, newest, chain.Head, chain.Finalized})
+	records[chainKey] = record(newest, chainValue{home.ID, home.Genesis, newest, chain.Head, chain.Finalized})
 	for _, b := range chain.Valid {
-		put(validKey+"/"+b.Hash.Hex(), 1, validValue{b.Number})
+		records[validKey+"/"+b.Hash.Hex()] = record(1, validValue{b.Number})
 	}
 	if said := f.Controller.Capabilities.Said(); json.Valid(said) {
-		put(saidKey, rank(now), json.RawMessage(said))
+		records[saidKey] = record(rank(f.storeTime(time.Now())), json.RawMessage(said))
 	}
 	return records
 }

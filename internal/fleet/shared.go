@@ -272,14 +272,15 @@ func (f *Fleet) shareBreaks() {
 	s.share(records)
 }
 
-// othersToShare are all records but words that another instance is to know. What nodes tell of themselves isn't among
-// them: each instance asks for itself. s.mu is held.
-func (f *Fleet) othersToShare() state.Records {
+// othersToShare are all records but words that another instance is to know: what is of the chain, and what is of nodes.
+// What these tell of themselves isn't among them: each instance asks for itself. s.mu is held.
+func (f *Fleet) othersToShare(ofChain state.Records) state.Records {
 	s := &f.saver
 	if s.shared == nil {
 		return nil
 	}
-	records := f.others(f.theirs())
+	records := f.ofNodes(f.theirs())
+	maps.Copy(records, ofChain)
 	for key := range s.sent {
 		if _, stays := records[key]; !stays && !isWord(key) && kindOf(key) != drainedKey {
 			records[key] = state.Record{}
@@ -294,6 +295,5 @@ func (f *Fleet) othersToShare() state.Records {
 			records[key] = record(rank(f.storeTime(time.Now())), false)
 		}
 	}
-	maps.DeleteFunc(records, func(key string, _ state.Record) bool { return kindOf(key) == nodeKey })
 	return records
 }

@@ -151,8 +151,16 @@ func (f *Fleet) tell(was *past) {
 
 // Records returns all that outlives us, as it is kept on disk.
 func (f *Fleet) Records() state.Records {
-	records := f.others(nil)
+	records := f.others(f.ofChain())
 	maps.Copy(records, wordRecords(f.Memory.Records(), f.storeTime(time.Now())))
+	return records
+}
+
+// others are all that is kept on disk but words: what is of the chain, and the rest.
+func (f *Fleet) others(ofChain state.Records) state.Records {
+	records := maps.Clone(ofChain)
+	maps.Copy(records, f.ofNodes(f.same()))
+	maps.Copy(records, f.ofClients())
 	return records
 }
 
@@ -260,7 +268,8 @@ func (f *Fleet) SaveAll() (words, others Saved) {
 func (f *Fleet) saveOthers(want state.Want) Saved {
 	s := &f.saver
 	s.saved, s.newest = time.Now(), f.Memory.Newest()
-	now, changes := f.others(nil), make(state.Records)
+	ofChain, changes := f.ofChain(), make(state.Records)
+	now := f.others(ofChain)
 	for _, n := range f.Pool.Nodes() { // what was read stands by when the operator said so
 		key, was := drainedKey+"/"+string(n.ID), s.sent[drainedKey+"/"+n.SharedID()]
 		if r, drained := now[key]; drained && string(was.Value) == "true" {
@@ -281,7 +290,7 @@ func (f *Fleet) saveOthers(want state.Want) Saved {
 		}
 	}
 	s.other = now
-	return Saved{s.keep(changes, want), s.share(f.othersToShare())}
+	return Saved{s.keep(changes, want), s.share(f.othersToShare(ofChain))}
 }
 
 // Await waits until all of these are done, but not for long: an answer is worth more.
