@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -295,53 +296,38 @@ func (f *Fleet) saveOthers(want state.Want) Saved {
 
 // Await waits until all of these are done, but not for long: an answer is worth more.
 func (f *Fleet) Await(ctx context.Context, all ...Saved) {
-	var disk, store <-chan time.Time
-	for _, s := range all {
-		if s.disk != nil && disk == nil {
-			disk = time.After(maxDisk)
-		}
-		if s.store != nil && store == nil {
-			store = time.After(maxStore)
-		}
+	if !slices.ContainsFunc(all, func(s Saved) bool { return s != Saved{} }) {
+		return
 	}
+	store, cancel := context.WithTimeout(ctx, maxStore)
+	defer cancel()
+	disk, cancel := context.WithTimeout(ctx, maxDisk)
+	defer cancel()
 	for _, s := range all {
-		if isLate(ctx, s.store, store) {
+		if s.store != nil && !isDone(store, s.store) && ctx.Err() == nil {
 			f.saver.shared.Overdue()
-			store = closed
 		}
 	}
 	for _, s := range all {
-		if isLate(ctx, s.disk, disk) {
+		if s.disk != nil && !isDone(disk, s.disk) && ctx.Err() == nil {
 			f.saver.file.Overdue()
-			return
 		}
 	}
 }
 
-// closed is a time that has come.
-var closed = func() <-chan time.Time {
-	c := make(chan time.Time)
-	close(c)
-	return c
-}()
-
-// isLate waits until something is done, or a time has come; it reports whether it isn't done then.
-func isLate(ctx context.Context, done <-chan struct{}, limit <-chan time.Time) bool {
-	if done == nil {
-		return false
-	}
+// isDone waits until something is done, or ctx ends; it reports whether it is.
+func isDone(ctx context.Context, done <-chan struct{}) bool {
 	select {
 	case <-done:
-		return false
-	default:
-	}
-	select {
-	case <-done:
-	case <-ctx.Done():
-	case <-limit:
 		return true
+	case <-ctx.Done():
 	}
-	return false
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
 }
 
 // Touch notes that something has changed that is saved after the answer.
