@@ -5,7 +5,6 @@
 package release_test
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -40,18 +39,6 @@ func goEnv(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(out))
-}
-
-// freePort is a port that nobody has now.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 // chainAndNodes makes a chain, and starts geths that don't have it yet. It returns their addresses.

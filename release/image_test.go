@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"executionbackup/internal/apptest"
 )
 
 // image is a container image that was built here, unpacked.
@@ -103,7 +105,7 @@ func TestImage(t *testing.T) {
 	i.checkFiles(t)
 
 	secret := [32]byte{7}
-	port := freePort(t)
+	port := apptest.FreePort(t)
 	environ := []string{
 		"JWT_SECRET=" + hex.EncodeToString(secret[:]), "PORT=" + port,
 		"LOG_LEVEL=INFO", "FCU_MAJORITY=", "SHOW_NODE_TIMINGS=false",

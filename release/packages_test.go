@@ -196,7 +196,7 @@ func TestDeb(t *testing.T) {
 		t.Fatal(err)
 	}
 	const environment = "/etc/executionbackup/environment"
-	port := freePort(t)
+	port := apptest.FreePort(t)
 	edited := "EXECUTIONBACKUP_NODES=" + strings.Join(nodes, ",") + "\nEXECUTIONBACKUP_PORT=" + port + "\n"
 	if err := os.WriteFile(environment, []byte(edited), 0o644); err != nil {
 		t.Fatal(err)

@@ -33,13 +33,13 @@ func pair(t *testing.T, secret [32]byte, nodes ...[]string) (proxy *process, ins
 	}
 	text := string(config)
 	for i, address := range []string{"127.0.0.1:7001", "127.0.0.1:7002"} {
-		port := freePort(t)
+		port := apptest.FreePort(t)
 		cmd := exec.Command(binary, "--nodes", strings.Join(nodes[i], ","), "--jwt-secret", secretFile,
 			"--port", port, "--evidence-dir", "", "--state-dir", t.TempDir())
 		instances = append(instances, startCommand(t, cmd, "http://127.0.0.1:"+port))
 		text = strings.ReplaceAll(text, address, "127.0.0.1:"+port)
 	}
-	front := freePort(t)
+	front := apptest.FreePort(t)
 	text = strings.Replace(text, "127.0.0.1:7000", "127.0.0.1:"+front, 1)
 	file := filepath.Join(t.TempDir(), "haproxy.cfg")
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,9 +121,9 @@ func startPair(t *testing.T, redis bool) *pair {
 	if redis {
 		p.args = append(p.args, "--state-url", apptest.StartRedis(t).URL)
 	}
-	front := port(t)
+	front := apptest.FreePort(t)
 	for i := range p.ports {
-		p.ports[i] = port(t)
+		p.ports[i] = apptest.FreePort(t)
 		p.start(t, i)
 	}
 	recipe, err := os.ReadFile("../../deploy/haproxy/haproxy.cfg")
@@ -141,18 +140,6 @@ func startPair(t *testing.T, redis bool) *pair {
 	p.cl = enginetest.NewCL(t, "http://127.0.0.1:"+front, secret)
 	p.first = apptest.NewClient(t, "http://127.0.0.1:"+p.ports[0], secret)
 	return p
-}
-
-// port is one that is free.
-func port(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, number, _ := net.SplitHostPort(l.Addr().String())
-	return number
 }
 
 // start starts an instance where it was.

@@ -31,14 +31,8 @@ func StartRedis(t testing.TB, args ...string) *Redis {
 		}
 		t.Skip("no redis-server found")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(address)
-	r := &Redis{URL: "redis://" + address, t: t, port: port, args: args}
+	port := FreePort(t)
+	r := &Redis{URL: "redis://127.0.0.1:" + port, t: t, port: port, args: args}
 	r.Start()
 	return r
 }
