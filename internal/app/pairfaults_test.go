@@ -34,12 +34,9 @@ func TestDisputesOverFaultsOfRedis(t *testing.T) {
 			chain := enginetest.Chain(4, 8, nil)
 			other := enginetest.Chain(4, 6, func(p *enginetest.Payload) { p.ExtraData = []byte("other") })
 			third := enginetest.Chain(4, 3, func(p *enginetest.Payload) { p.ExtraData = []byte("third") })
-			forgets(nodes[2], chain[1], chain[2:]...)
 			forgets(nodes[2], other[1], other[2:]...)
 			forgets(nodes[2], third[1], third[2:]...)
-			a.prove(t, nodes...)
-			a.hears(t, "VALID", "engine_newPayload", chain[0])
-			a.hears(t, "SYNCING", "engine_newPayload", chain[1])
+			a.disputes(t, nodes, chain)
 			a.hears(t, "VALID", "engine_newPayload", other[0])
 			b.objects(t, "n3", 1)
 
@@ -77,10 +74,7 @@ func TestObjectionSaidAnew(t *testing.T) {
 	nodes, r := three(t), apptest.StartRedis(t)
 	a, b := startPair(t, r, nodes...)
 	chain := enginetest.Chain(4, 5, nil)
-	forgets(nodes[2], chain[1], chain[2:]...)
-	a.prove(t, nodes...)
-	a.hears(t, "VALID", "engine_newPayload", chain[0])
-	a.hears(t, "SYNCING", "engine_newPayload", chain[1])
+	a.disputes(t, nodes, chain)
 	b.objects(t, "n3", 1)
 	r.Stop()
 	b.must(t, "/clear_objections", "n3")                 // number 1 ends there
@@ -101,7 +95,9 @@ func TestObjectionSaidAnew(t *testing.T) {
 func TestLateIDsGoToTheOtherInstance(t *testing.T) {
 	t.Parallel()
 	nodes := builders(t, 3)
-	a, b := startPair(t, apptest.StartRedis(t), nodes...)
+	r, dir := apptest.StartRedis(t), t.TempDir()
+	a := start(t, apptest.Fakes(nodes...), func(c *config.Config) { sharing(r)(c); c.StateDir = dir })
+	b := start(t, apptest.Fakes(nodes...), sharing(r))
 	a.prove(t, nodes...)
 	head := enginetest.Chain(4, 1, nil)[0]
 	offer(nodes[0], head, "0x1", nil)
@@ -117,7 +113,7 @@ func TestLateIDsGoToTheOtherInstance(t *testing.T) {
 	told("n2")
 	hangs()
 	nodes[2].WaitEnded("engine_forkchoiceUpdated", 1)
-	<-time.After(100 * time.Millisecond) // as long as anybody may take to tell
+	apptest.Until(t, "the late id is saved", isKept(dir, ownID(2)))
 	told("n2")
 	if got := b.call(t, "engine_getPayloadV4", id); got != best {
 		t.Errorf("got %s, want %s", got, best)
@@ -235,10 +231,7 @@ func TestBlocksOfTheOtherInstance(t *testing.T) {
 		last := beside[len(beside)-1]
 		beside = append(beside, last.Child(func(p *enginetest.Payload) { p.ExtraData = []byte("beside") }))
 	}
-	forgets(nodes[2], chain[1], chain[2:]...)
-	a.prove(t, nodes...)
-	a.hears(t, "VALID", "engine_newPayload", chain[0])
-	a.hears(t, "SYNCING", "engine_newPayload", chain[1])
+	a.disputes(t, nodes, chain)
 	b.objects(t, "n3", 1)
 	r.Kill()
 	for i := 2; i < 10; i++ {

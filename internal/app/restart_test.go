@@ -27,6 +27,14 @@ func killed(t testing.TB, dir string) (left string) {
 	return left
 }
 
+// isKept returns what reports whether a word is in what is kept in a directory.
+func isKept(dir, word string) func() bool {
+	return func() bool {
+		state, _ := os.ReadFile(filepath.Join(dir, "state"))
+		return strings.Contains(string(state), word)
+	}
+}
+
 // Who was ignored before our restart, because it hadn't proved itself and others had, is ignored after it, though there
 // was no dispute. A break isn't forgotten either.
 func TestTrustOutlivesARestart(t *testing.T) {
@@ -109,19 +117,13 @@ func TestLateIdsOutliveAKill(t *testing.T) {
 	late()
 	offer(nodes[0], head, "0x1", nil)
 	best := offer(nodes[1], head, "0x3", nil)
-	isKept := func(word string) func() bool {
-		return func() bool {
-			state, _ := os.ReadFile(filepath.Join(dir, "state"))
-			return strings.Contains(string(state), word)
-		}
-	}
-	apptest.Until(t, "the id is kept", isKept(ownID(1)))
+	apptest.Until(t, "the id is kept", isKept(dir, ownID(1)))
 	after := start(t, apptest.Fakes(nodes...), keeping(killed(t, dir)))
 	if got := after.call(t, "engine_getPayloadV4", id); got != best {
 		t.Errorf("the payload is %s, want %s", got, best)
 	}
 	m.call(t, "engine_getPayloadV4", id)
-	apptest.Until(t, "the winner is kept", isKept(`"winner"`))
+	apptest.Until(t, "the winner is kept", isKept(dir, `"winner"`))
 }
 
 // Right after our restart a node that followed before it has its say, though it hasn't been probed yet, or says that it
@@ -235,10 +237,7 @@ func TestAskedForAncestorsInVain(t *testing.T) {
 			nodes, dir := three(t), t.TempDir()
 			chain := enginetest.Chain(4, 6, nil)
 			m := start(t, apptest.Fakes(nodes...), keeping(dir))
-			m.prove(t, nodes...)
-			forgets(nodes[2], chain[1], chain[2:]...)
-			m.hears(t, "VALID", "engine_newPayload", chain[0])
-			m.hears(t, "SYNCING", "engine_newPayload", chain[1])
+			m.disputes(t, nodes, chain)
 			m.Stop()
 			rule.Method = "eth_getBlockByHash"
 			for _, n := range nodes {
@@ -273,10 +272,7 @@ func testLyingAncestor(t *testing.T, alone bool) {
 	nodes, dir := three(t), t.TempDir()
 	chain := enginetest.Chain(4, 4, nil)
 	m := start(t, apptest.Fakes(nodes...), keeping(dir))
-	m.prove(t, nodes...)
-	forgets(nodes[2], chain[1], chain[2:]...)
-	m.hears(t, "VALID", "engine_newPayload", chain[0])
-	m.hears(t, "SYNCING", "engine_newPayload", chain[1])
+	m.disputes(t, nodes, chain)
 	m.Stop()
 	other := start(t, apptest.Fakes(nodes[:2]...), nil)
 	other.hears(t, "VALID", "engine_newPayload", chain[2])

@@ -28,6 +28,15 @@ func forgets(n *enginetest.Node, block enginetest.Payload, under ...enginetest.P
 	}
 }
 
+// disputes brings about a dispute: the third node objects to the second block of a chain, and forgets that.
+func (m *multiplexer) disputes(t testing.TB, nodes []*enginetest.Node, chain []enginetest.Payload) {
+	t.Helper()
+	forgets(nodes[2], chain[1], chain[2:]...)
+	m.prove(t, nodes...)
+	m.hears(t, "VALID", "engine_newPayload", chain[0])
+	m.hears(t, "SYNCING", "engine_newPayload", chain[1])
+}
+
 // A dispute goes on over our restart, and over as many as there are; where nothing is kept it has ended with the first.
 func TestDisputeOutlivesARestart(t *testing.T) {
 	for _, kept := range []bool{true, false} {
@@ -38,11 +47,8 @@ func TestDisputeOutlivesARestart(t *testing.T) {
 				dir = t.TempDir()
 			}
 			chain := enginetest.Chain(4, 6, nil)
-			forgets(nodes[2], chain[1], chain[2:]...)
 			m := start(t, apptest.Fakes(nodes...), keeping(dir))
-			m.prove(t, nodes...)
-			m.hears(t, "VALID", "engine_newPayload", chain[0])
-			m.hears(t, "SYNCING", "engine_newPayload", chain[1])
+			m.disputes(t, nodes, chain)
 			m.hears(t, "SYNCING", "engine_newPayload", chain[2])
 			for _, block := range chain[3:] {
 				m.Stop()
