@@ -16,6 +16,8 @@ type Config struct {
 	Nodes []Node
 	// JWTSecret is what the consensus client signs its tokens with: that of --jwt-secret, else the first node's.
 	JWTSecret auth.Secret
+	// JWTSecretFile is the file that it came from; empty = there is no --jwt-secret.
+	JWTSecretFile string
 	// FirstNodeSecret says that JWTSecret is the first node's, because there is no --jwt-secret.
 	FirstNodeSecret bool
 
@@ -71,6 +73,8 @@ type Config struct {
 
 	// AdminToken is what those must bring who change something over the REST API; zero = there is none.
 	AdminToken auth.AdminToken
+	// AdminTokenFile is the file that it came from; empty = there is none.
+	AdminTokenFile string
 	// OpenAdmin lets anybody change something, as the original did.
 	OpenAdmin bool
 
@@ -85,6 +89,9 @@ type Config struct {
 	Version string
 	// File is the path of the configuration file; empty = none was read.
 	File string
+
+	// from has who set each setting, as an error names it, by Setting.Key.
+	from map[string]string
 }
 
 // BySlot is a Grace that depends on the slot: negative.

@@ -37,6 +37,9 @@ func TestDocumentation(t *testing.T) {
 		if got, want := strings.Trim(line[1], "`"), s.Default; got != want && !(got == "–" && want == "") {
 			t.Errorf("%s: the default is %q, want %q", s.YAML(), got, want)
 		}
+		if got, want := line[2] == "start", s.Restart; got != want {
+			t.Errorf("%s takes effect at %s, restart is %v", s.YAML(), line[2], want)
+		}
 	}
 	for key := range lines {
 		t.Errorf("%s is documented, but there is no such setting", key)

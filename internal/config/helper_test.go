@@ -27,7 +27,7 @@ func (f files) ReadFile(path string) ([]byte, error) {
 // disk has what most tests need.
 var disk = files{
 	"a.hex": "0x" + hexA + "\n", "b.hex": hexB, "bad.hex": "0x1234",
-	"admin": "0123456789abcdef\n", "short": "0123456789\n",
+	"admin": "0123456789abcdef\n", "admin2": "fedcba9876543210\n", "short": "0123456789\n",
 }
 
 func secret(t testing.TB, text string) auth.Secret {

@@ -21,12 +21,47 @@ type Inputs struct {
 	ReadFile func(string) ([]byte, error)
 }
 
+// Invalid is what is wrong with a configuration, as opposed to with the world.
+type Invalid struct{ error }
+
+// Unwrap returns what is wrong.
+func (e Invalid) Unwrap() error { return e.error }
+
 // Load returns the settings: flags before environment before file before defaults. Every value that is given must be
-// good, also one that is overruled. An error names what is wrong as the user wrote it, and has no secret.
+// good, also one that is overruled. An error is Invalid, names what is wrong as the user wrote it, and has no secret.
 func Load(in Inputs) (*Config, error) {
-	if in.ReadFile == nil {
-		in.ReadFile = ReadFile
+	d, err := in.gather()
+	if err == nil {
+		err = d.resolve(in.read())
 	}
+	if err == nil {
+		err = d.check()
+	}
+	if err != nil {
+		return nil, Invalid{err}
+	}
+	return &d.Config, nil
+}
+
+// Look is Load for whoever asks a running ExecutionBackup, or reads what it left: of the files that settings name only
+// the configuration file is read, and there are no nodes.
+func Look(in Inputs) (*Config, error) {
+	d, err := in.gather()
+	if err != nil {
+		return nil, Invalid{err}
+	}
+	return &d.Config, nil
+}
+
+func (in Inputs) read() func(string) ([]byte, error) {
+	if in.ReadFile == nil {
+		return ReadFile
+	}
+	return in.ReadFile
+}
+
+// gather puts together what all ways of setting say.
+func (in Inputs) gather() (*draft, error) {
 	flags, err := fromFlags(in.Flags)
 	if err != nil {
 		return nil, err
@@ -36,27 +71,21 @@ func Load(in Inputs) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := readFile(slices.Concat(environ, flags), in.ReadFile)
+	file, err := readFile(slices.Concat(environ, flags), in.read())
 	if err != nil {
 		return nil, err
 	}
-
-	d := &draft{where: make(map[string]string)}
+	d := new(draft)
+	d.from = make(map[string]string)
 	d.Grace = BySlot
 	d.StateDir, d.EvidenceDir = ownStateDir(runtime.GOOS, variables), evidenceDir(runtime.GOOS, variables)
 	for _, e := range slices.Concat(defaults(), file, environ, flags) {
 		if err := e.setting.set(d, e.texts); err != nil {
 			return nil, fmt.Errorf("%s: %w", e.where, err)
 		}
-		d.where[e.setting.Key] = e.where
+		d.from[e.setting.Key] = e.where
 	}
-	if err := d.resolve(in.ReadFile); err != nil {
-		return nil, err
-	}
-	if err := d.check(); err != nil {
-		return nil, err
-	}
-	return &d.Config, nil
+	return d, nil
 }
 
 // readFile reads the configuration file that the last of the entries for it names, if any.
@@ -76,14 +105,14 @@ func readFile(es entries, read func(string) ([]byte, error)) (entries, error) {
 
 // resolve reads the files that settings name, and parses the nodes.
 func (d *draft) resolve(read func(string) ([]byte, error)) (err error) {
-	if d.jwtSecretFile != "" {
-		if d.JWTSecret, err = auth.ReadSecret(d.jwtSecretFile, read); err != nil {
-			return fmt.Errorf("%s: %w", d.where["jwt-secret"], err)
+	if d.JWTSecretFile != "" {
+		if d.JWTSecret, err = auth.ReadSecret(d.JWTSecretFile, read); err != nil {
+			return fmt.Errorf("%s: %w", d.from["jwt-secret"], err)
 		}
 	}
-	if d.adminTokenFile != "" {
-		if d.AdminToken, err = readAdminToken(d.adminTokenFile, read); err != nil {
-			return fmt.Errorf("%s: %w", d.where["admin-token-file"], err)
+	if d.AdminTokenFile != "" {
+		if d.AdminToken, err = readAdminToken(d.AdminTokenFile, read); err != nil {
+			return fmt.Errorf("%s: %w", d.from["admin-token-file"], err)
 		}
 	}
 	if len(d.nodes) == 0 {
@@ -94,7 +123,7 @@ func (d *draft) resolve(read func(string) ([]byte, error)) (err error) {
 	for _, spec := range d.nodes {
 		node, err := ParseNode(spec, nodeDefaults)
 		if err != nil {
-			return fmt.Errorf("%s: %w", d.where["nodes"], err)
+			return fmt.Errorf("%s: %w", d.from["nodes"], err)
 		}
 		d.Nodes = append(d.Nodes, node)
 	}
@@ -119,24 +148,24 @@ func readAdminToken(path string, read func(string) ([]byte, error)) (auth.AdminT
 // check finds settings that are good each for itself, but not together.
 func (d *draft) check() error {
 	if err := CheckNodes(d.Nodes); err != nil {
-		return fmt.Errorf("%s: %w", d.where["nodes"], err)
+		return fmt.Errorf("%s: %w", d.from["nodes"], err)
 	}
 	voters := d.voters()
 	if voters == 0 {
-		return fmt.Errorf("%s: every node is do-not-use: none could vote", d.where["nodes"])
+		return fmt.Errorf("%s: every node is do-not-use: none could vote", d.from["nodes"])
 	}
 	if d.Rules.MinValid > voters {
-		return fmt.Errorf("%s: %d is more than there are voters (%d)", d.where["min-valid"], d.Rules.MinValid, voters)
+		return fmt.Errorf("%s: %d is more than there are voters (%d)", d.from["min-valid"], d.Rules.MinValid, voters)
 	}
 	if d.Slot > 0 && d.AttestBy > d.Slot {
-		return fmt.Errorf("%s: more than %s, a slot's length", d.where["attest-by"], d.where["slot"])
+		return fmt.Errorf("%s: more than %s, a slot's length", d.from["attest-by"], d.from["slot"])
 	}
 	if d.MaxBody > d.MaxInFlight {
 		return fmt.Errorf("%s: more than %s, which bounds all requests together",
-			d.where["max-body"], d.where["max-in-flight"])
+			d.from["max-body"], d.from["max-in-flight"])
 	}
 	if d.OpenAdmin && !d.AdminToken.IsZero() {
-		return fmt.Errorf("%s and %s exclude each other", d.where["open-admin"], d.where["admin-token-file"])
+		return fmt.Errorf("%s and %s exclude each other", d.from["open-admin"], d.from["admin-token-file"])
 	}
 	return nil
 }

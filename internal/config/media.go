@@ -29,12 +29,15 @@ func (es *entries) add(e entry) error {
 	return nil
 }
 
+// defaultOf begins how an error names a default.
+const defaultOf = "default of "
+
 // defaults returns the settings that have one.
 func defaults() entries {
 	var es entries
 	for _, s := range Settings() {
 		if s.Default != "" {
-			es = append(es, entry{s, "default of " + s.Key, []string{s.Default}})
+			es = append(es, entry{s, defaultOf + s.Key, []string{s.Default}})
 		}
 	}
 	return es

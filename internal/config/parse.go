@@ -58,14 +58,17 @@ func parseTimeout(text string) (time.Duration, error) {
 	return d, err
 }
 
+// units are those of sizes, in bytes.
+var units = map[string]int64{
+	"": 1, "B": 1,
+	"KB": 1e3, "MB": 1e6, "GB": 1e9,
+	"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
+}
+
 // parseSize takes a number of bytes, with or without a unit.
 func parseSize(text string) (int64, error) {
 	number := strings.TrimRight(text, "KMGiB")
-	unit, known := map[string]int64{
-		"": 1, "B": 1,
-		"KB": 1e3, "MB": 1e6, "GB": 1e9,
-		"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
-	}[text[len(number):]]
+	unit, known := units[text[len(number):]]
 	n, err := strconv.ParseUint(number, 10, 63)
 	if err != nil || !known || int64(n) > math.MaxInt64/unit {
 		return 0, fmt.Errorf("%q is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)", text)
@@ -108,11 +111,14 @@ func parsePath(text string) (string, error) {
 
 func parseText(text string) (string, error) { return text, nil }
 
+// logLevels are the values of --log-level.
+var logLevels = map[string]slog.Level{
+	"trace": LevelTrace, "debug": slog.LevelDebug, "info": slog.LevelInfo,
+	"warn": slog.LevelWarn, "error": slog.LevelError, "critical": LevelCritical,
+}
+
 func parseLogLevel(text string) (slog.Level, error) {
-	level, ok := map[string]slog.Level{
-		"trace": LevelTrace, "debug": slog.LevelDebug, "info": slog.LevelInfo,
-		"warn": slog.LevelWarn, "error": slog.LevelError, "critical": LevelCritical,
-	}[text]
+	level, ok := logLevels[text]
 	if !ok {
 		return 0, fmt.Errorf("%q is not a log level: write trace, debug, info, warn, error or critical", text)
 	}

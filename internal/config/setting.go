@@ -20,9 +20,17 @@ type Setting struct {
 	Default string   // the value where it isn't set, as one would write it; empty = none
 	Bool    bool     // as a flag it needs no value
 	List    bool     // comma-separated in a flag or variable, and its flag can be repeated
+	Restart bool     // what it says changes at the next start only, not with a reload
 
+	value
+}
+
+// value is how a setting gets into a Config, and how it is shown from there.
+type value struct {
 	// set parses what one way of setting gave: one text, or several for a list.
 	set func(d *draft, texts []string) error
+	// get returns it as one would write it.
+	get func(c *Config) string
 }
 
 // Env returns the name of the setting's environment variable.
@@ -39,10 +47,7 @@ func yamlName(key string) string { return strings.ReplaceAll(key, "-", "_") }
 // their say are files read and nodes parsed, because those depend on other settings.
 type draft struct {
 	Config
-	nodes          []string // specifications
-	jwtSecretFile  string
-	adminTokenFile string
-	where          map[string]string // by Setting.Key: who set it last, as an error names it
+	nodes []string // specifications
 }
 
 // Settings returns the table of all settings, in the order in which help lists them.
@@ -52,223 +57,244 @@ func Settings() []Setting {
 			Key: "nodes", Short: "n", List: true,
 			Help: "execution clients, separated by commas: " +
 				"URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#backup][#name=NAME]",
-			set: func(d *draft, texts []string) error { d.nodes = texts; return nil },
+			value: value{
+				set: func(d *draft, texts []string) error { d.nodes = texts; return nil },
+				get: func(c *Config) string { return strings.Join(c.specs(), ",") },
+			},
 		},
 		{
 			Key: "jwt-secret", Short: "j",
-			Help: "file with the JWT secret of the consensus client, and of the nodes without one of their own",
-			set:  one(parsePath, func(d *draft, v string) { d.jwtSecretFile = v }),
+			Help:  "file with the JWT secret of the consensus client, and of the nodes without one of their own",
+			value: one(parsePath, func(c *Config) *string { return &c.JWTSecretFile }),
 		},
 		{
-			Key: "listen-addr", Short: "a", Default: "127.0.0.1",
-			Help: "address to listen on; 0.0.0.0 is every one",
-			set:  one(parseListenAddr, func(d *draft, v string) { d.ListenAddr = v }),
+			Key: "listen-addr", Short: "a", Default: "127.0.0.1", Restart: true,
+			Help:  "address to listen on; 0.0.0.0 is every one",
+			value: one(parseListenAddr, func(c *Config) *string { return &c.ListenAddr }),
 		},
 		{
-			Key: "port", Short: "p", Default: "7000",
-			Help: "port to listen on",
-			set:  one(parsePort, func(d *draft, v int) { d.Port = v }),
+			Key: "port", Short: "p", Default: "7000", Restart: true,
+			Help:  "port to listen on",
+			value: one(parsePort, func(c *Config) *int { return &c.Port }),
 		},
 		{
 			Key: "timeout", Default: "7500ms",
-			Help: "longest wait for a node's answer to an engine_ call",
-			set:  one(parseTimeout, func(d *draft, v time.Duration) { d.Timeout = v }),
+			Help:  "longest wait for a node's answer to an engine_ call",
+			value: one(parseTimeout, func(c *Config) *time.Duration { return &c.Timeout }),
 		},
 		{
 			Key: "read-timeout", Default: "30s",
-			Help: "longest wait for a node's answer to any other call, or for the next piece of it",
-			set:  one(parseTimeout, func(d *draft, v time.Duration) { d.ReadTimeout = v }),
+			Help:  "longest wait for a node's answer to any other call, or for the next piece of it",
+			value: one(parseTimeout, func(c *Config) *time.Duration { return &c.ReadTimeout }),
 		},
 		{
 			Key: "fcu-invalid-threshold", Short: "f", Aliases: []string{"fcu-majority"}, Default: "0.6",
-			Help: "share of the votes that makes INVALID or SYNCING the verdict, more than 0.5 and at most 1",
-			set:  one(quorum.ParseRatio, func(d *draft, v quorum.Ratio) { d.Rules.Threshold = v }),
+			Help:  "share of the votes that makes INVALID or SYNCING the verdict, more than 0.5 and at most 1",
+			value: one(quorum.ParseRatio, func(c *Config) *quorum.Ratio { return &c.Rules.Threshold }),
 		},
 		{
 			Key: "min-valid", Default: "1",
-			Help: "how many VALID votes a VALID verdict needs at least",
-			set:  one(parseCount, func(d *draft, v int) { d.Rules.MinValid = v }),
+			Help:  "how many VALID votes a VALID verdict needs at least",
+			value: one(parseCount, func(c *Config) *int { return &c.Rules.MinValid }),
 		},
 		{
 			Key: "on-dispute", Default: "halt",
 			Help: "what a dispute leads to: halt (SYNCING), majority (VALID where that has reached the threshold), " +
 				"or live (VALID where one client is wrong, and no difference of fork configurations explains it)",
-			set: one(quorum.ParsePolicy, func(d *draft, v quorum.Policy) { d.Rules.OnDispute = v }),
+			value: one(quorum.ParsePolicy, func(c *Config) *quorum.Policy { return &c.Rules.OnDispute }),
 		},
 		{
 			Key: "majority-implementations", Default: "2",
-			Help: "how many implementations have to say VALID for --on-dispute=live to go on",
-			set:  one(parseCount, func(d *draft, v int) { d.Rules.MinClients = v }),
+			Help:  "how many implementations have to say VALID for --on-dispute=live to go on",
+			value: one(parseCount, func(c *Config) *int { return &c.Rules.MinClients }),
 		},
 		{
 			Key: "fork-window", Default: "24h",
-			Help: "how long after a fork --on-dispute=live has to know every configuration (before it: 15 minutes)",
-			set:  one(parseDuration, func(d *draft, v time.Duration) { d.ForkWindow = v }),
+			Help:  "how long after a fork --on-dispute=live has to know every configuration (before it: 15 minutes)",
+			value: one(parseDuration, func(c *Config) *time.Duration { return &c.ForkWindow }),
 		},
 		{
 			Key: "fork-mismatch", Default: "warn",
 			Help: "what becomes of a node that missed a fork of most implementations: warn, " +
 				"or exclude (as one on the wrong chain)",
-			set: one(parseSecond("warn", "exclude"), func(d *draft, v bool) { d.ExcludeMissed = v }),
+			value: second("warn", "exclude", func(c *Config) *bool { return &c.ExcludeMissed }),
 		},
 		{
 			Key: "vote-by", Default: "node",
-			Help: "who has one vote: each node, or all nodes of one client together",
-			set:  one(parseSecond("node", "client"), func(d *draft, v bool) { d.Rules.ByClient = v }),
+			Help:  "who has one vote: each node, or all nodes of one client together",
+			value: second("node", "client", func(c *Config) *bool { return &c.Rules.ByClient }),
 		},
 		{
 			Key: "grace",
 			Help: "how long a VALID verdict waits for the other nodes to object " +
 				"(default: 500ms, less on slots under 12s)",
-			set: one(parseDuration, func(d *draft, v time.Duration) { d.Grace = v }),
+			value: one(parseDuration, func(c *Config) *time.Duration { return &c.Grace }),
 		},
 		{
-			Key:  "slot",
-			Help: "length of a slot (default: 12s, and 5s on Gnosis and Chiado)",
-			set:  one(parseTimeout, func(d *draft, v time.Duration) { d.Slot = v }),
+			Key:   "slot",
+			Help:  "length of a slot (default: 12s, and 5s on Gnosis and Chiado)",
+			value: one(parseTimeout, func(c *Config) *time.Duration { return &c.Slot }),
 		},
 		{
-			Key:  "attest-by",
-			Help: "when in the slot a VALID verdict no longer waits for objections (default: a quarter of the slot)",
-			set:  one(parseTimeout, func(d *draft, v time.Duration) { d.AttestBy = v }),
+			Key:   "attest-by",
+			Help:  "when in the slot a VALID verdict no longer waits for objections (default: a quarter of the slot)",
+			value: one(parseTimeout, func(c *Config) *time.Duration { return &c.AttestBy }),
 		},
 		{
 			Key: "late-grace", Default: "50ms",
-			Help: "how long a VALID verdict waits for objections where it is late in the slot",
-			set:  one(parseDuration, func(d *draft, v time.Duration) { d.LateGrace = v }),
+			Help:  "how long a VALID verdict waits for objections where it is late in the slot",
+			value: one(parseDuration, func(c *Config) *time.Duration { return &c.LateGrace }),
 		},
 		{
 			Key: "build-grace", Default: "300ms",
-			Help: "how long a proposal waits for a better payload after the first good one",
-			set:  one(parseDuration, func(d *draft, v time.Duration) { d.BuildGrace = v }),
+			Help:  "how long a proposal waits for a better payload after the first good one",
+			value: one(parseDuration, func(c *Config) *time.Duration { return &c.BuildGrace }),
 		},
 		{
 			Key: "cross-check", Default: "200ms",
-			Help: "how long the other nodes may take to judge a payload before it is proposed; 0 = they are not asked",
-			set:  one(parseDuration, func(d *draft, v time.Duration) { d.CrossCheck = v }),
+			Help:  "how long the other nodes may take to judge a payload before it is proposed; 0 = they are not asked",
+			value: one(parseDuration, func(c *Config) *time.Duration { return &c.CrossCheck }),
 		},
 		{
-			Key: "replay-bytes", Default: "128MiB",
-			Help: "size of the payloads kept for nodes that come back; 0 = none",
-			set:  one(parseSize, func(d *draft, v int64) { d.ReplayBytes = v }),
+			Key: "replay-bytes", Default: "128MiB", Restart: true,
+			Help:  "size of the payloads kept for nodes that come back; 0 = none",
+			value: one(parseSize, func(c *Config) *int64 { return &c.ReplayBytes }),
 		},
 		{
-			Key: "max-body", Default: "128MiB",
-			Help: "largest request that is read",
-			set:  one(parseLimit, func(d *draft, v int64) { d.MaxBody = v }),
+			Key: "max-body", Default: "128MiB", Restart: true,
+			Help:  "largest request that is read",
+			value: one(parseLimit, func(c *Config) *int64 { return &c.MaxBody }),
 		},
 		{
-			Key: "max-in-flight", Default: "512MiB",
-			Help: "size of all requests that are being answered; half of it is for engine_ calls alone",
-			set:  one(parseLimit, func(d *draft, v int64) { d.MaxInFlight = v }),
+			Key: "max-in-flight", Default: "512MiB", Restart: true,
+			Help:  "size of all requests that are being answered; half of it is for engine_ calls alone",
+			value: one(parseLimit, func(c *Config) *int64 { return &c.MaxInFlight }),
 		},
 		{
-			Key: "max-connections", Default: "1024",
-			Help: "how many connections are open at most; one more takes the place of the longest idle one",
-			set:  one(parseCount, func(d *draft, v int) { d.MaxConnections = v }),
+			Key: "max-connections", Default: "1024", Restart: true,
+			Help:  "how many connections are open at most; one more takes the place of the longest idle one",
+			value: one(parseCount, func(c *Config) *int { return &c.MaxConnections }),
 		},
 		{
 			Key: "drain", Default: "2s",
-			Help: "how long calls go on being answered after SIGTERM, for nodes that still work on earlier ones",
-			set:  one(parseDuration, func(d *draft, v time.Duration) { d.Drain = v }),
+			Help:  "how long calls go on being answered after SIGTERM, for nodes that still work on earlier ones",
+			value: one(parseDuration, func(c *Config) *time.Duration { return &c.Drain }),
 		},
 		{
-			Key: "state-dir",
+			Key: "state-dir", Restart: true,
 			Help: "directory for what must outlive a restart: disputes, builds, drains; empty = kept in memory only " +
 				"(default: executionbackup in the user's state directory)",
-			set: one(parseText, func(d *draft, v string) { d.StateDir = v }),
+			value: one(parseText, func(c *Config) *string { return &c.StateDir }),
 		},
 		{
-			Key: "state-url",
+			Key: "state-url", Restart: true,
 			Help: "Redis or Valkey where two instances share what must outlive one of them: " +
 				"redis://host[:port][/db], host,host?master=NAME for Sentinels, ?cluster=true for a Cluster; " +
 				"rediss:// with TLS",
-			set: one(parseText, func(d *draft, v string) { d.StateURL = v }),
+			value: one(parseText, func(c *Config) *string { return &c.StateURL }),
 		},
 		{
-			Key: "state-prefix", Default: "executionbackup",
-			Help: "what the keys there begin with: one for each pair of instances",
-			set:  one(parseText, func(d *draft, v string) { d.StatePrefix = v }),
+			Key: "state-prefix", Default: "executionbackup", Restart: true,
+			Help:  "what the keys there begin with: one for each pair of instances",
+			value: one(parseText, func(c *Config) *string { return &c.StatePrefix }),
 		},
 		{
-			Key:  "state-user",
-			Help: "user there (default: the server's default user)",
-			set:  one(parseText, func(d *draft, v string) { d.StateUser = v }),
+			Key: "state-user", Restart: true,
+			Help:  "user there (default: the server's default user)",
+			value: one(parseText, func(c *Config) *string { return &c.StateUser }),
 		},
 		{
-			Key:  "state-password-file",
-			Help: "file with the password there (default: none)",
-			set:  one(parsePath, func(d *draft, v string) { d.StatePasswordFile = v }),
+			Key: "state-password-file", Restart: true,
+			Help:  "file with the password there (default: none)",
+			value: one(parsePath, func(c *Config) *string { return &c.StatePasswordFile }),
 		},
 		{
-			Key:  "state-ca-file",
-			Help: "file with the certificates that vouch for the server there (default: the system's)",
-			set:  one(parsePath, func(d *draft, v string) { d.StateCAFile = v }),
+			Key: "state-ca-file", Restart: true,
+			Help:  "file with the certificates that vouch for the server there (default: the system's)",
+			value: one(parsePath, func(c *Config) *string { return &c.StateCAFile }),
 		},
 		{
-			Key:  "evidence-dir",
-			Help: "directory for records of disputes (default: executionbackup/evidence in the user's state directory)",
-			set:  one(parseText, func(d *draft, v string) { d.EvidenceDir = v }),
+			Key: "evidence-dir", Restart: true,
+			Help:  "directory for records of disputes (default: executionbackup/evidence in the user's state directory)",
+			value: one(parseText, func(c *Config) *string { return &c.EvidenceDir }),
 		},
 		{
 			Key: "allow-namespaces", List: true,
 			Help: "JSON-RPC namespaces to let through beside engine, eth, net and web3, separated by commas: " +
 				"debug,txpool",
-			set: func(d *draft, texts []string) (err error) {
-				d.AllowNamespaces, err = parseNamespaces(texts)
-				return err
+			value: value{
+				set: func(d *draft, texts []string) (err error) {
+					d.AllowNamespaces, err = parseNamespaces(texts)
+					return err
+				},
+				get: func(c *Config) string { return strings.Join(c.AllowNamespaces, ",") },
 			},
 		},
 		{
-			Key:  "admin-token-file",
-			Help: "file with the token that the REST API demands of who changes something, at least 16 characters",
-			set:  one(parsePath, func(d *draft, v string) { d.adminTokenFile = v }),
+			Key:   "admin-token-file",
+			Help:  "file with the token that the REST API demands of who changes something, at least 16 characters",
+			value: one(parsePath, func(c *Config) *string { return &c.AdminTokenFile }),
 		},
 		{
 			Key: "open-admin", Default: "false", Bool: true,
-			Help: "let anyone who can connect change something over the REST API",
-			set:  one(parseBool, func(d *draft, v bool) { d.OpenAdmin = v }),
+			Help:  "let anyone who can connect change something over the REST API",
+			value: one(parseBool, func(c *Config) *bool { return &c.OpenAdmin }),
 		},
 		{
 			Key: "log-level", Short: "l", Default: "info",
-			Help: "trace, debug, info, warn, error or critical",
-			set:  one(parseLogLevel, func(d *draft, v slog.Level) { d.LogLevel = v }),
+			Help:  "trace, debug, info, warn, error or critical",
+			value: one(parseLogLevel, func(c *Config) *slog.Level { return &c.LogLevel }),
 		},
 		{
-			Key: "log-format", Default: "text",
-			Help: "text or json",
-			set:  one(parseLogFormat, func(d *draft, v string) { d.LogFormat = v }),
+			Key: "log-format", Default: "text", Restart: true,
+			Help:  "text or json",
+			value: one(parseLogFormat, func(c *Config) *string { return &c.LogFormat }),
 		},
 		{
 			Key: "node-timings", Default: "false", Bool: true,
-			Help: "log how long each node takes to answer a probe",
-			set:  one(parseBool, func(d *draft, v bool) { d.NodeTimings = v }),
+			Help:  "log how long each node takes to answer a probe",
+			value: one(parseBool, func(c *Config) *bool { return &c.NodeTimings }),
 		},
 		{
 			Key: "holesky", Default: "false", Bool: true,
-			Help: "accepted for the sake of old command lines; does nothing",
-			set:  one(parseBool, func(*draft, bool) {}),
+			Help:  "accepted for the sake of old command lines; does nothing",
+			value: one(parseBool, func(*Config) *bool { return new(bool) }),
 		},
 		{
 			Key: "sepolia", Default: "false", Bool: true,
-			Help: "accepted for the sake of old command lines; does nothing",
-			set:  one(parseBool, func(*draft, bool) {}),
+			Help:  "accepted for the sake of old command lines; does nothing",
+			value: one(parseBool, func(*Config) *bool { return new(bool) }),
 		},
 		{
-			Key:  "config",
-			Help: "YAML file with any of these settings but this one",
-			set:  one(parsePath, func(d *draft, v string) { d.File = v }),
+			Key:   "config",
+			Help:  "YAML file with any of these settings but this one",
+			value: one(parsePath, func(c *Config) *string { return &c.File }),
 		},
 	}
 }
 
-// one makes a setter of a parser and of the place where its value goes.
-func one[T any](parse func(string) (T, error), put func(*draft, T)) func(*draft, []string) error {
-	return func(d *draft, texts []string) error {
-		v, err := parse(texts[0])
-		if err == nil {
-			put(d, v)
-		}
-		return err
+// one is the value of a setting that isn't a list: what parses it, and where it goes.
+func one[T any](parse func(string) (T, error), at func(*Config) *T) value {
+	return value{
+		set: func(d *draft, texts []string) error {
+			v, err := parse(texts[0])
+			if err == nil {
+				*at(&d.Config) = v
+			}
+			return err
+		},
+		get: func(c *Config) string { return written(*at(c)) },
 	}
+}
+
+// second is the value of a setting that has two words; it is true at the second.
+func second(no, yes string, at func(*Config) *bool) value {
+	v := one(parseSecond(no, yes), at)
+	v.get = func(c *Config) string {
+		if *at(c) {
+			return yes
+		}
+		return no
+	}
+	return v
 }
