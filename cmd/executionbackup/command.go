@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,8 +17,8 @@ import (
 type program struct {
 	environ        []string
 	stdout, stderr io.Writer
-	readFile       func(string) ([]byte, error) // nil = config.ReadFile
-	given          map[string][]string          // the settings among the flags, as config.Inputs has them
+	given          map[string][]string // the settings among the flags, as config.Inputs has them
+	files          config.Files        // those that the settings come from
 }
 
 // command returns the tree of commands.
@@ -32,16 +31,17 @@ func (p *program) command() *cli.Command {
 
 Every flag can also be set in the environment (EXECUTIONBACKUP_JWT_SECRET) and in the YAML file that
 --config names (jwt_secret). A flag beats the environment, which beats the file. SIGHUP reads all of them
-again; SIGTERM lets the calls in flight have their answers.
+again; SIGTERM lets the calls in flight have their answers. The other commands take their settings in the same way.
 
-The exit status is 0 where all is well, 1 where something is wrong and 2 where the command line has no meaning.
+The exit status is 0 where all is well, 1 where something is wrong with what was looked at, 2 where the command line
+has no meaning, and 78 where the configuration is no good (1 where a file that it names isn't there yet).
 
 Example:
   executionbackup --nodes http://127.0.0.1:8551,http://127.0.0.1:8552#name=besu --jwt-secret /etc/ethereum/jwt.hex`,
 		Version: fullVersion(),
 		Flags:   p.settingFlags(),
 		Action:  alone(p.daemon),
-		Commands: []*cli.Command{p.checkCommand(), p.nodesCommand(), p.statusCommand(),
+		Commands: []*cli.Command{p.checkCommand(), p.statusCommand(), p.nodesCommand(), p.reloadCommand(),
 			p.evidenceCommand(), p.replayCommand(), p.healthcheckCommand(), containerCommand(),
 			p.manCommand(), versionCommand()},
 		Writer:                p.stdout,
@@ -68,9 +68,15 @@ const completionHelp = `Example:
   executionbackup completion fish > ~/.config/fish/completions/executionbackup.fish
   executionbackup completion pwsh > executionbackup.ps1`
 
+// inputs are where the settings of every command come from.
+func (p *program) inputs() config.Inputs {
+	return config.Inputs{Flags: p.given, Environ: p.environ, ReadFile: p.files.ReadFile}
+}
+
 // load reads the settings from wherever they come.
 func (p *program) load() (*config.Config, error) {
-	c, err := config.Load(config.Inputs{Flags: p.given, Environ: p.environ, ReadFile: p.readFile})
+	p.files.Forget()
+	c, err := config.Load(p.inputs())
 	if err != nil {
 		return nil, err
 	}
@@ -87,11 +93,19 @@ type settingFlag struct {
 }
 
 // settingFlags returns a flag for each setting.
-func (p *program) settingFlags() []cli.Flag {
+func (p *program) settingFlags() []cli.Flag { return p.newFlags(nil) }
+
+// someSettings returns a flag for each setting, for a command that goes by the shown ones; its subcommands take them, too.
+// The others are accepted, so that the daemon's command line will do.
+func (p *program) someSettings(shown ...string) []cli.Flag { return p.newFlags(shown) }
+
+// newFlags returns a flag for each setting. Where shown isn't nil, help has those alone.
+func (p *program) newFlags(shown []string) []cli.Flag {
 	var flags []cli.Flag
 	for _, s := range config.Settings() {
 		f := &cli.GenericFlag{
-			Name: s.Key, Aliases: s.Aliases, Usage: s.Help, DefaultText: s.Default, HideDefault: s.Bool, Local: true,
+			Name: s.Key, Aliases: s.Aliases, Usage: s.Help, DefaultText: s.Default, HideDefault: s.Bool,
+			Local: shown == nil, Hidden: shown != nil && !slices.Contains(shown, s.Key),
 		}
 		if s.Short != "" {
 			f.Aliases = append([]string{s.Short}, s.Aliases...)
@@ -116,14 +130,6 @@ func (f *settingFlag) IsBoolFlag() bool { return f.setting.Bool }
 // TakesValue and String are for the help.
 func (f *settingFlag) TakesValue() bool { return !f.setting.Bool }
 func (f *settingFlag) String() string   { return cli.FlagStringer(f) }
-
-// noSettings refuses the daemon's flags before a command that would pass over them.
-func (p *program) noSettings(ctx context.Context, cmd *cli.Command) (context.Context, error) {
-	if given := slices.Sorted(maps.Keys(p.given)); len(given) > 0 {
-		return ctx, usageError("%s doesn't take --%s", cmd.Name, given[0])
-	}
-	return ctx, nil
-}
 
 // alone is an action that takes no arguments.
 func alone(action cli.ActionFunc) cli.ActionFunc {

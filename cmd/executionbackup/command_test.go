@@ -74,7 +74,8 @@ func TestEverySettingIsAFlag(t *testing.T) {
 	}
 }
 
-// What is wrong with a command line is told in one line, and its exit status is 2; what is wrong with a value, 1.
+// What is wrong with a command line is told in one line, and its exit status is 2; what is wrong with a value, 78. A file
+// or an ExecutionBackup that isn't there may still come: 1.
 func TestErrors(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -102,15 +103,19 @@ func TestErrors(t *testing.T) {
 		{"nodes add", 2, "nodes add: write at least one SPEC"},
 		{"nodes drain --url http://a", 2, "nodes drain: write at least one NODE"},
 		{"nodes remove --urk x", 2, "unknown flag --urk: did you mean --url?"},
-		{"--port 7001 nodes", 2, "nodes doesn't take --port"},
-		{"--port 7001 healthcheck", 2, "healthcheck doesn't take --port"},
-		{"nodes --url 10.0.0.5:7000", 1, "--url: write it like http://127.0.0.1:7000"},
+		{"--port 1 nodes", 1, "dial tcp 127.0.0.1:1: connect: connection refused: does ExecutionBackup run at 127.0.0.1:1?"},
+		{"healthcheck --port 1", 1, "dial tcp 127.0.0.1:1: connect: connection refused: does ExecutionBackup run"},
+		{"status --listen-addr :: --port 1", 1, "dial tcp [::1]:1: "},
+		{"status --port 0", 2, "--port 0 is any free port: say with --url where ExecutionBackup runs"},
+		{"status --port x", 78, `--port: "x" is not a port`},
+		{"evidence list --prot x", 2, "unknown flag --prot"},
+		{"nodes --url 10.0.0.5:7000", 2, "--url: write it like http://127.0.0.1:7000"},
 		{"nodes add x --admin-token-file /nowhere", 1, "--admin-token-file: open /nowhere: "},
-		{"", 1, "there are no nodes: set --nodes"},
-		{"check", 1, "there are no nodes: set --nodes"},
-		{"--port abc", 1, `--port: "abc" is not a port (0 to 65535)`},
-		{"--port 1 --port 2", 1, "--port: give it once, with one value"},
-		{"--nodes http://a:1", 1, "--nodes: http://a:1: no JWT secret"},
+		{"", 78, "there are no nodes: set --nodes"},
+		{"check", 78, "there are no nodes: set --nodes"},
+		{"--port abc", 78, `--port: "abc" is not a port (0 to 65535)`},
+		{"--port 1 --port 2", 78, "--port: give it once, with one value"},
+		{"--nodes http://a:1", 78, "--nodes: http://a:1: no JWT secret"},
 		{"--nodes http://a:1 -j /nowhere", 1,
 			"--jwt-secret: read the secret file: open /nowhere: no such file or directory: " +
 				"give the node's own file, or make one for both with: openssl rand -hex 32"},
@@ -134,6 +139,7 @@ func TestHelpHasExamples(t *testing.T) {
 	for _, command := range []string{
 		"", "check", "nodes", "nodes add", "nodes remove", "nodes drain", "nodes undrain", "nodes clear-objections",
 		"completion", "status", "container",
+		"reload",
 		"evidence", "evidence list", "evidence show", "replay", "healthcheck", "version",
 	} {
 		status, stdout, stderr := execute(t, nil, append(strings.Fields(command), "--help")...)

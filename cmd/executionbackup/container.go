@@ -53,7 +53,7 @@ func (p *program) enterContainer() {
 	}
 	const inVariable = "the variable JWT_SECRET" // instead of a path
 	set("JWT_SECRET", inVariable)
-	p.readFile = func(path string) ([]byte, error) {
+	p.files.Read = func(path string) ([]byte, error) {
 		if path == inVariable {
 			return []byte(secret), nil
 		}

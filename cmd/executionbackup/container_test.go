@@ -44,17 +44,21 @@ func TestContainer(t *testing.T) {
 // What is wrong is told under the name of our own variable, and no secret is printed.
 func TestContainerErrors(t *testing.T) {
 	digits := strings.Repeat("ab", 31)
-	for _, test := range []struct{ environ, want string }{
-		{"NODES=", "there are no nodes: set --nodes"},
-		{"NODES=a:1", "EXECUTIONBACKUP_NODES: http://a:1: no JWT secret"},
-		{"NODES=a:1 JWT_SECRET=" + digits, "EXECUTIONBACKUP_JWT_SECRET: this is a secret itself"},
-		{"NODES=a:1 JWT_SECRET=/nowhere", "EXECUTIONBACKUP_JWT_SECRET: read the secret file: open /nowhere"},
-		{"NODES=a:1 FCU_MAJORITY=2", "EXECUTIONBACKUP_FCU_MAJORITY: 2 is out of range"},
-		{"NODES=a:1 PORT=x EXECUTIONBACKUP_LOG_LEVEL=loud LOG_LEVEL=INFO",
+	for _, test := range []struct {
+		environ string
+		status  int
+		want    string
+	}{
+		{"NODES=", 78, "there are no nodes: set --nodes"},
+		{"NODES=a:1", 78, "EXECUTIONBACKUP_NODES: http://a:1: no JWT secret"},
+		{"NODES=a:1 JWT_SECRET=" + digits, 78, "EXECUTIONBACKUP_JWT_SECRET: this is a secret itself"},
+		{"NODES=a:1 JWT_SECRET=/nowhere", 1, "EXECUTIONBACKUP_JWT_SECRET: read the secret file: open /nowhere"},
+		{"NODES=a:1 FCU_MAJORITY=2", 78, "EXECUTIONBACKUP_FCU_MAJORITY: 2 is out of range"},
+		{"NODES=a:1 PORT=x EXECUTIONBACKUP_LOG_LEVEL=loud LOG_LEVEL=INFO", 78,
 			`EXECUTIONBACKUP_LOG_LEVEL: "loud" is not a log level`},
 	} {
 		status, stdout, stderr := execute(t, strings.Fields(test.environ), "container")
-		if status != 1 || stdout != "" || !strings.HasPrefix(stderr, "executionbackup: "+test.want) ||
+		if status != test.status || stdout != "" || !strings.HasPrefix(stderr, "executionbackup: "+test.want) ||
 			strings.Contains(stderr, digits) {
 			t.Errorf("%s: status %d, %q, want %q", test.environ, status, stderr, test.want)
 		}

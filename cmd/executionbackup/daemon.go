@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/urfave/cli/v3"
@@ -34,9 +34,15 @@ func (p *program) daemon(ctx context.Context, _ *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	a, err := app.New(app.Options{Config: c, Log: log, Listener: socket})
+	a, err := app.New(app.Options{
+		Config: c, Log: log, Listener: socket, Load: p.load, Level: level,
+		Reloading: func() (done func()) {
+			tellSystemd(log, reloading())
+			return func() { tellSystemd(log, sd.SdNotifyReady) }
+		},
+	})
 	if err != nil {
-		return fmt.Errorf("%w: choose another address with --listen-addr and --port", err)
+		return err
 	}
 	log.Info("starting", "version", fullVersion())
 	ended := make(chan error, 1)
@@ -47,12 +53,19 @@ func (p *program) daemon(ctx context.Context, _ *cli.Command) error {
 	watching.Go(func() { feedWatchdog(watched, log, a.Addr()) })
 	defer watching.Wait()
 	defer unwatch()
+	looks := new(time.Ticker)
+	if c.Watch {
+		looks = time.NewTicker(watchInterval)
+		defer looks.Stop()
+	}
 	for stopping := ctx.Done(); ; {
 		select {
 		case <-hangups:
-			tellSystemd(log, reloading())
-			p.reload(a, level)
-			tellSystemd(log, sd.SdNotifyReady)
+			a.Reload("SIGHUP")
+		case <-looks.C:
+			if p.files.Changed() {
+				a.Reload("--watch")
+			}
 		case <-stopping:
 			tellSystemd(log, sd.SdNotifyStopping)
 			stopping = nil
@@ -62,16 +75,8 @@ func (p *program) daemon(ctx context.Context, _ *cli.Command) error {
 	}
 }
 
-// reload puts the configuration in force as it stands now, if it is good.
-func (p *program) reload(a *app.App, level *slog.LevelVar) {
-	c, err := p.load()
-	if err != nil {
-		a.ReloadFailed(err)
-		return
-	}
-	level.Set(c.LogLevel)
-	a.Reload(c)
-}
+// watchInterval is how often --watch looks at the files. A change counts when two looks find the same.
+const watchInterval = time.Second
 
 // newLogger returns a logger that writes in a format of --log-format.
 func newLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {

@@ -5,15 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
 
-	"executionbackup/internal/config"
 	"executionbackup/internal/evidence"
 )
 
@@ -21,12 +18,14 @@ func (p *program) evidenceCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "evidence",
 		Usage: "list the disputes on record, or show one",
-		Description: `Without a subcommand: lists them. zcat FILE has all of one as JSON, the call itself too.
+		Description: `Without a subcommand: lists them. They are read from the directory of --evidence-dir, or asked of ` +
+			`the
+ExecutionBackup at --url. zcat FILE has all of one as JSON, the call itself too.
 
 Example:
-  executionbackup evidence list --evidence-dir /var/lib/executionbackup/evidence`,
-		Flags:  []cli.Flag{p.evidenceDirFlag()},
-		Before: p.noSettings,
+  executionbackup evidence list --evidence-dir /var/lib/executionbackup/evidence
+  executionbackup evidence list --url http://127.0.0.1:7000`,
+		Flags:  append(p.remoteFlags("evidence-dir", "admin-token-file"), jsonFlag()),
 		Action: alone(p.listEvidence),
 		Commands: []*cli.Command{
 			{
@@ -35,11 +34,14 @@ Example:
 				Action:      alone(p.listEvidence),
 			},
 			{
-				Name: "show", ArgsUsage: "FILE", Usage: "show who said what, and what the consensus client heard",
-				Description: `FILE is a path, or a name in the list.
+				Name: "show", ArgsUsage: "FILE|NUMBER|last", Usage: "show who said what, and what the consensus client heard",
+				Description: `FILE is a path, or a name in the list; NUMBER is a block's, last the last of the list. ` +
+					`With --url it takes the
+admin token.
 
 Example:
-  executionbackup evidence show 20261125T120007.000Z-22345678-0x….json.gz`,
+  executionbackup evidence show last
+  executionbackup evidence show 22345678 --url http://127.0.0.1:7000 --admin-token-file /etc/executionbackup/admin.token`,
 				HideHelpCommand: true,
 				Action:          p.showEvidence,
 			},
@@ -47,22 +49,17 @@ Example:
 	}
 }
 
-// evidenceDirFlag says where evidence is, as the daemon's own flag does.
-func (p *program) evidenceDirFlag() cli.Flag {
-	return &cli.StringFlag{
-		Name:  "evidence-dir",
-		Usage: "directory with the records of disputes",
-		Value: cmp.Or(p.getenv("EVIDENCE_DIR"), config.DefaultEvidenceDir(p.environ)),
-		DefaultText: "that in " + config.EnvPrefix + "EVIDENCE_DIR, " +
-			"or executionbackup/evidence in the user's state directory",
-	}
-}
-
-func (p *program) listEvidence(_ context.Context, cmd *cli.Command) error {
-	dir := cmd.String("evidence-dir")
-	entries, err := evidence.List(dir)
+func (p *program) listEvidence(ctx context.Context, cmd *cli.Command) error {
+	a, err := p.archive(cmd)
 	if err != nil {
-		return fmt.Errorf("evidence (--evidence-dir): %w", err)
+		return err
+	}
+	entries, err := a.list(ctx)
+	if err != nil {
+		return err
+	}
+	if cmd.Bool("json") {
+		return printJSON(p.stdout, entries)
 	}
 	table := [][]string{{"TIME", "KIND", "METHOD", "NUMBER", "HEARD", "INVALID SAID", "FILE"}}
 	for _, e := range entries {
@@ -88,25 +85,20 @@ func objectors(replies []evidence.Reply) (names []string) {
 	return names
 }
 
-// findEvidence reads the file that an argument names: a path, or a name in the directory.
-func findEvidence(name, dir string) (*evidence.File, error) {
-	f, err := evidence.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) && filepath.Base(name) == name {
-		f, err = evidence.ReadFile(filepath.Join(dir, name))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("evidence: %w", err)
-	}
-	return f, nil
-}
-
-func (p *program) showEvidence(_ context.Context, cmd *cli.Command) error {
+func (p *program) showEvidence(ctx context.Context, cmd *cli.Command) error {
 	if cmd.NArg() != 1 {
-		return usageError("evidence show: write one FILE")
+		return usageError("evidence show: write one FILE, the number of a block, or last")
 	}
-	f, err := findEvidence(cmd.Args().First(), cmd.String("evidence-dir"))
+	a, err := p.archive(cmd)
 	if err != nil {
 		return err
+	}
+	f, err := a.find(ctx, cmd.Args().First())
+	if err != nil {
+		return err
+	}
+	if cmd.Bool("json") {
+		return printJSON(p.stdout, f)
 	}
 	p.printCase(&f.Case)
 	table := [][]string{{"NODE", "STATUS", "VOTE", "AFTER", "STATE", "CLIENT", "REASON"}}

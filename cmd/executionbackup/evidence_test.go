@@ -219,8 +219,10 @@ func TestEvidenceErrors(t *testing.T) {
 		"replay /nowhere -n http://a:1 -j " + secretFile(t): "evidence: open /nowhere: ",
 		"status a b":        "status: write one URL at most",
 		"status 10.0.0.5":   "--url: write it like",
-		"--port 1 evidence": "evidence doesn't take --port",
-		"--port 1 status":   "status doesn't take --port",
+		"evidence":          "evidence: none is kept (--evidence-dir is empty)",
+		"evidence show last --evidence-dir " + t.TempDir(): "evidence: there is none",
+		"evidence show 17 --evidence-dir " + t.TempDir():   "evidence: there is none about block 17",
+		"evidence list --url http://127.0.0.1:1":           "does ExecutionBackup run at 127.0.0.1:1?",
 	} {
 		status, stdout, stderr := execute(t, nil, strings.Fields(args)...)
 		if status == 0 || stdout != "" || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {

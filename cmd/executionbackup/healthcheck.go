@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -9,6 +11,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v3"
+
+	"executionbackup/internal/config"
 )
 
 // healthTimeout is less than what container runtimes allow a health check.
@@ -24,18 +28,21 @@ are alive doesn't matter.
 
 Example:
   HEALTHCHECK CMD ["executionbackup", "healthcheck"]`,
-		Flags: []cli.Flag{
-			p.urlFlag(),
+		Flags: append(p.remoteFlags(),
 			&cli.BoolFlag{Name: "live", Usage: "ask only whether it runs"},
 			&cli.IntFlag{Name: "voters", Usage: "ask also whether so many voters are alive"},
-		},
-		Before: p.noSettings,
+		),
 		Action: alone(p.healthcheck),
 	}
 }
 
 func (p *program) healthcheck(ctx context.Context, cmd *cli.Command) error {
-	r, err := newRemote(cmd.String("url"), healthTimeout)
+	r, err := p.remote(cmd, healthTimeout)
+	if _, invalid := errors.AsType[config.Invalid](err); invalid {
+		// The one that runs may well be healthy: it doesn't take what is no good either.
+		fmt.Fprintln(p.stderr, printable(err.Error()))
+		r, err = newRemote(cmp.Or(cmd.String("url"), "http://127.0.0.1:7000"), "", healthTimeout)
+	}
 	if err != nil {
 		return err
 	}

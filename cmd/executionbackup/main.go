@@ -1,5 +1,5 @@
 // Command executionbackup stands between one Ethereum consensus client and many execution clients (nodes). Without a
-// subcommand it is the daemon; check, nodes and healthcheck help its operator.
+// subcommand it is the daemon; the subcommands help its operator.
 package main
 
 import (
@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"runtime"
@@ -15,6 +16,8 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v3"
+
+	"executionbackup/internal/config"
 )
 
 // The kept payloads (--replay-bytes) are most of the heap. With Go's own setting there might be as much garbage again;
@@ -34,8 +37,14 @@ func main() {
 	os.Exit(run(untilSignal(context.Background()), os.Args, os.Environ(), os.Stdout, os.Stderr))
 }
 
-// run carries out a command line and returns the exit status: 0 where all is well, 1 where something is wrong, 2 where
-// the command line itself has no meaning. An error is one line on stderr.
+// The exit statuses beside 0, where all is well.
+const (
+	exitWrong         = 1  // something is wrong with what was looked at, or done, or a file isn't there yet
+	exitUsage         = 2  // the command line has no meaning
+	exitConfiguration = 78 // the configuration is no good (EX_CONFIG): to start again would not help
+)
+
+// run carries out a command line and returns the exit status. An error is one line on stderr.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	p := &program{environ: environ, stdout: stdout, stderr: stderr, given: make(map[string][]string)}
 	if len(args) > 1 && args[1] == "container" {
@@ -48,9 +57,12 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	}
 	fmt.Fprintln(stderr, "executionbackup: "+printable(err.Error()))
 	if _, ok := errors.AsType[cli.ExitCoder](err); ok { // a usageError, or the library's own
-		return 2
+		return exitUsage
 	}
-	return 1
+	if _, ok := errors.AsType[config.Invalid](err); ok && !errors.Is(err, fs.ErrNotExist) {
+		return exitConfiguration
+	}
+	return exitWrong
 }
 
 // untilSignal returns a context that the first SIGINT or SIGTERM ends. The second one ends the process at once.

@@ -9,7 +9,6 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"executionbackup/internal/admin"
-	"executionbackup/internal/config"
 )
 
 // restTimeout is long enough for nodes that don't answer the probe after a change.
@@ -23,16 +22,7 @@ func (p *program) nodesCommand() *cli.Command {
 
 Example:
   executionbackup nodes --url http://10.0.0.5:7000`,
-		Flags: []cli.Flag{
-			p.urlFlag(),
-			&cli.StringFlag{
-				Name:        "admin-token-file",
-				Usage:       "file with the token that ExecutionBackup demands of who changes something",
-				Value:       p.getenv("ADMIN_TOKEN_FILE"),
-				DefaultText: "that in " + config.EnvPrefix + "ADMIN_TOKEN_FILE",
-			},
-		},
-		Before: p.noSettings,
+		Flags:  append(p.remoteFlags("admin-token-file"), jsonFlag()),
 		Action: alone(p.listNodes),
 		Commands: []*cli.Command{
 			p.changeCommand("add", "/add_nodes", "SPEC…", "add nodes, all or none",
@@ -87,41 +77,39 @@ func (p *program) changeCommand(name, path, argument, usage, description string)
 	}
 }
 
+// changeNodes has a running ExecutionBackup change something, and lists the nodes as they are then.
 func (p *program) changeNodes(ctx context.Context, cmd *cli.Command, path string) error {
-	var report admin.Report
-	r, err := newRemote(cmd.String("url"), restTimeout)
+	r, err := p.remote(cmd, restTimeout)
 	if err != nil {
 		return err
 	}
-	if err := r.readToken(cmd.String("admin-token-file")); err != nil {
+	if err := r.readToken(); err != nil {
 		return err
 	}
+	var report admin.Report
 	change := map[string][]string{"nodes": cmd.Args().Slice()}
 	if err := r.call(ctx, path, change, &report); err != nil {
 		return err
 	}
-	table := [][]string{{"URL", "STATE", "PRIMARY", "RESPONSE TIME"}}
-	add := func(state string, urls []string) {
-		for _, url := range urls {
-			table = append(table, []string{
-				url, state, yes(url == report.PrimaryNode), microseconds(report.ResponseTimes[url]),
-			})
-		}
-	}
-	add("alive", report.AliveNodes)
-	add("syncing", report.SyncingNodes)
-	add("dead", report.DeadNodes)
-	return printTable(p.stdout, table)
+	return p.showNodes(ctx, cmd, r)
 }
 
 func (p *program) listNodes(ctx context.Context, cmd *cli.Command) error {
-	var nodes []admin.Node
-	r, err := newRemote(cmd.String("url"), restTimeout)
+	r, err := p.remote(cmd, restTimeout)
 	if err != nil {
 		return err
 	}
+	return p.showNodes(ctx, cmd, r)
+}
+
+// showNodes lists the nodes of a running ExecutionBackup.
+func (p *program) showNodes(ctx context.Context, cmd *cli.Command, r *remote) error {
+	var nodes []admin.Node
 	if err := r.call(ctx, "/nodes", nil, &nodes); err != nil {
 		return err
+	}
+	if cmd.Bool("json") {
+		return printJSON(p.stdout, nodes)
 	}
 	table := [][]string{{"NAME", "URL", "STATE", "PRIMARY", "LAGGARD", "CLIENT", "RESPONSE TIME"}}
 	var reasons []string

@@ -2,14 +2,16 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,58 +23,75 @@ import (
 
 // remote is an ExecutionBackup that runs somewhere, seen through its REST API.
 type remote struct {
-	url     *url.URL
-	token   auth.AdminToken // zero = none
-	timeout time.Duration
+	url       *url.URL
+	tokenFile string          // of the admin token; empty = there is none
+	token     auth.AdminToken // what comes with each request; zero = nothing
+	timeout   time.Duration
 }
 
-// urlFlag says where an ExecutionBackup runs. Its default follows the environment, so that the health check of a
-// container finds the port which that container was given.
-func (p *program) urlFlag() cli.Flag {
-	return &cli.StringFlag{
+// remoteFlags are those of a command that asks a running ExecutionBackup. Of the settings help has those that say where
+// it runs, and more of them.
+func (p *program) remoteFlags(more ...string) []cli.Flag {
+	return append(p.someSettings(append(more, "config", "listen-addr", "port")...), &cli.StringFlag{
 		Name:        "url",
 		Usage:       "where ExecutionBackup runs",
-		Value:       "http://127.0.0.1:" + cmp.Or(p.getenv("PORT"), "7000"),
-		DefaultText: "http://127.0.0.1:7000, or the port in " + config.EnvPrefix + "PORT",
-	}
+		DefaultText: "where its settings say, as a rule http://127.0.0.1:7000",
+	})
 }
 
-// getenv returns the value of an environment variable of ours.
-func (p *program) getenv(name string) (value string) {
-	for _, variable := range p.environ {
-		if v, ok := strings.CutPrefix(variable, config.EnvPrefix+name+"="); ok {
-			value = v
+// remote returns the ExecutionBackup that a command is about: the one at --url, else the one with our settings.
+func (p *program) remote(cmd *cli.Command, timeout time.Duration) (*remote, error) {
+	c, err := config.Look(p.inputs())
+	if err != nil {
+		return nil, err
+	}
+	address := cmd.String("url")
+	if address == "" {
+		if address, err = addressOf(c); err != nil {
+			return nil, err
 		}
 	}
-	return value
+	return newRemote(address, c.AdminTokenFile, timeout)
 }
 
-// newRemote takes the value of --url.
-func newRemote(address string, timeout time.Duration) (*remote, error) {
+// addressOf returns the URL under which an ExecutionBackup with these settings is reached from its own machine.
+func addressOf(c *config.Config) (string, error) {
+	if c.Port == 0 {
+		return "", usageError("--port 0 is any free port: say with --url where ExecutionBackup runs")
+	}
+	host := c.ListenAddr
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		host = map[bool]string{true: "127.0.0.1", false: "::1"}[ip.Is4()]
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(c.Port)), nil
+}
+
+// newRemote takes a URL, and the path of the file with the admin token; empty = there is none.
+func newRemote(address, tokenFile string, timeout time.Duration) (*remote, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, errors.New("--url: write it like http://127.0.0.1:7000")
+		return nil, usageError("--url: write it like http://127.0.0.1:7000")
 	}
-	return &remote{url: u, timeout: timeout}, nil
+	return &remote{url: u, tokenFile: tokenFile, timeout: timeout}, nil
 }
 
-// readToken takes the value of --admin-token-file. An empty path is no token.
-func (r *remote) readToken(path string) error {
-	if path == "" {
+// readToken has what follows come with the admin token, where there is one.
+func (r *remote) readToken() error {
+	if r.tokenFile == "" {
 		return nil
 	}
-	content, err := config.ReadFile(path)
+	content, err := config.ReadFile(r.tokenFile)
 	if err != nil {
 		return fmt.Errorf("--admin-token-file: %w", err)
 	}
 	if r.token, err = auth.ParseAdminToken(string(content)); err != nil {
-		return fmt.Errorf("--admin-token-file: %s: %w", path, err)
+		return fmt.Errorf("--admin-token-file: %s: %w", r.tokenFile, err)
 	}
 	return nil
 }
 
-// maxAnswer bounds what is read of an answer, in bytes.
-const maxAnswer = 4 << 20
+// maxAnswer bounds what is read of an answer, in bytes: a file of evidence has two calls, compressed.
+const maxAnswer = 256 << 20
 
 // call posts body as JSON, or gets where body is nil, and decodes the answer into a value.
 func (r *remote) call(ctx context.Context, path string, body, into any) error {
@@ -112,7 +131,8 @@ func (r *remote) do(ctx context.Context, method, path string, content []byte) ([
 	client := http.Client{CheckRedirect: noRedirect}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%w: does ExecutionBackup run at %s (--url)?", withoutURL(err), r.url.Host)
+		return nil, fmt.Errorf("%w: does ExecutionBackup run at %s? --config and "+
+			"EXECUTIONBACKUP_… say where as they do for itself, --url does so alone", withoutURL(err), r.url.Host)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

@@ -23,9 +23,9 @@ import (
 
 func (p *program) replayCommand() *cli.Command {
 	return &cli.Command{
-		Name: "replay", ArgsUsage: "FILE",
+		Name: "replay", ArgsUsage: "FILE|NUMBER|last",
 		Usage: "put a recorded call to nodes again, and show what they say now",
-		Description: `FILE is one of evidence list. Takes its settings as the daemon does, from flags, ` +
+		Description: `FILE is as with evidence show. Takes its settings as the daemon does, from flags, ` +
 			`environment and file, but doesn't
 listen: give it the nodes that were there then, or others. A recorded newPayload changes nothing that a node follows. A
 recorded forkchoiceUpdated moves its head, so it is sent with --forkchoice only: not to a node that a validator needs.
@@ -43,13 +43,13 @@ Example:
 func (p *program) replay(ctx context.Context, cmd *cli.Command) error {
 	name := cmd.Args().First()
 	if cmd.NArg() != 1 {
-		return usageError("replay: write one FILE")
+		return usageError("replay: write one FILE, the number of a block, or last")
 	}
 	c, err := p.load()
 	if err != nil {
 		return err
 	}
-	f, err := findEvidence(name, c.EvidenceDir)
+	f, err := (&archive{dir: c.EvidenceDir}).find(ctx, name)
 	if err != nil {
 		return err
 	}

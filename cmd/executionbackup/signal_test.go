@@ -54,7 +54,7 @@ func TestHangupReloads(t *testing.T) {
 
 	rewrite(fmt.Sprintf("nodes: ['%s', '%s']\nlog_level: debug\n", spec(a, "#name=a"), spec(b, "#name=b")))
 	p.Signal(syscall.SIGHUP)
-	p.log.Match(t, `msg="configuration reloaded" nodes=2`)
+	p.log.Match(t, `msg="configuration reloaded" by=SIGHUP changes=2`)
 	if got, want := p.names(t), "a b"; got != want {
 		t.Errorf("after the reload: got nodes %s, want %s", got, want)
 	}

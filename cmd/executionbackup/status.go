@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -22,8 +21,7 @@ func (p *program) statusCommand() *cli.Command {
 		Usage: "show how a running ExecutionBackup is: its nodes, the last payloads, disputes",
 		Description: `Example:
   executionbackup status http://10.0.0.5:7000`,
-		Flags:           []cli.Flag{p.urlFlag()},
-		Before:          p.noSettings,
+		Flags:           p.remoteFlags(),
 		HideHelpCommand: true,
 		Action:          p.status,
 	}
@@ -36,7 +34,12 @@ func (p *program) status(ctx context.Context, cmd *cli.Command) error {
 	if cmd.NArg() > 1 {
 		return usageError("status: write one URL at most")
 	}
-	r, err := newRemote(cmp.Or(cmd.Args().First(), cmd.String("url")), healthTimeout)
+	if cmd.NArg() == 1 {
+		if err := cmd.Set("url", cmd.Args().First()); err != nil {
+			return err
+		}
+	}
+	r, err := p.remote(cmd, healthTimeout)
 	if err != nil {
 		return err
 	}

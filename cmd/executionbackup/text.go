@@ -2,11 +2,14 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 	"unicode"
+
+	"github.com/urfave/cli/v3"
 
 	"executionbackup/internal/admin"
 	"executionbackup/internal/identity"
@@ -23,6 +26,16 @@ func printTable(w io.Writer, rows [][]string) error {
 		fmt.Fprintln(table, strings.Join(cells, "\t"))
 	}
 	return table.Flush()
+}
+
+// jsonFlag is for programs that read what a command says.
+func jsonFlag() cli.Flag { return &cli.BoolFlag{Name: "json", Usage: "print JSON, for programs"} }
+
+// printJSON writes a value, for programs.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }
 
 // printable makes one line of a text, without what could steer a terminal: nodes and servers send what they like.

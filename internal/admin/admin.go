@@ -32,6 +32,20 @@ type API struct {
 	// Token must come with what changes something; the zero token forbids it, unless Open lets anyone.
 	Token func() auth.AdminToken
 	Open  func() bool
+
+	Settings func() Settings        // those in force
+	Reload   func(by string) Reload // reads the configuration again
+
+	Audit   func(Change)                        // is told of each change that somebody with a token asks for
+	Refused func(r *http.Request, reason error) // is told of each request that is refused for its token
+}
+
+// Change is what somebody asked for who may, and what became of it.
+type Change struct {
+	Action string   // as in the path: "drain_nodes"
+	Nodes  []string // as they were named, without userinfo and options
+	From   string   // whose address it came from
+	Err    error    // why nothing changed
 }
 
 // Register adds the endpoints to a mux.
@@ -47,11 +61,14 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /evidence/{file}", a.guarded("evidence is not handed out", a.evidenceFile))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", a.readyz)
-	mux.HandleFunc("POST /add_nodes", a.change(a.add))
-	mux.HandleFunc("POST /remove_nodes", a.change(a.Fleet.Pool.Remove))
-	mux.HandleFunc("POST /drain_nodes", a.change(a.drain(true)))
-	mux.HandleFunc("POST /undrain_nodes", a.change(a.drain(false)))
-	mux.HandleFunc("POST /clear_objections", a.change(a.Fleet.Pool.ClearObjections))
+	mux.HandleFunc("GET /config", a.config)
+	mux.HandleFunc("POST /reload", a.changing(a.reload))
+	for action, do := range map[string]func(nodes []string) error{
+		"add_nodes": a.add, "remove_nodes": a.Fleet.Pool.Remove, "drain_nodes": a.drain(true),
+		"undrain_nodes": a.drain(false), "clear_objections": a.Fleet.Pool.ClearObjections,
+	} {
+		mux.HandleFunc("POST /"+action, a.changing(a.change(action, do)))
+	}
 	a.registerProfiles(mux)
 }
 
@@ -113,25 +130,36 @@ func (a *API) rechecked(r *http.Request) (recheckReport, error) {
 // maxNodeList bounds the body of a change, in bytes.
 const maxNodeList = 1 << 20
 
-// change is a handler that does something with the nodes listed in the body, all or none, and reports as /recheck does.
-func (a *API) change(do func(nodes []string) error) http.HandlerFunc {
+// changing is a handler for who may change something, and says that it sends JSON: a page of another site can't.
+func (a *API) changing(serve http.HandlerFunc) http.HandlerFunc {
 	return a.guarded("changes over the REST API are disabled", func(w http.ResponseWriter, r *http.Request) {
 		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 			writeError(w, http.StatusUnsupportedMediaType, errors.New("the Content-Type must be application/json"))
 			return
 		}
+		serve(w, r)
+	})
+}
+
+// change is a handler that does something with the nodes listed in the body, all or none, and reports as /recheck does.
+func (a *API) change(action string, do func(nodes []string) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		nodes, err := readNodes(http.MaxBytesReader(w, r.Body, maxNodeList))
 		if err == nil {
 			err = do(nodes)
 			words, others := a.Fleet.SaveAll() // an objection that ends, a drain
 			a.Fleet.Await(r.Context(), words, others)
 		}
+		for i, word := range nodes {
+			nodes[i] = config.Redact(word)
+		}
+		a.Audit(Change{action, nodes, r.RemoteAddr, err})
 		if err != nil {
 			writeError(w, http.StatusBadRequest, err)
 			return
 		}
 		a.recheck(w, r)
-	})
+	}
 }
 
 // readNodes reads the list of nodes in the body of a change.
@@ -154,6 +182,7 @@ func readNodes(body io.Reader) ([]string, error) {
 func (a *API) guarded(without string, serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if status, err := a.authorize(r, without); err != nil {
+			a.Refused(r, err)
 			writeError(w, status, err)
 			return
 		}

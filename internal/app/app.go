@@ -29,10 +29,11 @@ import (
 	"executionbackup/internal/proxy"
 )
 
-// App is a running ExecutionBackup. Addr, Reload and ReloadFailed are safe for concurrent use, with each other and with
-// Run; reloads come one after another. The goroutines that Run starts have ended when it returns.
+// App is a running ExecutionBackup. Addr, Reload and Settings are safe for concurrent use, with each other and with Run.
+// The goroutines that Run starts have ended when it returns.
 type App struct {
-	config   atomic.Pointer[config.Config] // the one in force
+	config   atomic.Pointer[config.Config] // the one in force, but for what needs a start
+	started  *config.Config                // the one that we started with
 	log      *slog.Logger
 	front    *front.Front
 	listener net.Listener
@@ -42,6 +43,11 @@ type App struct {
 	evidence *evidence.Log // nil where none is kept
 	metrics  *metrics
 	draining atomic.Bool // we are about to end
+
+	load      func() (*config.Config, error)
+	level     *slog.LevelVar
+	reloading func() (done func())
+	reloads   reloads
 }
 
 // Options are what an App is made of.
@@ -49,6 +55,10 @@ type Options struct {
 	Config   *config.Config
 	Log      *slog.Logger
 	Listener net.Listener // where we listen; nil: at the address and port of the configuration
+
+	Load      func() (*config.Config, error) // reads the configuration again; nil: it can't be reloaded
+	Level     *slog.LevelVar                 // the log's level, which a reload may change; nil: it stays
+	Reloading func() (done func())           // is told when a reload begins and ends; nil: nobody is
 }
 
 // New binds the listener and builds what Run starts. A taken port is an error here.
@@ -64,6 +74,13 @@ func New(o Options) (*App, error) {
 	})
 	a := &App{
 		log: log, front: limits, listener: limits.Listener(listener), metrics: newMetrics(registry, c.Version),
+		started: c, load: o.Load, level: o.Level, reloading: o.Reloading,
+	}
+	if a.load == nil {
+		a.load = func() (*config.Config, error) { return nil, errNoLoad }
+	}
+	if a.reloading == nil {
+		a.reloading = func() func() { return func() {} }
 	}
 	a.config.Store(c)
 	if c.EvidenceDir != "" {
@@ -99,7 +116,7 @@ func listen(o Options) (net.Listener, error) {
 		if errors.As(err, &failed) {
 			err = failed.Err
 		}
-		return nil, fmt.Errorf("listen on %s: %w", address, err)
+		return nil, fmt.Errorf("listen on %s: %w: choose another address with --listen-addr and --port", address, err)
 	}
 	return listener, nil
 }
@@ -119,18 +136,16 @@ func (a *App) serve(registry *prometheus.Registry) {
 	door := proxy.New(proxy.Options{
 		Calls: a.calls, Session: a.fleet.Controller, MaxBody: a.config.Load().MaxBody, Metrics: registry,
 	})
-	refusals := refusals{log: a.log}
-	refused := func(reason error) {
-		a.metrics.refused.Inc()
-		refusals.add(reason)
-	}
+	clients := refusals{log: a.log, text: "token refused", count: a.metrics.refused}
+	admins := refusals{log: a.log, text: "request of the REST API refused", count: a.metrics.noAdmin}
 	secret := func() auth.Secret { return a.config.Load().JWTSecret }
-	mux.Handle("POST /{$}", auth.Handler(secret, time.Now, refused, a.front.Handler(door)))
+	mux.Handle("POST /{$}", auth.Handler(secret, time.Now, clients.add, a.front.Handler(door)))
 	api := &admin.API{
 		Fleet: a.fleet, Metrics: registry, Ready: a.ready,
 		Defaults: func() config.NodeDefaults { return a.config.Load().NodeDefaults() },
 		Token:    func() auth.AdminToken { return a.config.Load().AdminToken },
 		Open:     func() bool { return a.config.Load().OpenAdmin },
+		Settings: a.Settings, Reload: a.Reload, Audit: a.audit, Refused: admins.add,
 	}
 	api.Register(mux)
 	page := dashboard.New(api)
@@ -211,38 +226,4 @@ func (a *App) warnOfLive() {
 	if why := a.fleet.HaltsAnyway(); why != "" {
 		a.log.Warn("--on-dispute=live can do no more than halt with these nodes", "reason", why)
 	}
-}
-
-// Reload makes c the configuration in force, without dropping a call. What needs a start stays as it was, and a warning
-// says so.
-func (a *App) Reload(c *config.Config) {
-	old := a.config.Load()
-	if needsStart(old, c) {
-		a.log.Warn("listen-addr, port, max-body, max-in-flight, max-connections, replay-bytes, state-dir, state-url " +
-			"and what goes with it, evidence-dir and log-format change at the next start only")
-	}
-	a.config.Store(c)
-	a.fleet.Pool.Reload(c.Nodes)
-	a.fleet.Reload(settings(c))
-	a.fleet.SaveAll() // nodes that were removed, or don't vote any more
-	a.metrics.reloaded(true)
-	a.log.Info("configuration reloaded", "nodes", len(c.Nodes))
-	a.warnOfLive()
-}
-
-// needsStart reports whether something differs that can't change while we run: the address and the port, the bounds of
-// requests, connections and kept payloads, where state and evidence go, and the log's format.
-func needsStart(old, c *config.Config) bool {
-	return c.ListenAddr != old.ListenAddr || c.Port != old.Port ||
-		c.MaxBody != old.MaxBody || c.MaxInFlight != old.MaxInFlight || c.MaxConnections != old.MaxConnections ||
-		c.ReplayBytes != old.ReplayBytes || c.StateDir != old.StateDir || c.EvidenceDir != old.EvidenceDir ||
-		c.StateURL != old.StateURL || c.StatePrefix != old.StatePrefix || c.StateUser != old.StateUser ||
-		c.StatePasswordFile != old.StatePasswordFile || c.StateCAFile != old.StateCAFile ||
-		c.LogFormat != old.LogFormat
-}
-
-// ReloadFailed notes that a new configuration was no good. The old one stays in force.
-func (a *App) ReloadFailed(err error) {
-	a.metrics.reloaded(false)
-	a.log.Error("configuration not reloaded: the old one stays in force", "error", err)
 }

@@ -495,6 +495,6 @@ func TestEvidenceDirectory(t *testing.T) {
 	m.Log.Wait(t, "level=WARN", "evidence not written")
 	c := *m.Config
 	c.EvidenceDir = t.TempDir()
-	m.App.Reload(&c)
+	m.Reload(&c)
 	m.Log.Wait(t, "level=WARN", "evidence-dir", "at the next start only")
 }

@@ -172,7 +172,7 @@ func TestLiveThatCanOnlyHalt(t *testing.T) {
 				}
 			})
 			reload := *m.Config
-			m.App.Reload(&reload) // says it again where it is so
+			m.Reload(&reload) // says it again where it is so
 			m.Log.Wait(t, "configuration reloaded")
 			if c.want != "" {
 				m.Log.Wait(t, warning, c.want)

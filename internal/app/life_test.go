@@ -53,7 +53,7 @@ func TestReloadOfNodes(t *testing.T) {
 	configured[3].Timeout = time.Second
 	c := *m.Config
 	c.Nodes = parsed(t, configured[1:])
-	m.App.Reload(&c)
+	m.Reload(&c)
 	if got := m.names(t); got != "n2 n3 n4 n5 n6" {
 		t.Errorf("there are %s", got)
 	}
@@ -110,7 +110,7 @@ func TestReloadInPlace(t *testing.T) {
 	configured[4].Secret = nodes[4].Secret
 	c := *m.Config
 	c.Nodes = parsed(t, configured)
-	m.App.Reload(&c)
+	m.Reload(&c)
 
 	if got := m.names(t); got != "n1 two n3 n4 n5" {
 		t.Errorf("there are %s", got)
@@ -165,7 +165,7 @@ func TestReloadOfSettings(t *testing.T) {
 	c.JWTSecret = secret(t, strings.Repeat("ab", 32))
 	c.AllowNamespaces = []string{"debug"}
 	c.OpenAdmin = false
-	m.App.Reload(&c)
+	m.Reload(&c)
 	for _, done := range release {
 		done()
 	}
@@ -188,10 +188,10 @@ func TestReloadOfSettings(t *testing.T) {
 
 	next := c
 	next.Port, next.Rules.MinValid = 1, 1
-	m.App.Reload(&next)
+	m.Reload(&next)
 	m.Log.Wait(t, "level=WARN", "port", "at the next start only")
 	m.hears(t, "VALID", "engine_newPayload", chain[2])
-	m.App.ReloadFailed(errors.New("nodes: no node"))
+	m.FailToReload(errors.New("nodes: no node"))
 	m.Log.Wait(t, "level=ERROR", "the old one stays in force", "nodes: no node")
 	m.hears(t, "VALID", "engine_newPayload", chain[3])
 	for outcome, want := range map[string]float64{"success": 2, "failure": 1} {

@@ -21,7 +21,7 @@ func TestNodeTimings(t *testing.T) {
 	}
 	c := *m.Config
 	c.NodeTimings = false
-	m.App.Reload(&c)
+	m.Reload(&c)
 	m.Recheck(t) // a probe of before may still be under way
 	before := len(m.Log.Lines("node timing"))
 	m.Recheck(t)

@@ -13,7 +13,9 @@ type metrics struct {
 	reloads     *prometheus.CounterVec
 	lastReload  prometheus.Gauge   // whether it was good
 	lastSuccess prometheus.Gauge   // when
-	refused     prometheus.Counter // tokens
+	refused     prometheus.Counter // tokens of consensus clients
+	noAdmin     prometheus.Counter // and of those who would change something
+	changes     *prometheus.CounterVec
 }
 
 // newMetrics registers them. The configuration that we start with counts as loaded.
@@ -37,12 +39,20 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 			Help: "Requests refused for their token.",
 		}),
 	}
+	m.noAdmin = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "executionbackup_admin_refused_total",
+		Help: "Requests of the REST API that were refused for their token.",
+	})
+	m.changes = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "executionbackup_admin_changes_total",
+		Help: "Changes that somebody with a token asked for over the REST API, by action and outcome: done or refused.",
+	}, []string{"action", "outcome"})
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "executionbackup_build_info",
 		Help:        "Always 1; its labels say which ExecutionBackup runs.",
 		ConstLabels: prometheus.Labels{"version": cmp.Or(version, "unknown"), "goversion": runtime.Version()},
 	}, func() float64 { return 1 })
-	r.MustRegister(m.reloads, m.lastReload, m.lastSuccess, m.refused, build, collectors.NewGoCollector(),
+	r.MustRegister(m.reloads, m.lastReload, m.lastSuccess, m.refused, m.noAdmin, m.changes, build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.reloads.WithLabelValues("failure") // so that the first one is an increase
 	m.reloads.WithLabelValues("success")

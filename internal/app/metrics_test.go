@@ -191,7 +191,7 @@ func TestNodeGauges(t *testing.T) {
 	apptest.Until(t, "the slowest of two payloads is counted", func() bool {
 		return m.Metric(t, `executionbackup_slowest_reply_duration_seconds_count{method="NewPayload"}`) == 2
 	})
-	m.App.ReloadFailed(errors.New("no good"))
+	m.FailToReload(errors.New("no good"))
 	if got := m.Metric(t, "executionbackup_config_last_reload_successful"); got != 0 {
 		t.Errorf("after a bad reload: got %v", got)
 	}

@@ -139,7 +139,7 @@ func TestDisputeEnds(t *testing.T) {
 			c := *m.Config
 			c.Nodes = slices.Clone(c.Nodes)
 			c.Nodes[2].DoNotUse = true
-			m.App.Reload(&c)
+			m.Reload(&c)
 		}},
 	} {
 		for _, method := range bothMethods {

@@ -198,7 +198,7 @@ func TestRemovedObjectionsStayGone(t *testing.T) {
 				config := *m.Config
 				config.Nodes = slices.Clone(config.Nodes)
 				config.Nodes[2].DoNotUse = doNotUse
-				m.App.Reload(&config)
+				m.Reload(&config)
 			}
 			reload(true)
 			reload(false)

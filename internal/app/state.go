@@ -31,7 +31,7 @@ func (a *App) openState(c *config.Config, r prometheus.Registerer) (
 		Log:   a.log, Metrics: r,
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("--state-url: %w", err)
+		return nil, nil, config.Invalid{Err: fmt.Errorf("--state-url: %w", err)}
 	}
 	return file, shared, nil
 }

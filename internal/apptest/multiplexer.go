@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"executionbackup/internal/admin"
 	"executionbackup/internal/app"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
@@ -32,6 +33,8 @@ type Multiplexer struct {
 	Config *config.Config // with which it was started
 	Log    *Logbook
 	Stop   func() // drains; called at the end of the test at the latest
+
+	load func() (*config.Config, error) // what a reload reads
 }
 
 // Options say what a multiplexer runs with. Only the nodes must be there.
@@ -91,13 +94,14 @@ func Run(t testing.TB, o Options) *Multiplexer {
 	t.Helper()
 	c, book := Configuration(t, o), new(Logbook)
 	log := slog.NewTextHandler(io.MultiWriter(book, t.Output()), &slog.HandlerOptions{Level: c.LogLevel})
-	a, err := app.New(app.Options{Config: c, Log: slog.New(log), Listener: o.Listener})
+	m := &Multiplexer{Config: c, Log: book, load: func() (*config.Config, error) { return c, nil }}
+	a, err := app.New(app.Options{
+		Config: c, Log: slog.New(log), Listener: o.Listener, Load: func() (*config.Config, error) { return m.load() },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &Multiplexer{
-		Client: NewClient(t, "http://"+a.Addr().String(), o.secret()), App: a, Config: c, Log: book, Stop: run(t, a),
-	}
+	m.Client, m.App, m.Stop = NewClient(t, "http://"+a.Addr().String(), o.secret()), a, run(t, a)
 	t.Cleanup(func() {
 		for _, n := range o.Nodes {
 			n.check(t)
@@ -105,6 +109,18 @@ func Run(t testing.TB, o Options) *Multiplexer {
 		m.Stop()
 	})
 	return m
+}
+
+// Reload makes c what the multiplexer reads, and has it do so.
+func (m *Multiplexer) Reload(c *config.Config) admin.Reload {
+	m.load = func() (*config.Config, error) { return c, nil }
+	return m.App.Reload("a test")
+}
+
+// FailToReload has the multiplexer read a configuration that is no good.
+func (m *Multiplexer) FailToReload(err error) admin.Reload {
+	m.load = func() (*config.Config, error) { return nil, err }
+	return m.App.Reload("a test")
 }
 
 // run runs an app until stop is called, and fails the test unless it ends well.

@@ -15,10 +15,12 @@ var (
 )
 
 // Handler lets only those requests through to next that bring a token of the secret, and answers 401 to the others.
-// The secret is asked for at each request, because a reload may change it. refused, if not nil, is told why.
+// The secret is asked for at each request, because a reload may change it. refused, if not nil, is told which, and why.
 //
 // next doesn't see the token: it is the consensus client's and must not leave us.
-func Handler(secret func() Secret, now func() time.Time, refused func(reason error), next http.Handler) http.Handler {
+func Handler(
+	secret func() Secret, now func() time.Time, refused func(r *http.Request, reason error), next http.Handler,
+) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := BearerToken(r)
 		if err == nil {
@@ -26,7 +28,7 @@ func Handler(secret func() Secret, now func() time.Time, refused func(reason err
 		}
 		if err != nil {
 			if refused != nil {
-				refused(err)
+				refused(r, err)
 			}
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			http.Error(w, err.Error(), http.StatusUnauthorized)

@@ -47,7 +47,7 @@ func TestHandler(t *testing.T) {
 				}
 			})
 			handler := Handler(func() Secret { return secret }, func() time.Time { return noon },
-				func(err error) { reason = err.Error() }, next)
+				func(_ *http.Request, err error) { reason = err.Error() }, next)
 			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}"))
 			r.Header["Authorization"] = test.header
 			w := httptest.NewRecorder()

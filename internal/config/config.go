@@ -89,6 +89,8 @@ type Config struct {
 	Version string
 	// File is the path of the configuration file; empty = none was read.
 	File string
+	// Watch has us reload when File changes, or another file that was read.
+	Watch bool
 
 	// from has who set each setting, as an error names it, by Setting.Key.
 	from map[string]string

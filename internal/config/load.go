@@ -22,10 +22,11 @@ type Inputs struct {
 }
 
 // Invalid is what is wrong with a configuration, as opposed to with the world.
-type Invalid struct{ error }
+type Invalid struct{ Err error }
 
-// Unwrap returns what is wrong.
-func (e Invalid) Unwrap() error { return e.error }
+// Error and Unwrap return what is wrong.
+func (e Invalid) Error() string { return e.Err.Error() }
+func (e Invalid) Unwrap() error { return e.Err }
 
 // Load returns the settings: flags before environment before file before defaults. Every value that is given must be
 // good, also one that is overruled. An error is Invalid, names what is wrong as the user wrote it, and has no secret.
@@ -44,9 +45,12 @@ func Load(in Inputs) (*Config, error) {
 }
 
 // Look is Load for whoever asks a running ExecutionBackup, or reads what it left: of the files that settings name only
-// the configuration file is read, and there are no nodes.
+// the configuration file is read, so there are no secrets, and there may be no nodes.
 func Look(in Inputs) (*Config, error) {
 	d, err := in.gather()
+	if err == nil {
+		err = d.parseNodes(NodeDefaults{NoSecrets: true, Timeout: d.Timeout})
+	}
 	if err != nil {
 		return nil, Invalid{err}
 	}
@@ -119,16 +123,22 @@ func (d *draft) resolve(read func(string) ([]byte, error)) (err error) {
 		return errors.New("there are no nodes: set --nodes, EXECUTIONBACKUP_NODES or nodes in the configuration file," +
 			" for example --nodes http://127.0.0.1:8551")
 	}
-	nodeDefaults := NodeDefaults{Secret: d.JWTSecret, Timeout: d.Timeout, ReadFile: read}
+	if err := d.parseNodes(NodeDefaults{Secret: d.JWTSecret, Timeout: d.Timeout, ReadFile: read}); err != nil {
+		return err
+	}
+	if d.JWTSecret.IsZero() {
+		d.JWTSecret, d.FirstNodeSecret = d.Nodes[0].Secret, true
+	}
+	return nil
+}
+
+func (d *draft) parseNodes(defaults NodeDefaults) error {
 	for _, spec := range d.nodes {
-		node, err := ParseNode(spec, nodeDefaults)
+		node, err := ParseNode(spec, defaults)
 		if err != nil {
 			return fmt.Errorf("%s: %w", d.from["nodes"], err)
 		}
 		d.Nodes = append(d.Nodes, node)
-	}
-	if d.JWTSecret.IsZero() {
-		d.JWTSecret, d.FirstNodeSecret = d.Nodes[0].Secret, true
 	}
 	return nil
 }

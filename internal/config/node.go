@@ -61,6 +61,15 @@ type NodeDefaults struct {
 	Timeout time.Duration
 	// ReadFile reads secret files; nil = ReadFile.
 	ReadFile func(string) ([]byte, error)
+	// NoSecrets says that secrets aren't read, and needn't be there.
+	NoSecrets bool
+}
+
+func (d NodeDefaults) read() func(string) ([]byte, error) {
+	if d.ReadFile == nil {
+		return ReadFile
+	}
+	return d.ReadFile
 }
 
 // maxName bounds a node's name, in characters. It becomes a metric label.
@@ -112,7 +121,7 @@ func parseNode(rawURL string, options []string, defaults NodeDefaults) (Node, er
 			return Node{}, fmt.Errorf("option %s needs a value", key)
 		}
 		given[key] = true
-		if err := node.setOption(key, value, defaults.ReadFile); err != nil {
+		if err := node.setOption(key, value, defaults); err != nil {
 			return Node{}, fmt.Errorf("option %s: %w", key, err)
 		}
 	}
@@ -120,19 +129,18 @@ func parseNode(rawURL string, options []string, defaults NodeDefaults) (Node, er
 		return Node{}, errors.New(
 			"options do-not-use and backup exclude each other: one never votes, the other when needed")
 	}
-	if node.Secret.IsZero() {
+	if node.Secret.IsZero() && !defaults.NoSecrets {
 		return Node{}, errors.New("no JWT secret: add #jwt-secret=PATH to the node, or set --jwt-secret for all")
 	}
 	return node, nil
 }
 
-func (n *Node) setOption(key, value string, readFile func(string) ([]byte, error)) (err error) {
+func (n *Node) setOption(key, value string, defaults NodeDefaults) (err error) {
 	switch key {
 	case "jwt-secret":
-		if readFile == nil {
-			readFile = ReadFile
+		if !defaults.NoSecrets {
+			n.Secret, err = auth.ReadSecret(value, defaults.read())
 		}
-		n.Secret, err = auth.ReadSecret(value, readFile)
 	case "timeout":
 		n.Timeout, err = parseTimeout(value)
 	case "do-not-use":
@@ -187,6 +195,16 @@ func parseName(name string) (string, error) {
 		return "", fmt.Errorf("%q has characters that cannot be printed", name)
 	}
 	return name, nil
+}
+
+// Redact returns what may be shown of a word that may be a node's specification, or any other word: all but userinfo,
+// query and options.
+func Redact(word string) string {
+	rawURL, _, _ := strings.Cut(word, "#")
+	if strings.Contains(word[len(rawURL):], "@") { // a password with a # in it
+		return "…"
+	}
+	return redact(rawURL)
 }
 
 // redact returns what an error may show of a URL that may not even be one: all but userinfo, whatever it consists of,

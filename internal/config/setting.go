@@ -270,6 +270,11 @@ func Settings() []Setting {
 			Help:  "YAML file with any of these settings but this one",
 			value: one(parsePath, func(c *Config) *string { return &c.File }),
 		},
+		{
+			Key: "watch", Default: "false", Bool: true, Restart: true,
+			Help:  "reload when the configuration file changes, or a file that it names",
+			value: one(parseBool, func(c *Config) *bool { return &c.Watch }),
+		},
 	}
 }
 

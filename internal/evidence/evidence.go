@@ -107,6 +107,14 @@ type Call struct {
 	Body   []byte
 }
 
+// MarshalJSON writes a call as a file has it.
+func (c Call) MarshalJSON() ([]byte, error) {
+	if json.Valid(c.Body) {
+		return json.Marshal(line{Method: c.Method, Call: c.Body})
+	}
+	return json.Marshal(line{Method: c.Method, Bytes: c.Body})
+}
+
 // objectors are the nodes whose INVALID stands in a record.
 func (r *Record) objectors() map[string]bool {
 	names := make(map[string]bool)

@@ -12,9 +12,9 @@ import (
 
 // File is what is in a file.
 type File struct {
-	Case    Case
-	Calls   []Call // the payload first, where it was kept, and the call that the case is about last
-	Records []Record
+	Case    Case     `json:"case"`
+	Calls   []Call   `json:"calls"` // the payload first, where it was kept, and the call that the case is about last
+	Records []Record `json:"records"`
 }
 
 // Replies returns what the nodes said to the call that the case is about: in time, or later.
