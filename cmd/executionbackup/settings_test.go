@@ -162,9 +162,9 @@ func TestReloadOfAnEditedEnvironment(t *testing.T) {
 	}
 	reload := []string{"reload", "--url", p.URL, "--pid", fmt.Sprint(p.Cmd.Process.Pid)}
 	for environ, want := range map[string]string{
-		"EXECUTIONBACKUP_PORT=0": "",
+		"EXECUTIONBACKUP_PORT=0":                                     "",
 		"EXECUTIONBACKUP_PORT=0 EXECUTIONBACKUP_ON_DISPUTE=majority": "another EXECUTIONBACKUP_ON_DISPUTE: restart it",
-		"EXECUTIONBACKUP_PORT=" + u.Port():                            "another EXECUTIONBACKUP_PORT: restart it",
+		"EXECUTIONBACKUP_PORT=" + u.Port():                           "another EXECUTIONBACKUP_PORT: restart it",
 	} {
 		status, _, stderr := execute(t, strings.Fields(environ), reload...)
 		if !strings.Contains(stderr, want) || (status == 0) != (want == "") {

@@ -8,10 +8,10 @@ import (
 
 // Settings are those in force, as GET /config shows them. They have no secret.
 type Settings struct {
-	File       string             `json:"file"`        // the configuration file; "" where there is none
-	Settings   map[string]Setting `json:"settings"`    // by key, as in the file
-	Reloads    int                `json:"reloads"`     // since the start, good and bad
-	LastReload *Reload            `json:"last_reload"` // nil where there was none
+	File       string             `json:"file"`                  // the configuration file; "" where there is none
+	Settings   map[string]Setting `json:"settings"`              // by key, as in the file
+	Reloads    int                `json:"reloads"`               // since the start, good and bad
+	LastReload *Reload            `json:"last_reload,omitempty"` // nil where there was none
 }
 
 // Setting is one of them.

@@ -41,7 +41,7 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 	}
 	m.noAdmin = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "executionbackup_admin_refused_total",
-		Help: "Requests of the REST API that were refused for their token.",
+		Help: "Requests of the REST API that were refused for their token, or because there is none.",
 	})
 	m.changes = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "executionbackup_admin_changes_total",
@@ -54,7 +54,13 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 	}, func() float64 { return 1 })
 	r.MustRegister(m.reloads, m.lastReload, m.lastSuccess, m.refused, m.noAdmin, m.changes, build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.reloads.WithLabelValues("failure") // so that the first one is an increase
+	for _, action := range []string{
+		"add_nodes", "remove_nodes", "drain_nodes", "undrain_nodes", "clear_objections", "reload",
+	} {
+		m.changes.WithLabelValues(action, "done") // so that the first one is an increase
+		m.changes.WithLabelValues(action, "refused")
+	}
+	m.reloads.WithLabelValues("failure")
 	m.reloads.WithLabelValues("success")
 	m.loaded()
 	return m

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -66,7 +67,7 @@ func TestOpenAPI(t *testing.T) {
 	file := c.disagree(guarded, nodes[1], dir)
 	for _, path := range []string{
 		"/metrics", "/recheck", "/nodes", "/forks", "/blocks", "/disputes", "/proposals", "/evidence", "/healthz",
-		"/readyz",
+		"/readyz", "/config",
 	} {
 		c.try(guarded, 200, "GET "+path, path, "")
 	}
@@ -91,6 +92,7 @@ func TestOpenAPI(t *testing.T) {
 	} {
 		c.change(guarded, closed, change.path, change.node, token)
 	}
+	c.reload(guarded, closed, token)
 	for _, operation := range c.doc.operations() {
 		if !c.seen[operation] {
 			t.Errorf("%s is documented, but not tried", operation)
@@ -124,6 +126,24 @@ func (c *conversation) disagree(m *multiplexer, liar *enginetest.Node, dir strin
 	c.try(m, 401, "POST /", "/", `{}`)
 	c.try(m, 413, "POST /", "/", string(make([]byte, 10<<10)), "Authorization", bearer)
 	return file
+}
+
+// reload tries reloads, and what GET /config has of them.
+func (c *conversation) reload(guarded, closed *multiplexer, token auth.AdminToken) {
+	c.t.Helper()
+	contentType, bearer := []string{"Content-Type", "application/json"}, []string{"Authorization", token.Bearer()}
+	both := slices.Concat(contentType, bearer)
+	next := *guarded.Config
+	next.Rules.MinValid, next.MaxBody = 2, 9<<10
+	guarded.Reload(&next)
+	c.try(guarded, 200, "POST /reload", "/reload", "", both...)
+	c.try(guarded, 200, "GET /config", "/config", "")
+	c.try(guarded, 401, "POST /reload", "/reload", "", contentType...)
+	c.try(guarded, 415, "POST /reload", "/reload", "", bearer...)
+	c.try(closed, 403, "POST /reload", "/reload", "", both...)
+	guarded.FailToReload(errors.New("no good"))
+	c.try(guarded, 400, "POST /reload", "/reload", "", both...)
+	c.try(guarded, 200, "GET /config", "/config", "")
 }
 
 // change tries one of the operations that change something.

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,7 +35,13 @@ type Multiplexer struct {
 	Log    *Logbook
 	Stop   func() // drains; called at the end of the test at the latest
 
-	load func() (*config.Config, error) // what a reload reads
+	next atomic.Pointer[next] // what a reload reads
+}
+
+// next is a configuration, or what is wrong with it.
+type next struct {
+	c   *config.Config
+	err error
 }
 
 // Options say what a multiplexer runs with. Only the nodes must be there.
@@ -94,10 +101,10 @@ func Run(t testing.TB, o Options) *Multiplexer {
 	t.Helper()
 	c, book := Configuration(t, o), new(Logbook)
 	log := slog.NewTextHandler(io.MultiWriter(book, t.Output()), &slog.HandlerOptions{Level: c.LogLevel})
-	m := &Multiplexer{Config: c, Log: book, load: func() (*config.Config, error) { return c, nil }}
-	a, err := app.New(app.Options{
-		Config: c, Log: slog.New(log), Listener: o.Listener, Load: func() (*config.Config, error) { return m.load() },
-	})
+	m := &Multiplexer{Config: c, Log: book}
+	m.next.Store(&next{c: c})
+	a, err := app.New(app.Options{Config: c, Log: slog.New(log), Listener: o.Listener,
+		Load: func() (*config.Config, error) { n := m.next.Load(); return n.c, n.err }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,13 +120,13 @@ func Run(t testing.TB, o Options) *Multiplexer {
 
 // Reload makes c what the multiplexer reads, and has it do so.
 func (m *Multiplexer) Reload(c *config.Config) admin.Reload {
-	m.load = func() (*config.Config, error) { return c, nil }
+	m.next.Store(&next{c: c})
 	return m.App.Reload("a test")
 }
 
 // FailToReload has the multiplexer read a configuration that is no good.
 func (m *Multiplexer) FailToReload(err error) admin.Reload {
-	m.load = func() (*config.Config, error) { return nil, err }
+	m.next.Store(&next{err: err})
 	return m.App.Reload("a test")
 }
 
