@@ -52,7 +52,7 @@ func TestOpenAPI(t *testing.T) {
 	nodes[1].TellForks(osaka)
 	dead := enginetest.New(t, enginetest.Client{})
 	dead.Close()
-	dir, record := recording(t)
+	_, record := recording(t)
 	guarded := start(t, apptest.Fakes(append(nodes, dead)...), func(c *config.Config) {
 		record(c)
 		c.OpenAdmin, c.AdminToken, c.MaxBody = false, token, 8<<10
@@ -64,7 +64,7 @@ func TestOpenAPI(t *testing.T) {
 
 	c := &conversation{t, readOpenAPI(t), make(map[string]bool)}
 	c.try(unready, 503, "GET /readyz", "/readyz", "")
-	file := c.disagree(guarded, nodes[1], dir)
+	file := c.disagree(guarded, nodes[1])
 	for _, path := range []string{
 		"/metrics", "/recheck", "/nodes", "/forks", "/blocks", "/disputes", "/proposals", "/evidence", "/healthz",
 		"/readyz", "/config",
@@ -102,7 +102,7 @@ func TestOpenAPI(t *testing.T) {
 
 // disagree makes calls of the consensus client: a VALID, a proposal, a dispute, a refused and a too large one. It
 // returns the name of the dispute's file.
-func (c *conversation) disagree(m *multiplexer, liar *enginetest.Node, dir string) (file string) {
+func (c *conversation) disagree(m *multiplexer, liar *enginetest.Node) (file string) {
 	c.t.Helper()
 	now := uint64(time.Now().Unix())
 	chain := enginetest.Chain(4, 2, func(p *enginetest.Payload) { p.Timestamp = now })
@@ -112,20 +112,14 @@ func (c *conversation) disagree(m *multiplexer, liar *enginetest.Node, dir strin
 		Method: "engine_newPayload", BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "no",
 	})
 	m.hears(c.t, "SYNCING", "engine_newPayload", chain[1])
-	apptest.Until(c.t, "evidence is written", func() bool {
-		files, err := filepath.Glob(filepath.Join(dir, "*.gz"))
-		if err != nil || len(files) == 0 {
-			return false
-		}
-		file = filepath.Base(files[0])
-		return true
-	})
+	var kept []struct{ File string }
+	apptest.Until(c.t, "evidence is listed", func() bool { m.Get(c.t, "/evidence", &kept); return len(kept) > 0 })
 	bearer := "Bearer " + secret(c.t, clSecret).Token(time.Now())
 	c.try(m, 200, "POST /", "/", `{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}`, "Authorization", bearer)
 	c.try(m, 200, "POST /", "/", `{"jsonrpc":"2.0","id":"a","method":"admin_peers"}`, "Authorization", bearer)
 	c.try(m, 401, "POST /", "/", `{}`)
 	c.try(m, 413, "POST /", "/", string(make([]byte, 10<<10)), "Authorization", bearer)
-	return file
+	return kept[0].File
 }
 
 // reload tries reloads, and what GET /config has of them.
