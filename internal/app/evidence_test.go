@@ -73,9 +73,9 @@ func TestEvidenceOfADispute(t *testing.T) {
 		m.hears(t, "SYNCING", "engine_forkchoiceUpdated", p)
 	}
 	undo()
-	m.hears(t, "VALID", "engine_newPayload", chain[0])                                       // n3 has followed again
-	apptest.Until(t, "n3 is alive", func() bool { return m.Node(t, "n3").State == "alive" }) // or nobody waits for it
-	m.hears(t, "VALID", "engine_newPayload", chain[1])                                       // and takes it back
+	m.hears(t, "VALID", "engine_newPayload", chain[0]) // n3 has followed again
+	m.awaitAlive(t, "n3")                              // or nobody waits for it
+	m.hears(t, "VALID", "engine_newPayload", chain[1]) // and takes it back
 	m.hears(t, "VALID", "engine_newPayload", chain[4])
 
 	files := m.files(t, dir)

@@ -143,6 +143,14 @@ func (m *multiplexer) awaitProof(t testing.TB, name string) {
 	apptest.Until(t, name+" may object", func() bool { return m.Node(t, name).Qualified })
 }
 
+// awaitAlive waits until nodes are alive: on a busy machine a node may have let the time of its first probe go by.
+func (m *multiplexer) awaitAlive(t testing.TB, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		apptest.Until(t, name+" is alive", func() bool { return m.Node(t, name).State == "alive" })
+	}
+}
+
 // forkchoice makes a payload the head and returns the status that the CL hears.
 func (m *multiplexer) forkchoice(t testing.TB, head enginetest.Payload) enginetest.Status {
 	t.Helper()

@@ -143,7 +143,7 @@ func TestNoCallWaitsForOneThatIsKilled(t *testing.T) {
 	follow(3)
 	nodes[2].Reopen()
 	m.Recheck(t)
-	apptest.Until(t, "n3 is back", func() bool { return m.Node(t, "n3").State == "alive" })
+	m.awaitAlive(t, "n3")
 	follow(1) // nobody waits for it
 	apptest.Until(t, "n3 has answered in time", func() bool { return !m.Node(t, "n3").Laggard })
 }

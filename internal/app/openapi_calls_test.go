@@ -57,6 +57,7 @@ func TestOpenAPI(t *testing.T) {
 		record(c)
 		c.OpenAdmin, c.AdminToken, c.MaxBody = false, token, 8<<10
 	})
+	guarded.awaitAlive(t, "n1", "n2")
 	closed := start(t, apptest.Fakes(three(t)...), func(c *config.Config) { c.OpenAdmin = false })
 	mute := enginetest.New(t, enginetest.Client{})
 	mute.Script(enginetest.Rule{Method: "eth_", Hang: true})
@@ -107,6 +108,7 @@ func (c *conversation) disagree(m *multiplexer, liar *enginetest.Node) (file str
 	now := uint64(time.Now().Unix())
 	chain := enginetest.Chain(4, 2, func(p *enginetest.Payload) { p.Timestamp = now })
 	m.hears(c.t, "VALID", "engine_newPayload", chain[0])
+	m.awaitProof(c.t, "n2")
 	m.call(c.t, "engine_getPayloadV4", m.build(c.t, chain[0]).PayloadID)
 	liar.Script(enginetest.Rule{
 		Method: "engine_newPayload", BlockHash: chain[1].Hash(), Status: "INVALID", ValidationError: "no",

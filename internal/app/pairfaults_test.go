@@ -53,7 +53,7 @@ func TestDisputesOverFaultsOfRedis(t *testing.T) {
 			c.back(r)
 			b.objects(t, "n3", 0)
 			a.hears(t, "VALID", "engine_newPayload", third[0])
-			apptest.Until(t, "n3 votes", func() bool { return a.Node(t, "n3").State == "alive" })
+			a.awaitAlive(t, "n3")
 			a.hears(t, "SYNCING", "engine_newPayload", third[1])
 			b.objects(t, "n3", 1)
 			late := start(t, apptest.Fakes(nodes...), sharing(r))
@@ -141,7 +141,7 @@ func TestBreakGoesToTheOtherInstance(t *testing.T) {
 	qualified(a, false)
 	qualified(b, false)
 	a.Recheck(t)
-	apptest.Until(t, "n3 is back", func() bool { return a.Node(t, "n3").State == "alive" })
+	a.awaitAlive(t, "n3")
 	a.hears(t, "VALID", "engine_newPayload", chain[2])
 	qualified(a, true)
 	qualified(b, true)
@@ -369,6 +369,7 @@ func TestTwoOperatorsDrain(t *testing.T) {
 func TestReadyByVoters(t *testing.T) {
 	t.Parallel()
 	m := start(t, apptest.Fakes(three(t)...), nil)
+	m.awaitAlive(t, "n1", "n2", "n3")
 	want := func(path string, status int) {
 		t.Helper()
 		if got := m.REST(t, "GET", path, ""); got.Status != status {

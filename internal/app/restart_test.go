@@ -146,9 +146,7 @@ func TestWhoFollowedHasItsSayAtOnce(t *testing.T) {
 			forgets(nodes[2], block)
 			nodes[2].Script(probe)
 			m = run(t, apptest.Fakes(nodes...), keeping(dir))
-			apptest.Until(t, "the others are alive", func() bool {
-				return m.Node(t, "n1").State == "alive" && m.Node(t, "n2").State == "alive"
-			})
+			m.awaitAlive(t, "n1", "n2")
 			if !probe.Hang {
 				m.WaitReady(t)
 			}
