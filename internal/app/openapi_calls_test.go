@@ -59,12 +59,8 @@ func TestOpenAPI(t *testing.T) {
 	})
 	guarded.awaitAlive(t, "n1", "n2")
 	closed := start(t, apptest.Fakes(three(t)...), func(c *config.Config) { c.OpenAdmin = false })
-	mute := enginetest.New(t, enginetest.Client{})
-	mute.Script(enginetest.Rule{Method: "eth_", Hang: true})
-	unready := run(t, apptest.Fakes(mute), nil)
 
 	c := &conversation{t, readOpenAPI(t), make(map[string]bool)}
-	c.try(unready, 503, "GET /readyz", "/readyz", "")
 	file := c.disagree(guarded, nodes[1])
 	for _, path := range []string{
 		"/metrics", "/recheck", "/nodes", "/forks", "/blocks", "/disputes", "/proposals", "/evidence", "/healthz",
