@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -384,29 +383,5 @@ func TestReadyByVoters(t *testing.T) {
 	want("/readyz", 200)
 	for _, bad := range []string{"x", "-1", "1.5"} {
 		want("/readyz?voters="+bad, 400)
-	}
-}
-
-// What a CL is offered that has hung up is promised to nobody: when it asks again, as after a switch, it gets the best.
-func TestHungUpGetPayloadPromisesNothing(t *testing.T) {
-	t.Parallel()
-	nodes := builders(t, 2)
-	m := start(t, apptest.Fakes(nodes...), untilAll)
-	head := enginetest.Chain(4, 1, nil)[0]
-	offer(nodes[0], head, "0x1", nil)
-	best := offer(nodes[1], head, "0x3", nil)
-	id := m.build(t, head).PayloadID
-	hangs := nodes[1].Script(enginetest.Rule{Method: "engine_getPayload", Hang: true})
-	ctx, hangUp := context.WithCancel(t.Context())
-	over := later(func() error { _, err := m.Call(ctx, "engine_getPayloadV4", id); return err })
-	nodes[0].WaitEnded("engine_getPayload", 1)
-	nodes[1].Wait("engine_getPayload", 1)
-	<-time.After(50 * time.Millisecond) // in which n1's comes to us
-	hangUp()
-	<-over
-	m.Log.Wait(t, "payload for a proposal", "taken")
-	hangs()
-	if got := m.call(t, "engine_getPayloadV4", id); got != best {
-		t.Errorf("got %s, want %s", got, best)
 	}
 }

@@ -1,9 +1,11 @@
 package proposal_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -219,4 +221,36 @@ func TestWrongHashBeginsNoGrace(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a CL is offered that has hung up is promised to nobody: when it asks again, as after a switch, it gets the best.
+func TestHungUpIsPromisedNothing(t *testing.T) {
+	const poor, rich = `"blockValue":"0x1"`, `"blockValue":"0x3"`
+	var asked atomic.Bool
+	first, forkchoice := builder(t, nil)
+	second, _ := builder(t, func(method string, _ int) time.Duration {
+		if strings.HasPrefix(method, "engine_getPayload") && !asked.Swap(true) {
+			return forever
+		}
+		return 0
+	})
+	usual := second.Answer
+	second.Answer = func(method string) (string, bool) {
+		result, ok := usual(method)
+		return strings.Replace(result, poor, rich, 1), ok
+	}
+	bubble.In(t, []*bubble.Fake{first, second}, func(t *testing.T, b *bubble.Bubble) {
+		b.Post(t.Context(), forkchoice)
+		ctx, hangUp := context.WithCancel(t.Context())
+		offered := make(chan []byte, 1)
+		go func() { offered <- b.Post(ctx, []byte(getPayload)) }()
+		synctest.Wait() // the first one's has come, and the second is waited for
+		hangUp()
+		if got := string(<-offered); !strings.Contains(got, poor) {
+			t.Errorf("it was offered %s", got)
+		}
+		if got := string(b.Post(t.Context(), []byte(getPayload))); !strings.Contains(got, rich) {
+			t.Errorf("it got %s", got)
+		}
+	})
 }
