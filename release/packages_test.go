@@ -8,6 +8,8 @@ import (
 	"debug/buildinfo"
 	"debug/elf"
 	"encoding/hex"
+	"fmt"
+	"net"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -195,25 +197,43 @@ func TestDeb(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const environment = "/etc/executionbackup/environment"
-	port := apptest.FreePort(t)
-	edited := "EXECUTIONBACKUP_NODES=" + strings.Join(nodes, ",") + "\nEXECUTIONBACKUP_PORT=" + port + "\n"
-	if err := os.WriteFile(environment, []byte(edited), 0o644); err != nil {
-		t.Fatal(err)
+	const settings = "/etc/executionbackup/executionbackup.yaml"
+	edit := func(more string, port any) string {
+		text := fmt.Sprintf("nodes: [%s]\nport: %v\n%s\n", strings.Join(nodes, ", "), port, more)
+		if err := os.WriteFile(settings, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return text
 	}
-	command := func() *exec.Cmd { return service(t, unit, environment, credentials, t.TempDir()) }
-	p := startCommand(t, command(), "http://127.0.0.1:"+port)
+	port, state := apptest.FreePort(t), t.TempDir()
+	edit("", port)
+	p := startCommand(t, service(t, unit, "ExecStart", credentials, state, 0), "http://127.0.0.1:"+port)
 	follow(t, p.URL, secret, chain)
 	p.terminate(t)
 	s := apptest.NewService(t)
-	passed := s.Start(t, command())
+	edited := edit("", s.Addr.(*net.TCPAddr).Port)
+	passed := s.Start(t, service(t, unit, "ExecStart", credentials, state, 0))
 	follow(t, "http://"+s.Addr.String(), secret, chain)
+
+	for _, test := range []struct{ more, want string }{
+		{"on_dispute: majority", "on_dispute: halt → majority"}, {"on_dispute: no", "nothing has changed"},
+		{"", "on_dispute: majority → halt"},
+	} {
+		edited = edit(test.more, s.Addr.(*net.TCPAddr).Port)
+		out, err := service(t, unit, "ExecReload", credentials, state, passed.Cmd.Process.Pid).CombinedOutput()
+		if isGood := !strings.HasPrefix(test.want, "nothing"); (err == nil) != isGood ||
+			!strings.Contains(string(out), test.want) {
+			t.Errorf("reload with %q: %v, %s", test.more, err, out)
+		}
+		s.Hears(t, "RELOADING=1\nMONOTONIC_USEC=")
+		s.Hears(t, "READY=1")
+	}
 	passed.Signal(syscall.SIGTERM)
 	s.Hears(t, "STOPPING=1")
 	passed.WantExit(t, 0)
 
 	output(t, "dpkg", "--force-confold", "-i", deb)
-	if got, err := os.ReadFile(environment); err != nil || string(got) != edited {
+	if got, err := os.ReadFile(settings); err != nil || string(got) != edited {
 		t.Errorf("after an upgrade the settings are %q, %v", got, err)
 	}
 	output(t, "dpkg", "--purge", "executionbackup")
@@ -226,27 +246,22 @@ func TestDeb(t *testing.T) {
 	}
 }
 
-// service is what systemd would start of a unit: its command line and its variables, without its fences.
-func service(t *testing.T, unit, environment, credentials, state string) *exec.Cmd {
+// service is what systemd would start of a unit: the command line of a key and its variables, without its fences.
+func service(t *testing.T, unit, key, credentials, state string, pid int) *exec.Cmd {
 	t.Helper()
-	replace := strings.NewReplacer("${CREDENTIALS_DIRECTORY}", credentials, "%S", state)
+	replace := strings.NewReplacer("${CREDENTIALS_DIRECTORY}", credentials, "%S", state, "$MAINPID", fmt.Sprint(pid))
 	var argv []string
 	var environ []string
 	for _, line := range lines(t, unit) {
-		switch key, value, _ := strings.Cut(line, "="); key {
-		case "ExecStart":
+		switch name, value, _ := strings.Cut(line, "="); name {
+		case key:
 			argv = strings.Fields(replace.Replace(value))
 		case "Environment":
-			environ = append(environ, replace.Replace(value))
-		}
-	}
-	for _, line := range lines(t, environment) {
-		if strings.HasPrefix(line, "EXECUTIONBACKUP_") {
-			environ = append(environ, line)
+			environ = append(environ, strings.Fields(replace.Replace(value))...)
 		}
 	}
 	if len(argv) == 0 {
-		t.Fatalf("%s has no ExecStart", unit)
+		t.Fatalf("%s has no %s", unit, key)
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = environ
@@ -273,13 +288,13 @@ func TestRPM(t *testing.T) {
 	for _, want := range []string{
 		"/usr/bin/executionbackup\n", "/usr/lib/systemd/system/executionbackup.service\n",
 		"/usr/lib/systemd/system/executionbackup.socket\n",
-		"/etc/executionbackup/environment\n", "/usr/share/man/man1/executionbackup.1.gz\n",
+		"/etc/executionbackup/executionbackup.yaml\n", "/usr/share/man/man1/executionbackup.1.gz\n",
 	} {
 		if !strings.Contains(files, want) {
 			t.Errorf("the package has no %s", want)
 		}
 	}
-	if got := output(t, "rpm", "-qpc", rpm); got != "/etc/executionbackup/environment\n" {
+	if got := output(t, "rpm", "-qpc", rpm); got != "/etc/executionbackup/executionbackup.yaml\n" {
 		t.Errorf("its configuration files are %q", got)
 	}
 	if scripts := output(t, "rpm", "-qp", "--scripts", rpm); !strings.Contains(scripts, "try-restart") {

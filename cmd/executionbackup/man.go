@@ -51,7 +51,7 @@ func manual(w io.Writer, root *cli.Command) {
 	}
 	fmt.Fprint(w, ".SH COMMANDS\n")
 	commands(w, root)
-	fmt.Fprint(w, ".SH FILES\n.TP\n.I /etc/executionbackup/environment\nThe service's settings.\n"+
+	fmt.Fprint(w, ".SH FILES\n.TP\n.I /etc/executionbackup/executionbackup.yaml\nThe service's settings.\n"+
 		".TP\n.I /etc/executionbackup/jwt.hex\nThe consensus client's secret.\n"+
 		".TP\n.I /usr/share/doc/executionbackup\nAn example of a configuration file, licences, changes.\n")
 }
