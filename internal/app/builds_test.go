@@ -325,7 +325,7 @@ func TestBuildGrace(t *testing.T) {
 	if got := m.call(t, "engine_getPayloadV4", id); got != first {
 		t.Errorf("n2 is too late: got %s", got)
 	}
-	m.Log.Wait(t, "payload for a proposal", "node=n1", `n2="no answer in time"`)
+	m.Log.Wait(t, "payload for a proposal", "node=n1", `n2: no answer in time`)
 	id, _, better, release := hang(chain[1])
 	defer release()
 	answered := later(func() string { return m.call(t, "engine_getPayloadV4", id) })

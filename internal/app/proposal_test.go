@@ -98,7 +98,7 @@ func TestDisqualifiedPayloads(t *testing.T) {
 			if got := m.call(t, "engine_getPayloadV4", id); got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
-			if len(m.Log.Lines("payload for a proposal", "n3=", "taken", c.why)) == 0 {
+			if len(m.Log.Lines("payload for a proposal", `offers="n3: `, "taken", c.why)) == 0 {
 				t.Errorf("the log doesn't say %q: %v", c.why, m.Log.Lines("payload for a proposal"))
 			}
 		})
@@ -346,9 +346,9 @@ func TestProposalIsTold(t *testing.T) {
 		t.Fatalf("got %s, want %s", got, want)
 	}
 	m.Log.Wait(t, `level=INFO msg="payload for a proposal"`, "node=n2", `value="2.000000 ETH"`, `gain="1.000000 ETH"`,
-		`n1="1000000000000000000 wei (1.000000 ETH), 0 gas, 0 transactions, 0 blobs, `, `s, not the best"`,
-		`n2="2000000000000000001 wei (2.000000 ETH), 21000 gas, 2 transactions, 0 blobs, `, `s, taken"`,
-		`n3="18446744073709551615 wei`, "out: its timestamp is", `n4="Unknown payload`)
+		`n1: 1000000000000000000 wei (1.000000 ETH), 0 gas, 0 transactions, 0 blobs, `, `s, not the best`,
+		`n2: 2000000000000000001 wei (2.000000 ETH), 21000 gas, 2 transactions, 0 blobs, `, `s, taken`,
+		`offers="n3: 18446744073709551615 wei`, "out: its timestamp is", `; n4: Unknown payload`)
 	for name, want := range map[string]float64{
 		`executionbackup_proposals_total{outcome="best"}`:                                                  1,
 		`executionbackup_proposal_value_eth`:                                                               2,

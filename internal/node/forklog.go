@@ -49,7 +49,7 @@ type announced struct {
 // announce tells of the next fork, and what each node says of it.
 func (p *Pool) announce(r *ForkReport, left time.Duration) {
 	level := slog.LevelInfo
-	attrs := []any{"fork_id", r.Next.ForkID, "at", r.Next.Date(), "in", left.Round(time.Minute)}
+	var said Sayings
 	for i := range r.Nodes {
 		nf := &r.Nodes[i]
 		knows, known := nf.Knows(r.Next)
@@ -60,9 +60,10 @@ func (p *Pool) announce(r *ForkReport, left time.Duration) {
 		case !knows:
 			word, level = "NOT READY: "+forks.Instead(nf.Config.Next, r.Next), slog.LevelError
 		}
-		attrs = append(attrs, slog.String(nf.Node.Name(), cmp.Or(nf.Client, "unknown client")+": "+word))
+		said = append(said, Said{nf.Node.Name(), cmp.Or(nf.Client, "unknown client") + ": " + word})
 	}
-	p.Log.Log(context.Background(), level, "a fork is near", attrs...)
+	p.Log.Log(context.Background(), level, "a fork is near", "fork_id", r.Next.ForkID, "at", r.Next.Date(),
+		"in", left.Round(time.Minute), "said", said)
 }
 
 // sayDifferences logs how a node's forks differ from the others', once per change.

@@ -3,7 +3,6 @@ package proposal
 import (
 	"cmp"
 	"fmt"
-	"log/slog"
 	"math/big"
 	"slices"
 	"time"
@@ -67,7 +66,7 @@ func (p *proposal) report(best *candidate) {
 	p.countOffers(best)
 	if best == nil {
 		metrics.proposals.WithLabelValues("none").Inc()
-		log.Error("no payload for a proposal", append([]any{"method", p.call.Method.Name}, p.forLog(nil)...)...)
+		log.Error("no payload for a proposal", "method", p.call.Method.Name, "offers", p.forLog(nil))
 		return
 	}
 	outcome := best.quality()
@@ -84,7 +83,7 @@ func (p *proposal) report(best *candidate) {
 			attrs = append(attrs, "gain", ethText(gain))
 		}
 	}
-	attrs = append(attrs, p.forLog(best)...)
+	attrs = append(attrs, "offers", p.forLog(best))
 	if outcome == "best" {
 		log.Info("payload for a proposal", attrs...)
 		return
@@ -130,8 +129,8 @@ func (p *proposal) countOffers(best *candidate) {
 	}
 }
 
-// forLog has an attribute for each node that was asked.
-func (p *proposal) forLog(best *candidate) (attrs []any) {
+// forLog says what each node that was asked offered, and what became of it.
+func (p *proposal) forLog(best *candidate) (offers node.Sayings) {
 	for _, c := range p.candidates {
 		text := fmt.Sprintf("%d gas, %d transactions, %d blobs, %s",
 			c.GasUsed, c.Transactions, c.Blobs, c.Took.Round(time.Millisecond))
@@ -139,13 +138,13 @@ func (p *proposal) forLog(best *candidate) (attrs []any) {
 			text = fmt.Sprintf("%s wei (%s), %s", c.Value, ethText(c.Value), text)
 		}
 		_, why := c.fate(best)
-		attrs = append(attrs, slog.String(c.Node.Name(), text+", "+why))
+		offers = append(offers, node.Said{Node: c.Node.Name(), Words: text + ", " + why})
 	}
 	for i := range p.failures {
 		f := &p.failures[i]
-		attrs = append(attrs, slog.String(f.Node.Name(), f.Reason()))
+		offers = append(offers, node.Said{Node: f.Node.Name(), Words: f.Reason()})
 	}
-	return attrs
+	return offers
 }
 
 // fate says what became of a candidate: outcome in a word, for metrics, and why for people.

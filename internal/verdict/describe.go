@@ -1,7 +1,6 @@
 package verdict
 
 import (
-	"log/slog"
 	"strings"
 	"time"
 
@@ -74,7 +73,7 @@ func (d description) forHistory() history.Vote {
 }
 
 // forLog is the description in one line.
-func (d description) forLog() slog.Attr {
+func (d description) forLog() node.Said {
 	said := d.forHistory().Status
 	switch {
 	case d.standing && said == "":
@@ -91,7 +90,7 @@ func (d description) forLog() slog.Attr {
 	if d.reason != "" {
 		said += ": " + d.reason
 	}
-	return slog.String(d.node.Name(), said)
+	return node.Said{Node: d.node.Name(), Words: said}
 }
 
 // forEvidence is the description as it is kept, with what is known of the node now. The answer's bytes, and what the
@@ -135,14 +134,16 @@ func (pl *poll) reportDispute() {
 		"method", pl.call.Method.Name, "block_hash", pl.call.Block, "number", pl.number(),
 		"answer", heard(pl.verdict), "rule", pl.rule.String(), "why", pl.why,
 	}
+	var said node.Sayings
 	var objectors []string
 	for i := range pl.seats {
 		d := pl.describe(i)
-		attrs = append(attrs, d.forLog())
+		said = append(said, d.forLog())
 		if pl.vote(i) == engine.Invalid {
 			objectors = append(objectors, d.node.Name())
 		}
 	}
+	attrs = append(attrs, "said", said)
 	if pl.rule != quorum.Condemned { // then they are right, as far as we know
 		attrs = append(attrs, "ends", fleet.HowObjectionsEnd(objectors...))
 	}
