@@ -80,17 +80,21 @@ const watchInterval = time.Second
 
 // newLogger returns a logger that writes in a format of --log-format.
 func newLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level, ReplaceAttr: nameLevel}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: readable}
 	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// nameLevel names the levels that slog has no name for.
-func nameLevel(_ []string, attr slog.Attr) slog.Attr {
-	if level, ok := attr.Value.Any().(slog.Level); ok && attr.Key == slog.LevelKey {
-		switch level {
+// readable names the levels that slog has no name for, and gives durations their unit in JSON too: there they would be
+// bare nanoseconds.
+func readable(_ []string, attr slog.Attr) slog.Attr {
+	switch v := attr.Value.Any().(type) {
+	case time.Duration:
+		attr.Value = slog.StringValue(v.String())
+	case slog.Level:
+		switch v {
 		case config.LevelTrace:
 			attr.Value = slog.StringValue("TRACE")
 		case config.LevelCritical:

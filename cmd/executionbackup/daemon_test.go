@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
@@ -97,6 +98,17 @@ func TestLogFormatJSON(t *testing.T) {
 		err := json.Unmarshal([]byte(line), &entry)
 		if err != nil || entry.Time == "" || entry.Level == "" || entry.Msg == "" {
 			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// A duration has its unit in either format.
+func TestLogDurations(t *testing.T) {
+	for format, want := range map[string]string{"text": "duration=1.5ms", "json": `"duration":"1.5ms"`} {
+		var b strings.Builder
+		newLogger(&b, format, slog.LevelInfo).Info("x", "duration", 1500*time.Microsecond)
+		if got := b.String(); !strings.Contains(got, want) {
+			t.Errorf("%s: got %q, want %s", format, got, want)
 		}
 	}
 }
