@@ -80,7 +80,7 @@ func (p *program) load() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Version = fullVersion()
+	c.Version, c.Revision = built()
 	return c, nil
 }
 

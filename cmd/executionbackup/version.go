@@ -9,22 +9,28 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// version and commit are set by the linker: -X main.version=v1.2.3. Without that, version control tells.
+// version and commit are set by the linker: -X main.version=v1.2.3. Without that, version control tells: see built.
 var version, commit string
 
-// fullVersion returns the version that this is, and what it was built from and with.
-func fullVersion() string {
-	v, c := version, commit
+// built returns the version that this is, and the commit that it was built from, short; "" where that isn't known.
+func built() (v, revision string) {
+	v, revision = version, commit
 	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
 		v = info.Main.Version
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
-				c = s.Value
+				revision = s.Value
 			}
 		}
 	}
-	if c != "" {
-		v += " commit " + c[:min(len(c), 12)]
+	return v, revision[:min(len(revision), 12)]
+}
+
+// fullVersion returns the version that this is, and what it was built from and with.
+func fullVersion() string {
+	v, revision := built()
+	if revision != "" {
+		v += " commit " + revision
 	}
 	return fmt.Sprintf("%s %s %s/%s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

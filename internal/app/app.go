@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,7 +74,7 @@ func New(o Options) (*App, error) {
 		MaxConnections: c.MaxConnections, MaxBody: c.MaxBody, MaxInFlight: c.MaxInFlight, Metrics: registry, Log: log,
 	})
 	a := &App{
-		log: log, front: limits, listener: limits.Listener(listener), metrics: newMetrics(registry, c.Version),
+		log: log, front: limits, listener: limits.Listener(listener), metrics: newMetrics(registry, c),
 		started: c, load: o.Load, level: o.Level, reloading: o.Reloading,
 	}
 	if a.load == nil {
@@ -84,7 +85,8 @@ func New(o Options) (*App, error) {
 	}
 	a.config.Store(c)
 	if c.EvidenceDir != "" {
-		a.evidence = evidence.Open(c.EvidenceDir, c.Version, registry, log)
+		program := strings.TrimSpace(c.Version + " " + c.Revision)
+		a.evidence = evidence.Open(c.EvidenceDir, program, registry, log)
 	}
 	file, shared, err := a.openState(c, registry)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"executionbackup/internal/config"
 )
 
 // metrics are those of the process as a whole.
@@ -19,7 +21,7 @@ type metrics struct {
 }
 
 // newMetrics registers them. The configuration that we start with counts as loaded.
-func newMetrics(r prometheus.Registerer, version string) *metrics {
+func newMetrics(r prometheus.Registerer, c *config.Config) *metrics {
 	m := &metrics{
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "executionbackup_config_reloads_total",
@@ -48,9 +50,12 @@ func newMetrics(r prometheus.Registerer, version string) *metrics {
 		Help: "Changes that somebody with a token asked for over the REST API, by action and outcome: done or refused.",
 	}, []string{"action", "outcome"})
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name:        "executionbackup_build_info",
-		Help:        "Always 1; its labels say which ExecutionBackup runs.",
-		ConstLabels: prometheus.Labels{"version": cmp.Or(version, "unknown"), "goversion": runtime.Version()},
+		Name: "executionbackup_build_info",
+		Help: "Always 1; its labels say which ExecutionBackup runs.",
+		ConstLabels: prometheus.Labels{
+			"version": cmp.Or(c.Version, "unknown"), "revision": cmp.Or(c.Revision, "unknown"),
+			"goversion": runtime.Version(),
+		},
 	}, func() float64 { return 1 })
 	r.MustRegister(m.reloads, m.lastReload, m.lastSuccess, m.refused, m.noAdmin, m.changes, build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

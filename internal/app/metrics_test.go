@@ -2,11 +2,11 @@ package app_test
 
 import (
 	"errors"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -43,6 +43,7 @@ func busy(t testing.TB) (*multiplexer, []*enginetest.Node) {
 		change(c)
 		untilAll(c)
 		c.Grace = 5 * time.Second
+		c.Version, c.Revision = "v1.2.3", "0123456789ab"
 		c.StateDir, c.StateURL = t.TempDir(), "redis://127.0.0.1:1" // nobody is there
 	})
 	apptest.Until(t, "n3 is known to lack a fork", func() bool {
@@ -195,8 +196,9 @@ func TestNodeGauges(t *testing.T) {
 	if got := m.Metric(t, "executionbackup_config_last_reload_successful"); got != 0 {
 		t.Errorf("after a bad reload: got %v", got)
 	}
-	if got := slices.Collect(maps.Keys(m.exposed(t))); !slices.Contains(got, "executionbackup_build_info") {
-		t.Errorf("got %v", got)
+	build := `executionbackup_build_info{goversion="` + runtime.Version() + `",revision="0123456789ab",version="v1.2.3"}`
+	if got := m.Metric(t, build); got != 1 {
+		t.Errorf("%s: got %v", build, got)
 	}
 }
 

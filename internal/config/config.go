@@ -85,8 +85,9 @@ type Config struct {
 	// NodeTimings logs how long each node takes to answer a probe.
 	NodeTimings bool
 
-	// Version is that of this program, for metrics and evidence. Whoever loads the settings sets it.
-	Version string
+	// Version is that of this program, and Revision the commit that it was built from, where that is known: for metrics
+	// and evidence. Whoever loads the settings sets them.
+	Version, Revision string
 	// File is the path of the configuration file; empty = none was read.
 	File string
 	// Watch has us reload when File changes, or another file that was read.
