@@ -202,6 +202,29 @@ func TestNodeGauges(t *testing.T) {
 	}
 }
 
+// What each node is by its specification, and where its head is by its own word.
+func TestRolesAndHeads(t *testing.T) {
+	t.Parallel()
+	nodes := apptest.Fakes(three(t)...)
+	nodes[1].Backup, nodes[2].DoNotUse = true, true
+	m := start(t, nodes, nil)
+	head := enginetest.Chain(4, 1, nil)[0]
+	m.hears(t, "VALID", "engine_newPayload", head)
+	m.hears(t, "VALID", "engine_forkchoiceUpdated", head)
+	for name, want := range map[string]float64{
+		`executionbackup_node_role{node="n1",role="voter"}`:      1,
+		`executionbackup_node_role{node="n2",role="backup"}`:     1,
+		`executionbackup_node_role{node="n3",role="do-not-use"}`: 1,
+	} {
+		if got := m.Metric(t, name); got != want {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+	apptest.Until(t, "n1 has told its new head", func() bool {
+		return m.Metric(t, `executionbackup_node_head{node="n1"}`) == float64(head.Number)
+	})
+}
+
 // A node that lacks a method is seen, and one whose name for itself is odd breaks nothing.
 func TestOddNodes(t *testing.T) {
 	t.Parallel()

@@ -48,6 +48,7 @@ type Fleet struct {
 	settings atomic.Pointer[Settings]
 	saver    saver
 	pair     pair
+	silence  silence
 
 	joining    sync.Mutex    // held while a call takes its place among all; guards calls and superseded
 	calls      uint64        // how many newPayloads and forkchoiceUpdateds there were
@@ -94,6 +95,7 @@ func New(o Options) *Fleet {
 		f.Memory.MayMiss()
 		f.pair = newPair(o.Metrics)
 	}
+	f.silence.observe(o.Metrics)
 	f.settings.Store(&o.Settings)
 	o.Metrics.MustRegister(nodeMetrics{f}, forkMetrics{f})
 	var kept state.Records

@@ -8,6 +8,7 @@ import (
 
 	"executionbackup/internal/health"
 	"executionbackup/internal/identity"
+	"executionbackup/internal/node"
 )
 
 // nodeMetrics tells Prometheus how each node is at the moment it asks.
@@ -21,7 +22,10 @@ func nodeDesc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	stateDesc = nodeDesc("state",
 		"1 for the state that a node is in, 0 for the others: unknown, alive, syncing, dead.", "state")
-	sinceDesc       = nodeDesc("state_since_timestamp_seconds", "Since when a node is in its state.")
+	sinceDesc = nodeDesc("state_since_timestamp_seconds", "Since when a node is in its state.")
+	headDesc  = nodeDesc("head", "Number of the block that a node says is its latest; absent until it has said.")
+	roleDesc  = nodeDesc("role",
+		"Always 1; what a node's specification makes it: voter, backup or do-not-use.", "role")
 	voterDesc       = nodeDesc("voter", "1 where a node is alive and votes: a backup only where it is needed.")
 	restsDesc       = nodeDesc("resting", "1 where a node is a backup that isn't needed: another is alive and timely.")
 	primaryDesc     = nodeDesc("primary", "1 for the node that answers what one node can answer.")
@@ -51,8 +55,8 @@ func (f *Fleet) Methods() []string {
 // Describe implements prometheus.Collector.
 func (c nodeMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		stateDesc, sinceDesc, voterDesc, restsDesc, primaryDesc, laggardDesc, responseDesc, laneCallsDesc,
-		laneBytesDesc, laneDroppedDesc, objectionsDesc, mayObjectDesc, lacksMethodsDesc, infoDesc,
+		stateDesc, sinceDesc, headDesc, roleDesc, voterDesc, restsDesc, primaryDesc, laggardDesc, responseDesc,
+		laneCallsDesc, laneBytesDesc, laneDroppedDesc, objectionsDesc, mayObjectDesc, lacksMethodsDesc, infoDesc,
 	} {
 		ch <- d
 	}
@@ -72,6 +76,10 @@ func (c nodeMetrics) Collect(ch chan<- prometheus.Metric) {
 			gauge(stateDesc, one(s.State == state), state.String())
 		}
 		gauge(sinceDesc, float64(s.Since.UnixMilli())/1000)
+		if head := n.Head(); head != (node.Head{}) {
+			gauge(headDesc, float64(head.Number))
+		}
+		gauge(roleDesc, 1, role(&s))
 		gauge(voterDesc, one(s.State == health.Alive && slices.Contains(voters, n)))
 		gauge(restsDesc, one(slices.Contains(resting, n)))
 		gauge(primaryDesc, one(n == primary))
@@ -86,6 +94,17 @@ func (c nodeMetrics) Collect(ch chan<- prometheus.Metric) {
 		client := s.Info.Identity()
 		gauge(infoDesc, 1, n.URL(), label(client.Name), label(client.Version))
 	}
+}
+
+// role is what a node's specification makes it.
+func role(s *node.Status) string {
+	switch {
+	case s.DoNotUse:
+		return "do-not-use"
+	case s.Backup:
+		return "backup"
+	}
+	return "voter"
 }
 
 // one is 1 for true, and 0 for false.

@@ -89,10 +89,11 @@ func newPair(r prometheus.Registerer) pair {
 
 // Spoke notes a newPayload or forkchoiceUpdated of the CL's.
 func (f *Fleet) Spoke(family engine.Family) {
+	p, now := &f.pair, time.Now()
+	f.silence.end(now)
 	if f.saver.shared == nil {
 		return
 	}
-	p, now := &f.pair, time.Now()
 	p.mu.Lock()
 	p.own.add(now, now.Add(-2*f.Slot()))
 	for _, h := range p.others {
@@ -121,7 +122,9 @@ func (f *Fleet) Heard(notes map[string][]byte) {
 			continue
 		}
 		if h.Call != before.Call && h.Call > 0 {
-			h.add(f.ownTime(h.Call, now), now.Add(-2*f.Slot()))
+			at := f.ownTime(h.Call, now)
+			f.silence.end(at)
+			h.add(at, now.Add(-2*f.Slot()))
 			if h.returned(&p.own) {
 				p.splitAt = now
 			}

@@ -405,3 +405,48 @@ func gauge(t *testing.T, r *prometheus.Registry, name string) float64 {
 	t.Fatalf("no %s", name)
 	return 0
 }
+
+// The silence ends with a call to us or to the other instance, as far as we hear of it; it goes on when that one is
+// gone, and is nothing that an old note ends.
+func TestSilence(t *testing.T) {
+	inPair(t, func(b *bubble.Bubble) {
+		want := func(what string, seconds float64) {
+			t.Helper()
+			if got := b.Value("executionbackup_silence_seconds"); got != seconds {
+				t.Errorf("%s: got %v, want %v", what, got, seconds)
+			}
+		}
+		start := b.Value("executionbackup_silence_seconds")
+		time.Sleep(time.Minute)
+		want("nobody has spoken", start+60)
+		b.Fleet.Spoke(engine.NewPayload)
+		want("a call to us", 0)
+		time.Sleep(time.Minute)
+		hears(b, "other", time.Now().Add(-10*time.Second), time.Now().Add(-10*time.Second), nil)
+		want("a call to the other, ten seconds ago", 10)
+		hears(b, "older", time.Now().Add(-time.Hour), time.Now().Add(-time.Hour), nil)
+		want("an old note", 10)
+		b.Fleet.Heard(nil)
+		time.Sleep(time.Minute)
+		want("the other is gone", 70)
+		b.Fleet.Spoke(engine.ForkchoiceUpdated)
+		want("a forkchoice to us", 0)
+	})
+}
+
+// Without another instance our own calls end it.
+func TestSilenceAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bubble.New(t, []*bubble.Fake{{}}, bubble.Options{})
+		b.Run(func() {
+			time.Sleep(time.Minute)
+			if got := b.Value("executionbackup_silence_seconds"); got < 60 {
+				t.Errorf("after a minute: got %v", got)
+			}
+			b.Fleet.Spoke(engine.NewPayload)
+			if got := b.Value("executionbackup_silence_seconds"); got != 0 {
+				t.Errorf("after a call: got %v", got)
+			}
+		})
+	})
+}
