@@ -1,4 +1,5 @@
-// Package docs has no code; its test follows the links of the documentation.
+// Package docs has no code; its tests hold the documentation, and the alerts and the dashboard that are shipped, to each
+// other.
 package docs
 
 import (
