@@ -45,7 +45,7 @@ func (p *program) enterContainer() {
 	set("NODES", withScheme(variables["NODES"]))
 	set("FCU_MAJORITY", variables["FCU_MAJORITY"])
 	set("NODE_TIMINGS", variables["SHOW_NODE_TIMINGS"])
-	set("LOG_LEVEL", strings.ToLower(variables["LOG_LEVEL"]))
+	set("LOG_LEVEL", variables["LOG_LEVEL"])
 	secret := variables["JWT_SECRET"]
 	if _, err := auth.ParseSecret(secret); err != nil {
 		set("JWT_SECRET", secret) // a path, or a mistake that must not be printed
@@ -68,7 +68,7 @@ func withScheme(nodes string) string {
 	}
 	specs := strings.Split(nodes, ",")
 	for i, spec := range specs {
-		if spec = strings.TrimSpace(spec); !strings.Contains(spec, "://") {
+		if spec = strings.TrimSpace(spec); spec != "" && !strings.Contains(spec, "://") {
 			spec = "http://" + spec
 		}
 		specs[i] = spec

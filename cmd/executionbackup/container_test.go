@@ -12,7 +12,7 @@ import (
 // The original's variables, as its default-env has them, start the container; the secret is a text or a file.
 func TestContainer(t *testing.T) {
 	a, b := enginetest.New(t, enginetest.Client{}), enginetest.New(t, enginetest.Client{})
-	nodes := "NODES=" + strings.TrimPrefix(a.URL, "http://") + ", " + spec(b, "")
+	nodes := "NODES=" + strings.TrimPrefix(a.URL, "http://") + ", " + spec(b, "") + ","
 	for name, secret := range map[string]string{
 		"text":         hex.EncodeToString(a.Secret),
 		"text with 0x": "0x" + hex.EncodeToString(a.Secret),

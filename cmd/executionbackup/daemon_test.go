@@ -125,4 +125,8 @@ func TestLogLevelNames(t *testing.T) {
 			t.Errorf("got %q, want %s", got, want)
 		}
 	}
+	var b strings.Builder
+	if newLogger(&b, "text", config.LevelOff).Log(t.Context(), config.LevelCritical, "x"); b.Len() > 0 {
+		t.Errorf("off: got %q", b.String())
+	}
 }

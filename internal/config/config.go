@@ -4,6 +4,7 @@ package config
 
 import (
 	"log/slog"
+	"math"
 	"time"
 
 	"executionbackup/internal/auth"
@@ -78,7 +79,7 @@ type Config struct {
 	// OpenAdmin lets anybody change something, as the original did.
 	OpenAdmin bool
 
-	// LogLevel is one of slog's levels, LevelTrace or LevelCritical.
+	// LogLevel is one of slog's levels, LevelTrace, LevelCritical or LevelOff.
 	LogLevel slog.Level
 	// LogFormat is "text" or "json".
 	LogFormat string
@@ -104,6 +105,7 @@ const BySlot time.Duration = -1
 const (
 	LevelTrace    = slog.LevelDebug - 4
 	LevelCritical = slog.LevelError + 4
+	LevelOff      = slog.Level(math.MaxInt) // nothing is logged
 )
 
 // NodeDefaults returns what a node that is added later may leave out of its specification.

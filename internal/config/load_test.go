@@ -205,13 +205,63 @@ func TestConfigFlagBeatsEnvironment(t *testing.T) {
 	}
 }
 
+// Of a list that a script has put together empty entries are left out, whichever way it came.
+func TestEmptyEntriesOfLists(t *testing.T) {
+	const list = "http://a:1#jwt-secret=a.hex, ,http://b:1#jwt-secret=a.hex,"
+	for name, in := range map[string]Inputs{
+		"flag":     {Flags: map[string][]string{"nodes": {list}}},
+		"variable": {Environ: []string{"EXECUTIONBACKUP_NODES=" + list}},
+		"file":     {Flags: flags("--config=list.yaml")},
+		"two flags": {Flags: map[string][]string{"nodes": {
+			"http://a:1#jwt-secret=a.hex,", "", ",http://b:1#jwt-secret=a.hex"}}},
+		"namespaces":  {Flags: map[string][]string{"nodes": {list}, "allow-namespaces": {"debug,,txpool,"}}},
+		"none at all": {Flags: map[string][]string{"nodes": {list}, "allow-namespaces": {""}}},
+	} {
+		in.ReadFile = files{"a.hex": hexA, "list.yaml": `nodes: "` + list + `"`}.ReadFile
+		c, err := Load(in)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(c.Nodes) != 2 || c.Nodes[1].Display() != "http://b:1" {
+			t.Errorf("%s: got nodes %v", name, c.Nodes)
+		}
+		if got := strings.Join(c.AllowNamespaces, " "); name == "namespaces" && got != "debug txpool" {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
+
+// A level's name may be written in either case, in each medium.
+func TestLogLevels(t *testing.T) {
+	for text, want := range map[string]slog.Level{
+		"INFO": slog.LevelInfo, "Debug": slog.LevelDebug, "warn": slog.LevelWarn, "CRITICAL": LevelCritical,
+		"off": LevelOff, "OFF": LevelOff,
+	} {
+		for name, in := range map[string]Inputs{
+			"flag":     {Flags: map[string][]string{"log-level": {text}}},
+			"variable": {Environ: []string{"EXECUTIONBACKUP_LOG_LEVEL=" + text}},
+			"file":     {Flags: map[string][]string{"config": {"level.yaml"}}},
+		} {
+			in.Environ = append(in.Environ, "EXECUTIONBACKUP_NODES=http://a:1#jwt-secret=a.hex")
+			in.ReadFile = files{"a.hex": hexA, "level.yaml": "log_level: " + text}.ReadFile
+			if c, err := Load(in); err != nil || c.LogLevel != want {
+				t.Errorf("%s %s: got %+v, %v; want %v", name, text, c, err, want)
+			}
+		}
+	}
+}
+
+const noNodes = "there are no nodes: set --nodes, EXECUTIONBACKUP_NODES or nodes in the configuration file," +
+	" for example --nodes http://127.0.0.1:8551"
+
 func TestFlagErrors(t *testing.T) {
 	const node = "--nodes=http://a:1#jwt-secret=a.hex "
 	for _, test := range []struct{ line, want string }{
-		{"", "there are no nodes: set --nodes, EXECUTIONBACKUP_NODES or nodes in the configuration file," +
-			" for example --nodes http://127.0.0.1:8551"},
-		{"--nodes=", `--nodes: "": the URL must begin with http:// or https://`},
-		{"--nodes=http://a:1#jwt-secret=a.hex,", `--nodes: "": the URL must begin with http:// or https://`},
+		{"", noNodes},
+		{"--nodes=", noNodes},
+		{"--nodes=,", noNodes},
+		{"--nodes=#name=a", `--nodes: "": the URL must begin with http:// or https://`},
 		{"--nodes=http://a:1", "--nodes: http://a:1" + noSecret},
 		{"--nodes=http://a:1,http://a:1/ --jwt-secret=a.hex", "--nodes: two nodes have the URL http://a:1"},
 		{"--nodes=http://a:1#do-not-use,http://b:1#do-not-use --jwt-secret=a.hex",
@@ -278,8 +328,6 @@ func TestFlagErrors(t *testing.T) {
 
 		{node + "--allow-namespaces=debug_",
 			`--allow-namespaces: "debug_" is not a namespace: write its letters only, such as debug`},
-		{node + "--allow-namespaces=debug,,txpool",
-			`--allow-namespaces: "" is not a namespace: write its letters only, such as debug`},
 		{node + "--admin-token-file=no", "--admin-token-file: open no: file does not exist"},
 		{node + "--admin-token-file=short",
 			"--admin-token-file: short: not a token: want at least 16 characters, got 10"},
@@ -288,7 +336,7 @@ func TestFlagErrors(t *testing.T) {
 		{node + "--open-admin=yes", `--open-admin: "yes" is neither true nor false`},
 		{node + "--holesky=maybe", `--holesky: "maybe" is neither true nor false`},
 		{node + "--log-level=loud",
-			`--log-level: "loud" is not a log level: write trace, debug, info, warn, error or critical`},
+			`--log-level: "loud" is not a log level: write trace, debug, info, warn, error, critical or off`},
 		{node + "--log-format=xml", `--log-format: "xml" is neither text nor json`},
 		{node + "--config=", "--config: the path is empty"},
 		{node + "--config=no.yaml", "--config: open no.yaml: file does not exist"},

@@ -102,12 +102,15 @@ func find(name string, spell func(key string) string) (Setting, error) {
 	return Setting{}, errors.New(name + ": unknown setting" + suggest(name, known))
 }
 
-// splitList returns the parts between the commas, without white space around them.
+// splitList returns the parts between the commas, without white space around them. An empty part is none: a list that
+// a script puts together ends with a comma, or has two of them.
 func splitList(texts ...string) []string {
 	var parts []string
 	for _, text := range texts {
 		for part := range strings.SplitSeq(text, ",") {
-			parts = append(parts, strings.TrimSpace(part))
+			if part = strings.TrimSpace(part); part != "" {
+				parts = append(parts, part)
+			}
 		}
 	}
 	return parts

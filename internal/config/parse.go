@@ -114,13 +114,14 @@ func parseText(text string) (string, error) { return text, nil }
 // logLevels are the values of --log-level.
 var logLevels = map[string]slog.Level{
 	"trace": LevelTrace, "debug": slog.LevelDebug, "info": slog.LevelInfo,
-	"warn": slog.LevelWarn, "error": slog.LevelError, "critical": LevelCritical,
+	"warn": slog.LevelWarn, "error": slog.LevelError, "critical": LevelCritical, "off": LevelOff,
 }
 
+// parseLogLevel takes a level's name in upper or lower case.
 func parseLogLevel(text string) (slog.Level, error) {
-	level, ok := logLevels[text]
+	level, ok := logLevels[strings.ToLower(text)]
 	if !ok {
-		return 0, fmt.Errorf("%q is not a log level: write trace, debug, info, warn, error or critical", text)
+		return 0, fmt.Errorf("%q is not a log level: write trace, debug, info, warn, error, critical or off", text)
 	}
 	return level, nil
 }

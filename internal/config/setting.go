@@ -242,7 +242,7 @@ func Settings() []Setting {
 		},
 		{
 			Key: "log-level", Short: "l", Default: "info",
-			Help:  "trace, debug, info, warn, error or critical",
+			Help:  "trace, debug, info, warn, error, critical or off",
 			value: one(parseLogLevel, func(c *Config) *slog.Level { return &c.LogLevel }),
 		},
 		{
