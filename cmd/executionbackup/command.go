@@ -140,6 +140,8 @@ func alone(action cli.ActionFunc) cli.ActionFunc {
 		word := strconv.Quote(cmd.Args().First())
 		if strings.Contains(word, "://") {
 			word = "URL" // there may be a password in it
+		} else if meant := suggestCommand(cmd, cmd.Args().First()); meant != "" {
+			return usageError("%s has no command %s%s", cmd.FullName(), word, meant)
 		}
 		return usageError("unexpected %s: it is no command of %s and no flag's value "+
 			"(one that needs none is written --flag=false): see %[2]s --help",
@@ -151,13 +153,36 @@ func alone(action cli.ActionFunc) cli.ActionFunc {
 func flagError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
 	text := err.Error()
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
-		known := slices.Concat(cmd.Flags, cmd.VisiblePersistentFlags())
-		return usageError("unknown flag %s: did you mean %s?", dashed(name), cli.SuggestFlag(known, name, false))
+		return usageError("unknown flag %s%s", dashed(name), suggestFlag(cmd, name))
 	}
 	if name, ok := strings.CutPrefix(text, "flag needs an argument: "); ok {
 		return usageError("flag %s needs a value", name)
 	}
 	return usageError("%s", text)
+}
+
+// suggestFlag ends an error about an unknown flag with the flag that was probably meant; of one letter that is anyone's
+// guess.
+func suggestFlag(cmd *cli.Command, unknown string) string {
+	if len(unknown) == 1 {
+		return ""
+	}
+	var known []string
+	for _, f := range slices.Concat(cmd.Flags, cmd.VisiblePersistentFlags()) {
+		for _, name := range f.Names() {
+			known = append(known, dashed(name))
+		}
+	}
+	return config.Suggest(dashed(unknown), append(known, "--help"))
+}
+
+// suggestCommand ends an error about an unknown command with the command that was probably meant.
+func suggestCommand(cmd *cli.Command, name string) string {
+	var known []string
+	for _, c := range cmd.VisibleCommands() {
+		known = append(known, c.Names()...)
+	}
+	return config.Suggest(name, known)
 }
 
 // dashed returns a flag's name as one writes it.

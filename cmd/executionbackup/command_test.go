@@ -90,9 +90,17 @@ func TestErrors(t *testing.T) {
 		want   string // part of the error
 	}{
 		{"--prot 1", 2, "unknown flag --prot: did you mean --port?"},
-		{"-x", 2, "unknown flag -x"},
+		{"-x", 2, "unknown flag -x\n"},
+		{"--qwertz", 2, "unknown flag --qwertz\n"},
+		{"--hlep", 2, "unknown flag --hlep: did you mean --help?"},
+		{"check --frok", 2, "unknown flag --frok: did you mean --fork?"},
+		{"evidence list --evidence-dri x", 2, "unknown flag --evidence-dri: did you mean --evidence-dir?"},
 		{"--port", 2, "flag --port needs a value"},
-		{"chek", 2, `unexpected "chek": it is no command of executionbackup`},
+		{"chek", 2, `executionbackup has no command "chek": did you mean check?`},
+		{"--port 1 healtcheck", 2, `executionbackup has no command "healtcheck": did you mean healthcheck?`},
+		{"nodes undrian besu", 2, `executionbackup nodes has no command "undrian": did you mean undrain?`},
+		{"evidence lsit", 2, `executionbackup evidence has no command "lsit": did you mean list?`},
+		{"qwertz", 2, `unexpected "qwertz": it is no command of executionbackup and no flag's value`},
 		{"--node-timings false", 2,
 			`unexpected "false": it is no command of executionbackup and no flag's value ` +
 				`(one that needs none is written --flag=false)`},

@@ -99,7 +99,7 @@ func find(name string, spell func(key string) string) (Setting, error) {
 			known = append(known, spell(key))
 		}
 	}
-	return Setting{}, errors.New(name + ": unknown setting" + suggest(name, known))
+	return Setting{}, errors.New(name + ": unknown setting" + Suggest(name, known))
 }
 
 // splitList returns the parts between the commas, without white space around them. An empty part is none: a list that

@@ -5,9 +5,10 @@ import "fmt"
 // maxDistance is how many slips of the keyboard an unknown name may be away from the known one.
 const maxDistance = 2
 
-// suggest returns the end of an error about an unknown name: the known name that was probably meant, if one is near.
-func suggest(name string, known []string) string {
-	best, nearest := maxDistance+1, ""
+// Suggest returns the end of an error about an unknown name: the known name that was probably meant; "" if none is
+// near. Of a short name half the letters must be right, or anything would do.
+func Suggest(name string, known []string) string {
+	best, nearest := min(maxDistance, len(name)/2)+1, ""
 	for _, k := range known {
 		if d := distance(name, k); d < best {
 			best, nearest = d, k

@@ -136,7 +136,7 @@ func specOf(mapping *yaml.Node) (string, error) {
 			options += "#" + key.Value + "=" + text
 		default:
 			known := []string{"url", "jwt_secret", "timeout", "do_not_use", "backup", "name"}
-			err = errors.New("unknown setting" + suggest(key.Value, known))
+			err = errors.New("unknown setting" + Suggest(key.Value, known))
 		}
 		if err != nil {
 			return "", fmt.Errorf("line %d: %s: %w", key.Line, key.Value, err)
