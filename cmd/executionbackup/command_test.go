@@ -220,7 +220,7 @@ func TestCompletion(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	for _, arg := range []string{"version", "--version", "-v"} {
+	for _, arg := range []string{"version", "--version", "-v", "-V"} {
 		status, stdout, stderr := execute(t, nil, arg)
 		if status != 0 || stderr != "" || !strings.HasPrefix(stdout, "executionbackup version ") ||
 			strings.Count(stdout, "\n") != 1 {

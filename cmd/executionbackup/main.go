@@ -51,7 +51,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		p.enterContainer()
 		args = slices.Delete(slices.Clone(args), 1, 2)
 	}
-	err := p.command().Run(ctx, args)
+	root := p.command()
+	err := root.Run(ctx, spread(root, args))
 	if err == nil {
 		return 0
 	}

@@ -12,6 +12,9 @@ import (
 // version and commit are set by the linker: -X main.version=v1.2.3. Without that, version control tells: see built.
 var version, commit string
 
+// The version has two letters: -v is the library's, -V the original's.
+func init() { cli.VersionFlag.(*cli.BoolFlag).Aliases = []string{"v", "V"} }
+
 // built returns the version that this is, and the commit that it was built from, short; "" where that isn't known.
 func built() (v, revision string) {
 	v, revision = version, commit
