@@ -58,7 +58,7 @@ const reportKeys = "response_times alive_nodes syncing_nodes dead_nodes primary_
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	m, nodes := oneOfEach(t)
-	shown := `"` + nodes[0].URL + `/path"`
+	shown := `"` + nodes[0].URL + `/path/"`
 	report := map[string]string{
 		"alive_nodes": "[" + shown + "]", "syncing_nodes": `["` + nodes[1].URL + `"]`,
 		"dead_nodes": `["` + nodes[2].URL + `"]`, "primary_node": shown,

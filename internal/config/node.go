@@ -34,9 +34,12 @@ type Node struct {
 
 // Display returns the node's URL as logs and REST output show it: without userinfo and query, which may be
 // credentials, and without slashes at the end.
-func (n Node) Display() string {
+func (n Node) Display() string { return strings.TrimRight(n.Given(), "/") }
+
+// Given is Display with the slashes at the end, where the specification has some: so the original shows it.
+func (n Node) Given() string {
 	shown := url.URL{Scheme: n.URL.Scheme, Host: n.URL.Host, Path: n.URL.Path, RawPath: n.URL.RawPath}
-	return strings.TrimRight(shown.String(), "/")
+	return shown.String()
 }
 
 // SharedID is what two instances of ours on different machines call the node: its URL; where that is of this machine

@@ -242,5 +242,5 @@ func sameSpec(a, b config.Node) bool {
 		a.DoNotUse == b.DoNotUse && a.Backup == b.Backup
 }
 
-// sameURL compares addresses without regard to a trailing slash.
-func sameURL(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
+// sameURL compares addresses without regard to slashes at the end.
+func sameURL(a, b string) bool { return strings.TrimRight(a, "/") == strings.TrimRight(b, "/") }

@@ -46,6 +46,7 @@ type Node struct {
 	info      identity.Info
 	infoAt    time.Time // when it was last asked who it is
 	lastError string    // why its last failed call failed
+	answered  time.Time // when it last answered anything, or became one of the nodes
 	followed  time.Time // when it last said VALID to a live call
 	proved    time.Time // when it last said VALID to a payload that was new to it
 	brokeAt   time.Time // when it had its last break
@@ -82,9 +83,9 @@ func (p *Pool) newNode(spec config.Node) *Node {
 		ID:    quorum.NodeID(spec.Display()),
 		pool:  p,
 		since: time.Now(),
-		added: time.Now(),
-		away:  true,
-		lane:  lane.New(laneLimits),
+		added: time.Now(), answered: time.Now(),
+		away: true,
+		lane: lane.New(laneLimits),
 	}
 	p.Memory.Admit(n.ID)
 	n.setup.Store(p.newSetup(spec))
@@ -97,6 +98,9 @@ func (n *Node) Name() string { return n.setup.Load().Name }
 
 // URL is the node's address without credentials and options. A node is its URL: that never changes.
 func (n *Node) URL() string { return n.setup.Load().Display() }
+
+// Given is config.Node.Given.
+func (n *Node) Given() string { return n.setup.Load().Given() }
 
 // SharedID is config.Node.SharedID.
 func (n *Node) SharedID() string { return n.setup.Load().SharedID() }
@@ -124,6 +128,7 @@ type Status struct {
 	Backup       bool          // its specification makes it a backup
 	ResponseTime time.Duration // median of the last probes
 	LastError    string        // why its last failed call failed; "" where none did
+	Answered     time.Time     // when it last answered a call or a probe, or became one of ours
 	LaneCalls    int           // unfinished ones
 	LaneBytes    int64         // of the calls that wait
 	LaneDropped  uint64        // calls, for want of room
@@ -165,6 +170,7 @@ func (n *Node) Status() Status {
 		Backup:       setup.Backup,
 		ResponseTime: n.health.ResponseTime(),
 		LastError:    n.lastError,
+		Answered:     n.answered,
 		LaneCalls:    calls,
 		LaneBytes:    bytes,
 		LaneDropped:  dropped,
@@ -243,6 +249,9 @@ func (n *Node) observe(family engine.Family, f *wire.Failure, took time.Duration
 		n.Track.Took(took)
 	}
 	if f == nil {
+		n.mu.Lock()
+		n.answered = time.Now()
+		n.mu.Unlock()
 		n.update((*health.Health).Answered)
 		return
 	}
