@@ -146,8 +146,7 @@ func TestErrors(t *testing.T) {
 func TestHelpHasExamples(t *testing.T) {
 	for _, command := range []string{
 		"", "check", "nodes", "nodes add", "nodes remove", "nodes drain", "nodes undrain", "nodes clear-objections",
-		"completion", "status", "container",
-		"reload",
+		"completion", "status", "container", "reload", "decide",
 		"evidence", "evidence list", "evidence show", "replay", "healthcheck", "version",
 	} {
 		status, stdout, stderr := execute(t, nil, append(strings.Fields(command), "--help")...)
