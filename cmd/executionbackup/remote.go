@@ -131,8 +131,8 @@ func (r *remote) do(ctx context.Context, method, path string, content []byte) ([
 	client := http.Client{CheckRedirect: noRedirect}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%w: does ExecutionBackup run at %s? --config and "+
-			"EXECUTIONBACKUP_… say where as they do for itself, --url does so alone", withoutURL(err), r.url.Host)
+		return nil, fmt.Errorf("%w: does ExecutionBackup run at %s? If elsewhere: --url, "+
+			"or its own --config", withoutURL(err), r.url.Host)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
