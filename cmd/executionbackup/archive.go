@@ -47,8 +47,8 @@ func (a *archive) list(ctx context.Context) (entries []evidence.Entry, err error
 	}
 	entries, err = evidence.List(a.dir)
 	if err != nil {
-		return nil, fmt.Errorf("evidence (--evidence-dir): %w: where ExecutionBackup runs as another user, or with other "+
-			"settings, ask it with --url", err)
+		return nil, fmt.Errorf("evidence (--evidence-dir): %w: where ExecutionBackup runs as another user, or with "+
+			"other settings, ask it with --url", err)
 	}
 	if entries == nil {
 		entries = []evidence.Entry{} // as in the REST API

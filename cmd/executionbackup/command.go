@@ -95,8 +95,8 @@ type settingFlag struct {
 // settingFlags returns a flag for each setting.
 func (p *program) settingFlags() []cli.Flag { return p.newFlags(nil) }
 
-// someSettings returns a flag for each setting, for a command that goes by the shown ones; its subcommands take them, too.
-// The others are accepted, so that the daemon's command line will do.
+// someSettings returns a flag for each setting, for a command that goes by the shown ones, and its subcommands. The
+// others are accepted, so that the daemon's command line will do.
 func (p *program) someSettings(shown ...string) []cli.Flag { return p.newFlags(shown) }
 
 // newFlags returns a flag for each setting. Where shown isn't nil, help has those alone.

@@ -74,8 +74,8 @@ func TestEverySettingIsAFlag(t *testing.T) {
 	}
 }
 
-// What is wrong with a command line is told in one line, and its exit status is 2; what is wrong with a value, 78. A file
-// or an ExecutionBackup that isn't there may still come: 1.
+// What is wrong with a command line is told in one line, and its exit status is 2; what is wrong with a value, 78. A
+// file or an ExecutionBackup that isn't there may still come: 1.
 func TestErrors(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -111,7 +111,7 @@ func TestErrors(t *testing.T) {
 		{"nodes add", 2, "nodes add: write at least one SPEC"},
 		{"nodes drain --url http://a", 2, "nodes drain: write at least one NODE"},
 		{"nodes remove --urk x", 2, "unknown flag --urk: did you mean --url?"},
-		{"--port 1 nodes", 1, "dial tcp 127.0.0.1:1: connect: connection refused: does ExecutionBackup run at 127.0.0.1:1?"},
+		{"--port 1 nodes", 1, "dial tcp 127.0.0.1:1: connect: connection refused: does ExecutionBackup run at"},
 		{"healthcheck --port 1", 1, "dial tcp 127.0.0.1:1: connect: connection refused: does ExecutionBackup run"},
 		{"status --listen-addr :: --port 1", 1, "dial tcp [::1]:1: "},
 		{"status --port 0", 2, "--port 0 is any free port: say with --url where ExecutionBackup runs"},

@@ -115,14 +115,15 @@ func readSeat(i int, arg string) (decider, quorum.Seat, error) {
 	}
 	word = strings.ToUpper(word)
 	seat := quorum.Seat{
-		Node: quorum.NodeID(fmt.Sprint(i)), Client: strings.ToLower(client), Configured: true, MayVote: true, Voter: true,
-		MayObject: true, Proved: true, Ended: true,
+		Node: quorum.NodeID(fmt.Sprint(i)), Client: strings.ToLower(client), Configured: true, MayVote: true,
+		Voter: true, MayObject: true, Proved: true, Ended: true,
 	}
 	if put := silences[word]; put != nil {
 		put(&seat)
 	} else if seat.Said = statusOf(word); seat.Said == engine.None {
-		return decider{}, seat, usageError("decide: %q is none of VALID, INVALID, SYNCING, ACCEPTED, none, late and dead%s",
-			word, config.Suggest(word, []string{"VALID", "INVALID", "SYNCING", "ACCEPTED", "NONE", "LATE", "DEAD"}))
+		return decider{}, seat, usageError(
+			"decide: %q is none of VALID, INVALID, SYNCING, ACCEPTED, none, late and dead%s", word,
+			config.Suggest(word, []string{"VALID", "INVALID", "SYNCING", "ACCEPTED", "NONE", "LATE", "DEAD"}))
 	}
 	return decider{Name: name, Client: client, Said: word}, seat, nil
 }

@@ -18,8 +18,8 @@ func (p *program) evidenceCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "evidence",
 		Usage: "list the disputes on record, or show one",
-		Description: `Without a subcommand: lists them. They are read from the directory of --evidence-dir, or asked of ` +
-			`the
+		Description: `Without a subcommand: lists them. They are read from the directory of --evidence-dir, ` +
+			`or asked of the
 ExecutionBackup at --url. zcat FILE has all of one as JSON, the call itself too.
 
 Example:
@@ -34,14 +34,15 @@ Example:
 				Action:      alone(p.listEvidence),
 			},
 			{
-				Name: "show", ArgsUsage: "FILE|NUMBER|last", Usage: "show who said what, and what the consensus client heard",
+				Name: "show", ArgsUsage: "FILE|NUMBER|last",
+				Usage: "show who said what, and what the consensus client heard",
 				Description: `FILE is a path, or a name in the list; NUMBER is a block's, last the last of the list. ` +
 					`With --url it takes the
 admin token.
 
 Example:
   executionbackup evidence show last
-  executionbackup evidence show 22345678 --url http://127.0.0.1:7000 --admin-token-file /etc/executionbackup/admin.token`,
+  executionbackup evidence show 22345678 --url http://127.0.0.1:7000 --admin-token-file /path/admin.token`,
 				HideHelpCommand: true,
 				Action:          p.showEvidence,
 			},

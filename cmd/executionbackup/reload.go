@@ -59,8 +59,8 @@ func (p *program) reload(ctx context.Context, cmd *cli.Command) error {
 	case outcome.Error != "":
 		return errors.New("nothing has changed: " + outcome.Error)
 	case len(unreached) > 0:
-		return fmt.Errorf("a process keeps the environment that it was started with, and this one has another %s: restart it",
-			strings.Join(unreached, ", "))
+		return fmt.Errorf("a process keeps the environment that it was started with, and this one has another %s: "+
+			"restart it", strings.Join(unreached, ", "))
 	}
 	return err
 }
@@ -109,8 +109,8 @@ func (r *remote) hangUp(ctx context.Context, pid int) (*admin.Settings, error) {
 	}
 }
 
-// unreached returns the variables that have another value here than the process goes by, because they have changed since
-// it was started: systemd gives whoever reloads the environment file as it is now.
+// unreached returns the variables that have another value here than the process goes by, because they have changed
+// since it was started: systemd gives whoever reloads the environment file as it is now.
 func (p *program) unreached(now *admin.Settings) (variables []string) {
 	c, err := config.Look(p.inputs())
 	if err != nil {

@@ -126,14 +126,16 @@ func TestReloadCommand(t *testing.T) {
 		}{
 			{"", "nothing is other than it was\n", "", 0},
 			{"on_dispute: majority\ngrace: 1s\nmax_body: 1MiB\n",
-				"on_dispute: halt → majority\ngrace: (not set) → 1s\nmax_body: 128MiB → 1MiB (at the next start only)\n", "", 0},
+				"on_dispute: halt → majority\ngrace: (not set) → 1s\n" +
+					"max_body: 128MiB → 1MiB (at the next start only)\n", "", 0},
 			{"on_dispute: majorty\n", "", "on_dispute: \"majorty\" is none of halt, majority, live", 1},
 			{"", "on_dispute: majority → halt\ngrace: 1s → (not set)\n", "", 0},
 		} {
 			write(step.content)
 			status, stdout, stderr := execute(t, []string{"EXECUTIONBACKUP_PORT=0"}, reload...)
 			if status != step.status || stdout != step.stdout || !strings.Contains(stderr, step.stderr) {
-				t.Errorf("%s: status %d\n got %q %q\nwant %q %q", way[0], status, stdout, stderr, step.stdout, step.stderr)
+				t.Errorf("%s: status %d\n got %q %q\nwant %q %q",
+					way[0], status, stdout, stderr, step.stdout, step.stderr)
 			}
 		}
 	}
@@ -150,8 +152,8 @@ func TestReloadCommand(t *testing.T) {
 	}
 }
 
-// A process keeps the environment that it was started with: a reload of a service whose environment file was edited says
-// so, and fails.
+// A process keeps the environment that it was started with: a reload of a service whose environment file was edited
+// says so, and fails.
 func TestReloadOfAnEditedEnvironment(t *testing.T) {
 	a := enginetest.New(t, enginetest.Client{})
 	p := startProcess(t, "-n", spec(a, ""))

@@ -17,7 +17,7 @@ type Settings struct {
 // Setting is one of them.
 type Setting struct {
 	Value     string  `json:"value"`                // "" where it isn't set
-	From      string  `json:"from"`                 // "--port", "EXECUTIONBACKUP_PORT", "FILE: line 3: port"; "" = default
+	From      string  `json:"from"`                 // "--port", EXECUTIONBACKUP_…, "FILE: line 3: port"; "" = default
 	NextStart *string `json:"next_start,omitempty"` // the value that it has after a start, where that is another
 }
 

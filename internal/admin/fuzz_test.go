@@ -84,6 +84,8 @@ func newAPI(t *testing.T, defaults config.NodeDefaults) (*API, *http.ServeMux) {
 		Defaults: func() config.NodeDefaults { return defaults },
 		Token:    func() auth.AdminToken { return auth.AdminToken{} },
 		Open:     func() bool { return true },
+		Audit:    func(Change) {},
+		Refused:  func(*http.Request, error) {},
 	}
 	mux := http.NewServeMux()
 	api.Register(mux)

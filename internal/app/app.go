@@ -30,8 +30,8 @@ import (
 	"executionbackup/internal/proxy"
 )
 
-// App is a running ExecutionBackup. Addr, Reload and Settings are safe for concurrent use, with each other and with Run.
-// The goroutines that Run starts have ended when it returns.
+// App is a running ExecutionBackup. Addr, Reload and Settings are safe for concurrent use, with each other and with
+// Run. The goroutines that Run starts have ended when it returns.
 type App struct {
 	config   atomic.Pointer[config.Config] // the one in force, but for what needs a start
 	started  *config.Config                // the one that we started with

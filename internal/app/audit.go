@@ -25,8 +25,8 @@ func (a *App) audit(c admin.Change) {
 	a.log.Info("change asked for", args...)
 }
 
-// refusals counts refused requests and logs them: one in each interval at most, with how many others there were. Whoever
-// has no token must not fill a disk. Safe for concurrent use.
+// refusals counts refused requests and logs them: one in each interval at most, with how many others there were.
+// Whoever has no token must not fill a disk. Safe for concurrent use.
 type refusals struct {
 	log   *slog.Logger
 	text  string // of the log line

@@ -496,5 +496,5 @@ func TestEvidenceDirectory(t *testing.T) {
 	c := *m.Config
 	c.EvidenceDir = t.TempDir()
 	m.Reload(&c)
-	m.Log.Wait(t, "level=WARN", "evidence-dir", "at the next start only")
+	m.Log.Wait(t, "level=WARN", "at the next start only", "evidence_dir: ")
 }

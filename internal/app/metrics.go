@@ -57,8 +57,8 @@ func newMetrics(r prometheus.Registerer, c *config.Config) *metrics {
 			"goversion": runtime.Version(),
 		},
 	}, func() float64 { return 1 })
-	r.MustRegister(m.reloads, m.lastReload, m.lastSuccess, m.refused, m.noAdmin, m.changes, build, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(m.reloads, m.lastReload, m.lastSuccess, m.refused, m.noAdmin, m.changes, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, action := range []string{
 		"add_nodes", "remove_nodes", "drain_nodes", "undrain_nodes", "clear_objections", "reload",
 	} {

@@ -18,8 +18,8 @@ type reloads struct {
 	last  *admin.Reload // nil where there was none
 }
 
-// Reload reads the configuration again and puts it in force, without dropping a call; a bad one changes nothing. by says
-// who wants it, for the log and GET /config. Reloads come one after another. Safe for concurrent use.
+// Reload reads the configuration again and puts it in force, without dropping a call; a bad one changes nothing. by
+// says who wants it, for the log and GET /config. Reloads come one after another. Safe for concurrent use.
 func (a *App) Reload(by string) admin.Reload {
 	a.reloads.running.Lock()
 	defer a.reloads.running.Unlock()

@@ -215,7 +215,8 @@ func Settings() []Setting {
 		},
 		{
 			Key: "evidence-dir", Restart: true,
-			Help:  "directory for records of disputes (default: executionbackup/evidence in the user's state directory)",
+			Help: "directory for records of disputes " +
+				"(default: executionbackup/evidence in the user's state directory)",
 			value: one(parseText, func(c *Config) *string { return &c.EvidenceDir }),
 		},
 		{

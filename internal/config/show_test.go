@@ -16,8 +16,8 @@ func load(t *testing.T, line string) *Config {
 	return c
 }
 
-const twoNodes = "--nodes=http://u:secret@a:1/?key=secret,https://b:1/x/#timeout=1000#backup#name=bee#jwt-secret=b.hex " +
-	"--jwt-secret=a.hex "
+const twoNodes = "--nodes=http://u:secret@a:1/?key=secret,https://b:1/x/#timeout=1000#backup#name=bee" +
+	"#jwt-secret=b.hex --jwt-secret=a.hex "
 
 // What is shown of a setting can be written again, and means the same. Nothing of it is secret.
 func TestValuesCanBeWritten(t *testing.T) {
