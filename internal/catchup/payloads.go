@@ -8,6 +8,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"executionbackup/internal/engine"
+	"executionbackup/internal/fifo"
 )
 
 // Payloads are the last payloads of the CL, each with the forkchoice that followed it: CLs never send a payload again,
@@ -16,11 +17,10 @@ import (
 type Payloads struct {
 	max int64 // bytes; 0 keeps nothing
 
-	mu      sync.Mutex               // guards what follows
-	bytes   int64                    // of the calls that are kept
-	byBlock map[common.Hash]*Payload // and the forkchoices in them
-	order   []common.Hash            // oldest first
-	method  string                   // of the last forkchoiceUpdated: for payloads that none followed
+	mu      sync.Mutex                      // guards what follows
+	bytes   int64                           // of the calls that are kept
+	byBlock fifo.Map[common.Hash, *Payload] // and the forkchoices in them
+	method  string                          // of the last forkchoiceUpdated: for payloads that none followed
 }
 
 // Payload is a newPayload as the CL sent it. It doesn't change, but for the forkchoice, which Payloads sets.
@@ -45,7 +45,7 @@ const maxPayloads = 256
 const maxState = 4 << 10
 
 func newPayloads(max int64) *Payloads {
-	return &Payloads{max: max, byBlock: make(map[common.Hash]*Payload)}
+	return &Payloads{max: max}
 }
 
 // Keep keeps a newPayload. It must be that of the block whose hash it has, and takes the place of another that was
@@ -54,35 +54,25 @@ func (p *Payloads) Keep(c *engine.Call, unchecked bool) {
 	size := int64(len(c.Body))
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if k := p.byBlock[c.Block]; k != nil && bytes.Equal(k.Params, c.Params) || size > p.max {
+	other, known := p.byBlock.Get(c.Block)
+	if known && bytes.Equal(other.Params, c.Params) || size > p.max {
 		return
 	}
-	p.drop(c.Block)
-	p.byBlock[c.Block] = &Payload{Call: c, Unchecked: unchecked}
-	p.order = append(p.order, c.Block)
+	if known {
+		p.bytes -= int64(len(other.Body))
+		p.byBlock.Delete(func(block common.Hash, _ *Payload) bool { return block == c.Block })
+	}
+	p.byBlock.Put(c.Block, &Payload{Call: c, Unchecked: unchecked})
 	p.bytes += size
-	for len(p.order) > maxPayloads || p.bytes > p.max {
-		p.drop(p.order[0])
+	for p.byBlock.Len() > maxPayloads || p.bytes > p.max {
+		_, oldest := p.byBlock.Pop()
+		p.bytes -= int64(len(oldest.Body))
 	}
-}
-
-// drop drops a payload, if it is kept. p.mu is held.
-func (p *Payloads) drop(block common.Hash) {
-	k := p.byBlock[block]
-	if k == nil {
-		return
-	}
-	p.bytes -= int64(len(k.Body))
-	delete(p.byBlock, block)
-	i := slices.Index(p.order, block)
-	p.order = slices.Delete(p.order, i, i+1)
 }
 
 // Same returns the kept payload that came with the very method and parameters of a call; nil where there is none.
 func (p *Payloads) Same(c *engine.Call) *Payload {
-	p.mu.Lock()
-	k := p.byBlock[c.Block]
-	p.mu.Unlock() // its call doesn't change
+	k := p.Of(c.Block) // its call doesn't change
 	if k == nil || k.Method.Name != c.Method.Name || !bytes.Equal(k.Params, c.Params) {
 		return nil
 	}
@@ -93,7 +83,8 @@ func (p *Payloads) Same(c *engine.Call) *Payload {
 func (p *Payloads) Of(block common.Hash) *Payload {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.byBlock[block]
+	k, _ := p.byBlock.Get(block)
+	return k
 }
 
 // Follow notes a forkchoiceUpdated, which follows the payload that it makes the head.
@@ -101,7 +92,7 @@ func (p *Payloads) Follow(c *engine.Call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.method = c.Method.Name
-	if k := p.byBlock[c.Block]; k != nil && len(c.Forkchoice.State) <= maxState {
+	if k, known := p.byBlock.Get(c.Block); known && len(c.Forkchoice.State) <= maxState {
 		k.forkchoice = followed{c.Method.Name, bytes.Clone(c.Forkchoice.State)}
 	}
 }
@@ -120,8 +111,8 @@ func (p *Payloads) bridge(from, head common.Hash) (way []step, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for at := head; at != from; { // backwards, by the parents
-		k := p.byBlock[at]
-		if k == nil || len(way) > maxPayloads {
+		k, known := p.byBlock.Get(at)
+		if !known || len(way) > maxPayloads {
 			return nil, false
 		}
 		s := step{Call: k.Call, forkchoice: k.forkchoice}
@@ -138,8 +129,8 @@ func (p *Payloads) bridge(from, head common.Hash) (way []step, ok bool) {
 // onTop returns the payloads that build on the head, parents first. p.mu is held.
 func (p *Payloads) onTop(head common.Hash) (way []step) {
 	on := map[common.Hash]bool{head: true}
-	for _, block := range p.order {
-		if k := p.byBlock[block]; on[k.Payload.Parent] {
+	for block, k := range p.byBlock.All() {
+		if on[k.Payload.Parent] {
 			on[block] = true
 			way = append(way, step{k.Call, followed{method: p.method}, true})
 		}

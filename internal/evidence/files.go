@@ -162,9 +162,8 @@ func (l *Log) forget(f *file) {
 // drop is forget where l.mu is held.
 func (l *Log) drop(f *file) {
 	l.files = slices.DeleteFunc(l.files, func(other *file) bool { return other == f })
-	l.order = slices.DeleteFunc(l.order, func(block common.Hash) bool { return l.blocks[block] == f })
 	its := func(_ common.Hash, other *file) bool { return other == f }
-	maps.DeleteFunc(l.blocks, its)
+	l.blocks.Delete(its)
 	maps.DeleteFunc(l.wrong, its)
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"executionbackup/internal/fifo"
 )
 
 // Event is a call and what came of it, handed over to a Log. What it refers to must not change any more.
@@ -34,13 +36,12 @@ type Log struct {
 
 	mu        sync.Mutex
 	queue     []job
-	queued    int64         // bytes of the calls in it
-	overflows bool          // the last event had no room
-	wake      chan struct{} // has room for one
-	files     []*file       // oldest first, those that are still to be written too
-	blocks    map[common.Hash]*file
-	order     []common.Hash         // of blocks, oldest first
-	wrong     map[common.Hash]*file // by the hash that a payload claimed wrongly: about no block
+	queued    int64                        // bytes of the calls in it
+	overflows bool                         // the last event had no room
+	wake      chan struct{}                // has room for one
+	files     []*file                      // oldest first, those that are still to be written too
+	blocks    fifo.Map[common.Hash, *file] // by the blocks that they are about
+	wrong     map[common.Hash]*file        // by the hash that a payload claimed wrongly: about no block
 }
 
 // file is one case: about a block, followed by calls on it and on its descendants.
@@ -82,7 +83,7 @@ func Open(dir, program string, r prometheus.Registerer, log *slog.Logger) *Log {
 func openWith(dir, program string, limits limits, r prometheus.Registerer, log *slog.Logger) *Log {
 	l := &Log{
 		dir: dir, program: program, log: log, limits: limits, wake: make(chan struct{}, 1),
-		blocks: make(map[common.Hash]*file), wrong: make(map[common.Hash]*file),
+		wrong: make(map[common.Hash]*file),
 	}
 	l.metrics = newMetrics(r, l)
 	if err := writable(dir); err != nil {
@@ -117,10 +118,11 @@ func (l *Log) Wants(kind Kind, block, parent common.Hash) bool {
 }
 
 func (l *Log) followed(block, parent common.Hash) *file {
-	if f := l.blocks[block]; f != nil {
+	if f, known := l.blocks.Get(block); known {
 		return f
 	}
-	return l.blocks[parent]
+	f, _ := l.blocks.Get(parent)
+	return f
 }
 
 // Add keeps an event: as a case of its own, or as a record in the file of the objected block that it follows. It never
@@ -213,14 +215,8 @@ func (l *Log) take(j job, e *Event) {
 
 // know notes that calls on a block, and on its children, belong into a file. l.mu is held.
 func (l *Log) know(block common.Hash, f *file) {
-	if l.blocks[block] == nil {
-		l.order = append(l.order, block)
-	}
-	l.blocks[block] = f
-	if len(l.order) > l.limits.blocks {
-		delete(l.blocks, l.order[0])
-		l.order = l.order[1:]
-	}
+	l.blocks.Put(block, f)
+	l.blocks.Trim(l.limits.blocks)
 }
 
 // maxReason is how much of a reason a short record has, in bytes.

@@ -275,8 +275,8 @@ func TestLongDispute(t *testing.T) {
 	if got := l.files(); got != "201+0 301+0" {
 		t.Errorf("got %s", got)
 	}
-	if len(l.blocks) > 8 || len(l.order) > 8 {
-		t.Errorf("%d blocks are known", len(l.blocks))
+	if n := l.blocks.Len(); n > 8 {
+		t.Errorf("%d blocks are known", n)
 	}
 }
 

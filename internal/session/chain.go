@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/ethereum/go-ethereum/common"
+
+	"executionbackup/internal/fifo"
 )
 
 // Chain is what we told the CL about its chain: the head, and the blocks that we answered VALID. Bounded, oldest out.
@@ -13,11 +15,10 @@ import (
 type Chain struct {
 	mu              sync.Mutex // guards what follows
 	head, finalized common.Hash
-	seq             uint64                 // of the call that the head is from
-	before          common.Hash            // the head in another process, whose number may not be known
-	refused         bool                   // we answered the last forkchoiceUpdated with an error: see Refuse
-	valid           map[common.Hash]uint64 // the numbers of the blocks that we answered VALID
-	order           []common.Hash          // of valid, oldest first
+	seq             uint64                        // of the call that the head is from
+	before          common.Hash                   // the head in another process, whose number may not be known
+	refused         bool                          // we answered the last forkchoiceUpdated with an error: see Refuse
+	valid           fifo.Map[common.Hash, uint64] // the numbers of the blocks that we answered VALID
 }
 
 // maxValid is how many blocks a chain remembers: three epochs and a long time without finality.
@@ -27,17 +28,8 @@ const maxValid = 8192
 func (c *Chain) AnsweredValid(hash common.Hash, number uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.valid == nil {
-		c.valid = make(map[common.Hash]uint64)
-	}
-	if _, known := c.valid[hash]; !known {
-		c.order = append(c.order, hash)
-	}
-	c.valid[hash] = number
-	if len(c.order) > maxValid {
-		delete(c.valid, c.order[0])
-		c.order = c.order[1:]
-	}
+	c.valid.Put(hash, number)
+	c.valid.Trim(maxValid)
 }
 
 // SetHead notes that we answered VALID to a forkchoiceUpdated, the seq-th call that was sent to the nodes.
@@ -95,8 +87,14 @@ func (c *Chain) MayBeLatestValid(hash common.Hash) bool {
 	if (hash == c.head || hash == c.before) && hash != (common.Hash{}) {
 		return true // it may be known from forkchoiceUpdated alone: we have been restarted
 	}
-	number, known := c.valid[hash]
-	return known && number >= c.valid[c.finalized] // 0 where that isn't known
+	number, known := c.valid.Get(hash)
+	return known && number >= c.finalNumber()
+}
+
+// finalNumber is the number of the finalized block, 0 where it isn't known. c.mu is held.
+func (c *Chain) finalNumber() uint64 {
+	number, _ := c.valid.Get(c.finalized)
+	return number
 }
 
 // Block is one that we answered VALID.
@@ -119,8 +117,8 @@ func (c *Chain) State() ChainState {
 	if s.Head == (common.Hash{}) {
 		s.Head = c.before
 	}
-	for _, hash := range c.order {
-		if number := c.valid[hash]; number >= c.valid[c.finalized] {
+	for hash, number := range c.valid.All() {
+		if number >= c.finalNumber() {
 			s.Valid = append(s.Valid, Block{hash, number})
 		}
 	}
@@ -152,6 +150,6 @@ func (c *Chain) Drop() {
 	defer c.mu.Unlock()
 	c.before = common.Hash{}
 	if c.head == (common.Hash{}) {
-		c.finalized, c.valid, c.order = common.Hash{}, nil, nil
+		c.finalized, c.valid = common.Hash{}, fifo.Map[common.Hash, uint64]{}
 	}
 }

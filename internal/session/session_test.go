@@ -84,8 +84,8 @@ func TestChainIsBounded(t *testing.T) {
 	if c.MayBeLatestValid(hash(1)) || !c.MayBeLatestValid(hash(2)) {
 		t.Error("it isn't the oldest two that are forgotten")
 	}
-	if len(c.valid) != maxValid || len(c.order) != maxValid {
-		t.Errorf("%d blocks are remembered, in an order of %d", len(c.valid), len(c.order))
+	if n := c.valid.Len(); n != maxValid {
+		t.Errorf("%d blocks are remembered", n)
 	}
 }
 
