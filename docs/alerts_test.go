@@ -37,8 +37,8 @@ func alerts(t *testing.T) (all []alert) {
 	return all
 }
 
-// Every alert has a section of operations.md, with its severity, to which its runbook_url leads; and every section there
-// is that of an alert.
+// Every alert has a section of operations.md, with its severity, to which its runbook_url leads; and every section
+// there is that of an alert.
 func TestRunbooks(t *testing.T) {
 	homepage := regexp.MustCompile(`homepage: (\S+)`).FindStringSubmatch(read(t, "../.goreleaser.yaml"))[1]
 	page := read(t, "operations.md")

@@ -1,5 +1,5 @@
-// Package docs has no code; its tests hold the documentation, and the alerts and the dashboard that are shipped, to each
-// other.
+// Package docs has no code; its tests hold the documentation, and the alerts and the dashboard that are shipped, to
+// each other.
 package docs
 
 import (

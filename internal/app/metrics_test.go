@@ -196,7 +196,8 @@ func TestNodeGauges(t *testing.T) {
 	if got := m.Metric(t, "executionbackup_config_last_reload_successful"); got != 0 {
 		t.Errorf("after a bad reload: got %v", got)
 	}
-	build := `executionbackup_build_info{goversion="` + runtime.Version() + `",revision="0123456789ab",version="v1.2.3"}`
+	build := `executionbackup_build_info{goversion="` + runtime.Version() +
+		`",revision="0123456789ab",version="v1.2.3"}`
 	if got := m.Metric(t, build); got != 1 {
 		t.Errorf("%s: got %v", build, got)
 	}
