@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/urfave/cli/v3"
+
+	"executionbackup/internal/config"
+	"executionbackup/internal/state"
 )
 
 func (p *program) checkCommand() *cli.Command {
@@ -18,43 +20,97 @@ func (p *program) checkCommand() *cli.Command {
 an estimate, FORK has the fork ids that a node tells of (eth_config), and LACKS lists the engine methods that others
 have. The exit status is 1 if something is wrong; warnings and notes are not.
 
-With --fork it shows what each node says of the next fork, and the exit status is 0 only if all know the same one.
+With --fork it shows what each node says of the next fork, and the exit status is 0 only if all know the same one. With
+--offline it asks no node: it reads the file, the environment, the flags and the secrets as the daemon would.
 
 Example:
   executionbackup check --nodes http://127.0.0.1:8551,http://127.0.0.1:8552 --jwt-secret /etc/ethereum/jwt.hex`,
 		Flags: append(p.settingFlags(),
-			&cli.BoolFlag{Name: "fork", Usage: "show who is ready for the next fork, and nothing else", Local: true}),
+			&cli.BoolFlag{Name: "fork", Usage: "show who is ready for the next fork, and nothing else", Local: true},
+			&cli.BoolFlag{Name: "offline", Usage: "check the configuration, and ask no node", Local: true}, jsonFlag()),
 		Action: alone(p.check),
 	}
 }
 
 func (p *program) check(ctx context.Context, cmd *cli.Command) error {
+	if cmd.Bool("fork") && (cmd.Bool("offline") || cmd.Bool("json")) {
+		return usageError("check: --fork goes neither with --offline nor with --json (which has what --fork shows)")
+	}
 	c, err := p.load()
 	if err != nil {
 		return err
 	}
-	inspections, home, forks := inspect(ctx, c.Nodes)
-	if cmd.Bool("fork") {
-		return p.printForks(inspections, &forks)
+	var f *findings
+	if cmd.Bool("offline") {
+		if f, err = p.unasked(c); err != nil {
+			return err
+		}
+	} else {
+		inspections, home, forks := inspect(ctx, c.Nodes)
+		if cmd.Bool("fork") {
+			return p.printForks(inspections, &forks)
+		}
+		f = judge(inspections, home, forks)
 	}
-	f := judge(inspections, home, forks)
-	if err := printTable(p.stdout, f.table); err != nil {
+	if c.FirstNodeSecret {
+		f.note("", "without --jwt-secret the consensus client must use the secret of %s", c.Nodes[0].Name)
+	}
+	if cmd.Bool("json") {
+		err = printJSON(p.stdout, f)
+	} else {
+		err = p.printFindings(f)
+	}
+	switch n := len(f.Problems); {
+	case err != nil:
+		return err
+	case n == 1:
+		return errors.New("1 problem found")
+	case n > 1:
+		return fmt.Errorf("%d problems found", n)
+	}
+	return nil
+}
+
+// unasked are the findings where no node is asked. What is wrong with a configuration is an error: most when it is
+// loaded, the rest here, where the daemon finds it out when it starts.
+func (p *program) unasked(c *config.Config) (*findings, error) {
+	if c.StateURL != "" {
+		if _, err := state.ParseURL(c.StateURL); err != nil {
+			return nil, config.Invalid{Err: fmt.Errorf("--state-url: %w", err)}
+		}
+	}
+	for _, file := range []struct{ flag, path string }{
+		{"--state-password-file", c.StatePasswordFile}, {"--state-ca-file", c.StateCAFile},
+	} {
+		if file.path == "" {
+			continue
+		}
+		if _, err := p.files.ReadFile(file.path); err != nil {
+			return nil, config.Invalid{Err: fmt.Errorf("%s: %w", file.flag, err)}
+		}
+	}
+	f := newFindings()
+	f.OK, f.Offline = true, true
+	for _, n := range c.Nodes {
+		f.Nodes = append(f.Nodes, checkedNode{Name: n.Name, URL: n.Display(), Lacks: []string{}})
+	}
+	return f, nil
+}
+
+// printFindings writes the findings for people.
+func (p *program) printFindings(f *findings) error {
+	if err := printTable(p.stdout, f.table()); err != nil {
 		return err
 	}
 	fmt.Fprintln(p.stdout)
-	for _, line := range slices.Concat(f.problems, f.warnings) {
+	for _, line := range f.lines() {
 		fmt.Fprintln(p.stdout, printable(line))
 	}
-	if c.FirstNodeSecret {
-		fmt.Fprintf(p.stdout, "note: without --jwt-secret the consensus client must use the secret of %s\n",
-			c.Nodes[0].Name)
-	}
-	switch len(f.problems) {
-	case 0:
+	switch {
+	case f.Offline:
+		fmt.Fprintln(p.stdout, "the configuration is good; no node was asked")
+	case f.OK:
 		fmt.Fprintln(p.stdout, "no problem found")
-		return nil
-	case 1:
-		return errors.New("1 problem found")
 	}
-	return fmt.Errorf("%d problems found", len(f.problems))
+	return nil
 }

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -187,6 +191,161 @@ func TestCheckFinds(t *testing.T) {
 				t.Errorf("the first node: %s", got)
 			}
 		})
+	}
+}
+
+// One client under two addresses is a problem, two clients that merely look alike are none.
+func TestCheckTwins(t *testing.T) {
+	a, b := enginetest.New(t, enginetest.Client{}), enginetest.New(t, enginetest.Client{}) // one says what the other does
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(a.URL, "http://"))
+	again := func(host, options string) string {
+		return "http://" + host + ":" + port + "#jwt-secret=" + a.SecretFile + options
+	}
+	one := spec(a, "#name=a")
+	status, _, below := checked(t, "-n", one, "-n", again("localhost", "#name=b"), "-n", spec(b, "#name=c"))
+	want := "problem: b: it is the same client as a, under another address (http://localhost:" + port + " and " + a.URL +
+		"): one client must not vote twice, so leave one out\n"
+	if status != 1 || !strings.HasPrefix(below, want) || !strings.HasSuffix(below, "1 problem found\n") {
+		t.Errorf("status %d, %s, want %s", status, below, want)
+	}
+	if status, _, below := checked(t, "-n", one, "-n", "http://127.0.0.1:"+port+"/other#jwt-secret="+a.SecretFile+"#name=b"); status != 0 {
+		t.Errorf("another path of one address, as of a proxy: status %d, %s", status, below)
+	}
+}
+
+// Where two URLs lead decides whether they are one client.
+func TestTwins(t *testing.T) {
+	at := func(host, port string, own bool, addresses ...string) place {
+		p := place{host: host, port: port, own: own}
+		for _, a := range addresses {
+			p.addresses = append(p.addresses, netip.MustParseAddr(a))
+		}
+		return p
+	}
+	geth, besu := "geth/v1", "besu/v1"
+	for _, test := range []struct {
+		name     string
+		a, b     place
+		isA, isB string // what they say of themselves
+		want     likeness
+	}{
+		{"an address and its name", at("10.0.0.1", "8551", false, "10.0.0.1"), at("geth", "8551", false, "10.0.0.1"),
+			geth, geth, sameAddress},
+		{"one doesn't answer", at("10.0.0.1", "8551", false, "10.0.0.1"), at("geth", "8551", false, "10.0.0.1"),
+			geth, "", sameAddress},
+		{"two clients behind one proxy", at("a", "443", false, "10.0.0.1"), at("b", "443", false, "10.0.0.1"),
+			geth, geth, maybeSame},
+		{"two that say so", at("a", "443", false, "10.0.0.1"), at("b", "443", false, "10.0.0.1"), geth, besu, others},
+		{"two ports", at("10.0.0.1", "8551", false, "10.0.0.1"), at("10.0.0.1", "8552", false, "10.0.0.1"),
+			geth, geth, others},
+		{"two machines", at("10.0.0.1", "8551", false, "10.0.0.1"), at("10.0.0.2", "8551", false, "10.0.0.2"),
+			geth, geth, others},
+		{"this machine by two addresses", at("127.0.0.1", "8551", true, "127.0.0.1"),
+			at("10.0.0.5", "8551", true, "10.0.0.5"), geth, geth, maybeSame},
+		{"nowhere", at("a", "8551", false), at("b", "8551", false), "", "", others},
+	} {
+		a, b := &inspection{place: test.a}, &inspection{place: test.b}
+		a.now.Info.Client, b.now.Info.Client = test.isA, test.isB
+		if got := a.twin(b); got != test.want {
+			t.Errorf("%s: got %d, want %d", test.name, got, test.want)
+		}
+		if got := b.twin(a); got != test.want {
+			t.Errorf("%s, the other way round: got %d, want %d", test.name, got, test.want)
+		}
+	}
+}
+
+// Heads that are far apart are remarked, and methods that a node lacks are warnings: neither is a problem.
+func TestCheckWarnings(t *testing.T) {
+	a := enginetest.New(t, enginetest.Client{})
+	b := enginetest.New(t, enginetest.Client{Capabilities: []string{"engine_newPayloadV4", "engine_getBlobsV2"}})
+	cl := enginetest.NewCL(t, b.URL, b.Secret)
+	for n, p := range enginetest.Chain(4, 9, nil) {
+		if _, err := cl.NewPayload(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := cl.ForkchoiceUpdated(t.Context(), p, nil); err != nil {
+			t.Fatal(err)
+		}
+		status, _, below := checked(t, "-n", spec(a, "#name=a"), "-n", spec(b, "#name=b"))
+		const apart = "warning: a: its head is 9 blocks behind that of another, though it says that it is synced\n"
+		if status != 0 || strings.Contains(below, apart) != (n == 8) {
+			t.Errorf("block %d: status %d, %s", n+1, status, below)
+		}
+		const lacks = "warning: a: it lacks engine_getBlobsV2, which others have: upgrade it, " +
+			"or do without its answers to these\n"
+		if !strings.Contains(below, lacks) {
+			t.Errorf("got %s, want %s", below, lacks)
+		}
+	}
+}
+
+// With --offline no node is asked, and what is wrong with the configuration is told as the daemon would tell it.
+func TestCheckOffline(t *testing.T) {
+	n := enginetest.New(t, enginetest.Client{})
+	nodes := n.URL + "#name=a," + "http://nowhere.invalid:8551#name=b"
+	for _, test := range []struct {
+		args   string
+		status int
+		stdout string
+		stderr string // begins it
+	}{
+		{"-j " + n.SecretFile + " -n " + nodes, 0,
+			"NODE  URL\na     " + n.URL + "\nb     http://nowhere.invalid:8551\n\n" +
+				"the configuration is good; no node was asked\n", ""},
+		{"-n " + nodes, 78, "", "executionbackup: --nodes: " + n.URL + ": no JWT secret"},
+		{"-j " + file(t, "abcd") + " -n " + nodes, 78, "", "executionbackup: --jwt-secret: "},
+		{"--config " + file(t, "prot: 1"), 78, "", "executionbackup: /"},
+		{"-j " + n.SecretFile + " -n " + nodes + " --state-url http://x", 78, "", "executionbackup: --state-url: "},
+		{"-j /nowhere -n " + nodes, 1, "", "executionbackup: --jwt-secret: read the secret file: open /nowhere"},
+		{"--fork", 2, "", "executionbackup: check: --fork goes neither with --offline"},
+	} {
+		status, stdout, stderr := execute(t, nil, append([]string{"check", "--offline"}, strings.Fields(test.args)...)...)
+		if status != test.status || stdout != test.stdout || !strings.HasPrefix(stderr, test.stderr) {
+			t.Errorf("%s: status %d, %s, %s", test.args, status, stdout, stderr)
+		}
+	}
+	if calls := n.CallsOf(""); len(calls) > 0 {
+		t.Errorf("it was asked: %v", calls)
+	}
+}
+
+// The form of check --json is what docs/operations.md says.
+func TestCheckJSON(t *testing.T) {
+	a := enginetest.New(t, enginetest.Client{})
+	b := enginetest.New(t, enginetest.Client{Name: "besu", Version: "v26", Syncing: true})
+	b.Close()
+	status, stdout, stderr := execute(t, nil, "check", "--json", "-n", spec(a, "#name=a"), "-n", spec(b, "#name=b"))
+	if status != 1 || stderr != "executionbackup: 1 problem found\n" {
+		t.Errorf("status %d, %s", status, stderr)
+	}
+	var got findings
+	decoder := json.NewDecoder(strings.NewReader(stdout))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&got); err != nil {
+		t.Fatalf("%v in %s", err, stdout)
+	}
+	head := got.Nodes[0].Head
+	if got.OK || got.Offline || len(got.Problems) != 1 || got.Problems[0].Node != "b" || len(got.Notes) != 1 ||
+		len(got.Nodes) != 2 || head == nil || head.Hash != enginetest.GenesisHash || got.Nodes[0].ChainID != "1" ||
+		got.Nodes[0].JWT != "accepted" || got.Nodes[0].ClockSkew == nil || got.Nodes[0].Client != "geth/v1.17.10" ||
+		!got.Nodes[0].Reachable || got.Nodes[1].Reachable || got.Nodes[1].Head != nil {
+		t.Errorf("got %s", stdout)
+	}
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range regexp.MustCompile(`"(\w+)":`).FindAllStringSubmatch(stdout, -1) {
+		if !strings.Contains(string(text), "`"+field[1]+"`") {
+			t.Errorf("%s isn't documented", field[1])
+		}
+	}
+	_, stdout, _ = execute(t, nil, "check", "--json", "--offline", "-n", spec(a, "#name=a"))
+	if want := `"ok": true,` + "\n" + `  "offline": true,`; !strings.Contains(stdout, want) ||
+		strings.Contains(stdout, `: null,
+  "problems"`) {
+		t.Errorf("offline: got %s", stdout)
 	}
 }
 

@@ -18,7 +18,7 @@ func (f *findings) judgeForks(i *inspection, n int, all *admin.Forks) {
 	}
 	isTold := func(n admin.NodeForks) bool { return n.Current.State == "known" }
 	if i.accepted && said.Trouble != "" && slices.ContainsFunc(all.Nodes, isTold) {
-		f.warnings = append(f.warnings, "note: "+i.node.Name()+": it doesn't tell all of its forks: "+said.Trouble)
+		f.note(i.node.Name(), "it doesn't tell all of its forks: %s", said.Trouble)
 	}
 }
 
@@ -34,18 +34,6 @@ func remedy(field string, said *admin.NodeForks, next *admin.NextFork) string {
 		return "upgrade it, or set its forks (geth: --override.…)"
 	}
 	return fmt.Sprintf("upgrade it, or set its forks (geth: --override.…), before %s", next.At())
-}
-
-// forkText names a node's present fork, and the next one; "" where it hasn't told.
-func forkText(said *admin.NodeForks) string {
-	var words []string
-	if c := said.Current; c.State == "known" {
-		words = append(words, c.ForkID)
-	}
-	if c := said.Next; c.State == "known" {
-		words = append(words, "next "+c.ForkID)
-	}
-	return strings.Join(words, ", ")
 }
 
 // printForks writes what each node says of the next fork. An error says who isn't known to be ready for it.

@@ -42,6 +42,7 @@ type inspection struct {
 	failures []error     // what it answered with errors, or not at all
 	now      node.Status // as the daemon sees it, with regard to the other nodes
 	head     node.Head
+	place    place // where it is
 }
 
 // inspect has each node asked all that the daemon asks, once. home is the chain that the daemon would follow; in a tie
@@ -59,6 +60,7 @@ func inspect(ctx context.Context, nodes []config.Node) (
 		one := &inspection{node: n, timeout: min(nodes[i].Timeout, patience), witness: witnesses[i]}
 		inspections = append(inspections, one)
 		asking.Go(func() { one.ask(ctx) })
+		asking.Go(func() { one.place = find(ctx, nodes[i].URL) })
 	}
 	asking.Wait()
 	for _, i := range inspections {
