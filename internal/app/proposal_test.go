@@ -98,7 +98,7 @@ func TestDisqualifiedPayloads(t *testing.T) {
 			if got := m.call(t, "engine_getPayloadV4", id); got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
-			if len(m.Log.Lines("payload for a proposal", "; n3: 2 wei", "taken", c.why)) == 0 {
+			if len(m.Log.Lines("payload for a proposal", "n3: 2 wei", "taken; n2: ", c.why)) == 0 {
 				t.Errorf("the log doesn't say %q: %v", c.why, m.Log.Lines("payload for a proposal"))
 			}
 		})
