@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -138,16 +139,24 @@ func alone(action cli.ActionFunc) cli.ActionFunc {
 			return action(ctx, cmd)
 		}
 		word := strconv.Quote(cmd.Args().First())
-		if strings.Contains(word, "://") {
+		switch {
+		case strings.Contains(word, "://"):
 			word = "URL" // there may be a password in it
-		} else if meant := suggestCommand(cmd, cmd.Args().First()); meant != "" {
-			return usageError("%s has no command %s%s", cmd.FullName(), word, meant)
+		case !plainWord.MatchString(cmd.Args().First()):
+			word = "argument" // it may be a token
+		default:
+			if meant := suggestCommand(cmd, cmd.Args().First()); meant != "" {
+				return usageError("%s has no command %s%s", cmd.FullName(), word, meant)
+			}
 		}
 		return usageError("unexpected %s: it is no command of %s and no flag's value "+
 			"(one that needs none is written --flag=false): see %[2]s --help",
 			word, cmd.FullName())
 	}
 }
+
+// plainWord is what a command, a value or a short path looks like.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9./_-]{1,20}$`)
 
 // flagError puts the parser's errors in our words.
 func flagError(_ context.Context, cmd *cli.Command, err error, _ bool) error {

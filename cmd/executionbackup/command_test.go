@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net"
 	"os"
@@ -139,6 +140,35 @@ func TestErrors(t *testing.T) {
 		}
 		if strings.Contains(stderr, "pass@") {
 			t.Errorf("%s: the error shows a password: %q", test.args, stderr)
+		}
+	}
+}
+
+// A secret or a token on a command line isn't printed, wherever it stands.
+func TestNoSecretOnTheCommandLine(t *testing.T) {
+	const digits = "8f3c51d0a97be2464cb1f70e95d2683a1e74c90bd8a5f3627bc0e419d6825f3a"
+	const token = "Tr0ub4dor&3-correct-horse"
+	for _, line := range []string{
+		"%s", "check %s", "help %s", "nodes %s", "-%s", "--%s", "--%s=1", "-j%s", "--jwt-secret%s", "--jwt-secret=%s",
+		"-j %s", "--jwt-secret x %s", "--admin-token-file %s", "--admin-token-file=%s", "nodes --%s", "nodes --url %s",
+		"status %s", "--port %s", "--nodes %s", "--nodes http://a:1#jwt-secret=%s", "--nodes http://a:1#%s",
+		"check --jwt-secret %s", "container --jwt-secret=%s",
+	} {
+		for _, secret := range []string{digits, `"` + digits + `"`, "0x" + digits[:63] + "g", digits[:40]} {
+			args := strings.Fields(fmt.Sprintf(line, secret))
+			_, stdout, stderr := execute(t, nil, args...)
+			if said := stdout + stderr; strings.Contains(said, digits[4:12]) || strings.Contains(said, digits[30:38]) {
+				t.Errorf("%s: %s", args, said)
+			}
+		}
+	}
+	for _, line := range []string{
+		"%s", "check %s", "--admin-token-file %[1]s %[1]s", "--jwt-secret %s",
+		"--admin-token-file=%s --nodes http://a:1",
+	} {
+		args := strings.Fields(fmt.Sprintf(line, token))
+		if _, stdout, stderr := execute(t, nil, args...); strings.Contains(stdout+stderr, token[:8]) {
+			t.Errorf("%s: %s", args, stdout+stderr)
 		}
 	}
 }

@@ -47,8 +47,8 @@ func (p *program) enterContainer() {
 	set("NODE_TIMINGS", variables["SHOW_NODE_TIMINGS"])
 	set("LOG_LEVEL", variables["LOG_LEVEL"])
 	secret := variables["JWT_SECRET"]
-	if _, err := auth.ParseSecret(secret); err != nil {
-		set("JWT_SECRET", secret) // a path, or a mistake that must not be printed
+	if !auth.LooksSecret(secret) {
+		set("JWT_SECRET", secret) // a path
 		return
 	}
 	const inVariable = "the variable JWT_SECRET" // instead of a path

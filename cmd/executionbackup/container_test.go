@@ -43,6 +43,7 @@ func TestContainer(t *testing.T) {
 
 // What is wrong is told under the name of our own variable, and no secret is printed.
 func TestContainerErrors(t *testing.T) {
+	const inVariable = "EXECUTIONBACKUP_JWT_SECRET: the variable JWT_SECRET: "
 	digits := strings.Repeat("ab", 31)
 	for _, test := range []struct {
 		environ string
@@ -51,7 +52,14 @@ func TestContainerErrors(t *testing.T) {
 	}{
 		{"NODES=", 78, "there are no nodes: set --nodes"},
 		{"NODES=a:1", 78, "EXECUTIONBACKUP_NODES: http://a:1: no JWT secret"},
-		{"NODES=a:1 JWT_SECRET=" + digits, 78, "EXECUTIONBACKUP_JWT_SECRET: this is a secret itself"},
+		{"NODES=a:1 JWT_SECRET=" + digits, 78,
+			inVariable + "not a secret: want 64 hexadecimal digits, got 62 characters"},
+		{"NODES=a:1 JWT_SECRET=" + digits + "0g", 78,
+			inVariable + "not a secret: want 64 hexadecimal digits, got other"},
+		{`NODES=a:1 JWT_SECRET="` + digits + `01"`, 78, inVariable + "not a secret: it is in quotes: remove them"},
+		{"NODES=a:1 JWT_SECRET=" + strings.Repeat("0", 64), 78, inVariable + "a placeholder, not a secret"},
+		{"NODES=a:1 JWT_SECRET=change-me", 1,
+			"EXECUTIONBACKUP_JWT_SECRET: read the secret file: file does not exist"},
 		{"NODES=a:1 JWT_SECRET=/nowhere", 1, "EXECUTIONBACKUP_JWT_SECRET: read the secret file: open /nowhere"},
 		{"NODES=a:1 FCU_MAJORITY=2", 78, "EXECUTIONBACKUP_FCU_MAJORITY: 2 is out of range"},
 		{"NODES=a:1 PORT=x EXECUTIONBACKUP_LOG_LEVEL=loud LOG_LEVEL=INFO", 78,

@@ -17,6 +17,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
 )
 
@@ -56,14 +57,14 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(stderr, "executionbackup: "+printable(err.Error()))
+	text, status := err.Error(), exitWrong
 	if _, ok := errors.AsType[cli.ExitCoder](err); ok { // a usageError, or the library's own
-		return exitUsage
+		text, status = auth.Redact(text), exitUsage // it repeats what was typed
+	} else if _, ok := errors.AsType[config.Invalid](err); ok && !errors.Is(err, fs.ErrNotExist) {
+		status = exitConfiguration
 	}
-	if _, ok := errors.AsType[config.Invalid](err); ok && !errors.Is(err, fs.ErrNotExist) {
-		return exitConfiguration
-	}
-	return exitWrong
+	fmt.Fprintln(stderr, "executionbackup: "+printable(text))
+	return status
 }
 
 // untilSignal returns a context that the first SIGINT or SIGTERM ends. The second one ends the process at once.

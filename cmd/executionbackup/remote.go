@@ -80,13 +80,11 @@ func (r *remote) readToken() error {
 	if r.tokenFile == "" {
 		return nil
 	}
-	content, err := config.ReadFile(r.tokenFile)
+	token, err := auth.ReadAdminToken(r.tokenFile, config.ReadFile)
 	if err != nil {
-		return fmt.Errorf("--admin-token-file: %w", err)
+		return config.Invalid{Err: fmt.Errorf("--admin-token-file: %w", err)}
 	}
-	if r.token, err = auth.ParseAdminToken(string(content)); err != nil {
-		return fmt.Errorf("--admin-token-file: %s: %w", r.tokenFile, err)
-	}
+	r.token = token
 	return nil
 }
 

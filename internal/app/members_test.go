@@ -78,6 +78,27 @@ func TestWhoMayChange(t *testing.T) {
 	}
 }
 
+// A secret that stands where its file's path belongs is in no answer and in no log.
+func TestNoSecretInAnswers(t *testing.T) {
+	t.Parallel()
+	n := enginetest.New(t, enginetest.Client{})
+	m := start(t, apptest.Fakes(n), nil)
+	const digits = "8f3c51d0a97be2464cb1f70e95d2683a1e74c90bd8a5f3627bc0e419d6825f3a"
+	for _, spec := range []string{
+		"#jwt-secret=%s", `#jwt-secret=\"%s\"`, "#jwt-secret=%.63sg", "#jwt-secret=/%s",
+		"#%s", "#jwt-secret %s", "#timeout=%s",
+	} {
+		spec = fmt.Sprintf(spec, digits)
+		got := m.REST(t, "POST", "/add_nodes", `{"nodes":["http://a:1`+spec+`"]}`, "Content-Type", "application/json")
+		if got.Status != 400 || strings.Contains(string(got.Body), digits[:8]) {
+			t.Errorf("%s: %+v", spec, got)
+		}
+	}
+	if lines := m.Log.Lines(digits[:8]); len(lines) > 0 {
+		t.Errorf("logged: %s", lines)
+	}
+}
+
 // Profiles are for whoever may change something. The command line, which may have credentials, is for nobody.
 func TestWhoMayProfile(t *testing.T) {
 	t.Parallel()

@@ -26,13 +26,32 @@ func (t AdminToken) IsZero() bool { return t == AdminToken{} }
 // HTTP header. White space around them is ignored. An error doesn't have the text.
 func ParseAdminToken(text string) (AdminToken, error) {
 	text = strings.TrimSpace(text)
+	if err := dressed(text); err != nil {
+		return AdminToken{}, fmt.Errorf("not a token: %w", err)
+	}
 	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return AdminToken{}, errors.New("not a token: want visible ASCII characters only, without white space")
 	}
 	if len(text) < minAdminToken {
 		return AdminToken{}, fmt.Errorf("not a token: want at least %d characters, got %d", minAdminToken, len(text))
 	}
+	if IsPlaceholder(text) || repeated(text) {
+		return AdminToken{}, errors.New("a placeholder, not a token: make one with: openssl rand -hex 32")
+	}
 	return AdminToken{text: unique.Make(text)}, nil
+}
+
+// ReadAdminToken reads a token file. An error has the path, unless that may be the token, and never the content.
+func ReadAdminToken(path string, readFile func(string) ([]byte, error)) (AdminToken, error) {
+	data, err := ReadFile(path, readFile)
+	if err != nil {
+		return AdminToken{}, err
+	}
+	token, err := ParseAdminToken(string(data))
+	if err != nil {
+		return AdminToken{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return token, nil
 }
 
 // Matches compares in constant time what a request brought as bearer token.

@@ -32,12 +32,19 @@ func TestAdminToken(t *testing.T) {
 }
 
 func TestParseAdminTokenErrors(t *testing.T) {
+	const notMadeToken = "a placeholder, not a token: make one with: openssl rand -hex 32"
 	for _, test := range []struct{ text, want string }{
 		{"", "not a token: want at least 16 characters, got 0"},
 		{"0123456789abcde\n", "not a token: want at least 16 characters, got 15"},
 		{"0123456789abcdef 1", "not a token: want visible ASCII characters only, without white space"},
 		{"0123456789abcdef\n1", "not a token: want visible ASCII characters only, without white space"},
 		{"0123456789abcdéf", "not a token: want visible ASCII characters only, without white space"},
+		{`"0123456789abcdef"`, "not a token: it is in quotes: remove them"},
+		{"\ufeff0123456789abcdef\r\n", "not a token: " + marked},
+		{"change-me-change-me-change-me", notMadeToken},
+		{"REPLACE_ME_0123456789", notMadeToken},
+		{"<your-token-goes-here>", notMadeToken},
+		{"0000000000000000", notMadeToken},
 	} {
 		if _, err := ParseAdminToken(test.text); err == nil || err.Error() != test.want {
 			t.Errorf("ParseAdminToken(%q): got error %v, want %s", test.text, err, test.want)

@@ -23,10 +23,14 @@ type Secret struct {
 // IsZero reports whether s is no secret.
 func (s Secret) IsZero() bool { return s == Secret{} }
 
-// ParseSecret reads 64 hexadecimal digits with or without 0x; white space around them is ignored. An error doesn't
-// have the text.
+// ParseSecret reads 64 hexadecimal digits with or without 0x; white space around them is ignored. One digit again and
+// again is a placeholder, and no secret. An error doesn't have the text.
 func ParseSecret(text string) (Secret, error) {
-	digits := trimHexPrefix(strings.TrimSpace(text))
+	text = strings.TrimSpace(text)
+	if err := dressed(text); err != nil {
+		return Secret{}, fmt.Errorf("not a secret: %w", err)
+	}
+	digits := trimHexPrefix(text)
 	if len(digits) != 64 {
 		return Secret{}, fmt.Errorf("not a secret: want 64 hexadecimal digits, got %d characters", len(digits))
 	}
@@ -34,15 +38,18 @@ func ParseSecret(text string) (Secret, error) {
 	if err != nil {
 		return Secret{}, errors.New("not a secret: want 64 hexadecimal digits, got other characters")
 	}
+	if repeated(strings.ToLower(digits)) {
+		return Secret{}, errors.New("a placeholder, not a secret: make one with: openssl rand -hex 32")
+	}
 	return Secret{key: unique.Make(string(key))}, nil
 }
 
-// ReadSecret reads a secret file. An error has the path, never the content.
+// ReadSecret reads a secret file. An error has the path, unless that may be a secret, and never the content.
 func ReadSecret(path string, readFile func(string) ([]byte, error)) (Secret, error) {
-	if looksSecret(path) {
-		return Secret{}, errors.New("this is a secret itself: give the path of a file that contains it")
+	data, err := ReadFile(path, readFile)
+	if errors.Is(err, errItself) {
+		return Secret{}, err
 	}
-	data, err := readFile(path)
 	if err != nil {
 		return Secret{}, fmt.Errorf("read the secret file: %w%s", err, remedy(err))
 	}
@@ -62,13 +69,6 @@ func remedy(err error) string {
 		return ": the user that runs this must be able to read it"
 	}
 	return ""
-}
-
-// looksSecret reports whether someone gave a secret, perhaps one with a few digits too many or too few, where a path
-// belongs. The error for a file that isn't there would print it.
-func looksSecret(path string) bool {
-	digits := trimHexPrefix(strings.TrimSpace(path))
-	return len(digits) >= 32 && strings.Trim(digits, "0123456789abcdefABCDEF") == ""
 }
 
 func trimHexPrefix(s string) string {

@@ -24,8 +24,10 @@ type Inputs struct {
 // Invalid is what is wrong with a configuration, as opposed to with the world.
 type Invalid struct{ Err error }
 
-// Error and Unwrap return what is wrong.
-func (e Invalid) Error() string { return e.Err.Error() }
+// Error says what is wrong. That repeats what somebody wrote, but not what may be a secret in it.
+func (e Invalid) Error() string { return auth.Redact(e.Err.Error()) }
+
+// Unwrap returns what is wrong.
 func (e Invalid) Unwrap() error { return e.Err }
 
 // Load returns the settings: flags before environment before file before defaults. Every value that is given must be
@@ -115,7 +117,7 @@ func (d *draft) resolve(read func(string) ([]byte, error)) (err error) {
 		}
 	}
 	if d.AdminTokenFile != "" {
-		if d.AdminToken, err = readAdminToken(d.AdminTokenFile, read); err != nil {
+		if d.AdminToken, err = auth.ReadAdminToken(d.AdminTokenFile, read); err != nil {
 			return fmt.Errorf("%s: %w", d.from["admin-token-file"], err)
 		}
 	}
@@ -141,18 +143,6 @@ func (d *draft) parseNodes(defaults NodeDefaults) error {
 		d.Nodes = append(d.Nodes, node)
 	}
 	return nil
-}
-
-func readAdminToken(path string, read func(string) ([]byte, error)) (auth.AdminToken, error) {
-	data, err := read(path)
-	if err != nil {
-		return auth.AdminToken{}, err
-	}
-	token, err := auth.ParseAdminToken(string(data))
-	if err != nil {
-		return auth.AdminToken{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return token, nil
 }
 
 // check finds settings that are good each for itself, but not together.

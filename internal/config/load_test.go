@@ -328,7 +328,7 @@ func TestFlagErrors(t *testing.T) {
 
 		{node + "--allow-namespaces=debug_",
 			`--allow-namespaces: "debug_" is not a namespace: write its letters only, such as debug`},
-		{node + "--admin-token-file=no", "--admin-token-file: open no: file does not exist"},
+		{node + "--admin-token-file=no.token", "--admin-token-file: open no.token: file does not exist"},
 		{node + "--admin-token-file=short",
 			"--admin-token-file: short: not a token: want at least 16 characters, got 10"},
 		{node + "--admin-token-file=", "--admin-token-file: the path is empty"},

@@ -79,7 +79,7 @@ func (d NodeDefaults) read() func(string) ([]byte, error) {
 const maxName = 64
 
 // ParseNode parses URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#backup][#name=NAME], with the options in any order,
-// and reads the secret file. An error names the node by its URL, without userinfo and options.
+// and reads the secret file. An error names the node by its URL, without userinfo and options, and has no secret.
 func ParseNode(spec string, defaults NodeDefaults) (Node, error) {
 	parts := strings.Split(strings.TrimSpace(spec), "#")
 	rawURL, options := parts[0], parts[1:]
@@ -91,7 +91,7 @@ func ParseNode(spec string, defaults NodeDefaults) (Node, error) {
 	}
 	node, err := parseNode(rawURL, options, defaults)
 	if err != nil {
-		return Node{}, fmt.Errorf("%s: %w", redact(rawURL), err)
+		return Node{}, Invalid{fmt.Errorf("%s: %w", redact(rawURL), err)}
 	}
 	return node, nil
 }

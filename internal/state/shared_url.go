@@ -16,6 +16,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"executionbackup/internal/auth"
 )
 
 // Endpoint is a store's URL, taken apart.
@@ -172,13 +174,16 @@ func readPassword(file string) (string, error) {
 	if file == "" {
 		return "", nil
 	}
-	content, err := os.ReadFile(file)
+	content, err := auth.ReadFile(file, os.ReadFile)
 	if err != nil {
 		return "", fmt.Errorf("password of the shared state: %w", err)
 	}
 	password := strings.TrimSpace(string(content))
-	if password == "" {
+	switch {
+	case password == "":
 		return "", fmt.Errorf("password of the shared state: %s is empty", file)
+	case auth.IsPlaceholder(password):
+		return "", fmt.Errorf("password of the shared state: %s has a placeholder, not a password", file)
 	}
 	return password, nil
 }
