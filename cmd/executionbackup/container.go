@@ -17,8 +17,8 @@ func containerCommand() *cli.Command {
 		Usage: "any of this, with the environment variables of the container image",
 		Description: `The image's entry point. It takes NODES, PORT, JWT_SECRET (a file, ` +
 			`or the 64 digits themselves), FCU_MAJORITY,
-SHOW_NODE_TIMINGS and LOG_LEVEL, as the original's image does, and listens on 0.0.0.0. Our own variables and flags beat
-these.
+SHOW_NODE_TIMINGS and LOG_LEVEL, as the original's image does, and listens on every address. Our own variables and
+flags beat these.
 
 Example:
   NODES=geth:8551,besu:8551 JWT_SECRET=/run/secrets/jwt executionbackup container`,
@@ -40,7 +40,7 @@ func (p *program) enterContainer() {
 			p.environ = append(p.environ, config.EnvPrefix+name+"="+value)
 		}
 	}
-	set("LISTEN_ADDR", "0.0.0.0")
+	set("LISTEN_ADDR", "::")
 	set("PORT", variables["PORT"])
 	set("NODES", withScheme(variables["NODES"]))
 	set("FCU_MAJORITY", variables["FCU_MAJORITY"])

@@ -50,7 +50,8 @@ func (p *program) daemon(ctx context.Context, _ *cli.Command) error {
 	tellSystemd(log, sd.SdNotifyReady)
 	watched, unwatch := context.WithCancel(context.Background()) // also while we drain
 	var watching sync.WaitGroup
-	watching.Go(func() { feedWatchdog(watched, log, a.Addr()) })
+	us := ourselves{calls: a.Addr(), admin: a.AdminAddr(), tls: c.TLSCertFile != ""}
+	watching.Go(func() { feedWatchdog(watched, log, us) })
 	defer watching.Wait()
 	defer unwatch()
 	looks := new(time.Ticker)

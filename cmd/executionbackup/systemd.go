@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -62,10 +64,16 @@ func tellSystemd(log *slog.Logger, state string) {
 // reloading is what systemd hears when a reload begins. READY=1 ends it.
 func reloading() string { return sd.SdNotifyReloading + "\n" + sd.SdNotifyMonotonicUsec() }
 
+// ourselves are where we answer.
+type ourselves struct {
+	calls, admin net.Addr
+	tls          bool
+}
+
 // feedWatchdog tells systemd's watchdog that we work, as often as it asks for, until ctx ends: that is, that we accept
 // connections, and that the nodes can be looked at. As long as that isn't so nothing is told, and in the end systemd
 // starts us again, with what each goroutine was at in the log (SIGABRT).
-func feedWatchdog(ctx context.Context, log *slog.Logger, address net.Addr) {
+func feedWatchdog(ctx context.Context, log *slog.Logger, us ourselves) {
 	limit, err := sd.SdWatchdogEnabled(true)
 	if err != nil {
 		log.Warn("the watchdog isn't fed", "error", err)
@@ -73,12 +81,6 @@ func feedWatchdog(ctx context.Context, log *slog.Logger, address net.Addr) {
 	if limit == 0 {
 		return
 	}
-	us := &http.Client{Timeout: limit / 4, Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, address.Network(), address.String())
-		},
-	}}
 	tick := time.NewTicker(limit / 2)
 	defer tick.Stop()
 	for {
@@ -87,7 +89,10 @@ func feedWatchdog(ctx context.Context, log *slog.Logger, address net.Addr) {
 		case <-ctx.Done():
 			return
 		}
-		if status, err := askStatus(ctx, us); err == nil {
+		asking, cancel := context.WithTimeout(ctx, limit/4)
+		status, err := us.status(asking)
+		cancel()
+		if err == nil {
 			tellSystemd(log, sd.SdNotifyWatchdog+"\nSTATUS="+status)
 		} else if ctx.Err() == nil {
 			log.Warn("we don't answer ourselves", "error", err)
@@ -95,20 +100,49 @@ func feedWatchdog(ctx context.Context, log *slog.Logger, address net.Addr) {
 	}
 }
 
-// askStatus returns how we are, in a few words, as we answer it.
-func askStatus(ctx context.Context, us *http.Client) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://executionbackup/nodes", nil)
-	if err != nil {
-		return "", err
+// status returns how we are, in a few words, as we answer it.
+func (us ourselves) status(ctx context.Context) (string, error) {
+	if us.admin != us.calls {
+		if err := us.get(ctx, us.calls, "/healthz", func(io.Reader) error { return nil }); err != nil {
+			return "", err
+		}
 	}
-	resp, err := us.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
 	var nodes []admin.Node
-	if err := json.NewDecoder(resp.Body).Decode(&nodes); err != nil {
-		return "", fmt.Errorf("GET /nodes: %w", err)
+	err := us.get(ctx, us.admin, "/nodes", func(body io.Reader) error { return json.NewDecoder(body).Decode(&nodes) })
+	if err != nil {
+		return "", err
 	}
 	return fmt.Sprintf("%d of %d nodes vote", voting(nodes), len(nodes)), nil
+}
+
+// get asks us at one of our addresses, and has the answer read.
+func (us ourselves) get(ctx context.Context, at net.Addr, path string, read func(io.Reader) error) error {
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, at.Network(), at.String())
+		},
+		// Our certificate has other names than an address of ours, and nothing secret is sent.
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}
+	scheme := "http"
+	if us.tls {
+		scheme = "https"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://executionbackup"+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: HTTP %d", path, resp.StatusCode)
+	}
+	if err := read(resp.Body); err != nil {
+		return fmt.Errorf("GET %s: %w", path, err)
+	}
+	return nil
 }

@@ -123,7 +123,8 @@ func TestWatchdogOfAHungServer(t *testing.T) {
 	}))
 	defer server.Close()
 	log := new(apptest.Logbook)
-	feeding.Go(func() { feedWatchdog(t.Context(), newLogger(log, "text", slog.LevelInfo), server.Listener.Addr()) })
+	us := ourselves{calls: server.Listener.Addr(), admin: server.Listener.Addr()}
+	feeding.Go(func() { feedWatchdog(t.Context(), newLogger(log, "text", slog.LevelInfo), us) })
 	for range 3 {
 		<-asked
 	}

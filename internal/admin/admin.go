@@ -48,8 +48,15 @@ type Change struct {
 	Err    error    // why nothing changed
 }
 
-// Register adds the endpoints to a mux.
+// RegisterHealth adds to a mux what load balancers ask for.
+func (a *API) RegisterHealth(mux *http.ServeMux) {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", a.readyz)
+}
+
+// Register adds all endpoints to a mux.
 func (a *API) Register(mux *http.ServeMux) {
+	a.RegisterHealth(mux)
 	mux.HandleFunc("GET /metrics", a.metrics)
 	mux.HandleFunc("GET /recheck", a.recheck)
 	mux.HandleFunc("GET /nodes", a.nodes)
@@ -59,8 +66,6 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /proposals", a.proposals)
 	mux.HandleFunc("GET /evidence", a.evidence)
 	mux.HandleFunc("GET /evidence/{file}", a.guarded("evidence is not handed out", a.evidenceFile))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("GET /config", a.config)
 	mux.HandleFunc("POST /reload", a.changing(a.reload))
 	for action, do := range map[string]func(nodes []string) error{

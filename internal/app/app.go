@@ -5,29 +5,21 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"executionbackup/internal/admin"
-	"executionbackup/internal/auth"
 	"executionbackup/internal/calls"
 	"executionbackup/internal/config"
-	"executionbackup/internal/dashboard"
 	"executionbackup/internal/evidence"
 	"executionbackup/internal/fleet"
 	"executionbackup/internal/front"
 	"executionbackup/internal/memory"
 	"executionbackup/internal/node"
-	"executionbackup/internal/proxy"
 )
 
 // App is a running ExecutionBackup. Addr, Reload and Settings are safe for concurrent use, with each other and with
@@ -37,10 +29,10 @@ type App struct {
 	started  *config.Config                // the one that we started with
 	log      *slog.Logger
 	front    *front.Front
-	listener net.Listener
-	server   *http.Server
+	calls    *door // of the consensus client
+	admin    *door // of the page, metrics and the REST API; nil where they are at calls
 	fleet    *fleet.Fleet
-	calls    *calls.Router
+	router   *calls.Router
 	evidence *evidence.Log // nil where none is kept
 	metrics  *metrics
 	draining atomic.Bool // we are about to end
@@ -62,20 +54,16 @@ type Options struct {
 	Reloading func() (done func())           // is told when a reload begins and ends; nil: nobody is
 }
 
-// New binds the listener and builds what Run starts. A taken port is an error here.
-func New(o Options) (*App, error) {
+// New binds the ports and builds what Run starts. A taken port is an error here, and a certificate that is no good.
+func New(o Options) (_ *App, err error) {
 	c, log := o.Config, o.Log
-	listener, err := listen(o)
+	secured, err := serverTLS(c, log)
 	if err != nil {
 		return nil, err
 	}
 	registry := prometheus.NewRegistry()
-	limits := front.New(front.Options{
-		MaxConnections: c.MaxConnections, MaxBody: c.MaxBody, MaxInFlight: c.MaxInFlight, Metrics: registry, Log: log,
-	})
 	a := &App{
-		log: log, front: limits, listener: limits.Listener(listener), metrics: newMetrics(registry, c),
-		started: c, load: o.Load, level: o.Level, reloading: o.Reloading,
+		log: log, metrics: newMetrics(registry, c), started: c, load: o.Load, level: o.Level, reloading: o.Reloading,
 	}
 	if a.load == nil {
 		a.load = func() (*config.Config, error) { return nil, errNoLoad }
@@ -84,43 +72,29 @@ func New(o Options) (*App, error) {
 		a.reloading = func() func() { return func() {} }
 	}
 	a.config.Store(c)
+	a.front = front.New(front.Options{
+		MaxConnections: c.MaxConnections, MaxBody: c.MaxBody, MaxInFlight: c.MaxInFlight, TLS: secured,
+		Metrics: registry, Log: log,
+	})
+	if err := a.listen(o); err != nil {
+		return nil, err
+	}
 	if c.EvidenceDir != "" {
 		program := strings.TrimSpace(c.Version + " " + c.Revision)
 		a.evidence = evidence.Open(c.EvidenceDir, program, registry, log)
 	}
 	file, shared, err := a.openState(c, registry)
 	if err != nil {
-		listener.Close()
+		a.close()
 		return nil, err
 	}
 	a.fleet = fleet.New(fleet.Options{
 		Pool: a.newPool(c, registry), Settings: settings(c), Evidence: a.evidence, State: file, Shared: shared,
 		Metrics: registry, Log: log,
 	})
-	a.calls = calls.New(calls.Options{Fleet: a.fleet, ReplayBytes: c.ReplayBytes, Metrics: registry})
+	a.router = calls.New(calls.Options{Fleet: a.fleet, ReplayBytes: c.ReplayBytes, Metrics: registry})
 	a.serve(registry)
 	return a, nil
-}
-
-// listen listens where we are told to, unless somebody does that for us.
-func listen(o Options) (net.Listener, error) {
-	address := net.JoinHostPort(o.Config.ListenAddr, strconv.Itoa(o.Config.Port))
-	if o.Listener != nil {
-		if actual := o.Listener.Addr().String(); actual != address {
-			o.Log.Warn("listen-addr and port are not used: a socket was passed on to us", "address", actual,
-				"not", address)
-		}
-		return o.Listener, nil
-	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		var failed *net.OpError // says "listen tcp address" itself
-		if errors.As(err, &failed) {
-			err = failed.Err
-		}
-		return nil, fmt.Errorf("listen on %s: %w: choose another address with --listen-addr and --port", address, err)
-	}
-	return listener, nil
 }
 
 // newPool returns the pool of the configured nodes, which nobody watches yet.
@@ -130,30 +104,6 @@ func (a *App) newPool(c *config.Config, r prometheus.Registerer) *node.Pool {
 		ExcludeMissed: func() bool { return a.config.Load().ExcludeMissed },
 		Timings:       func() bool { return a.config.Load().NodeTimings },
 	})
-}
-
-// serve puts together what answers on our port: the consensus client's door, the REST API and the page.
-func (a *App) serve(registry *prometheus.Registry) {
-	mux := http.NewServeMux()
-	door := proxy.New(proxy.Options{
-		Calls: a.calls, Session: a.fleet.Controller, MaxBody: a.config.Load().MaxBody, Metrics: registry,
-	})
-	clients := refusals{log: a.log, text: "token refused", count: a.metrics.refused}
-	admins := refusals{log: a.log, text: "request of the REST API refused", count: a.metrics.noAdmin}
-	secret := func() auth.Secret { return a.config.Load().JWTSecret }
-	mux.Handle("POST /{$}", auth.Handler(secret, time.Now, clients.add, a.front.Handler(door)))
-	api := &admin.API{
-		Fleet: a.fleet, Metrics: registry, Ready: a.ready,
-		Defaults: func() config.NodeDefaults { return a.config.Load().NodeDefaults() },
-		Token:    func() auth.AdminToken { return a.config.Load().AdminToken },
-		Open:     func() bool { return a.config.Load().OpenAdmin },
-		Settings: a.Settings, Reload: a.Reload, Audit: a.audit, Refused: admins.add,
-	}
-	api.Register(mux)
-	page := dashboard.New(api)
-	page.Register(mux)
-	a.server = a.front.Server(mux)
-	a.server.RegisterOnShutdown(page.Close)
 }
 
 // settings are what of a configuration the fleet goes by.
@@ -166,8 +116,11 @@ func settings(c *config.Config) fleet.Settings {
 	}
 }
 
-// Addr is where the app listens.
-func (a *App) Addr() net.Addr { return a.listener.Addr() }
+// Addr is where the consensus client calls.
+func (a *App) Addr() net.Addr { return a.calls.Addr() }
+
+// AdminAddr is where the page, metrics and the REST API are: at Addr, unless --admin-addr says otherwise.
+func (a *App) AdminAddr() net.Addr { return a.adminDoor().Addr() }
 
 // ready says why no calls are taken, or nil.
 func (a *App) ready() error {
@@ -184,6 +137,9 @@ func (a *App) ready() error {
 func (a *App) Run(ctx context.Context) error {
 	c := a.config.Load()
 	a.log.Info("listening", "address", a.Addr().String(), "nodes", len(c.Nodes))
+	if a.admin != nil {
+		a.log.Info("page, metrics and REST API", "address", a.AdminAddr().String())
+	}
 	if c.FirstNodeSecret {
 		a.log.Info("no --jwt-secret: the consensus client must use the first node's", "node", c.Nodes[0].Name)
 	}
@@ -204,23 +160,22 @@ func (a *App) Run(ctx context.Context) error {
 	if a.evidence != nil {
 		parts.Go(func() { a.evidence.Run(watching) })
 	}
-	var failure error
-	accepting := make(chan struct{}) // closed when no connection is accepted any more
-	parts.Go(func() {
-		defer close(accepting)
-		if err := a.server.Serve(a.listener); !errors.Is(err, net.ErrClosed) {
-			failure = fmt.Errorf("serve: %w", err)
-		}
-	})
-	select {
-	case <-ctx.Done():
-	case <-accepting:
+	serving, failed := context.WithCancel(ctx)
+	defer failed()
+	for _, d := range a.doors() {
+		parts.Go(func() { d.serve(); failed() })
 	}
-	a.drain(accepting)
+	<-serving.Done()
+	a.drain()
 	stopSaving()
 	stopWatching()
 	parts.Wait()
-	return failure
+	for _, d := range a.doors() {
+		if d.failure != nil {
+			return d.failure
+		}
+	}
+	return nil
 }
 
 // warnOfLive warns where --on-dispute=live promises more than the nodes allow.

@@ -23,11 +23,11 @@ const (
 //  2. When nodes have done what they still work on, or --drain has passed: the first moment without a call in flight,
 //     or lastCall.
 //  3. No connection is accepted any more. Those that came in that very moment have their answers, until lastMoment.
-//  4. What is left of connections is closed, and of nodes' work given up.
+//  4. What is left of connections is closed, and of nodes' work given up. The page, metrics and the REST API go last,
+//     where they have a port of their own.
 //
-// accepting is closed when no connection is accepted any more. The socket itself may be somebody else's, too: whoever
-// connects from then on waits in it for our successor.
-func (a *App) drain(accepting <-chan struct{}) {
+// The socket may be somebody else's, too: whoever connects from 3 on waits in it for our successor.
+func (a *App) drain() {
 	a.draining.Store(true)
 	a.front.Drain()
 	a.log.Info("draining")
@@ -39,17 +39,14 @@ func (a *App) drain(accepting <-chan struct{}) {
 	defer cancel()
 
 	until(calls, func() bool { return (a.fleet.Idle() || nodes.Err() != nil) && a.front.Quiet() })
-	a.listener.Close()
-	<-accepting
+	a.calls.closed()
 	until(end, a.front.Quiet)
-
-	rest, cancel := context.WithTimeout(end, lastRest)
-	defer cancel()
-	if err := a.server.Shutdown(rest); err != nil {
-		a.log.Warn("requests in flight were cut off", "error", err)
-		a.server.Close()
+	a.calls.end(end, a.log)
+	a.router.Drain(nodes)
+	if a.admin != nil {
+		a.admin.closed()
+		a.admin.end(end, a.log)
 	}
-	a.calls.Drain(nodes)
 	a.log.Info("stopped")
 }
 

@@ -27,6 +27,11 @@ type Config struct {
 	// Port is where we listen; 0 takes any free one.
 	Port int
 
+	// AdminAddr is the address and the port of the page, metrics and the REST API; empty = ListenAddr and Port.
+	AdminAddr string
+	// TLSCertFile and TLSKeyFile have the certificate of both ports, and its key (ReadKeyPair); empty = no TLS.
+	TLSCertFile, TLSKeyFile string
+
 	// Timeout bounds an engine call to a node that has no timeout of its own.
 	Timeout time.Duration
 	// ReadTimeout bounds a call to a node that is none of the Engine API.

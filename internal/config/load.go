@@ -121,6 +121,11 @@ func (d *draft) resolve(read func(string) ([]byte, error)) (err error) {
 			return fmt.Errorf("%s: %w", d.from["admin-token-file"], err)
 		}
 	}
+	if d.TLSCertFile != "" && d.TLSKeyFile != "" {
+		if _, err = ReadKeyPair(d.TLSCertFile, d.TLSKeyFile, read); err != nil {
+			return fmt.Errorf("%s: %w", d.from["tls-cert-file"], err)
+		}
+	}
 	if len(d.nodes) == 0 {
 		return errors.New("there are no nodes: set --nodes, EXECUTIONBACKUP_NODES or nodes in the configuration file," +
 			" for example --nodes http://127.0.0.1:8551")
@@ -163,6 +168,12 @@ func (d *draft) check() error {
 	if d.MaxBody > d.MaxInFlight {
 		return fmt.Errorf("%s: more than %s, which bounds all requests together",
 			d.from["max-body"], d.from["max-in-flight"])
+	}
+	if d.TLSCertFile != "" && d.TLSKeyFile == "" {
+		return fmt.Errorf("%s: there is no tls-key-file", d.from["tls-cert-file"])
+	}
+	if d.TLSKeyFile != "" && d.TLSCertFile == "" {
+		return fmt.Errorf("%s: there is no tls-cert-file", d.from["tls-key-file"])
 	}
 	if d.OpenAdmin && !d.AdminToken.IsZero() {
 		return fmt.Errorf("%s and %s exclude each other", d.from["open-admin"], d.from["admin-token-file"])

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -31,6 +32,28 @@ func parseListenAddr(text string) (string, error) {
 			text)
 	}
 	return text, nil
+}
+
+// parseAdminAddr takes an address as parseListenAddr does, and a port. Empty is none.
+func parseAdminAddr(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	host, portText, err := net.SplitHostPort(text)
+	if err != nil {
+		return "", fmt.Errorf("%q is not an address and a port: write them like 127.0.0.1:7001 or [::1]:7001", text)
+	}
+	if host == "" {
+		return "", fmt.Errorf("%q has no address: write 127.0.0.1%[1]s, or 0.0.0.0%[1]s for every one", text)
+	}
+	if host, err = parseListenAddr(host); err != nil {
+		return "", err
+	}
+	port, err := parsePort(portText)
+	if err != nil {
+		return "", err
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port)), nil
 }
 
 // parseDuration takes a Go duration, or a plain number of milliseconds; none is negative.

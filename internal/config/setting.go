@@ -69,13 +69,29 @@ func Settings() []Setting {
 		},
 		{
 			Key: "listen-addr", Short: "a", Default: "127.0.0.1", Restart: true,
-			Help:  "address to listen on; 0.0.0.0 is every one",
+			Help:  "address to listen on; 0.0.0.0 is every IPv4 address, :: every one",
 			value: one(parseListenAddr, func(c *Config) *string { return &c.ListenAddr }),
 		},
 		{
 			Key: "port", Short: "p", Default: "7000", Restart: true,
 			Help:  "port to listen on",
 			value: one(parsePort, func(c *Config) *int { return &c.Port }),
+		},
+		{
+			Key: "admin-addr", Restart: true,
+			Help: "address and port for the page, metrics and the REST API, 127.0.0.1:7001 " +
+				"(default: those that the consensus client uses)",
+			value: one(parseAdminAddr, func(c *Config) *string { return &c.AdminAddr }),
+		},
+		{
+			Key: "tls-cert-file", Restart: true,
+			Help:  "file with the certificate of both ports, which speak TLS then, in PEM (default: no TLS)",
+			value: one(parsePath, func(c *Config) *string { return &c.TLSCertFile }),
+		},
+		{
+			Key: "tls-key-file", Restart: true,
+			Help:  "file with its key, in PEM",
+			value: one(parsePath, func(c *Config) *string { return &c.TLSKeyFile }),
 		},
 		{
 			Key: "timeout", Default: "7500ms",

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"executionbackup/internal/enginetest"
 )
 
 func TestFileBackup(t *testing.T) {
@@ -164,6 +166,14 @@ func TestExample(t *testing.T) {
 	fs := files{
 		"example": content, "/etc/executionbackup/jwt.hex": hexA, "/etc/executionbackup/besu.hex": hexB,
 		"/etc/executionbackup/reth.hex": hexB, "/etc/executionbackup/admin.token": "0123456789abcdef",
+	}
+	pair := enginetest.NewCertificate(t)
+	for path, from := range map[string]string{"tls.crt": pair.File, "tls.key": pair.KeyFile} {
+		content, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs["/etc/executionbackup/"+path] = string(content)
 	}
 	c, err := Load(Inputs{Flags: flags("--config=example"), ReadFile: fs.ReadFile})
 	if err != nil {

@@ -2,6 +2,7 @@ package front
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"sync"
 	"time"
@@ -9,10 +10,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// connections is a listener that keeps a bounded number of connections open. Where one more comes, the connection goes
+// Listener is a listener that keeps a bounded number of connections open. Where one more comes, the connection goes
 // that has been without a verified call for the longest time, those first that never had one. So nobody who holds
 // connections open, idle or dribbling, keeps the CL out.
-type connections struct {
+type Listener struct {
 	net.Listener
 	max     int
 	evicted prometheus.Counter
@@ -25,7 +26,7 @@ type connections struct {
 // connection is one of the open connections.
 type connection struct {
 	net.Conn
-	of *connections
+	of *Listener
 
 	// Guarded by of.mu.
 	calls    int       // verified ones that have been read and are being answered
@@ -36,29 +37,24 @@ type connection struct {
 	active   bool      // a request, whichever, is being answered
 }
 
-// newConnections bounds the connections of a listener, and registers their metrics.
-func newConnections(l net.Listener, max int, r prometheus.Registerer) *connections {
-	c := &connections{Listener: l, max: max, open: make(map[*connection]struct{})}
-	c.evicted = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "executionbackup_connections_evicted_total",
-		Help: "Connections that were closed to make room for new ones.",
-	})
-	r.MustRegister(c.evicted, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "executionbackup_connections",
-		Help: "Connections that are open.",
-	}, func() float64 { return float64(c.count()) }))
-	return c
+// newListener bounds the connections of a listener.
+func newListener(l net.Listener, max int) *Listener {
+	return &Listener{Listener: l, max: max, open: make(map[*connection]struct{}),
+		evicted: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "executionbackup_connections_evicted_total",
+			Help: "Connections that were closed to make room for new ones.",
+		})}
 }
 
 // count returns how many connections are open.
-func (l *connections) count() int {
+func (l *Listener) count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.open)
 }
 
 // Accept returns the next connection that there is room for.
-func (l *connections) Accept() (net.Conn, error) {
+func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
 		if err != nil {
@@ -73,7 +69,7 @@ func (l *connections) Accept() (net.Conn, error) {
 }
 
 // add makes room for a connection and reports whether there is any.
-func (l *connections) add(c *connection) bool {
+func (l *Listener) add(c *connection) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.open) >= l.max {
@@ -92,7 +88,7 @@ func (l *connections) add(c *connection) bool {
 }
 
 // idlest returns the connection that will be missed least, or nil where none is idle.
-func (l *connections) idlest() (idlest *connection) {
+func (l *Listener) idlest() (idlest *connection) {
 	for c := range l.open {
 		switch {
 		case c.calls > 0:
@@ -153,8 +149,16 @@ type connectionKey struct{}
 
 // withConnection is an http.Server's ConnContext.
 func withConnection(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connectionKey{}, c)
+	return context.WithValue(ctx, connectionKey{}, under(c))
 }
 
 // connectionOf returns the connection that a request came over.
 func connectionOf(ctx context.Context) *connection { return ctx.Value(connectionKey{}).(*connection) }
+
+// under returns the connection that a server has accepted, which may be under TLS.
+func under(c net.Conn) *connection {
+	if secured, ok := c.(*tls.Conn); ok {
+		c = secured.NetConn()
+	}
+	return c.(*connection)
+}

@@ -19,10 +19,10 @@ func (f *Front) Drain() { f.draining.Store(true) }
 
 // Quiet reports whether no verified call is in flight: none is being answered, from its header on, and none may be
 // under way on a connection that has just come, or just had an answer. Other requests don't count.
-func (f *Front) Quiet() bool { return f.connections.quiet() }
+func (f *Front) Quiet() bool { return f.calls.quiet() }
 
 // quiet is Quiet.
-func (l *connections) quiet() bool {
+func (l *Listener) quiet() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -37,7 +37,7 @@ func (l *connections) quiet() bool {
 // closeIdle closes the connections that no request is being answered on. http.Server's Shutdown would wait for one that
 // never brought any, as clients open some in reserve, until it is five seconds old; and over HTTP/2 a second longer
 // than for the last answer.
-func (l *connections) closeIdle() {
+func (l *Listener) closeIdle() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.open {
@@ -49,7 +49,7 @@ func (l *connections) closeIdle() {
 
 // noteState is an http.Server's ConnState.
 func noteState(conn net.Conn, state http.ConnState) {
-	c := conn.(*connection)
+	c := under(conn)
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
 	if c.active = state == http.StateActive; c.active {

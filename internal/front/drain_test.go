@@ -21,7 +21,7 @@ import (
 type ending struct {
 	*Front
 	pipes
-	server *http.Server
+	server *Server
 	served chan error
 }
 
@@ -47,9 +47,8 @@ func end(t *testing.T, test func(t *testing.T, e ending)) {
 		mux := http.NewServeMux()
 		mux.Handle("/", e.Handler(answer))
 		mux.Handle("/rest/", answer)
-		e.server = e.Server(mux)
-		listener := e.Listener(e.pipes)
-		go func() { e.served <- e.server.Serve(listener) }()
+		e.server = e.Server(e.Listen(e.pipes), mux)
+		go func() { e.served <- e.server.Run() }()
 		test(t, e)
 		e.server.Close()
 		<-e.served

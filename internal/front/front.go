@@ -3,6 +3,8 @@
 package front
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -41,15 +43,16 @@ type Front struct {
 	slots   chan struct{}  // taken by those that call no engine_ methods, while they are worked on
 	refused *prometheus.CounterVec
 
-	connections *connections
-	draining    atomic.Bool
+	calls    *Listener // that calls come over
+	draining atomic.Bool
 }
 
 // Options are what a Front needs.
 type Options struct {
-	MaxConnections int   // open at a time
-	MaxBody        int64 // bytes of one request
-	MaxInFlight    int64 // bytes of all requests that are being answered
+	MaxConnections int         // open at a time, of one listener
+	MaxBody        int64       // bytes of one request
+	MaxInFlight    int64       // bytes of all requests that are being answered
+	TLS            *tls.Config // with its certificate; nil = none, and cleartext
 	Metrics        prometheus.Registerer
 	Log            *slog.Logger
 }
@@ -72,21 +75,37 @@ func New(o Options) *Front {
 	return f
 }
 
-// Listener bounds the connections of l. To be called once; what it returns is for a Server of this package.
-func (f *Front) Listener(l net.Listener) net.Listener {
-	f.connections = newConnections(l, f.MaxConnections, f.Metrics)
-	return f.connections
+// Listen bounds the connections of l, which are those that calls come over: Quiet and the metrics speak of them. To be
+// called once.
+func (f *Front) Listen(l net.Listener) *Listener {
+	f.calls = newListener(l, f.MaxConnections)
+	f.Metrics.MustRegister(f.calls.evicted, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "executionbackup_connections",
+		Help: "Connections that are open.",
+	}, func() float64 { return float64(f.calls.count()) }))
+	return f.calls
 }
 
-// Server returns a server of handler that bounds headers and times. It has to serve a Listener of this package. Its
-// Shutdown waits for no connection without a request.
-func (f *Front) Server(handler http.Handler) *http.Server {
+// ListenAdmin bounds the connections of l, over which no calls come.
+func (f *Front) ListenAdmin(l net.Listener) *Listener { return newListener(l, f.MaxConnections) }
+
+// Server is an http.Server for one Listener.
+type Server struct {
+	http.Server
+	listener *Listener
+}
+
+// Server returns a server of handler that bounds headers and times. Its Shutdown waits for no connection without a
+// request.
+func (f *Front) Server(l *Listener, handler http.Handler) *Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{
+	protocols.SetHTTP2(f.TLS != nil)
+	protocols.SetUnencryptedHTTP2(f.TLS == nil)
+	s := &Server{listener: l, Server: http.Server{
 		Handler:           handler,
 		Protocols:         protocols,
+		TLSConfig:         f.TLS.Clone(),
 		ConnContext:       withConnection,
 		ConnState:         noteState,
 		HTTP2:             &http.HTTP2Config{WriteByteTimeout: stallTime},
@@ -96,9 +115,23 @@ func (f *Front) Server(handler http.Handler) *http.Server {
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(f.Log.Handler(), slog.LevelDebug),
+	}}
+	s.RegisterOnShutdown(l.closeIdle)
+	return s
+}
+
+// Run serves until the listener is closed, or fails, which is an error.
+func (s *Server) Run() error {
+	var err error
+	if s.TLSConfig != nil {
+		err = s.ServeTLS(s.listener, "", "") // TLSConfig has the certificate
+	} else {
+		err = s.Serve(s.listener)
 	}
-	server.RegisterOnShutdown(func() { f.connections.closeIdle() })
-	return server
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
 }
 
 // Handler lets requests through to next while there is room for them, and gives up on readers who hang. Only verified

@@ -52,9 +52,9 @@ func inBubble(t *testing.T, maxConnections int, next http.HandlerFunc, test func
 			MaxConnections: maxConnections, MaxBody: 1 << 20, MaxInFlight: 4 << 20,
 			Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 		})
-		server := f.Server(f.Handler(next))
+		server := f.Server(f.Listen(p), f.Handler(next))
 		served := make(chan error, 1)
-		go func() { served <- server.Serve(f.Listener(p)) }()
+		go func() { served <- server.Run() }()
 		test(t, p)
 		server.Close()
 		<-served

@@ -1,0 +1,181 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"executionbackup/internal/admin"
+	"executionbackup/internal/auth"
+	"executionbackup/internal/config"
+	"executionbackup/internal/dashboard"
+	"executionbackup/internal/front"
+	"executionbackup/internal/proxy"
+)
+
+// door is a port of ours with what answers there.
+type door struct {
+	*front.Listener
+	server *front.Server
+	done   chan struct{} // closed when no connection is accepted any more
+	// failure is why that is so, where nobody closed it. It is good from then on.
+	failure error
+}
+
+// serve serves until the door is closed, or fails.
+func (d *door) serve() {
+	defer close(d.done)
+	if err := d.server.Run(); err != nil {
+		d.failure = fmt.Errorf("serve %s: %w", d.Addr(), err)
+	}
+}
+
+// closed closes the door: no connection is accepted any more when it returns. Those that are open stay.
+func (d *door) closed() {
+	d.Close()
+	<-d.done
+}
+
+// end waits lastRest for the requests in flight, and closes the connections.
+func (d *door) end(ctx context.Context, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, lastRest)
+	defer cancel()
+	if err := d.server.Shutdown(ctx); err != nil {
+		log.Warn("requests in flight were cut off", "error", err)
+		d.server.Close()
+	}
+}
+
+// doors are all that are there.
+func (a *App) doors() []*door {
+	if a.admin == nil {
+		return []*door{a.calls}
+	}
+	return []*door{a.calls, a.admin}
+}
+
+// adminDoor is where the page, metrics and the REST API are.
+func (a *App) adminDoor() *door {
+	if a.admin == nil {
+		return a.calls
+	}
+	return a.admin
+}
+
+// listen listens where we are told to. At the consensus client's address somebody else may do that for us.
+func (a *App) listen(o Options) error {
+	address := net.JoinHostPort(o.Config.ListenAddr, strconv.Itoa(o.Config.Port))
+	l := o.Listener
+	if l == nil {
+		var err error
+		if l, err = listenAt(address); err != nil {
+			return fmt.Errorf("%w: choose another address with --listen-addr and --port", err)
+		}
+	} else if actual := l.Addr().String(); actual != address {
+		o.Log.Warn("listen-addr and port are not used: a socket was passed on to us", "address", actual, "not", address)
+	}
+	a.calls = &door{Listener: a.front.Listen(l), done: make(chan struct{})}
+	if o.Config.AdminAddr == "" {
+		return nil
+	}
+	l, err := listenAt(o.Config.AdminAddr)
+	if err != nil {
+		a.close()
+		return fmt.Errorf("--admin-addr: %w", err)
+	}
+	a.admin = &door{Listener: a.front.ListenAdmin(l), done: make(chan struct{})}
+	return nil
+}
+
+// close closes the doors of an app that isn't to run.
+func (a *App) close() {
+	for _, d := range a.doors() {
+		d.Close()
+	}
+}
+
+// listenAt listens at a host and a port. 0.0.0.0 is IPv4 alone; :: is both, or IPv4 where the machine has no IPv6.
+func listenAt(address string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	network, at := "tcp", address
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Is4() {
+		network = "tcp4"
+	} else if ip == netip.IPv6Unspecified() {
+		at = ":" + port
+	}
+	l, err := net.Listen(network, at)
+	if err != nil {
+		var failed *net.OpError // says "listen tcp address" itself
+		if errors.As(err, &failed) {
+			err = failed.Err
+		}
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	return l, nil
+}
+
+// serverTLS is how both doors speak TLS; nil where they don't.
+func serverTLS(c *config.Config, log *slog.Logger) (*tls.Config, error) {
+	if c.TLSCertFile == "" {
+		return nil, nil
+	}
+	secured, err := front.TLS(func() (*tls.Certificate, error) {
+		return config.ReadKeyPair(c.TLSCertFile, c.TLSKeyFile, nil)
+	}, log)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert-file: %w", err)
+	}
+	return secured, nil
+}
+
+// serve puts together what answers: the consensus client's calls, the REST API and the page.
+func (a *App) serve(registry *prometheus.Registry) {
+	refused := refusals{log: a.log, text: "request of the REST API refused", count: a.metrics.noAdmin}
+	api := &admin.API{
+		Fleet: a.fleet, Metrics: registry, Ready: a.ready,
+		Defaults: func() config.NodeDefaults { return a.config.Load().NodeDefaults() },
+		Token:    func() auth.AdminToken { return a.config.Load().AdminToken },
+		Open:     func() bool { return a.config.Load().OpenAdmin },
+		Settings: a.Settings, Reload: a.Reload, Audit: a.audit, Refused: refused.add,
+	}
+	page := dashboard.New(api)
+	mux := http.NewServeMux()
+	mux.Handle("POST /{$}", a.callsHandler(registry))
+	a.calls.server = a.front.Server(a.calls.Listener, mux)
+	if a.admin != nil {
+		api.RegisterHealth(mux)
+		mux.HandleFunc("/", elsewhere)
+		mux = http.NewServeMux()
+		a.admin.server = a.front.Server(a.admin.Listener, mux)
+	}
+	api.Register(mux)
+	page.Register(mux)
+	a.adminDoor().server.RegisterOnShutdown(page.Close)
+}
+
+// callsHandler answers the consensus client's calls.
+func (a *App) callsHandler(registry *prometheus.Registry) http.Handler {
+	calls := proxy.New(proxy.Options{
+		Calls: a.router, Session: a.fleet.Controller, MaxBody: a.config.Load().MaxBody, Metrics: registry,
+	})
+	refused := refusals{log: a.log, text: "token refused", count: a.metrics.refused}
+	secret := func() auth.Secret { return a.config.Load().JWTSecret }
+	return auth.Handler(secret, time.Now, refused.add, a.front.Handler(calls))
+}
+
+// elsewhere answers at the consensus client's port for what isn't there.
+func elsewhere(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "not found: the page, metrics and the REST API are at --admin-addr", http.StatusNotFound)
+}
