@@ -51,8 +51,8 @@ func inspect(ctx context.Context, nodes []config.Node) (
 	inspections []*inspection, home []identity.Chain, forks admin.Forks,
 ) {
 	var witnesses []*witness // in the nodes' order
-	pool := newPool(nodes, func(config.Node) http.RoundTripper {
-		witnesses = append(witnesses, newWitness())
+	pool := newPool(nodes, func(n config.Node) http.RoundTripper {
+		witnesses = append(witnesses, newWitness(n))
 		return witnesses[len(witnesses)-1]
 	})
 	var asking sync.WaitGroup
@@ -123,8 +123,8 @@ type witness struct {
 	skew      time.Duration // how far the node's clock is ahead of ours, give or take half a second
 }
 
-func newWitness() *witness {
-	via, disconnect := wire.TCP()
+func newWitness(n config.Node) *witness {
+	via, disconnect := wire.TCP(n.CAs)
 	return &witness{via: via, disconnect: disconnect}
 }
 

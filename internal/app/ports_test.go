@@ -7,9 +7,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -307,4 +311,55 @@ func TestTLSRenewal(t *testing.T) {
 	latest := files.Pool(t)
 	apptest.Until(t, "the new certificate is in use", func() bool { return shows(&tls.Config{RootCAs: latest}) == nil })
 	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0]) // over the connection that was there
+}
+
+// An https node is believed where an authority of --ca-file vouches for it; a reload brings another file into force.
+func TestCAFile(t *testing.T) {
+	t.Parallel()
+	n := enginetest.New(t, enginetest.Client{})
+	to, err := url.Parse(n.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := enginetest.NewCertificate(t)
+	pair, err := tls.LoadX509KeyPair(files.File, files.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(to))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	nodes := []apptest.Node{{URL: server.URL, Secret: n.Secret, Name: "n1"}}
+	m := start(t, nodes, nil)
+	got := m.Node(t, "n1")
+	if got.State != "dead" || !strings.Contains(got.Reason, "certificate signed by unknown authority") {
+		t.Errorf("without --ca-file: %+v", got)
+	}
+	with := func(file string) *config.Config {
+		o := options(nodes, nil)
+		o.Settings["port"] = "0"
+		if file != "" {
+			o.Settings["ca-file"] = file
+		}
+		return apptest.Configuration(t, o)
+	}
+	m.App.Reload(with(files.File))
+	m.Recheck(t)
+	if got := m.Node(t, "n1"); got.State != "alive" {
+		t.Errorf("with --ca-file: %+v", got)
+	}
+	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
+	m.App.Reload(with(""))
+	server.CloseClientConnections()
+	apptest.Until(t, "new connections don't trust it", func() bool {
+		m.Recheck(t)
+		return m.Node(t, "n1").State == "dead"
+	})
+
+	also := start(t, nodes, func(c *config.Config) { *c = *with(files.File) })
+	if got := also.Node(t, "n1"); got.State != "alive" {
+		t.Errorf("with --ca-file from the start: %+v", got)
+	}
 }

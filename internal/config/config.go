@@ -3,6 +3,7 @@
 package config
 
 import (
+	"crypto/x509"
 	"log/slog"
 	"math"
 	"time"
@@ -31,6 +32,10 @@ type Config struct {
 	AdminAddr string
 	// TLSCertFile and TLSKeyFile have the certificate of both ports, and its key (ReadKeyPair); empty = no TLS.
 	TLSCertFile, TLSKeyFile string
+	// CAs vouch for https nodes; nil = the system's.
+	CAs *x509.CertPool
+	// CAFile is the file that they came from, beside the system's; empty = there is none.
+	CAFile string
 
 	// Timeout bounds an engine call to a node that has no timeout of its own.
 	Timeout time.Duration
@@ -115,7 +120,7 @@ const (
 
 // NodeDefaults returns what a node that is added later may leave out of its specification.
 func (c *Config) NodeDefaults() NodeDefaults {
-	d := NodeDefaults{Timeout: c.Timeout}
+	d := NodeDefaults{Timeout: c.Timeout, CAs: c.CAs}
 	if !c.FirstNodeSecret {
 		d.Secret = c.JWTSecret
 	}

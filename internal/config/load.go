@@ -121,6 +121,11 @@ func (d *draft) resolve(read func(string) ([]byte, error)) (err error) {
 			return fmt.Errorf("%s: %w", d.from["admin-token-file"], err)
 		}
 	}
+	if d.CAFile != "" {
+		if d.CAs, err = ReadCAs(d.CAFile, read); err != nil {
+			return fmt.Errorf("%s: %w", d.from["ca-file"], err)
+		}
+	}
 	if d.TLSCertFile != "" && d.TLSKeyFile != "" {
 		if _, err = ReadKeyPair(d.TLSCertFile, d.TLSKeyFile, read); err != nil {
 			return fmt.Errorf("%s: %w", d.from["tls-cert-file"], err)
@@ -130,7 +135,8 @@ func (d *draft) resolve(read func(string) ([]byte, error)) (err error) {
 		return errors.New("there are no nodes: set --nodes, EXECUTIONBACKUP_NODES or nodes in the configuration file," +
 			" for example --nodes http://127.0.0.1:8551")
 	}
-	if err := d.parseNodes(NodeDefaults{Secret: d.JWTSecret, Timeout: d.Timeout, ReadFile: read}); err != nil {
+	nodeDefaults := NodeDefaults{Secret: d.JWTSecret, CAs: d.CAs, Timeout: d.Timeout, ReadFile: read}
+	if err := d.parseNodes(nodeDefaults); err != nil {
 		return err
 	}
 	if d.JWTSecret.IsZero() {

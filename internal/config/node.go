@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -24,6 +25,8 @@ type Node struct {
 	Named bool
 	// Secret signs the tokens for this node.
 	Secret auth.Secret
+	// CAs vouch for the node, where it is an https one; nil = the system's.
+	CAs *x509.CertPool
 	// Timeout bounds a call to this node.
 	Timeout time.Duration
 	// DoNotUse keeps the node up to date, but out of votes, builds and reads.
@@ -60,6 +63,8 @@ func (n Node) SharedID() string {
 type NodeDefaults struct {
 	// Secret serves nodes that have none of their own; zero = each needs one.
 	Secret auth.Secret
+	// CAs vouch for https nodes; nil = the system's.
+	CAs *x509.CertPool
 	// Timeout serves nodes that have none of their own.
 	Timeout time.Duration
 	// ReadFile reads secret files; nil = ReadFile.
@@ -108,7 +113,7 @@ func parseNode(rawURL string, options []string, defaults NodeDefaults) (Node, er
 	if err != nil {
 		return Node{}, err
 	}
-	node := Node{URL: u, Name: HostPort(u), Secret: defaults.Secret, Timeout: defaults.Timeout}
+	node := Node{URL: u, Name: HostPort(u), Secret: defaults.Secret, CAs: defaults.CAs, Timeout: defaults.Timeout}
 	given := make(map[string]bool)
 	for _, option := range options {
 		key, value, hasValue := strings.Cut(option, "=")

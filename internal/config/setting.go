@@ -94,6 +94,11 @@ func Settings() []Setting {
 			value: one(parsePath, func(c *Config) *string { return &c.TLSKeyFile }),
 		},
 		{
+			Key:   "ca-file",
+			Help:  "file with certificates that vouch for https nodes, beside the system's",
+			value: one(parsePath, func(c *Config) *string { return &c.CAFile }),
+		},
+		{
 			Key: "timeout", Default: "7500ms",
 			Help:  "longest wait for a node's answer to an engine_ call",
 			value: one(parseTimeout, func(c *Config) *time.Duration { return &c.Timeout }),

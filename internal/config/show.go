@@ -73,11 +73,21 @@ func Changes(old, now *Config) []Change {
 			add(s, s.of(old), s.of(now)+another(old.JWTSecret != now.JWTSecret))
 		case "admin-token-file":
 			add(s, s.of(old), s.of(now)+another(old.AdminToken != now.AdminToken))
+		case "ca-file":
+			add(s, s.of(old), s.of(now)+otherCAs(old, now))
 		default:
 			add(s, s.of(old), s.of(now))
 		}
 	}
 	return changes
+}
+
+// otherCAs is what is said of certificates beside the path of their file.
+func otherCAs(old, now *Config) string {
+	if old.CAs == nil || now.CAs == nil || old.CAs.Equal(now.CAs) {
+		return ""
+	}
+	return " (other certificates)"
 }
 
 // another is what is said of a secret beside the path of its file.

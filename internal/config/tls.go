@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 
 	"executionbackup/internal/auth"
@@ -26,4 +27,23 @@ func ReadKeyPair(certFile, keyFile string, read func(string) ([]byte, error)) (*
 		return nil, fmt.Errorf("%s and %s: %w", certFile, keyFile, err)
 	}
 	return &pair, nil
+}
+
+// ReadCAs returns the system's certificate authorities and those in a file, in PEM. nil reads with ReadFile.
+func ReadCAs(file string, read func(string) ([]byte, error)) (*x509.CertPool, error) {
+	if read == nil {
+		read = ReadFile
+	}
+	content, err := auth.ReadFile(file, read)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil { // there is none
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(content) {
+		return nil, fmt.Errorf("%s has no certificate in PEM", file)
+	}
+	return pool, nil
 }

@@ -49,6 +49,10 @@ func TestTLSFiles(t *testing.T) {
 	if err != nil || c.TLSCertFile != pair.File || c.TLSKeyFile != pair.KeyFile {
 		t.Errorf("got %+v, %v", c, err)
 	}
+	c, err = load("--ca-file=" + pair.File)
+	if err != nil || c.CAs == nil || c.Nodes[0].CAs != c.CAs || c.NodeDefaults().CAs != c.CAs {
+		t.Errorf("got %+v, %v", c, err)
+	}
 	const cert, key = "--tls-cert-file=", " --tls-key-file="
 	for line, want := range map[string]string{
 		cert + pair.File:                 "--tls-cert-file: there is no tls-key-file",
@@ -58,6 +62,9 @@ func TestTLSFiles(t *testing.T) {
 		cert + pair.File + key + "a.hex": "--tls-cert-file: " + pair.File + " and a.hex: tls: ",
 		cert + pair.File + key + other.KeyFile: "--tls-cert-file: " + pair.File + " and " + other.KeyFile +
 			": tls: private key does not match public key",
+		"--ca-file=" + missing:      "--ca-file: open " + missing + ": ",
+		"--ca-file=a.hex":           "--ca-file: a.hex has no certificate in PEM",
+		"--ca-file=" + pair.KeyFile: "--ca-file: " + pair.KeyFile + " has no certificate in PEM",
 	} {
 		_, err := load(line)
 		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), hexA) {

@@ -184,6 +184,7 @@ func (p *Pool) Reload(specs []config.Node) {
 func (p *Pool) change(n *Node, spec config.Node) {
 	old := n.setup.Load()
 	if sameSpec(old.Node, spec) {
+		n.client.Use(spec.URL, spec.Secret, spec.CAs) // the authorities' file may have changed
 		return
 	}
 	n.counting.Lock()
@@ -194,7 +195,7 @@ func (p *Pool) change(n *Node, spec config.Node) {
 		}
 	}
 	n.setup.Store(p.newSetup(spec))
-	n.client.Use(spec.URL, spec.Secret)
+	n.client.Use(spec.URL, spec.Secret, spec.CAs)
 	n.counting.Unlock()
 	if spec.DoNotUse {
 		p.Memory.Silence(n.ID)

@@ -89,7 +89,9 @@ func (p *Pool) newNode(spec config.Node) *Node {
 	}
 	p.Memory.Admit(n.ID)
 	n.setup.Store(p.newSetup(spec))
-	n.client = wire.New(wire.Options{URL: spec.URL, Secret: spec.Secret, Transport: p.Transport(spec), Broke: n.Broke})
+	n.client = wire.New(wire.Options{
+		URL: spec.URL, Secret: spec.Secret, CAs: spec.CAs, Transport: p.Transport(spec), Broke: n.Broke,
+	})
 	return n
 }
 

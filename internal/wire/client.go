@@ -4,6 +4,7 @@ package wire
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net/http"
@@ -30,8 +31,9 @@ type Client struct {
 
 // Options are what a Client needs.
 type Options struct {
-	URL    *url.URL    // of the node: http or https
-	Secret auth.Secret // with which the node's tokens are made
+	URL    *url.URL       // of the node: http or https
+	Secret auth.Secret    // with which the node's tokens are made
+	CAs    *x509.CertPool // that vouch for an https node; nil = the system's
 	// Transport makes one exchange; nil means over TCP. It must not follow a redirect, which would carry the node's
 	// token to whom we don't know.
 	Transport http.RoundTripper
@@ -56,13 +58,16 @@ func New(o Options) *Client {
 		c.tcp = &transport{broke: o.Broke}
 		c.via = c.tcp
 	}
-	c.Use(o.URL, o.Secret)
+	c.Use(o.URL, o.Secret, o.CAs)
 	return c
 }
 
 // Use makes calls go to another URL, with tokens of another secret. Every request is sent as a whole under the old ones
-// or the new ones. The connections stay: the URL has to lead to the same host.
-func (c *Client) Use(to *url.URL, secret auth.Secret) {
+// or the new ones. The connections stay: the URL has to lead to the same host. The authorities are for new ones.
+func (c *Client) Use(to *url.URL, secret auth.Secret, cas *x509.CertPool) {
+	if c.tcp != nil {
+		c.tcp.trust(cas)
+	}
 	c.target.Store(&target{request: &http.Request{Method: http.MethodPost, URL: to}, bearer: auth.NewMinter(secret)})
 }
 

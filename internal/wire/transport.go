@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"net/url"
@@ -32,19 +33,20 @@ const (
 // call has to wait until both of them have been woken; here it is made by the goroutine that wants it. No redirect is
 // followed: it would carry the node's token to whom we don't know. Safe for concurrent use.
 type transport struct {
-	tls   *tls.Config // for https; nil means that of the system
-	broke func()      // told of an idle connection that ended sooner than keptTime after its last call; nil: nobody is
+	broke func() // told of an idle connection that ended sooner than keptTime after its last call; nil: nobody is
 
 	mu     sync.Mutex    // guards what follows
+	tls    *tls.Config   // for https; nil means that of the system
 	idle   []*connection // the one that was used last comes last
 	epoch  int           // closeIdle begins another: a connection of an older one isn't kept
 	closed bool          // no connection is kept any more
 }
 
 // TCP returns the transport that a Client over TCP uses, for callers that wrap it, and a func that lets go of its
-// connections when they aren't needed any more. It is for one node.
-func TCP() (via http.RoundTripper, disconnect func()) {
+// connections when they aren't needed any more. It is for one node; cas vouch for an https one, nil = the system's.
+func TCP(cas *x509.CertPool) (via http.RoundTripper, disconnect func()) {
 	t := new(transport)
+	t.trust(cas)
 	return t, t.close
 }
 
@@ -106,6 +108,23 @@ func (t *transport) keep(c *connection) {
 	t.idle = append(t.idle, c)
 }
 
+// trust makes authorities vouch for the node on new connections; nil = the system's.
+func (t *transport) trust(cas *x509.CertPool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tls = &tls.Config{RootCAs: cas}
+}
+
+// settings are those of a new TLS connection.
+func (t *transport) settings() *tls.Config {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.tls == nil {
+		return new(tls.Config)
+	}
+	return t.tls.Clone()
+}
+
 // closeIdle closes all connections that aren't in use, and the others when their calls have ended.
 func (t *transport) closeIdle() {
 	t.mu.Lock()
@@ -144,10 +163,7 @@ func (t *transport) dial(ctx context.Context, to *url.URL, epoch int) (*connecti
 	if to.Scheme != "https" {
 		return newConnection(t, tcp, raw, epoch), nil
 	}
-	settings := t.tls.Clone()
-	if settings == nil {
-		settings = new(tls.Config)
-	}
+	settings := t.settings()
 	settings.ServerName = to.Hostname()
 	secured := tls.Client(tcp, settings)
 	if err := secured.HandshakeContext(ctx); err != nil {
