@@ -103,6 +103,36 @@ func TestNotifications(t *testing.T) {
 	s.Hears(t, "WATCHDOG=1\nSTATUS=1 of 1 nodes vote")
 }
 
+// The watchdog is fed wherever the nodes are shown, and over TLS.
+func TestWatchdogOfTwoPorts(t *testing.T) {
+	n, files := enginetest.New(t, enginetest.Client{}), enginetest.NewCertificate(t)
+	for _, secured := range [][]string{nil, {"--tls-cert-file", files.File, "--tls-key-file", files.KeyFile}} {
+		args := append([]string{"--nodes", spec(n, ""), "--admin-addr", "127.0.0.1:0"}, secured...)
+		s := newService(t, args...)
+		s.environ = []string{"WATCHDOG_USEC=1000000"}
+		s.start(t)
+		s.Hears(t, "WATCHDOG=1\nSTATUS=1 of 1 nodes vote")
+	}
+}
+
+// Where the consensus client's port doesn't answer, it doesn't help that the page's does.
+func TestWatchdogAsksBothPorts(t *testing.T) {
+	answer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "[]") }))
+	defer answer.Close()
+	refuse := httptest.NewServer(http.NotFoundHandler())
+	defer refuse.Close()
+	good, bad := answer.Listener.Addr(), refuse.Listener.Addr()
+	for us, want := range map[ourselves]string{
+		{calls: good, admin: good}: "", {calls: bad, admin: good}: "GET /healthz: HTTP 404",
+		{calls: good, admin: bad}: "GET /nodes: HTTP 404",
+	} {
+		status, err := us.status(t.Context())
+		if err == nil && want != "" || err != nil && err.Error() != want {
+			t.Errorf("got %q, %v, want %q", status, err, want)
+		}
+	}
+}
+
 // Who doesn't answer himself feeds no watchdog, until he does.
 func TestWatchdogOfAHungServer(t *testing.T) {
 	var feeding sync.WaitGroup
