@@ -110,11 +110,11 @@ func TestEthDocker(t *testing.T) {
 
 // Every document is strictly what its kind has. None is a Secret: those are made by who applies the file.
 func TestKubernetes(t *testing.T) {
-	deployment := new(apps.Deployment)
+	deployment, service, monitor := new(apps.Deployment), new(core.Service), new(monitoring.ServiceMonitor)
 	kinds := map[string]any{
-		"ConfigMap": new(core.ConfigMap), "Service": new(core.Service),
+		"ConfigMap": new(core.ConfigMap), "Service": service,
 		"Deployment": deployment, "PersistentVolumeClaim": new(core.PersistentVolumeClaim),
-		"NetworkPolicy": new(networking.NetworkPolicy), "ServiceMonitor": new(monitoring.ServiceMonitor),
+		"NetworkPolicy": new(networking.NetworkPolicy), "ServiceMonitor": monitor,
 	}
 	for _, file := range []string{"executionbackup.yaml", "servicemonitor.yaml"} {
 		for _, document := range documents(t, "../../deploy/kubernetes/"+file) {
@@ -145,6 +145,11 @@ func TestKubernetes(t *testing.T) {
 			probe.HTTPGet.Port.StrVal != c.Ports[0].Name {
 			t.Errorf("no probe of %s on port %s", name, c.Ports[0].Name)
 		}
+	}
+	if len(service.Spec.Ports) != 2 || len(c.Ports) != 2 ||
+		service.Spec.Ports[1].TargetPort.StrVal != c.Ports[1].Name ||
+		monitor.Spec.Endpoints[0].Port != service.Spec.Ports[1].Name {
+		t.Error("metrics aren't asked for at --admin-addr")
 	}
 }
 
