@@ -345,13 +345,13 @@ func TestCAFile(t *testing.T) {
 		}
 		return apptest.Configuration(t, o)
 	}
-	m.App.Reload(with(files.File))
+	m.Reload(with(files.File))
 	m.Recheck(t)
 	if got := m.Node(t, "n1"); got.State != "alive" {
 		t.Errorf("with --ca-file: %+v", got)
 	}
 	m.hears(t, "VALID", "engine_newPayload", enginetest.Chain(4, 1, nil)[0])
-	m.App.Reload(with(""))
+	m.Reload(with(""))
 	server.CloseClientConnections()
 	apptest.Until(t, "new connections don't trust it", func() bool {
 		m.Recheck(t)
