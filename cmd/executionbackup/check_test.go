@@ -196,19 +196,20 @@ func TestCheckFinds(t *testing.T) {
 
 // One client under two addresses is a problem, two clients that merely look alike are none.
 func TestCheckTwins(t *testing.T) {
-	a, b := enginetest.New(t, enginetest.Client{}), enginetest.New(t, enginetest.Client{}) // one says what the other does
+	a, b := enginetest.New(t, enginetest.Client{}), enginetest.New(t, enginetest.Client{})
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(a.URL, "http://"))
 	again := func(host, options string) string {
 		return "http://" + host + ":" + port + "#jwt-secret=" + a.SecretFile + options
 	}
 	one := spec(a, "#name=a")
 	status, _, below := checked(t, "-n", one, "-n", again("localhost", "#name=b"), "-n", spec(b, "#name=c"))
-	want := "problem: b: it is the same client as a, under another address (http://localhost:" + port + " and " + a.URL +
-		"): one client must not vote twice, so leave one out\n"
+	want := "problem: b: it is the same client as a, under another address (http://localhost:" + port + " and " +
+		a.URL + "): one client must not vote twice, so leave one out\n"
 	if status != 1 || !strings.HasPrefix(below, want) || !strings.HasSuffix(below, "1 problem found\n") {
 		t.Errorf("status %d, %s, want %s", status, below, want)
 	}
-	if status, _, below := checked(t, "-n", one, "-n", "http://127.0.0.1:"+port+"/other#jwt-secret="+a.SecretFile+"#name=b"); status != 0 {
+	other := a.URL + "/other#jwt-secret=" + a.SecretFile + "#name=b"
+	if status, _, below := checked(t, "-n", one, "-n", other); status != 0 {
 		t.Errorf("another path of one address, as of a proxy: status %d, %s", status, below)
 	}
 }
@@ -300,7 +301,7 @@ func TestCheckOffline(t *testing.T) {
 		{"-j /nowhere -n " + nodes, 1, "", "executionbackup: --jwt-secret: read the secret file: open /nowhere"},
 		{"--fork", 2, "", "executionbackup: check: --fork goes neither with --offline"},
 	} {
-		status, stdout, stderr := execute(t, nil, append([]string{"check", "--offline"}, strings.Fields(test.args)...)...)
+		status, stdout, stderr := execute(t, nil, strings.Fields("check --offline "+test.args)...)
 		if status != test.status || stdout != test.stdout || !strings.HasPrefix(stderr, test.stderr) {
 			t.Errorf("%s: status %d, %s, %s", test.args, status, stdout, stderr)
 		}

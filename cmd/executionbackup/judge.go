@@ -129,11 +129,11 @@ func (f *findings) judgeTwins(i *inspection, before []*inspection) {
 	for _, other := range before {
 		switch i.twin(other) {
 		case sameAddress:
-			f.problem(i, "it is the same client as %s, under another address (%s and %s): one client must not vote twice, "+
-				"so leave one out", other.node.Name(), i.node.URL(), other.node.URL())
+			f.problem(i, "it is the same client as %s, under another address (%s and %s): "+
+				"one client must not vote twice, so leave one out", other.node.Name(), i.node.URL(), other.node.URL())
 		case maybeSame:
-			f.warning(i, "it may be the same client as %s (%s and %s lead to the same machine and port): one client must "+
-				"not vote twice", other.node.Name(), i.node.URL(), other.node.URL())
+			f.warning(i, "it may be the same client as %s (%s and %s lead to the same machine and port): "+
+				"one client must not vote twice", other.node.Name(), i.node.URL(), other.node.URL())
 		}
 	}
 }

@@ -121,8 +121,8 @@ const call = `{"jsonrpc":"2.0","id":"x","method":%q,"params":[]}`
 // surface has a check for each row of docs/migration.md.
 var surface = map[string]func(t *testing.T, f *kinds){
 	"`--nodes`, `-n`": func(t *testing.T, f *kinds) {
-		c, err := settled(t, fmt.Sprintf("-n %s#do-not-use#timeout=3000#jwt-secret=%s,%s", f.slow.URL, f.slow.SecretFile,
-			spec(f.fast, "")))
+		c, err := settled(t, fmt.Sprintf("-n %s#do-not-use#timeout=3000#jwt-secret=%s,%s",
+			f.slow.URL, f.slow.SecretFile, spec(f.fast, "")))
 		if err != nil || len(c.Nodes) != 2 || !c.Nodes[0].DoNotUse || c.Nodes[0].Timeout != 3*time.Second {
 			t.Errorf("%+v, %v", c, err)
 		}
@@ -220,7 +220,8 @@ var surface = map[string]func(t *testing.T, f *kinds){
 	},
 	"`primary_node`": func(t *testing.T, f *kinds) {
 		primary := f.report(t, "/metrics").PrimaryNode
-		if again := f.report(t, "/recheck").PrimaryNode; primary != f.fastURL && primary != f.slow.URL || again != primary {
+		again := f.report(t, "/recheck").PrimaryNode
+		if primary != f.fastURL && primary != f.slow.URL || again != primary {
 			t.Errorf("got %s, then %s", primary, again)
 		}
 		heldBy("../../internal/admin/report_test.go", "TestReport")(t, f)         // all are dead

@@ -14,7 +14,7 @@ import (
 // place is where a node's URL leads.
 type place struct {
 	host, port, path string
-	addresses        []netip.Addr // of the host; nil where they aren't known. One of this machine's loopback is 127.0.0.1
+	addresses        []netip.Addr // of the host, ::1 as 127.0.0.1; nil where they aren't known
 	own              bool         // one of them is this machine's
 }
 
@@ -65,7 +65,8 @@ func (i *inspection) twin(other *inspection) likeness {
 	if a.port != b.port || a.path != b.path || one != "" && two != "" && one != two {
 		return others
 	}
-	switch shared := slices.ContainsFunc(a.addresses, func(x netip.Addr) bool { return slices.Contains(b.addresses, x) }); {
+	shared := slices.ContainsFunc(a.addresses, func(x netip.Addr) bool { return slices.Contains(b.addresses, x) })
+	switch {
 	case shared && !(a.isName() && b.isName()):
 		return sameAddress
 	case shared, a.own && b.own:
