@@ -1,7 +1,10 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/json"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -454,5 +457,31 @@ func TestCheckPrintsSafely(t *testing.T) {
 	n.Close()
 	if _, stdout, stderr = execute(t, nil, "check", "-n", withPassword); strings.Contains(stdout+stderr, "password") {
 		t.Errorf("got %q, %q", stdout, stderr)
+	}
+}
+
+// An https node is reached where --ca-file has who vouches for it, and is told as what it is where it hasn't.
+func TestCheckWithCAFile(t *testing.T) {
+	n, files := enginetest.New(t, enginetest.Client{}), enginetest.NewCertificate(t)
+	to, err := url.Parse(n.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.LoadX509KeyPair(files.File, files.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(to))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	args := []string{"check", "--nodes", server.URL + "#jwt-secret=" + n.SecretFile}
+	status, stdout, _ := execute(t, nil, args...)
+	if status != 1 || !strings.Contains(stdout, "certificate signed by unknown authority") {
+		t.Errorf("without it: status %d, %s", status, stdout)
+	}
+	if status, stdout, stderr := execute(t, nil, append(args, "--ca-file", files.File)...); status != 0 {
+		t.Errorf("with it: status %d, %s %s", status, stdout, stderr)
 	}
 }
