@@ -28,7 +28,7 @@ type Node struct {
 	ResponseTime int64                    `json:"response_time"`  // median of the last probes
 	NewPayload   NewPayloadTimes          `json:"new_payload"`
 	VotesWon     uint64                   `json:"votes_won"`  // those that were what the CL heard
-	VotesLost    uint64                   `json:"votes_lost"` // those against which the CL heard VALID or INVALID
+	VotesLost    uint64                   `json:"votes_lost"` // those that stood against it: see history.Figures
 	ClientName   string                   `json:"client"`     // web3_clientVersion
 	Versions     []identity.ClientVersion `json:"client_versions,omitempty"`
 	ChainID      string                   `json:"chain_id,omitempty"`

@@ -30,6 +30,7 @@ type Record struct {
 
 	Parent common.Hash `json:"-"` // zero where the call doesn't tell
 	Wrong  string      `json:"-"` // why the payload isn't that of the block whose hash it claims; "" as far as we know
+	Root   common.Hash `json:"-"` // where the objection began that the dispute is about; zero where that isn't known
 }
 
 // Vote is what one node said.
@@ -39,18 +40,6 @@ type Vote struct {
 	Vote   string `json:"vote"`             // the status that counts for the node; "" where none does
 	Reason string `json:"reason,omitempty"` // why it says INVALID, in its own words
 	Took   Micros `json:"took"`             // from the call's arrival until the node had answered or failed
-}
-
-// Dispute is a block that nodes disagree about: the call in which that showed, and the calls on its descendants in
-// which the dispute went on.
-type Dispute struct {
-	*Record           // of the first call
-	Rule    string    `json:"rule,omitempty"` // which rule decided its last call; "" as long as none did
-	Why     string    `json:"why,omitempty"`  // why, in words
-	Last    time.Time `json:"last"`           // when the last of its calls came
-	Calls   int       `json:"calls"`          // so far, with the first
-
-	blocks []common.Hash // the last ones that the dispute is about, at most maxRecords
 }
 
 // History holds the last newPayloads, and the last disputes however old. Nothing is decided by it. Safe for concurrent
@@ -101,54 +90,6 @@ func (h *History) Forged(r *Record, why string) {
 	r.Wrong = why
 }
 
-// Disputed notes a dispute about a payload that wasn't put to a vote: a node objects to it before it is proposed.
-func (h *History) Disputed(r *Record) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.dispute(r)
-}
-
-// Objected notes that a node called the block INVALID after the CL had its answer.
-func (h *History) Objected(r *Record) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !r.Late && !r.Dispute {
-		h.dispute(r)
-	}
-	r.Late = true
-}
-
-// dispute keeps a record as a new dispute, or counts it to the one that it goes on with. h.mu is held.
-func (h *History) dispute(r *Record) {
-	if r.ID == 0 { // it isn't among the records: no newPayload
-		h.lastID++
-		r.ID = h.lastID
-		h.complete(r)
-	}
-	isAlike := func(d *Dispute) bool { return (r.Wrong == "") == (d.Wrong == "") } // a forged block is another one
-	for _, d := range slices.Backward(h.disputes) {
-		if isAlike(d) && (slices.Contains(d.blocks, r.Block) || slices.Contains(d.blocks, r.Parent)) {
-			d.Last, d.Calls = r.Time, d.Calls+1
-			if r.Rule != "" { // a late objection has none
-				d.Rule, d.Why = r.Rule, r.Why
-			}
-			d.blocks = appendBounded(d.blocks, r.Block, maxRecords)
-			return
-		}
-	}
-	h.disputes = appendBounded(h.disputes, &Dispute{r, r.Rule, r.Why, r.Time, 1, []common.Hash{r.Block}}, maxDisputes)
-}
-
-// complete fills in what a call doesn't tell of its block, where the block's newPayload is among the records. h.mu is
-// held.
-func (h *History) complete(r *Record) {
-	for _, known := range h.records {
-		if known.Block == r.Block && known.Wrong == "" {
-			r.Number, r.Parent = known.Number, known.Parent
-		}
-	}
-}
-
 // Records returns the last newPayloads, oldest first.
 func (h *History) Records() []Record {
 	h.mu.Lock()
@@ -156,17 +97,6 @@ func (h *History) Records() []Record {
 	out := make([]Record, len(h.records))
 	for i, r := range h.records {
 		out[i] = *r.copy()
-	}
-	return out
-}
-
-// Disputes returns the last disputes, oldest first.
-func (h *History) Disputes() []Dispute {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	out := make([]Dispute, len(h.disputes))
-	for i, d := range h.disputes {
-		out[i] = Dispute{Record: d.copy(), Rule: d.Rule, Why: d.Why, Last: d.Last, Calls: d.Calls}
 	}
 	return out
 }

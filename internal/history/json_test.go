@@ -59,7 +59,8 @@ func TestJSON(t *testing.T) {
 	}{
 		{none, "[[],[],[]]"},
 		{h.Records(), "[" + head + rule + "," + votes + "}]"},
-		{h.Disputes(), "[" + head + votes + "," + rule + `,"last":"2026-03-01T12:00:00.000005Z","calls":1}]`},
+		{h.Disputes(), "[" + head + votes + `,"kind":"chain","standing":true,"heard":"SYNCING","objectors":["n2"],` +
+			rule + `,"last":"2026-03-01T12:00:00.000005Z","calls":1}]`},
 		{p.List(), proposal},
 	} {
 		got, err := json.Marshal(test.shown)

@@ -17,7 +17,10 @@ type Track struct {
 
 // Figures are how a node has done.
 type Figures struct {
-	Won, Lost uint64 // votes that were what the CL heard, and that were not, since we know the node
+	// Won and Lost count the VALIDs and INVALIDs of the node that had a vote, since we know it. One is won where it is
+	// what the CL heard. It is lost where the CL heard the contrary, and an INVALID also where it made the CL hear
+	// SYNCING: a lone objector loses block for block. A VALID in such a dispute is neither, and SYNCING says nothing.
+	Won, Lost uint64
 
 	Recent      []time.Duration // how long the last newPayloads took on the node, oldest first; not nil
 	Median, P99 time.Duration   // of the newPayloads of the last ten minutes; 0 where there was none

@@ -262,6 +262,18 @@ func (m *Memory) Objects(node quorum.NodeID, hash common.Hash) (reason string, s
 	return "", false
 }
 
+// Root returns the block on which a node's objection began that covers a block.
+func (m *Memory) Root(node quorum.NodeID, hash common.Hash) (root common.Hash, stands bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b := m.blocks[hash]; b != nil {
+		if o := b.objection(node); o != nil {
+			return o.root().at.hash, true
+		}
+	}
+	return common.Hash{}, false
+}
+
 // Word returns a node's last definite word on a block itself, or engine.None.
 func (m *Memory) Word(node quorum.NodeID, hash common.Hash) engine.Status {
 	m.mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"executionbackup/internal/blockhash"
@@ -224,6 +225,9 @@ func (pl *poll) decide(j judgement) {
 	}
 	pl.rule, pl.why = j.Rule, pl.whyRule(j.Rule)
 	if pl.record != nil {
+		if j.Dispute {
+			pl.fleet.History.Began(pl.record, pl.objectionRoot())
+		}
 		pl.fleet.History.Decide(pl.record, heard(pl.verdict), pl.took, pl.rule.String(), pl.why)
 	}
 	pl.followUp() // so that a node which is behind is seen to be
@@ -309,6 +313,19 @@ func (pl *poll) answeredValid() {
 	}
 }
 
+// objectionRoot is where the objection began that makes a dispute; zero where it isn't known.
+func (pl *poll) objectionRoot() common.Hash {
+	for i := range pl.seats {
+		if pl.vote(i) != engine.Invalid {
+			continue
+		}
+		if root, stands := pl.fleet.Memory.Root(pl.votes[i].Node, pl.call.Block); stands {
+			return root
+		}
+	}
+	return common.Hash{}
+}
+
 // startBuild remembers what the CL's payload id stands for on each node.
 func (pl *poll) startBuild(id string) {
 	attributes := pl.call.Forkchoice.Attributes
@@ -341,16 +358,19 @@ func (pl *poll) end() {
 	pl.bench.metrics.ended(pl.call.Method.Family, time.Since(pl.begun))
 }
 
-// tally counts for each node whether its vote was what the CL heard. A vote against which nothing definite was said
-// is neither won nor lost.
+// tally counts for each node whether its VALID or INVALID was what the CL heard (history.Figures).
 func (pl *poll) tally() {
 	if pl.alone() {
 		return
 	}
 	definite := pl.verdict == engine.Valid || pl.verdict == engine.Invalid
 	for i := range pl.seats {
-		if vote := pl.vote(i); vote != engine.None && (definite || vote == pl.verdict) {
-			pl.seats[i].node.Track.Voted(vote == pl.verdict)
+		switch vote, track := pl.vote(i), &pl.seats[i].node.Track; {
+		case vote != engine.Valid && vote != engine.Invalid:
+		case vote == pl.verdict:
+			track.Voted(true)
+		case definite, vote == engine.Invalid && pl.rule != quorum.NoRule:
+			track.Voted(false)
 		}
 	}
 }
