@@ -256,9 +256,34 @@ func TestEvidencePrintsSafely(t *testing.T) {
 		{"replay", name, "--evidence-dir", dir, "-n", spec(nodes[1], "#name=b")}, {"status", d.URL},
 	} {
 		status, stdout, stderr := execute(t, nil, args...)
-		if status != 0 || strings.ContainsAny(stdout+stderr, "\x1b") || !strings.Contains(stdout, "b") {
+		if status != 0 && args[0] != "status" ||
+			strings.ContainsAny(stdout+stderr, "\x1b") || !strings.Contains(stdout, "b") {
 			t.Errorf("%v: status %d, %q %q", args, status, stdout, stderr)
 		}
+	}
+}
+
+// status --json prints what GET /status and GET /nodes say, and ends as status does.
+func TestStatusJSON(t *testing.T) {
+	n := enginetest.New(t, enginetest.Client{})
+	d := start(t, nil, "-n", spec(n, "#name=a"))
+	d.nodes(t)
+	for _, test := range []struct {
+		level  string
+		status int
+	}{{"good", 0}, {"bad", 1}} {
+		status, stdout, stderr := execute(t, nil, "status", "--json", d.URL)
+		var got struct {
+			Status struct{ Level, Headline, Instance, Network string }
+			Nodes  []struct{ Name string }
+		}
+		if err := json.Unmarshal([]byte(stdout), &got); err != nil || status != test.status ||
+			got.Status.Level != test.level || got.Status.Instance == "" || got.Status.Network != "mainnet" ||
+			len(got.Nodes) != 1 || got.Nodes[0].Name != "a" {
+			t.Errorf("status %d, %s, %v: %s", status, stderr, err, stdout)
+		}
+		n.Close()
+		d.nodes(t)
 	}
 }
 
@@ -274,7 +299,7 @@ func TestStatus(t *testing.T) {
 	d.nodes(t)
 	_, stdout, _ := execute(t, nil, "status", "--url", d.URL)
 	for _, want := range []string{
-		"3 of 3 nodes vote, no payload yet, no dispute on record\n",
+		"3 of 3 nodes vote, no call from the consensus client yet, no dispute yet\n",
 		"NAME URL STATE SINCE PRIMARY LAGGARD OBJECTIONS CLIENT RESPONSE TIME\na " + nodes[0].URL + " alive TIME ",
 	} {
 		if !strings.Contains(fields(stdout), want) {
@@ -305,12 +330,15 @@ func TestStatus(t *testing.T) {
 	nodes[1].Close()
 	d.nodes(t)
 	status, stdout, stderr := execute(t, nil, "status", d.URL)
-	if status != 0 || stderr != "" {
-		t.Fatalf("status %d, %s", status, stderr)
+	const headline = "Dispute: c calls block 10 INVALID, the consensus client hears SYNCING\n"
+	if status != 1 || !strings.HasPrefix(stdout, headline) ||
+		stderr != "executionbackup: something is wrong: "+headline {
+		t.Fatalf("status %d, %s%s", status, stdout, stderr)
 	}
 	got := fields(stdout)
 	for _, want := range []string{
-		"2 of 3 nodes vote, verdicts in TIME, last dispute TIME ago on block 10 (1 on record)\n",
+		"- Where c is wrong (the network builds on the block), set it aside:\nexecutionbackup nodes drain c\n",
+		"\nb has been dead for less than a minute (no connection: connection refused)\n",
 		"\nb " + nodes[1].URL + " dead TIME ", "\nb: no connection: connection refused\n",
 		"\nNUMBER BLOCK HEARD AFTER IN SLOT a b c\n3 ",
 		"\n8 " + chain[7].Hash()[:10] + " VALID TIME 3min old VALID TIME",

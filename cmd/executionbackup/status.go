@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,17 +13,21 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"executionbackup/internal/admin"
-	"executionbackup/internal/evidence"
 	"executionbackup/internal/history"
+	"executionbackup/internal/overview"
 )
 
 func (p *program) statusCommand() *cli.Command {
 	return &cli.Command{
 		Name: "status", ArgsUsage: "[URL]",
-		Usage: "show how a running ExecutionBackup is: its nodes, the last payloads, disputes",
-		Description: `Example:
+		Usage: "show how a running ExecutionBackup is: what is wrong, what to do, its nodes, the last payloads",
+		Description: `The exit status is 0 where nothing is wrong, 1 where something is: no node votes, say, or a
+dispute stands.
+
+Example:
   executionbackup status http://10.0.0.5:7000`,
-		Flags:           p.remoteFlags(),
+		Flags: append(p.remoteFlags(),
+			&cli.BoolFlag{Name: "json", Usage: `print {"status": …, "nodes": […]} as the REST API has them`}),
 		HideHelpCommand: true,
 		Action:          p.status,
 	}
@@ -43,20 +49,22 @@ func (p *program) status(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	if cmd.Bool("json") {
+		return p.statusJSON(ctx, r)
+	}
+	var overall overview.Overview
 	var nodes []admin.Node
 	var blocks []history.Record
-	var disputes []evidence.Entry
 	var forks admin.Forks
 	for _, question := range []struct {
 		path string
 		into any
-	}{{"/nodes", &nodes}, {"/blocks", &blocks}, {"/evidence", &disputes}, {"/forks", &forks}} {
+	}{{"/status", &overall}, {"/nodes", &nodes}, {"/blocks", &blocks}, {"/forks", &forks}} {
 		if err := r.call(ctx, question.path, nil, question.into); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintln(p.stdout, summary(nodes, blocks, disputes, time.Now()))
-	for _, line := range forkLines(&forks) {
+	for _, line := range overviewLines(&overall, time.Now()) {
 		fmt.Fprintln(p.stdout, printable(line))
 	}
 	fmt.Fprintln(p.stdout)
@@ -68,60 +76,71 @@ func (p *program) status(ctx context.Context, cmd *cli.Command) error {
 			fmt.Fprintln(p.stdout, printable(n.Name+": "+n.Reason))
 		}
 	}
-	if len(blocks) == 0 {
+	if len(blocks) > 0 {
+		fmt.Fprintln(p.stdout)
+		if err := printTable(p.stdout, blockRows(nodes, blocks[max(0, len(blocks)-shownBlocks):])); err != nil {
+			return err
+		}
+	}
+	return wrong(&overall)
+}
+
+// statusJSON prints what the REST API says, for programs.
+func (p *program) statusJSON(ctx context.Context, r *remote) error {
+	var answer struct {
+		Status json.RawMessage `json:"status"`
+		Nodes  json.RawMessage `json:"nodes"`
+	}
+	if err := r.call(ctx, "/status", nil, &answer.Status); err != nil {
+		return err
+	}
+	if err := r.call(ctx, "/nodes", nil, &answer.Nodes); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(answer, "", "  ")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(p.stdout, string(text))
+	var overall overview.Overview
+	if err := json.Unmarshal(answer.Status, &overall); err != nil {
+		return fmt.Errorf("%s doesn't answer as ExecutionBackup does: %w", r.url.Host, err)
+	}
+	return wrong(&overall)
+}
+
+// wrong is an error where something is wrong with what was looked at: see overview.Bad.
+func wrong(o *overview.Overview) error {
+	if o.Level != overview.Bad {
 		return nil
 	}
-	fmt.Fprintln(p.stdout)
-	return printTable(p.stdout, blockRows(nodes, blocks[max(0, len(blocks)-shownBlocks):]))
+	return errors.New("something is wrong: " + o.Headline)
 }
 
-// summary is the state as a whole in one line.
-func summary(nodes []admin.Node, blocks []history.Record, disputes []evidence.Entry, now time.Time) string {
-	line := fmt.Sprintf("%d of %d nodes vote, ", voting(nodes), len(nodes))
-	var took []history.Micros
-	for _, b := range blocks {
-		if b.Verdict != "" {
-			took = append(took, b.Took)
+// overviewLines tell how things are as a whole, as the page does.
+func overviewLines(o *overview.Overview, now time.Time) []string {
+	lines := []string{o.Headline}
+	if !o.Since.IsZero() {
+		lines = append(lines, "since "+o.Since.Local().Format("2006-01-02 15:04:05 MST")+", "+age(now.Sub(o.Since)))
+	}
+	if o.Meaning != "" {
+		lines = append(lines, o.Meaning)
+	}
+	for _, step := range o.Do {
+		lines = append(lines, "- "+step.Text)
+		if step.Command != "" {
+			lines = append(lines, "    "+step.Command)
 		}
 	}
-	if len(took) == 0 {
-		line += "no payload yet, "
-	} else {
-		slices.Sort(took)
-		line += "verdicts in " + time.Duration(took[len(took)/2]).Round(time.Millisecond).String() + ", "
+	if o.Fork != "" {
+		lines = append(lines, o.Fork)
 	}
-	if len(disputes) == 0 {
-		return line + "no dispute on record"
-	}
-	last := disputes[len(disputes)-1]
-	ago := age(now.Sub(last.Time))
-	return line + fmt.Sprintf("last dispute %s ago on block %d (%d on record)", ago, last.Number, len(disputes))
-}
-
-// forkLines tell when the next fork is, and whose forks differ.
-func forkLines(forks *admin.Forks) (lines []string) {
-	if next := forks.Countdown(); next != "" {
-		lines = append(lines, next)
-	}
-	for _, n := range forks.Nodes {
-		if n.Says != "" {
-			lines = append(lines, n.Node+" isn't ready for it: "+n.Says)
-		}
-		for _, d := range n.Differences {
-			lines = append(lines, n.Node+"'s "+d.String())
-		}
-	}
-	return lines
-}
-
-// voting is how many of the nodes vote.
-func voting(nodes []admin.Node) (count int) {
-	for _, n := range nodes {
-		if n.State == "alive" && n.Votes {
-			count++
-		}
-	}
-	return count
+	lines = append(lines, o.Notes...)
+	who := []string{o.Name, o.Network, "version " + o.Version, "up " + age(now.Sub(o.Started)),
+		fmt.Sprintf("on dispute: %s, threshold %s, vote by %s, min valid %d",
+			o.Policy.OnDispute, o.Policy.Threshold, o.Policy.VoteBy, o.Policy.MinValid)}
+	isEmpty := func(word string) bool { return word == "" }
+	return append(lines, strings.Join(slices.DeleteFunc(who, isEmpty), " · "))
 }
 
 func nodeRows(nodes []admin.Node, now time.Time) [][]string {

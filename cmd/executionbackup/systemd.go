@@ -16,7 +16,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
-	"executionbackup/internal/admin"
+	"executionbackup/internal/overview"
 )
 
 // passedSocket returns the socket that systemd has for us (sd_listen_fds(3)); nil where it has none. It is a copy: when
@@ -107,12 +107,12 @@ func (us ourselves) status(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	var nodes []admin.Node
-	err := us.get(ctx, us.admin, "/nodes", func(body io.Reader) error { return json.NewDecoder(body).Decode(&nodes) })
+	var o overview.Overview
+	err := us.get(ctx, us.admin, "/status", func(body io.Reader) error { return json.NewDecoder(body).Decode(&o) })
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d of %d nodes vote", voting(nodes), len(nodes)), nil
+	return fmt.Sprintf("%d of %d nodes vote", o.Voting, o.Voters), nil
 }
 
 // get asks us at one of our addresses, and has the answer read.

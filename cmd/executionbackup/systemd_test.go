@@ -148,7 +148,7 @@ func TestWatchdogOfAHungServer(t *testing.T) {
 			<-r.Context().Done()
 		case <-r.Context().Done():
 		case <-release:
-			fmt.Fprint(w, `[{"state":"alive","votes":true},{"state":"dead"}]`)
+			fmt.Fprint(w, `{"level":"warn","voters":2,"voting":1}`)
 		}
 	}))
 	defer server.Close()

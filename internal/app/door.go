@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"executionbackup/internal/config"
 	"executionbackup/internal/dashboard"
 	"executionbackup/internal/front"
+	"executionbackup/internal/overview"
 	"executionbackup/internal/proxy"
 )
 
@@ -150,7 +152,9 @@ func (a *App) serve(registry *prometheus.Registry) {
 		Open:     func() bool { return a.config.Load().OpenAdmin },
 		Settings: a.Settings, Reload: a.Reload, Audit: a.audit, Refused: refused.add,
 	}
-	page := dashboard.New(api)
+	host, _ := os.Hostname() // "" where the system doesn't tell
+	source := &overview.Source{API: api, Name: host, Version: a.started.Version, Started: time.Now()}
+	page := dashboard.New(source)
 	mux := http.NewServeMux()
 	mux.Handle("POST /{$}", a.callsHandler(registry))
 	a.calls.server = a.front.Server(a.calls.Listener, mux)
@@ -161,6 +165,7 @@ func (a *App) serve(registry *prometheus.Registry) {
 		a.admin.server = a.front.Server(a.admin.Listener, mux)
 	}
 	api.Register(mux)
+	source.Register(mux)
 	page.Register(mux)
 	a.adminDoor().server.RegisterOnShutdown(page.Close)
 }

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"testing"
@@ -405,5 +406,34 @@ func TestLateObjection(t *testing.T) {
 	m.hears(t, "SYNCING", "engine_newPayload", chain[2])
 	if got := m.Metric(t, "executionbackup_late_objections_total"); got != 1 {
 		t.Errorf("%v late objections are counted", got)
+	}
+}
+
+// The primary gives way where it objects to what the consensus client goes on with: it stays behind. It stays where all
+// others have died.
+func TestObjectorIsNotPrimary(t *testing.T) {
+	t.Parallel()
+	nodes := three(t)
+	m := start(t, apptest.Fakes(nodes...), nil)
+	chain := enginetest.Chain(4, 5, nil)
+	m.follow(t, chain[:1])
+	old := slices.IndexFunc(m.Nodes(t), func(n apptest.NodeState) bool { return n.Primary })
+	nodes[old].Script(enginetest.Rule{Method: "engine_", Status: "INVALID"})
+	for _, p := range chain[1:] {
+		m.hears(t, "SYNCING", "engine_newPayload", p)
+		m.hears(t, "SYNCING", "engine_forkchoiceUpdated", p)
+	}
+	name := fmt.Sprintf("n%d", old+1)
+	if m.Node(t, name).Primary {
+		t.Errorf("%s objects to all since block 2, and is the primary at block 5", name)
+	}
+	for i, n := range nodes {
+		if i != old {
+			n.Close()
+		}
+	}
+	m.Recheck(t)
+	if !m.Node(t, name).Primary {
+		t.Errorf("%s alone is alive, and isn't the primary", name)
 	}
 }

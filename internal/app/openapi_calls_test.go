@@ -63,8 +63,8 @@ func TestOpenAPI(t *testing.T) {
 	c := &conversation{t, readOpenAPI(t), make(map[string]bool)}
 	file := c.disagree(guarded, nodes[1])
 	for _, path := range []string{
-		"/metrics", "/recheck", "/nodes", "/forks", "/blocks", "/disputes", "/proposals", "/evidence", "/healthz",
-		"/readyz", "/config",
+		"/metrics", "/recheck", "/nodes", "/status", "/forks", "/blocks", "/disputes", "/proposals", "/evidence",
+		"/healthz", "/readyz", "/config",
 	} {
 		c.try(guarded, 200, "GET "+path, path, "")
 	}

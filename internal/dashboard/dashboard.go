@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"executionbackup/internal/admin"
+	"executionbackup/internal/overview"
 )
 
 //go:embed page
@@ -22,9 +22,7 @@ var page embed.FS
 
 // Dashboard serves the page and what it shows. Safe for concurrent use.
 type Dashboard struct {
-	API *admin.API // where all of it comes from
-
-	started time.Time
+	source  *overview.Source // where all of it comes from
 	clients atomic.Int32
 	closed  chan struct{}
 	close   func()
@@ -33,9 +31,9 @@ type Dashboard struct {
 	seen view // the last that was made
 }
 
-// New returns a dashboard of what the API has.
-func New(api *admin.API) *Dashboard {
-	d := &Dashboard{API: api, started: time.Now(), closed: make(chan struct{})}
+// New returns a dashboard of what a source has.
+func New(source *overview.Source) *Dashboard {
+	d := &Dashboard{source: source, closed: make(chan struct{})}
 	d.close = sync.OnceFunc(func() { close(d.closed) })
 	return d
 }

@@ -23,6 +23,7 @@ import (
 	"executionbackup/internal/fleet"
 	"executionbackup/internal/memory"
 	"executionbackup/internal/node"
+	"executionbackup/internal/overview"
 )
 
 // These tests run in a bubble with a clock of its own, over connections that hold nothing: what isn't read isn't sent.
@@ -74,9 +75,9 @@ func inBubble(t *testing.T, test func(t *testing.T, s *site)) {
 		pool := node.NewPool(specs, node.Options{
 			Memory: memory, Metrics: node.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 		})
-		d := New(&admin.API{Fleet: fleet.New(fleet.Options{
+		d := New(&overview.Source{Started: time.Now(), API: &admin.API{Fleet: fleet.New(fleet.Options{
 			Pool: pool, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
-		})})
+		})}})
 		mux := http.NewServeMux()
 		d.Register(mux)
 		s := &site{d, t, &pipes{conns: make(chan net.Conn), closed: make(chan struct{})},
@@ -149,13 +150,13 @@ func TestEvents(t *testing.T) {
 		var m message
 		err := json.Unmarshal([]byte(data), &m)
 		if err != nil || event != "snapshot" || len(m.Nodes) != 2 ||
-			fmt.Sprint(m.Order) != "[n1 n2]" || m.Summary == nil {
+			fmt.Sprint(m.Order) != "[n1 n2]" || m.Status == nil {
 			t.Fatalf("got %s %s, %v", event, data, err)
 		}
 		if strings.Contains(data, "hidden") || strings.Contains(data, "5e5e") {
 			t.Errorf("a secret is shown: %s", data)
 		}
-		if err := s.API.Fleet.Pool.Drain([]string{"n2"}, true); err != nil {
+		if err := s.source.API.Fleet.Pool.Drain([]string{"n2"}, true); err != nil {
 			t.Fatal(err)
 		}
 		event, data = next()
@@ -164,7 +165,7 @@ func TestEvents(t *testing.T) {
 			!strings.Contains(string(m.Nodes[0]), `"n2"`) || m.Order != nil {
 			t.Errorf("got %s %s, %v", event, data, err)
 		}
-		if err := s.API.Fleet.Pool.Remove([]string{"n2"}); err != nil {
+		if err := s.source.API.Fleet.Pool.Remove([]string{"n2"}); err != nil {
 			t.Fatal(err)
 		}
 		if event, data = next(); event != "change" || !strings.Contains(data, `"order":["n1"]`) {
@@ -175,7 +176,7 @@ func TestEvents(t *testing.T) {
 			switch event, data := next(); event {
 			case "alive":
 				alive++
-			case "change": // the summary tells ages
+			case "change": // the status tells ages
 			default:
 				t.Fatalf("got %s %s", event, data)
 			}

@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"executionbackup/internal/overview"
 )
 
 // view is what is shown at one moment, as JSON.
 type view struct {
 	at        time.Time
-	summary   json.RawMessage
+	status    json.RawMessage
 	nodes     []entry
 	blocks    []entry
 	disputes  []entry
@@ -35,12 +37,8 @@ func (d *Dashboard) look() view {
 }
 
 func (d *Dashboard) newView(now time.Time) view {
-	f := d.API.Fleet
-	s := State{
-		Now: now, Started: d.started, Nodes: d.API.Nodes(), Blocks: f.History.Records(), Disputes: f.History.Disputes(),
-		Forks: d.API.Forks(), Kept: f.Degraded(),
-	}
-	v := view{at: now, summary: encode(Summarize(s))}
+	f, s := d.source.API.Fleet, d.source.State(now)
+	v := view{at: now, status: encode(overview.Of(s))}
 	for _, n := range s.Nodes {
 		v.nodes = append(v.nodes, entry{n.Name, encode(n)})
 	}
@@ -66,9 +64,9 @@ func encode(v any) json.RawMessage {
 // message is a snapshot, or what changed of one: then the lists have new and changed entries only, and Order only
 // stands there where nodes came or went.
 type message struct {
-	Now       time.Time         `json:"now"` // by our clock, for what is told in ages
-	Summary   json.RawMessage   `json:"summary,omitempty"`
-	Order     []string          `json:"order,omitempty"` // all nodes, by name
+	Now       time.Time         `json:"now"`              // by our clock, for what is told in ages
+	Status    json.RawMessage   `json:"status,omitempty"` // as GET /status has it
+	Order     []string          `json:"order,omitempty"`  // all nodes, by name
 	Nodes     []json.RawMessage `json:"nodes,omitempty"`
 	Blocks    []json.RawMessage `json:"blocks,omitempty"`
 	Disputes  []json.RawMessage `json:"disputes,omitempty"`
@@ -79,13 +77,13 @@ type message struct {
 func (v view) since(old view) (m message, any bool) {
 	m = message{Now: v.at, Nodes: changed(v.nodes, old.nodes), Blocks: changed(v.blocks, old.blocks),
 		Disputes: changed(v.disputes, old.disputes), Proposals: changed(v.proposals, old.proposals)}
-	if !bytes.Equal(v.summary, old.summary) {
-		m.Summary = v.summary
+	if !bytes.Equal(v.status, old.status) {
+		m.Status = v.status
 	}
 	if names := keys(v.nodes); !slices.Equal(names, keys(old.nodes)) {
 		m.Order = names
 	}
-	return m, m.Summary != nil || m.Order != nil || m.Nodes != nil || m.Blocks != nil ||
+	return m, m.Status != nil || m.Order != nil || m.Nodes != nil || m.Blocks != nil ||
 		m.Disputes != nil || m.Proposals != nil
 }
 

@@ -110,8 +110,8 @@ func (h *History) dispute(r *Record) {
 // news: each of these payloads is another block.
 const sameProposals = time.Hour
 
-// goesOnWith reports whether a call is one more of the dispute: about a block of it, or one on top of it, or one that is
-// covered by the same objection.
+// goesOnWith reports whether a call is one more of the dispute: about a block of it, or one on top of it, or one that
+// is covered by the same objection.
 func (d *Dispute) goesOnWith(r *Record) bool {
 	switch {
 	case (r.Wrong == "") != (d.Wrong == ""): // a forged block is another one

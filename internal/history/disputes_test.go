@@ -65,7 +65,10 @@ func TestDisputes(t *testing.T) {
 		{"a hundred blocks", long, []string{"chain 7 x100 [n2] SYNCING stands"}},
 		{"over", []call{{"chain", 7, 0, "n2", 0}, {"agreed", 8, 0, "", 12}}, []string{"chain 7 x1 [n2] SYNCING over"}},
 		{"late, then the chain's, over a block that was answered meanwhile",
-			[]call{{"agreed", 8, 0, "", 1}, {"late", 7, 0, "n2", 0}, {"chain", 9, 7, "n2", 12}, {"chain", 10, 7, "n2", 24}},
+			[]call{
+				{"agreed", 8, 0, "", 1}, {"late", 7, 0, "n2", 0}, {"chain", 9, 7, "n2", 12},
+				{"chain", 10, 7, "n2", 24},
+			},
 			[]string{"chain 7 x3 [n2] SYNCING stands"}},
 		{"one objection, some blocks without a dispute between",
 			[]call{{"chain", 7, 7, "n2", 0}, {"agreed", 8, 0, "", 12}, {"chain", 30, 7, "n2", 24}},
@@ -73,7 +76,10 @@ func TestDisputes(t *testing.T) {
 		{"another objection", []call{{"chain", 7, 7, "n2", 0}, {"chain", 30, 29, "n2", 24}},
 			[]string{"chain 7 x1 [n2] SYNCING over", "chain 30 x1 [n2] SYNCING stands"}},
 		{"payloads of one builder, each another block",
-			[]call{{"proposal", 7, 0, "n2", 0}, {"proposal", 9, 0, "n2", time.Minute}, {"proposal", 11, 0, "n2", time.Hour}},
+			[]call{
+				{"proposal", 7, 0, "n2", 0}, {"proposal", 9, 0, "n2", time.Minute},
+				{"proposal", 11, 0, "n2", time.Hour},
+			},
 			[]string{"proposal 7 x3 [n2]  stands"}},
 		{"much later", []call{{"proposal", 7, 0, "n2", 0}, {"proposal", 9, 0, "n2", time.Hour}},
 			[]string{"proposal 7 x1 [n2]  stands", "proposal 9 x1 [n2]  stands"}},
@@ -92,7 +98,8 @@ func TestDisputes(t *testing.T) {
 			if d.Standing {
 				stands = "stands"
 			}
-			got = append(got, fmt.Sprintf("%s %d x%d %v %s %s", d.Kind, d.Number, d.Calls, d.Objectors, d.Heard, stands))
+			got = append(got,
+				fmt.Sprintf("%s %d x%d %v %s %s", d.Kind, d.Number, d.Calls, d.Objectors, d.Heard, stands))
 		}
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%s:\ngot  %q\nwant %q", test.name, got, test.want)

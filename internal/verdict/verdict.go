@@ -216,7 +216,7 @@ func (pl *poll) decide(j judgement) {
 	}
 	pl.beginCheck() // unless it is known by now what the content is
 	pl.noteUsedUp()
-	pl.lead()
+	pl.lead(j.Dispute)
 	if j.Dispute && pl.record == nil {
 		pl.record = pl.newRecord()
 	}
@@ -292,8 +292,9 @@ func (pl *poll) reportTime() {
 	}
 }
 
-// lead notes what the answer means for the head: the nodes are to follow one that we called VALID.
-func (pl *poll) lead() {
+// lead notes what the answer means for the head: the nodes are to follow one that we called VALID. Beside a dispute the
+// CL goes on to a head that isn't ours: who objects to that falls behind, and doesn't serve what one node can answer.
+func (pl *poll) lead(dispute bool) {
 	switch {
 	case pl.isPayload():
 		pl.answeredValid()
@@ -302,6 +303,8 @@ func (pl *poll) lead() {
 	case pl.verdict == engine.Valid && pl.call.Named:
 		pl.session.Chain.SetHead(pl.call.Block, pl.call.Forkchoice.Finalized, pl.place.Seq)
 		pl.bench.catchUp.Follow(pl.call.Call)
+		pl.fleet.Pool.Lead(pl.call.Block)
+	case pl.verdict == engine.Syncing && dispute && pl.call.Named:
 		pl.fleet.Pool.Lead(pl.call.Block)
 	}
 }

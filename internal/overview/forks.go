@@ -1,11 +1,11 @@
-package dashboard
+package overview
 
 import (
 	"fmt"
 	"slices"
 	"strings"
 
-	"executionbackup/internal/admin"
+	"executionbackup/internal/fleet"
 )
 
 // How long before a fork a node that isn't ready for it is the headline, in seconds.
@@ -16,10 +16,13 @@ const (
 
 // forks tells which of the nodes that may vote have another present configuration, or aren't ready for the next fork;
 // "" where all is well, or it is a while until then.
-func (s State) forks() (level, text string) {
+func (s State) forks() (f finding) {
 	if names, fields := s.presentDifferences(); len(names) > 0 {
-		return bad, fmt.Sprintf("the present fork %s of %s %s: %s", verb(len(names), "configuration", "configurations"),
+		f = finding{level: Bad, meaning: "They don't agree on the rules of blocks: it ends in a dispute, or has."}
+		f.text = fmt.Sprintf("the present fork %s of %s %s: %s", verb(len(names), "configuration", "configurations"),
 			join(names, " and "), verb(len(names), "differs", "differ"), join(fields, ", "))
+		f.do = []Step{{"Compare what each node says of its forks:", "executionbackup check --fork"}}
+		return f
 	}
 	var late []string
 	says := ""
@@ -31,17 +34,20 @@ func (s State) forks() (level, text string) {
 	}
 	next := s.Forks.Next
 	if len(late) == 0 || next == nil || next.In > warnBefore {
-		return "", ""
+		return f
 	}
 	if len(late) > 1 {
 		says = "" // the notes have it
 	}
-	level = warn
+	f.level = Warn
 	if next.In <= badBefore {
-		level = bad
+		f.level = Bad
 	}
-	return level, fmt.Sprintf("%s %s ready for the fork in %s%s", join(late, " and "),
+	f.text = fmt.Sprintf("%s %s ready for the fork in %s%s", join(late, " and "),
 		verb(len(late), "isn't", "aren't"), next.Left(), says)
+	f.meaning = "From the fork on " + verb(len(late), "it follows", "they follow") + " another chain, or none."
+	f.do = []Step{{"Upgrade before the fork, or set aside until that is done:", fleet.DrainCommand(late...)}}
+	return f
 }
 
 // presentDifferences are the nodes that may vote whose present configuration differs, and the fields in which it does.
@@ -81,6 +87,3 @@ func (s State) forkNotes() (notes []string) {
 	}
 	return notes
 }
-
-// mayVote reports whether nothing but its state keeps a node from voting.
-func mayVote(n *admin.Node) bool { return !n.DoNotUse && !n.Drained }

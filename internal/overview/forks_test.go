@@ -1,4 +1,4 @@
-package dashboard
+package overview
 
 import (
 	"fmt"
@@ -36,7 +36,7 @@ func forksIn(in time.Duration, words string) (all admin.Forks) {
 }
 
 // What is told of forks, beside nodes that vote, in verdicts of 41 ms.
-func TestSummarizeForks(t *testing.T) {
+func TestForks(t *testing.T) {
 	const (
 		hour = time.Hour
 		day  = 24 * hour
@@ -49,70 +49,70 @@ func TestSummarizeForks(t *testing.T) {
 		in       time.Duration
 		said     string
 		disputes []history.Dispute
-		level    string
+		level    Level
 		text     string
 		notes    string
 	}{
-		{"alive alive alive", 0, "mute mute mute", nil, good, line, ""},
-		{"alive alive alive", hour / 2, "ready ready ready", nil, good, line, ""},
-		{"alive alive alive", hour / 2, "ready mute ready", nil, good, line, ""},
-		{"alive alive alive", 8 * day, "ready late+next ready", nil, good, line, "n2's next: mine; the others: theirs"},
-		{"alive alive alive", 7 * day, "ready late+next ready", nil, warn,
+		{"alive alive alive", 0, "mute mute mute", nil, Good, line, ""},
+		{"alive alive alive", hour / 2, "ready ready ready", nil, Good, line, ""},
+		{"alive alive alive", hour / 2, "ready mute ready", nil, Good, line, ""},
+		{"alive alive alive", 8 * day, "ready late+next ready", nil, Good, line, "n2's next: mine; the others: theirs"},
+		{"alive alive alive", 7 * day, "ready late+next ready", nil, Warn,
 			"n2 isn't ready for the fork in 7 days: it knows of no next fork",
 			line + "; n2's next: mine; the others: theirs"},
-		{"alive alive alive", day + time.Second, "ready late ready", nil, warn,
+		{"alive alive alive", day + time.Second, "ready late ready", nil, Warn,
 			"n2 isn't ready for the fork in 24 hours: it knows of no next fork",
 			line + "; n2 isn't ready for the next fork: it knows of no next fork"},
-		{"alive alive alive", day, "ready late+next ready", nil, bad,
+		{"alive alive alive", day, "ready late+next ready", nil, Bad,
 			"n2 isn't ready for the fork in 24 hours: it knows of no next fork",
 			line + "; n2's next: mine; the others: theirs"},
-		{"alive alive alive", 5 * hour, "late late ready", nil, bad, "n1 and n2 aren't ready for the fork in 5 hours",
+		{"alive alive alive", 5 * hour, "late late ready", nil, Bad, "n1 and n2 aren't ready for the fork in 5 hours",
 			line + "; n1 isn't ready for the next fork: it knows of no next fork; " +
 				"n2 isn't ready for the next fork: it knows of no next fork"},
-		{"alive alive alive+drained alive+unused", 5 * hour, "ready ready late late+current.forkId", nil, good,
+		{"alive alive alive+drained alive+unused", 5 * hour, "ready ready late late+current.forkId", nil, Good,
 			"2 of 2 nodes vote, verdicts in 41 ms, no dispute for 24 hours",
 			"n3 is drained; n3 isn't ready for the next fork: it knows of no next fork; " +
 				"n4's current.forkId: mine; the others: theirs"},
-		{"alive alive alive", 0, "mute mute+current.systemContracts mute", nil, bad,
+		{"alive alive alive", 0, "mute mute+current.systemContracts mute", nil, Bad,
 			"The present fork configuration of n2 differs: systemContracts",
 			line + "; n2's current.systemContracts: mine; the others: theirs"},
-		{"alive alive alive", hour, "ready+current.forkId late+current.precompiles ready", nil, bad,
+		{"alive alive alive", hour, "ready+current.forkId late+current.precompiles ready", nil, Bad,
 			"The present fork configurations of n1 and n2 differ: forkId, precompiles",
 			line + "; n1's current.forkId: mine; the others: theirs; " +
 				"n2's current.precompiles: mine; the others: theirs"},
-		{"alive alive alive", hour, "ready late+next.forkId ready+last", nil, bad,
+		{"alive alive alive", hour, "ready late+next.forkId ready+last", nil, Bad,
 			"n2 isn't ready for the fork in 60 minutes: it knows of no next fork",
 			line + "; n2's next.forkId: mine; the others: theirs; n3's last: mine; the others: theirs"},
-		{"syncing dead alive", hour, "ready ready late", nil, bad, "Only 1 of 3 nodes votes: nothing checks it",
+		{"syncing dead alive", hour, "ready ready late", nil, Bad, "Only 1 of 3 nodes votes: nothing checks it",
 			"n3 isn't ready for the fork in 60 minutes: it knows of no next fork; " +
-				"verdicts in 41 ms, no dispute for 24 hours; n1 is syncing; " +
-				"n2 is dead (no connection: connection refused); " +
+				"verdicts in 41 ms, no dispute for 24 hours; n1 has been syncing; " +
+				"n2 has been dead (no connection: connection refused); " +
 				"n3 isn't ready for the next fork: it knows of no next fork"},
-		{"alive alive alive", 0, "mute mute+current.systemContracts mute", standing, bad,
+		{"alive alive alive", 0, "mute mute+current.systemContracts mute", standing, Bad,
 			"Dispute: n2 calls block 7 INVALID, the consensus client hears SYNCING, " +
 				"and the nodes' fork configurations differ: systemContracts",
 			"it began 1 minute ago, 3 calls so far; decided by the rule live_configurations_differ: they differ; " +
 				"the present fork configuration of n2 differs: systemContracts; " +
 				"3 of 3 nodes vote, verdicts in 41 ms; " +
 				"n2's current.systemContracts: mine; the others: theirs"},
-		{"alive alive alive", hour, "ready late ready", standing, bad,
+		{"alive alive alive", hour, "ready late ready", standing, Bad,
 			"Dispute: n2 calls block 7 INVALID, the consensus client hears SYNCING",
 			"it began 1 minute ago, 3 calls so far; decided by the rule live_configurations_differ: they differ; " +
 				"n2 isn't ready for the fork in 60 minutes: it knows of no next fork; " +
 				"3 of 3 nodes vote, verdicts in 41 ms; n2 isn't ready for the next fork: it knows of no next fork"},
 	} {
 		s := State{
-			Now: noon, Started: noon.Add(-day), Nodes: nodesOf(test.nodes), Blocks: payloads(41),
+			Now: noon, Instance: started(day), Nodes: nodesOf(test.nodes), Blocks: payloads(41),
 			Disputes: test.disputes, Forks: forksIn(test.in, test.said),
 		}
 		for i := range s.Nodes {
 			s.Nodes[i].Forks = &s.Forks.Nodes[i].Readiness
 		}
-		got := Summarize(s)
-		if got.Level != test.level || got.Text != test.text || strings.Join(got.Notes, "; ") != test.notes {
+		got := Of(s)
+		if got.Level != test.level || got.Headline != test.text || strings.Join(got.Notes, "; ") != test.notes {
 			t.Errorf("%s, %s in %v, %d disputes:\ngot  %s %q\n     %q\nwant %s %q\n     %q",
 				test.nodes, test.said, test.in, len(test.disputes),
-				got.Level, got.Text, strings.Join(got.Notes, "; "), test.level, test.text, test.notes)
+				got.Level, got.Headline, strings.Join(got.Notes, "; "), test.level, test.text, test.notes)
 		}
 		if got.Fork != s.Forks.Countdown() || (got.Fork == "") != (test.in == 0) {
 			t.Errorf("%s in %v: the countdown is %q", test.said, test.in, got.Fork)
@@ -121,10 +121,10 @@ func TestSummarizeForks(t *testing.T) {
 }
 
 // Nodes that have not been probed yet say nothing.
-func TestSummarizeBeforeForks(t *testing.T) {
-	got := Summarize(State{Now: noon, Started: noon, Nodes: nodesOf("alive"), Forks: forksIn(time.Hour, "")})
+func TestBeforeForks(t *testing.T) {
+	got := Of(State{Now: noon, Instance: started(0), Nodes: nodesOf("alive"), Forks: forksIn(time.Hour, "")})
 	const want = "The only node answers, and nothing checks it, no call from the consensus client yet"
-	if got.Level != good || got.Text != want {
+	if got.Level != Good || got.Headline != want {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -1,0 +1,113 @@
+package overview
+
+import (
+	"fmt"
+	"slices"
+
+	"executionbackup/internal/fleet"
+	"executionbackup/internal/history"
+)
+
+// standing returns the dispute to tell of, of those that weren't over when the last payload was judged: one about a
+// block of the chain before others, then the last one; nil where there is none.
+func (s State) standing() (worst *history.Dispute) {
+	for i := range s.Disputes {
+		d := &s.Disputes[i]
+		if !d.Standing {
+			continue
+		}
+		if worst == nil || d.Kind.Compare(worst.Kind) < 0 || d.Kind == worst.Kind && d.Last.After(worst.Last) {
+			worst = d
+		}
+	}
+	return worst
+}
+
+// dispute tells of a dispute that goes on: who objects to what, what the consensus client hears, and what to do.
+func (s State) dispute() (f finding) {
+	d := s.standing()
+	if d == nil {
+		return f
+	}
+	who := fmt.Sprintf("%s %s block %d INVALID",
+		join(d.Objectors, " and "), verb(len(d.Objectors), "calls", "call"), d.Number)
+	switch d.Kind {
+	case history.BeforeProposal:
+		f = finding{level: Warn, text: "dispute: " + who + " before it was proposed"}
+		f.meaning = "Another payload was proposed, if there was one: no validator misses anything by it."
+		if d.Late && !d.Dispute {
+			f.text = "late objection: " + who + " after it was proposed"
+			f.meaning = "Other clients may not attest to this validator's block."
+		}
+	case history.LateObjection:
+		f = finding{level: Warn, text: "late objection: " + who + " after the consensus client heard " + d.Heard}
+		f.meaning = "Validators go on. With the next block it may become a dispute."
+	default:
+		f = finding{level: Bad, text: "dispute: " + who + ", the consensus client hears " + d.Heard}
+		switch d.Heard {
+		case "VALID":
+			f.level = Warn
+			f.meaning = "Validators go on, as --on-dispute=" + s.Policy.OnDispute + " has it: they attest to the block."
+		case "INVALID":
+			f.meaning = "The consensus client leaves the block out: its validators attest to another branch."
+		default:
+			f.meaning = "Validators don't attest to the block or to what is built on it, and don't propose, until " +
+				"this is over."
+		}
+	}
+	f.since, f.do = d.Time, s.settle(d)
+	if _, fields := s.presentDifferences(); len(fields) > 0 {
+		f.text += ", and the nodes' fork configurations differ: " + join(fields, ", ")
+	}
+	f.notes = []string{fmt.Sprintf("it began %s ago, %s so far", age(s.Now.Sub(d.Time)), count(d.Calls, "call"))}
+	if d.Why != "" {
+		f.notes = append(f.notes, fmt.Sprintf("decided by the rule %s: %s", d.Rule, d.Why))
+	}
+	return f
+}
+
+// settle is what to do about a dispute: look first, then set aside who is wrong.
+func (s State) settle(d *history.Dispute) (steps []Step) {
+	if s.Evidence {
+		steps = append(steps, Step{"See what each node says, and why:", "executionbackup evidence show last"})
+	}
+	if d.Kind == history.BeforeProposal || len(d.Objectors) == 0 {
+		return steps
+	}
+	are, object := verb(len(d.Objectors), "is", "are"), verb(len(d.Objectors), "objects", "object")
+	who := join(d.Objectors, " and ")
+	var others []string
+	for i := range s.Nodes {
+		if n := &s.Nodes[i]; mayVote(n) && !slices.Contains(d.Objectors, n.Name) {
+			others = append(others, n.Name)
+		}
+	}
+	steps = append(steps, Step{
+		fmt.Sprintf("Where %s %s wrong (the network builds on the block), set %s aside:",
+			who, are, verb(len(d.Objectors), "it", "them")),
+		fleet.DrainCommand(d.Objectors...),
+	})
+	if len(others) > 0 {
+		steps = append(steps, Step{fmt.Sprintf("Where %s %s right, set the others aside:", who, are),
+			fleet.DrainCommand(others...)})
+	}
+	return append(steps, Step{
+		fmt.Sprintf("Where %s no longer %s, end what is left of it:", who, object),
+		fleet.ClearCommand(d.Objectors...),
+	})
+}
+
+// endObjections is how the objections end that aren't part of a dispute that is told of.
+func (s State) endObjections(dispute finding) (steps []Step) {
+	told := s.standing()
+	for i := range s.Nodes {
+		n := &s.Nodes[i]
+		if n.Objections == 0 || n.State != "alive" || n.Drained ||
+			dispute.text != "" && slices.Contains(told.Objectors, n.Name) {
+			continue
+		}
+		steps = append(steps, Step{"The objection of " + n.Name + " ends when it says VALID to the block or to a new " +
+			"payload on top of it, or by:", fleet.ClearCommand(n.Name)})
+	}
+	return steps
+}
