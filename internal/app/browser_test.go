@@ -1,7 +1,9 @@
 package app_test
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -70,6 +72,12 @@ func launch(t *testing.T) context.Context {
 // anything.
 func browse(t testing.TB, chromium context.Context, m *multiplexer) *browser {
 	t.Helper()
+	return browseAt(t, chromium, m.URL+"/")
+}
+
+// browseAt is browse, where the page has another address.
+func browseAt(t testing.TB, chromium context.Context, url string) *browser {
+	t.Helper()
 	ctx, _ := chromedp.NewContext(chromium)
 	b := &browser{t: t, ctx: ctx}
 	t.Cleanup(func() {
@@ -85,7 +93,7 @@ func browse(t testing.TB, chromium context.Context, m *multiplexer) *browser {
 	}
 	call(b, cdplog.Enable, cdp.Empty{})
 	call(b, runtime.Enable, cdp.Empty{})
-	b.do(chromedp.Navigate(m.URL + "/"))
+	b.do(chromedp.Navigate(url))
 	return b
 }
 
@@ -176,8 +184,8 @@ func (b *browser) view(theme string, width, height int64) {
 	b.do(chromedp.EmulateViewport(width, height))
 }
 
-// artefacts is where screenshots end up. Git ignores it.
-const artefacts = "../../screenshots"
+// artefacts is where screenshots end up, unless SCREENSHOTS names another directory. Git ignores it.
+var artefacts = cmp.Or(os.Getenv("SCREENSHOTS"), "../../screenshots")
 
 // shoot keeps a picture of the whole page.
 func (b *browser) shoot(name string) {
@@ -196,7 +204,7 @@ func (b *browser) shoot(name string) {
 func (b *browser) shootAll(name string) {
 	b.t.Helper()
 	for _, theme := range []string{"light", "dark"} {
-		for device, size := range map[string][2]int64{"desk": {1280, 800}, "phone": {390, 844}} {
+		for device, size := range map[string][2]int64{"desk": {1440, 900}, "phone": {390, 844}} {
 			b.view(theme, size[0], size[1])
 			b.shoot(name + "-" + device + "-" + theme)
 			if wide := eval[int64](b, "document.documentElement.scrollWidth"); wide > size[0] {
@@ -205,7 +213,42 @@ func (b *browser) shootAll(name string) {
 			if faint := eval[string](b, faintText); faint != "" {
 				b.t.Errorf("%s on a %s, %s: too little contrast in %s", name, device, theme, faint)
 			}
+			b.isAccessible(name + " on a " + device + ", " + theme)
 		}
+	}
+}
+
+// axe is the source of axe-core, which finds what keeps people from using a page by keyboard or screen reader; "" where
+// AXE doesn't name its file (axe.min.js of the npm package axe-core), which is an error in CI only.
+var axe = sync.OnceValues(func() (source string, err error) {
+	path := os.Getenv("AXE")
+	if path == "" {
+		if os.Getenv("CI") == "true" {
+			return "", errors.New("AXE is not set, and CI must have axe-core: see .ci/run")
+		}
+		return "", nil
+	}
+	content, err := os.ReadFile(path)
+	return string(content), err
+})
+
+// isAccessible fails the test where axe-core finds something serious or critical. Without axe-core it says so.
+func (b *browser) isAccessible(what string) {
+	b.t.Helper()
+	source, err := axe()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if source == "" {
+		b.t.Log("AXE doesn't name axe-core's axe.min.js: what it would find isn't looked for")
+		return
+	}
+	eval[bool](b, source+"; true")
+	for _, found := range eval[[]string](b, `axe.run(document, { resultTypes: ["violations"] }).then((r) => r.violations
+		.filter((v) => v.impact === "serious" || v.impact === "critical")
+		.flatMap((v) => v.nodes.map((n) => v.id + ": " + v.help + ": " + n.html.slice(0, 200) + " " +
+			n.any.map((c) => c.message).join("; "))))`) {
+		b.t.Errorf("%s: %s", what, found)
 	}
 }
 

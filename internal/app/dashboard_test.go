@@ -3,8 +3,15 @@ package app_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"math"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	neturl "net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,12 +20,14 @@ import (
 
 	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"executionbackup/internal/apptest"
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
 	"executionbackup/internal/enginetest"
 	"executionbackup/internal/history"
+	"executionbackup/internal/quorum"
 )
 
 // clients are nodes of several implementations.
@@ -71,7 +80,8 @@ func TestDashboard(t *testing.T) {
 		{"follows", dashboardFollows}, {"slots", dashboardSlots}, {"late objection", dashboardLateObjection},
 		{"escapes", dashboardEscapes}, {"evidence", dashboardEvidence}, {"reconnects", dashboardReconnects},
 		{"theme", dashboardTheme}, {"keyboard", dashboardKeyboard}, {"screens", dashboardScreens},
-		{"forks", dashboardForks}, {"fork dispute", dashboardForkDispute},
+		{"forks", dashboardForks}, {"fork dispute", dashboardForkDispute}, {"loads", dashboardLoads},
+		{"behind a proxy", dashboardBehindProxy}, {"ongoing", dashboardOngoing}, {"builds of one", dashboardAlone},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, chromium) })
 	}
@@ -304,12 +314,23 @@ func dashboardReconnects(t *testing.T, chromium context.Context) {
 		`document.getElementById("connection").textContent === "live"`)
 	eval[bool](b, "window.sameVisit = true")
 	m.Stop()
-	b.sees("it is lost", `document.getElementById("connection").textContent.startsWith("ExecutionBackup stopped") && `+
-		`document.title.startsWith("? connection lost")`)
-	b.shoot("lost")
+	b.sees("it is lost", `document.querySelector("#summary[data-level=bad] h1")?.textContent === "ExecutionBackup has stopped" && `+
+		`document.title.startsWith("✕ ExecutionBackup has stopped – ")`)
+	if got := b.text("#summary"); !containsAll(got, []string{
+		"since ", "the consensus client hears nothing", "neither attest nor propose", "systemctl status executionbackup",
+	}) || strings.Contains(got, "vote") {
+		t.Errorf("the headline's box says %q", got)
+	}
+	if got := b.text("#old"); !strings.HasPrefix(got, "What follows is old: it was so at ") {
+		t.Errorf("nothing says that the nodes are old: %q", got)
+	}
+	if got := eval[string](b, `getComputedStyle(document.querySelector(".state .word"), "::before").content`); got != `"was "` {
+		t.Errorf("before a node's state: %s", got)
+	}
+	b.shootAll("2-lost")
 	start(t, nodes[:1], func(c *config.Config) { c.Port = m.App.Addr().(*net.TCPAddr).Port })
 	b.sees("it is back", `document.getElementById("connection").textContent === "live" && `+
-		`document.querySelectorAll(".card").length === 1`)
+		`document.querySelectorAll(".card").length === 1 && document.getElementById("old").hidden`)
 	if !eval[bool](b, "window.sameVisit === true") {
 		t.Error("the page was loaded anew")
 	}
@@ -348,8 +369,8 @@ func dashboardKeyboard(t *testing.T, chromium context.Context) {
 	chain := enginetest.Chain(4, 3, nil)
 	m.follow(t, chain)
 	b.sees("three blocks", `document.querySelectorAll("#blocks li").length === 3`)
-	b.do(chromedp.KeyEvent("\t")) // the theme
-	b.do(chromedp.KeyEvent("\t"), chromedp.KeyEvent("\t"), chromedp.KeyEvent("\r"))
+	b.do(chromedp.KeyEvent("\t")) // the theme, and then the strip and its second block
+	b.do(chromedp.KeyEvent("\t"), chromedp.KeyEvent(kb.ArrowRight), chromedp.KeyEvent("\r"))
 	second := `document.querySelector("#block h3").textContent.includes("` + chain[1].Hash() + `") && ` +
 		`document.activeElement.getAttribute("aria-pressed") === "true"`
 	b.sees("the second block is chosen", second)
@@ -358,6 +379,126 @@ func dashboardKeyboard(t *testing.T, chromium context.Context) {
 	b.sees("the second is still looked at", second)
 	b.do(chromedp.KeyEvent("\x1b"))
 	b.sees("the newest is", `document.querySelector("#block h3").textContent.includes("`+chain[2].Hash()+`")`)
+}
+
+// gated is the multiplexer behind a proxy that has it under a folder, and lets requests through once gate is closed.
+func gated(t testing.TB, m *multiplexer, folder string, gate <-chan struct{}) (url string) {
+	t.Helper()
+	target, err := neturl.Parse(m.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		FlushInterval: -1,
+		ErrorLog:      log.New(io.Discard, "", 0), // pages that are closed
+	}
+	server := httptest.NewServer(http.StripPrefix(strings.TrimSuffix(folder, "/"), http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/events" {
+				select {
+				case <-gate:
+				case <-r.Context().Done():
+					return
+				}
+			}
+			proxy.ServeHTTP(w, r)
+		})))
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections)
+	return server.URL + folder
+}
+
+// While it loads, the page says nothing that isn't known.
+func dashboardLoads(t *testing.T, chromium context.Context) {
+	m := start(t, named(clients(t, 3)), nil)
+	gate := make(chan struct{})
+	b := browseAt(t, chromium, gated(t, m, "/", gate))
+	b.sees("it waits", `document.getElementById("connection").textContent === "connecting"`)
+	if got := strings.Join(strings.Fields(b.text("main")), " "); got != "Waiting for the first news" {
+		t.Errorf("before there is any news, the page says %q", got)
+	}
+	b.shootAll("0-loading")
+	close(gate)
+	b.sees("it is there", `document.querySelectorAll(".card").length === 3`)
+	if got := b.text("main"); !strings.Contains(got, "The consensus client has sent no payload yet.") {
+		t.Errorf("the page says %q", got)
+	}
+}
+
+// The page works under a folder behind a proxy: evidence is listed and downloaded there, too.
+func dashboardBehindProxy(t *testing.T, chromium context.Context) {
+	nodes := clients(t, 3)
+	_, record := recording(t)
+	m := start(t, named(nodes), record)
+	open := make(chan struct{})
+	close(open)
+	b := browseAt(t, chromium, gated(t, m, "/eb/", open))
+	chain := enginetest.Chain(4, 2, nil)
+	m.follow(t, chain[:1])
+	nodes[1].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID", ValidationError: "bad"})
+	m.newPayload(t, chain[1])
+	b.sees("the dispute, and its file", `document.querySelector("#pinned article") && `+
+		`document.querySelector("#files").innerText.includes("KiB")`)
+	downloads := t.TempDir()
+	call(b, cdpbrowser.SetDownloadBehavior, cdpbrowser.SetDownloadBehaviorParams{
+		Behavior: "allow", DownloadPath: downloads,
+	})
+	eval[bool](b, `document.querySelector("#files button").click() || true`)
+	apptest.Until(t, "the file is there", func() bool {
+		found, err := filepath.Glob(filepath.Join(downloads, "*.json.gz"))
+		m.REST(t, "GET", "/healthz", "") // a pause
+		return err == nil && len(found) == 1
+	})
+}
+
+// A dispute that goes on is one entry, told in the present; what to do can be pasted. When it is over, it is told so.
+func dashboardOngoing(t *testing.T, chromium context.Context) {
+	nodes := clients(t, 3)
+	m := start(t, named(nodes), func(c *config.Config) { c.Version = "v9.8.7" })
+	b := browse(t, chromium, m)
+	chain := enginetest.Chain(4, 30, nil)
+	m.follow(t, chain[:2])
+	undo := nodes[1].Script(enginetest.Rule{Method: "engine_", Status: "INVALID", ValidationError: "bad state root"})
+	m.follow(t, chain[2:28])
+	b.sees("all of it", `document.querySelector("#pinned article")?.innerText.includes("52 calls so far")`)
+	if got := b.text("#pinned"); strings.Count(got, "⚑") != 1 || !strings.Contains(got, "hears SYNCING") ||
+		strings.Contains(got, "heard") || strings.Contains(got, "it went on") {
+		t.Errorf("the dispute is told so: %q", got)
+	}
+	if got := b.text("#summary"); !containsAll(got, []string{
+		"Dispute: nethermind-a calls block 3 INVALID, the consensus client hears SYNCING", "since ",
+		"Validators don't attest", "executionbackup nodes drain nethermind-a",
+	}) {
+		t.Errorf("the summary says %q", got)
+	}
+	host, _ := os.Hostname()
+	if got := eval[string](b, "document.title"); !strings.HasPrefix(got, "✕ Dispute: ") ||
+		!strings.Contains(got, " – "+host+" · mainnet – ExecutionBackup") {
+		t.Errorf("the title is %q", got)
+	}
+	if got := b.text("#instance"); !containsAll(got, []string{host, "mainnet", "v9.8.7", "up ", "on dispute: halt"}) {
+		t.Errorf("who it is: %q", got)
+	}
+	b.sees("what the objector lost", `document.querySelector(".card[data-node=nethermind-a]").innerText.includes("52 lost")`)
+	undo()
+	m.must(t, "/clear_objections", "nethermind-a")
+	m.follow(t, chain[28:])
+	b.sees("it is over", `document.querySelector("#pinned article").innerText.includes("it went on for 52 calls, until")`)
+}
+
+// With one node, what it says and what it builds are shown.
+func dashboardAlone(t *testing.T, chromium context.Context) {
+	nodes := clients(t, 1)
+	m := start(t, named(nodes), nil)
+	b := browse(t, chromium, m)
+	chain := enginetest.Chain(4, 3, nil)
+	m.follow(t, chain)
+	id := m.build(t, chain[2]).PayloadID
+	offer(nodes[0], chain[2], "0x11c37937e08000", nil)
+	m.call(t, "engine_getPayloadV4", id)
+	b.sees("its verdicts", `document.querySelectorAll("#blocks .cell[data-vote=VALID]").length === 3`)
+	b.sees("its build", `document.querySelector(".proposal")?.innerText.includes("0.005000 ETH")`)
 }
 
 // The page in the states that it is to be readable in. What is seen here is for people: screenshots/.
@@ -390,6 +531,29 @@ func dashboardScreens(t *testing.T, chromium context.Context) {
 					ValidationError: "invalid block: state root mismatch, want 0x4c3d…, got 0x91ab…"})
 				m.follow(t, chain[37:])
 			}},
+		{"3-majority", 3, `document.querySelector("#pinned article")`,
+			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
+				m.follow(t, chain[:37])
+				nodes[1].Script(enginetest.Rule{
+					Method: "engine_", Status: "INVALID", ValidationError: "bad state root",
+				})
+				m.follow(t, chain[37:])
+			}},
+		{"3-late-objection", 3, `document.querySelector("#pinned article")?.innerText.includes("Late objection")`,
+			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
+				m.follow(t, chain[:37])
+				nodes[2].Script(enginetest.Rule{
+					Method: "engine_newPayload", Status: "INVALID", ValidationError: "too late",
+					Delay: 400 * time.Millisecond,
+				})
+				m.newPayload(t, chain[37])
+			}},
+		{"3-late", 3, `document.querySelector(".card[data-condition=late]")`,
+			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
+				m.follow(t, chain[:30])
+				nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Delay: 350 * time.Millisecond})
+				m.follow(t, chain[30:])
+			}},
 		{"3-disputes", 3, `document.querySelectorAll("#pinned article").length === 1 && ` +
 			`document.querySelectorAll("#pinned details").length === 4`,
 			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
@@ -421,7 +585,7 @@ func dashboardScreens(t *testing.T, chromium context.Context) {
 				m.newPayload(t, chain[10])
 			}},
 		{"12-mixed", 12, `document.querySelectorAll(".proposal").length === 2 && ` +
-			`document.querySelector(".card[data-condition=laggard]")`,
+			`document.querySelector(".card[data-condition=late]")`,
 			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
 				m.follow(t, chain[:30])
 				nodes[4].Close()
@@ -438,6 +602,9 @@ func dashboardScreens(t *testing.T, chromium context.Context) {
 			m := start(t, named(nodes), func(c *config.Config) {
 				c.Grace = 100 * time.Millisecond
 				c.BuildGrace = 300 * time.Millisecond
+				if screen.name == "3-majority" {
+					c.Rules.OnDispute = quorum.Majority
+				}
 			})
 			b := browse(t, chromium, m)
 			screen.make(t, m, nodes, enginetest.Chain(4, 40, func(p *enginetest.Payload) {

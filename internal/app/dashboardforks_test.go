@@ -77,7 +77,7 @@ func dashboardForkDispute(t *testing.T, chromium context.Context) {
 			t.Errorf("%s says %q", where, got)
 		}
 	}
-	b.sees("how the objection ends", `document.getElementById("summary-notes").innerText`+
+	b.sees("how the objection ends", `document.getElementById("do").innerText`+
 		`.includes("executionbackup nodes clear-objections nethermind-a")`)
 	b.shootAll("3-fork-dispute")
 }

@@ -87,7 +87,8 @@ func (s State) votes() (f finding) {
 		return finding{level: Warn, text: "the only node is late, and nothing checks it"}
 	case e.alive < e.may && e.alive == 1:
 		return finding{
-			level: Bad, text: fmt.Sprintf("only 1 of %d nodes votes: nothing checks it", e.may), since: e.changed, do: look,
+			level: Bad, since: e.changed, do: look,
+			text:    fmt.Sprintf("only 1 of %d nodes votes: nothing checks it", e.may),
 			meaning: "Validators go on, and attest to whatever that node calls VALID.",
 		}
 	}

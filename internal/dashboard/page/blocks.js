@@ -1,18 +1,24 @@
 // The strip of the last blocks, newest first, and the one that is looked at.
-import { age, byId, el, fill, group, inSeconds, took, when } from "./dom.js";
+import { age, byId, el, fill, fromSix, group, inSeconds, nameOf, setText, took, when } from "./dom.js";
+import { isWell } from "./nodes.js";
 
 const columns = new Map(); // by id: the element, and what it shows
 let chosen = null; // id; null follows the newest
 let last = null; // the state that is shown
+let unfolded = false; // all nodes have a row, however many
 
 export function showBlocks(state) {
   last = state;
-  const order = state.order;
+  const rows = rowsOf(state), order = rows.names.join("\n") + rows.rest.length;
   const strip = byId("blocks");
   const ids = [...state.blocks.keys()].sort((a, b) => b - a);
   byId("no-blocks").hidden = ids.length > 0;
   byId("strip").hidden = ids.length === 0;
-  fill(byId("names"), el("li", { class: "head" }), order.map((name) => el("li", { title: name }, name)));
+  fill(byId("names"), el("li", { class: "head" }), rows.names.map((name) => el("li", { title: name }, nameOf(name, 15))),
+    rows.rest.length > 0 && el("li", { class: "rest" }, `${rows.rest.length} more`));
+  const many = rows.rest.length > 0 || (unfolded && state.order.length >= fromSix);
+  byId("rows").hidden = !many || ids.length === 0;
+  setText(byId("rows").firstElementChild, unfolded ? "Fold those that agree" : `Show all ${state.order.length} nodes`);
   for (const [id, c] of columns) {
     if (state.blocks.has(id)) continue;
     c.element.remove();
@@ -29,7 +35,7 @@ export function showBlocks(state) {
     if (c.block !== block || c.order !== order) {
       c.block = block;
       c.order = order;
-      showColumn(c, block, order);
+      showColumn(c, block, rows);
     }
     if (c.element.parentNode !== strip || c.element.previousElementSibling !== after) {
       after ? after.after(c.element) : strip.prepend(c.element);
@@ -37,6 +43,39 @@ export function showBlocks(state) {
     after = c.element;
   }
   showChosen();
+}
+
+byId("rows").firstElementChild.addEventListener("click", () => {
+  unfolded = !unfolded;
+  showBlocks(last);
+});
+
+// rowsOf are the nodes that have a row; where there are many, those that said anything but VALID, or that something is
+// the matter with. The rest share one.
+function rowsOf(state) {
+  if (state.order.length < fromSix || unfolded) return { names: state.order, rest: [] };
+  const odd = new Set();
+  for (const n of state.nodes.values()) if (!isWell(n)) odd.add(n.name);
+  for (const b of state.blocks.values()) {
+    for (const v of b.votes) if (!["VALID", "pending"].includes(vote(v)[0])) odd.add(v.node);
+  }
+  return { names: state.order.filter((name) => odd.has(name)), rest: state.order.filter((name) => !odd.has(name)) };
+}
+
+// The strip is one stop of the tab key; arrows go from block to block.
+byId("blocks").addEventListener("keydown", (event) => {
+  const here = event.target.closest("li");
+  const to = { ArrowLeft: here?.previousElementSibling, ArrowRight: here?.nextElementSibling,
+    Home: byId("blocks").firstElementChild, End: byId("blocks").lastElementChild }[event.key];
+  if (!to) return;
+  event.preventDefault();
+  to.firstElementChild.focus();
+});
+byId("blocks").addEventListener("focusin", (event) => stopAt(event.target));
+
+// stopAt makes a block's button the one that the tab key finds.
+function stopAt(button) {
+  for (const c of columns.values()) c.element.firstElementChild.tabIndex = c.element.firstElementChild === button ? 0 : -1;
 }
 
 function choose(id) {
@@ -55,7 +94,7 @@ addEventListener("keydown", (event) => {
   if (event.key === "Escape" && chosen !== null) choose(chosen);
 });
 
-function showColumn(c, b, order) {
+function showColumn(c, b, rows) {
   c.element.className = b.dispute || b.late_objection ? "disputed" : "";
   c.element.dataset.block = b.number;
   const button = c.element.firstElementChild;
@@ -68,8 +107,21 @@ function showColumn(c, b, order) {
       el("span", { class: "time" }, b.verdict ? took(b.took) : "\u00a0"),
       isKnown(b) && el("span", { class: "slot", title: inSlot(b) },
         isOld(b) ? inSlot(b) : b.verdict ? "at " + inSeconds(b.asked + b.took) : "\u00a0")),
-    order.map((name) => cell(b.votes.find((v) => v.node === name), usual)));
-  button.setAttribute("aria-label", `Block ${b.number}: ${b.verdict || "being judged"}${b.dispute ? ", dispute" : ""}${b.late_objection ? ", late objection" : ""}`);
+    rows.names.map((name) => cell(b.votes.find((v) => v.node === name), usual)),
+    rows.rest.length > 0 && restCell(b, rows.rest));
+  button.setAttribute("aria-label", `Block ${b.number}: ${b.verdict || "being judged"}${b.dispute ? ", dispute" : ""}${b.late_objection ? ", late objection" : ""}${dissent(b)}`);
+}
+
+// dissent says who said anything but VALID.
+function dissent(b) {
+  const others = b.votes.filter((v) => !["VALID", "pending"].includes(vote(v)[0]));
+  return others.length > 0 ? ". " + others.map((v) => `${v.node}: ${v.vote === "INVALID" ? "INVALID" : v.status}`).join(", ") : "";
+}
+
+// restCell counts the VALIDs of the nodes that have no row of their own.
+function restCell(b, rest) {
+  const valid = b.votes.filter((v) => rest.includes(v.node) && vote(v)[0] === "VALID").length;
+  return valid > 0 ? el("span", { class: "cell", "data-vote": "VALID" }, el("b", null, "✓"), ` × ${valid}`) : el("span", { class: "cell" });
 }
 
 // cell is a node's vote on a block, and its time.
@@ -105,6 +157,7 @@ function showChosen() {
     c.element.firstElementChild.setAttribute("aria-pressed", String(chosen !== null && is));
     c.element.toggleAttribute("data-shown", is);
   }
+  if (![...columns.values()].some((c) => c.element.contains(document.activeElement))) stopAt(columns.get(id).element.firstElementChild);
   const b = last.blocks.get(id);
   const box = byId("block");
   box.hidden = false;
@@ -136,13 +189,24 @@ function inSlot(b) {
   return `asked at ${inSeconds(b.asked)}${b.verdict ? `, answered at ${inSeconds(b.asked + b.took)}` : ""} in the slot`;
 }
 
+// voteTable has what each node said; where there are many, those that didn't say VALID first, and the rest folded.
 export function voteTable(votes) {
-  return el("div", { class: "table" }, el("table", { class: "votes" },
+  const agrees = (v) => vote(v)[0] === "VALID";
+  if (votes.length < fromSix) return table(votes, "What each node said");
+  const rest = votes.filter(agrees), others = votes.filter((v) => !agrees(v));
+  return el("div", null,
+    others.length > 0 && table(others, "Who didn't say VALID"),
+    rest.length > 0 && el("details", { class: "rest" },
+      el("summary", null, `${rest.length} ${others.length > 0 ? "others " : ""}say VALID`), table(rest, "Who said VALID")));
+}
+
+function table(votes, label) {
+  return el("div", { class: "table", tabindex: "0", role: "group", "aria-label": label }, el("table", { class: "votes" },
     el("thead", null, el("tr", null, ["node", "says", "after", "reason"].map((h) => el("th", { scope: "col" }, h)))),
     el("tbody", null, votes.map((v) => {
       const [kind, sign] = vote(v);
       return el("tr", { "data-vote": kind },
-        el("th", { scope: "row" }, v.node),
+        el("th", { scope: "row" }, nameOf(v.node)),
         el("td", { class: "said" }, el("b", { "aria-hidden": "true" }, sign), " " + (v.status || "nothing yet"), v.vote !== v.status && v.vote && `, counts as ${v.vote}`),
         el("td", { class: "after" }, v.took > 0 ? took(v.took) : "–"),
         el("td", { class: "why" }, v.reason || ""));

@@ -1,5 +1,5 @@
 // Disputes stay on top until they are acknowledged in this browser, however old.
-import { ago, byId, el, fill, group, shortHash, when } from "./dom.js";
+import { ago, byId, el, fill, group, nameOf, shortHash, when } from "./dom.js";
 import { told, voteTable } from "./blocks.js";
 
 const kept = "acknowledged";
@@ -27,7 +27,7 @@ addEventListener("storage", (event) => { if (event.key === kept && last) showDis
 export function showDisputes(state) {
   last = state;
   const known = acknowledged();
-  const all = [...state.disputes.values()].sort((a, b) => b.id - a.id);
+  const all = [...state.disputes.values()].sort(rank);
   const open = all.filter((d) => !known.has(key(d)) && !memory.has(key(d)));
   const past = all.filter((d) => !open.includes(d));
   const focused = document.activeElement?.dataset?.key;
@@ -41,15 +41,27 @@ export function showDisputes(state) {
   if (focused) [...document.querySelectorAll("#pinned button")].find((b) => b.dataset.key === focused)?.focus();
 }
 
+// goes tells how it goes on, or how it went.
+function goes(d) {
+  const calls = d.calls > 1 ? `${group(d.calls)} calls` : "1 call";
+  if (d.standing) return [`it goes on: ${calls} so far, the consensus client `, d.heard ? `hears ${d.heard}` : "got another payload, if there was one"];
+  if (d.calls === 1) return ["it is over"];
+  return [`it went on for ${calls}, until `, when(d.last)];
+}
+
 function show(d, open) {
-  const kind = d.late_objection && !d.dispute ? "Late objection" : "Dispute";
-  const on = d.calls > 1 ? ` · it went on for ${group(d.calls)} calls, until ` : "";
+  const kind = d.kind === "late" || (d.kind === "proposal" && d.late_objection && !d.dispute) ? "Late objection" : "Dispute";
+  const who = d.objectors.length <= 3 ? d.objectors.map((name, i) => [i > 0 && ", ", nameOf(name)]) : `${d.objectors.length} nodes`;
   const text = [
-    el("p", { class: "muted" }, when(d.time), " (", ago(d.time), `) · ${d.method} · `, told(d), on, on ? when(d.last) : ""),
-    d.why && el("p", { class: "muted" }, "decided by the rule ", el("code", null, d.rule), `: ${d.why}`),
+    el("p", { class: "muted" }, d.standing ? ["since ", when(d.time), " (", ago(d.time, ""), ")"] : [when(d.time), " (", ago(d.time), ")"],
+      ` · ${d.method} · `, d.standing && d.calls > 1 ? "" : [told(d), " · "], goes(d)),
+    d.why && el("p", { class: "muted" }, d.standing ? "decided by the rule " : "was decided by the rule ", el("code", null, d.rule), `: ${d.why}`),
+    d.calls > 1 && el("p", { class: "muted" }, "At its beginning the nodes said:"),
     voteTable(d.votes),
   ];
-  const title = [el("b", { class: "mark" }, "⚑ " + kind), ` about block ${d.number ? group(d.number) : ""} `, el("code", { title: d.hash }, shortHash(d.hash))];
+  const about = d.kind === "proposal" ? " about a payload for block " : " about block ";
+  const title = [el("b", { class: "mark" }, "⚑ " + kind), `${about}${d.number ? group(d.number) : ""} `, el("code", { title: d.hash }, shortHash(d.hash)),
+    d.objectors.length > 0 && [d.standing ? ": objected to by " : ": was objected to by ", who]];
   if (!open) return el("details", { class: "dispute" }, el("summary", null, title, " · ", when(d.time)), text);
   return el("article", { class: "dispute", "data-dispute": d.hash },
     el("div", { class: "top" },
@@ -57,3 +69,7 @@ function show(d, open) {
       el("button", { type: "button", "data-key": key(d), onclick: () => acknowledge([d]) }, "Acknowledge")),
     text);
 }
+
+// rank orders disputes: those that stand first, of these the gravest, then the last one.
+const grave = ["chain", "late", "proposal"];
+const rank = (a, b) => b.standing - a.standing || (a.standing && grave.indexOf(a.kind) - grave.indexOf(b.kind)) || b.id - a.id;

@@ -9,7 +9,7 @@ export function el(tag, properties, ...children) {
     if (name.startsWith("on")) e.addEventListener(name.slice(2), value);
     else e.setAttribute(name, value === true ? "" : value);
   }
-  e.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false && c !== ""));
+  e.append(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false && c !== ""));
   return e;
 }
 
@@ -17,8 +17,21 @@ export const byId = (id) => document.getElementById(id);
 
 // fill replaces what an element holds.
 export function fill(e, ...children) {
-  e.replaceChildren(...children.flat().filter((c) => c !== null && c !== undefined && c !== false && c !== ""));
+  e.replaceChildren(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false && c !== ""));
 }
+
+// nameOf shows a node's name, cut in the middle where it is long: names differ at their ends as often as at their
+// beginnings. Who hears the page hears all of it.
+export function nameOf(name, longest = 26) {
+  if (name.length <= longest) return name;
+  const head = Math.ceil((longest - 1) / 2), tail = longest - 1 - head;
+  return el("span", { title: name },
+    el("span", { "aria-hidden": "true" }, name.slice(0, head) + "…" + name.slice(-tail)),
+    el("span", { class: "heard" }, name));
+}
+
+// fromSix is from how many nodes on those that are well are folded.
+export const fromSix = 6;
 
 // setText touches the page only where something changes: screen readers read what does.
 export function setText(e, text) {
@@ -52,7 +65,7 @@ export function when(time) {
 }
 
 // Ages go on by themselves. skew is how far this clock is ahead of the server's, in milliseconds.
-let skew = 0;
+export let skew = 0;
 export function serverTime(now) { skew = Date.now() - new Date(now).getTime(); }
 
 export function ago(time, after = " ago") {
@@ -62,7 +75,8 @@ export function ago(time, after = " ago") {
 }
 
 export function tellAges() {
-  for (const e of document.querySelectorAll("time[data-after]")) tellAge(e);
+  const stale = "stale" in document.documentElement.dataset; // then what was known doesn't grow older as if it still held
+  for (const e of document.querySelectorAll(stale ? "#summary time[data-after], #old time[data-after]" : "time[data-after]")) tellAge(e);
 }
 
 function tellAge(e) {

@@ -10,7 +10,7 @@ export async function showEvidence() {
   if (asking) { again = true; return; }
   asking = true;
   try {
-    const response = await fetch("/evidence", { headers: { Accept: "application/json" } });
+    const response = await fetch("evidence", { headers: { Accept: "application/json" } });
     const list = (response.ok && await response.json()) || [];
     byId("evidence").hidden = list.length === 0;
     fill(byId("files"), list.toReversed().map(show));
@@ -34,7 +34,7 @@ async function download(file) {
   problem.textContent = "";
   const token = byId("token").value.trim();
   try {
-    const response = await fetch("/evidence/" + encodeURIComponent(file), { headers: token ? { Authorization: "Bearer " + token } : {} });
+    const response = await fetch("evidence/" + encodeURIComponent(file), { headers: token ? { Authorization: "Bearer " + token } : {} });
     if (!response.ok) {
       const reason = await response.json().then((body) => body.error, () => "HTTP " + response.status);
       problem.textContent = response.status === 401 && !token ? "Type the admin token, and download again." : `${file}: ${reason}`;

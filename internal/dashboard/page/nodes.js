@@ -1,18 +1,18 @@
 // A card for each node.
-import { ago, byId, el, group, took } from "./dom.js";
+import { ago, byId, el, fromSix, group, nameOf, setText, took } from "./dom.js";
 
 const cards = new Map(); // by name: what is shown, and of what
 
 export function showNodes(state) {
   const highest = Math.max(0, ...[...state.nodes.values()].map((n) => n.head?.number ?? 0));
-  const list = byId("nodes");
   for (const name of cards.keys()) {
     if (state.nodes.has(name)) continue;
     cards.get(name).element.remove();
     cards.delete(name);
   }
-  let after = null;
-  for (const name of state.order) {
+  const last = new Map(); // the card that a list ends with so far
+  let folded = 0;
+  for (const name of sorted(state)) {
     const node = state.nodes.get(name);
     if (!node) continue;
     const behind = node.head ? highest - node.head.number : 0;
@@ -23,12 +23,27 @@ export function showNodes(state) {
       card = { element, node, behind };
       cards.set(name, card);
     }
+    const fold = state.order.length >= fromSix && isWell(node);
+    if (fold) folded++;
+    const list = byId(fold ? "well" : "nodes"), after = last.get(list) ?? null;
     if (card.element.previousElementSibling !== after || card.element.parentNode !== list) {
       after ? after.after(card.element) : list.prepend(card.element);
     }
-    after = card.element;
+    last.set(list, card.element);
   }
+  byId("more-nodes").hidden = folded === 0;
+  setText(byId("more-nodes").firstElementChild, folded === 1 ? "1 node that is well" : `${folded} nodes that are well`);
 }
+
+// sorted has the nodes in their order; where there are many, those with something the matter first.
+function sorted(state) {
+  if (state.order.length < fromSix) return state.order;
+  const rank = (name) => (state.nodes.has(name) && isWell(state.nodes.get(name)) ? 1 : 0);
+  return state.order.toSorted((a, b) => rank(a) - rank(b));
+}
+
+// isWell reports whether a node votes in time, or rests as it should, and objects to nothing.
+export const isWell = (n) => condition(n)[0] === "alive" && !n.drained;
 
 // condition is the one word that tells most of a node, and its sign.
 function condition(n) {
@@ -36,7 +51,7 @@ function condition(n) {
   if (n.objections > 0 && !n.do_not_use && !n.drained) return ["objects", "⚑"];
   if (n.state === "syncing") return ["syncing", "↻"];
   if (n.state !== "alive") return ["unknown", "?"];
-  if (n.laggard) return ["laggard", "◷"];
+  if (n.laggard) return ["late", "◷"];
   return ["alive", "✓"];
 }
 
@@ -44,15 +59,15 @@ function show(n, behind) {
   const [word, sign] = condition(n);
   const flags = [
     n.primary && el("span", { class: "flag primary", title: "serves what one node can answer" }, "★ primary"),
-    n.laggard && word !== "laggard" && el("span", { class: "flag", title: "nobody waits for it" }, "laggard"),
+    n.laggard && word !== "late" && el("span", { class: "flag", title: "nobody waits for it" }, "late"),
     n.drained && el("span", { class: "flag", title: "gets every call and never votes" }, "drained"),
     n.backup && el("span", { class: "flag", title: "votes where no other node that is alive and no laggard can" }, "backup"),
     n.do_not_use && el("span", { class: "flag", title: "gets every call and never votes" }, "do not use"),
   ].filter(Boolean);
   return el("li", { class: "card", "data-node": n.name, "data-condition": word, "data-aside": n.drained || n.do_not_use || (n.backup && !n.votes) },
     el("div", { class: "top" },
-      el("h3", { title: n.url }, n.name),
-      el("span", { class: "state" }, el("b", { "aria-hidden": "true" }, sign), " " + word)),
+      el("h3", { title: n.url }, nameOf(n.name)),
+      el("span", { class: "state" }, el("b", { "aria-hidden": "true" }, sign), " ", el("span", { class: "word" }, word))),
     el("p", { class: "client" }, client(n), el("span", { class: "flags" }, flags)),
     el("dl", null,
       row("since", ago(n.since, "")),
