@@ -480,11 +480,13 @@ func dashboardOngoing(t *testing.T, chromium context.Context) {
 	if got := b.text("#instance"); !containsAll(got, []string{host, "mainnet", "v9.8.7", "up ", "on dispute: halt"}) {
 		t.Errorf("who it is: %q", got)
 	}
-	b.sees("what the objector lost", `document.querySelector(".card[data-node=nethermind-a]").innerText.includes("52 lost")`)
+	b.sees("what the objector lost",
+		`document.querySelector(".card[data-node=nethermind-a]").innerText.includes("52 lost")`)
 	undo()
 	m.must(t, "/clear_objections", "nethermind-a")
 	m.follow(t, chain[28:])
-	b.sees("it is over", `document.querySelector("#pinned article").innerText.includes("it went on for 52 calls, until")`)
+	b.sees("it is over",
+		`document.querySelector("#pinned article").innerText.includes("it went on for 52 calls, until")`)
 }
 
 // With one node, what it says and what it builds are shown.
@@ -527,7 +529,7 @@ func dashboardScreens(t *testing.T, chromium context.Context) {
 		{"3-dispute", 3, `document.querySelector("#pinned article")`,
 			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
 				m.follow(t, chain[:37])
-				nodes[1].Script(enginetest.Rule{Method: "engine_", BlockHash: chain[37].Hash(), Status: "INVALID",
+				nodes[1].Script(enginetest.Rule{Method: "engine_", Status: "INVALID",
 					ValidationError: "invalid block: state root mismatch, want 0x4c3d…, got 0x91ab…"})
 				m.follow(t, chain[37:])
 			}},

@@ -34,7 +34,10 @@ func (r *Router) forward(ctx context.Context, c *engine.Call, out *outlet.Outlet
 
 // pass makes a call, and lets a large result through to out. Once that has begun, the node's time is for each piece.
 func (r *Router) pass(ctx context.Context, n *node.Node, c *engine.Call, out *outlet.Outlet) (engine.Answer, error) {
-	if out == nil {
+	switch {
+	case c.Method.Family == engine.GetPayload: // of the only node
+		return r.proposals.Pass(ctx, n, c)
+	case out == nil:
 		return r.fleet.Ask(ctx, n, c)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -104,6 +104,29 @@ func (pr *Proposer) GetPayload(ctx context.Context, s *session.Session, c *engin
 	return answer, false
 }
 
+// Pass asks the only node there is. Whatever it answers passes through, and what it built is kept to be shown. As with
+// fleet.Ask, an answer with an error has bytes that can be passed on, or none.
+func (pr *Proposer) Pass(ctx context.Context, n *node.Node, c *engine.Call) (engine.Answer, error) {
+	p := &proposal{proposer: pr, fleet: pr.fleet, call: c, begun: time.Now()}
+	ctx, cancel := context.WithTimeout(ctx, pr.fleet.Timeout(n, c.Method))
+	defer cancel()
+	a, err := n.Build(ctx, c, new([]byte))
+	reply := fleet.Reply{Node: n, Answer: a, Failure: err, Took: time.Since(p.begun)}
+	var best *candidate
+	switch {
+	case reply.OK() && a.Built != nil:
+		best = &candidate{Reply: reply, Built: a.Built}
+		p.candidates = []*candidate{best}
+	case reply.OK():
+		reply.Failure = errUnreadable
+		fallthrough
+	default:
+		p.failures = []fleet.Reply{reply}
+	}
+	pr.fleet.Proposals.Add(p.forHistory(best))
+	return a, err
+}
+
 // release lets the memory of the answers that came be used again. Nothing reads them any more: what was to be checked,
 // shown or kept of them is a copy, and the one that was chosen has gone to the CL.
 func (p *proposal) release() {
@@ -243,7 +266,10 @@ func (p *proposal) hurry() {
 // isLate reports whether the time for more than the present payloads is used up.
 func (p *proposal) isLate() bool { return !p.deadline.IsZero() && time.Until(p.deadline) <= 0 }
 
-var errSilent = errors.New("no answer in time")
+var (
+	errSilent     = errors.New("no answer in time")
+	errUnreadable = errors.New("what it built can't be read, and passed through")
+)
 
 // choose returns the candidate that is proposed, or nil. What seemed good may turn out not to be: then the others are
 // waited for after all. Where every candidate is out, the primary's is proposed, as if we weren't there: without one,

@@ -5,6 +5,8 @@ import { isWell } from "./nodes.js";
 const columns = new Map(); // by id: the element, and what it shows
 let chosen = null; // id; null follows the newest
 let last = null; // the state that is shown
+const narrow = matchMedia("(max-width: 44rem)"); // as in style.css
+narrow.addEventListener("change", () => last && showBlocks(last));
 let unfolded = false; // all nodes have a row, however many
 
 export function showBlocks(state) {
@@ -14,7 +16,7 @@ export function showBlocks(state) {
   const ids = [...state.blocks.keys()].sort((a, b) => b - a);
   byId("no-blocks").hidden = ids.length > 0;
   byId("strip").hidden = ids.length === 0;
-  fill(byId("names"), el("li", { class: "head" }), rows.names.map((name) => el("li", { title: name }, nameOf(name, 15))),
+  fill(byId("names"), el("li", { class: "head" }), rows.names.map((name) => el("li", { title: name }, nameOf(name, narrow.matches ? 8 : 15))),
     rows.rest.length > 0 && el("li", { class: "rest" }, `${rows.rest.length} more`));
   const many = rows.rest.length > 0 || (unfolded && state.order.length >= fromSix);
   byId("rows").hidden = !many || ids.length === 0;

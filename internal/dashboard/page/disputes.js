@@ -44,6 +44,7 @@ export function showDisputes(state) {
 // goes tells how it goes on, or how it went.
 function goes(d) {
   const calls = d.calls > 1 ? `${group(d.calls)} calls` : "1 call";
+  if (d.standing && d.kind === "late" && d.calls === 1) return ["it stands"];
   if (d.standing) return [`it goes on: ${calls} so far, the consensus client `, d.heard ? `hears ${d.heard}` : "got another payload, if there was one"];
   if (d.calls === 1) return ["it is over"];
   return [`it went on for ${calls}, until `, when(d.last)];
@@ -54,7 +55,7 @@ function show(d, open) {
   const who = d.objectors.length <= 3 ? d.objectors.map((name, i) => [i > 0 && ", ", nameOf(name)]) : `${d.objectors.length} nodes`;
   const text = [
     el("p", { class: "muted" }, d.standing ? ["since ", when(d.time), " (", ago(d.time, ""), ")"] : [when(d.time), " (", ago(d.time), ")"],
-      ` · ${d.method} · `, d.standing && d.calls > 1 ? "" : [told(d), " · "], goes(d)),
+      ` · ${d.method} · `, d.standing && (d.kind === "chain" || d.calls > 1) ? "" : [told(d), " · "], goes(d)),
     d.why && el("p", { class: "muted" }, d.standing ? "decided by the rule " : "was decided by the rule ", el("code", null, d.rule), `: ${d.why}`),
     d.calls > 1 && el("p", { class: "muted" }, "At its beginning the nodes said:"),
     voteTable(d.votes),
