@@ -314,17 +314,20 @@ func dashboardReconnects(t *testing.T, chromium context.Context) {
 		`document.getElementById("connection").textContent === "live"`)
 	eval[bool](b, "window.sameVisit = true")
 	m.Stop()
-	b.sees("it is lost", `document.querySelector("#summary[data-level=bad] h1")?.textContent === "ExecutionBackup has stopped" && `+
+	b.sees("it is lost", `document.querySelector("#summary[data-level=bad] h1")?.textContent === `+
+		`"ExecutionBackup has stopped" && `+
 		`document.title.startsWith("✕ ExecutionBackup has stopped – ")`)
 	if got := b.text("#summary"); !containsAll(got, []string{
-		"since ", "the consensus client hears nothing", "neither attest nor propose", "systemctl status executionbackup",
+		"since ", "the consensus client hears nothing", "neither attest nor propose",
+		"systemctl status executionbackup",
 	}) || strings.Contains(got, "vote") {
 		t.Errorf("the headline's box says %q", got)
 	}
 	if got := b.text("#old"); !strings.HasPrefix(got, "What follows is old: it was so at ") {
 		t.Errorf("nothing says that the nodes are old: %q", got)
 	}
-	if got := eval[string](b, `getComputedStyle(document.querySelector(".state .word"), "::before").content`); got != `"was "` {
+	const before = `getComputedStyle(document.querySelector(".state .word"), "::before").content`
+	if got := eval[string](b, before); got != `"was "` {
 		t.Errorf("before a node's state: %s", got)
 	}
 	b.shootAll("2-lost")
