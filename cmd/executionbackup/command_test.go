@@ -133,7 +133,7 @@ func TestErrors(t *testing.T) {
 			": bind: address already in use: choose another address with --listen-addr and --port"},
 		{"--nodes http://a:1 --jwt-secret " + secretFile(t) + " --port 0 --admin-addr 127.0.0.1:" + port, 1,
 			"--admin-addr: listen on 127.0.0.1:" + port + ": bind: address already in use"},
-		{"--admin-addr :7001", 1, `--admin-addr: ":7001" has no address: write 127.0.0.1:7001, or 0.0.0.0:7001 for`},
+		{"--admin-addr :7001", 78, `--admin-addr: ":7001" has no address: write 127.0.0.1:7001, or 0.0.0.0:7001 for`},
 	} {
 		status, stdout, stderr := execute(t, nil, strings.Fields(test.args)...)
 		if status != test.status || !strings.HasPrefix(stderr, "executionbackup: "+test.want) {
