@@ -37,11 +37,11 @@ Example:
 }
 
 func (p *program) healthcheck(ctx context.Context, cmd *cli.Command) error {
-	r, err := p.remote(cmd, healthTimeout)
+	r, err := p.remoteAt(cmd, healthTimeout, callsAddr)
 	if _, invalid := errors.AsType[config.Invalid](err); invalid {
 		// The one that runs may well be healthy: it doesn't take what is no good either.
 		fmt.Fprintln(p.stderr, printable(err.Error()))
-		r, err = newRemote(cmp.Or(cmd.String("url"), "http://127.0.0.1:7000"), "", healthTimeout)
+		r, err = newRemote(cmp.Or(cmd.String("url"), "http://127.0.0.1:7000"), new(config.Config), healthTimeout)
 	}
 	if err != nil {
 		return err

@@ -79,7 +79,7 @@ const lookEvery = 50 * time.Millisecond
 
 // hangUp asks for it by a signal, and waits for what becomes of it.
 func (r *remote) hangUp(ctx context.Context, pid int) (*admin.Settings, error) {
-	var before, now admin.Settings
+	var before admin.Settings
 	if err := r.call(ctx, "/config", nil, &before); err != nil {
 		return nil, fmt.Errorf("nothing was reloaded: %w", err)
 	}
@@ -95,6 +95,7 @@ func (r *remote) hangUp(ctx context.Context, pid int) (*admin.Settings, error) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
+		var now admin.Settings // anew: what an answer leaves out stays as it was
 		if err := r.call(ctx, "/config", nil, &now); err != nil {
 			return nil, err
 		}

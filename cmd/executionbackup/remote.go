@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -27,12 +30,13 @@ type remote struct {
 	tokenFile string          // of the admin token; empty = there is none
 	token     auth.AdminToken // what comes with each request; zero = nothing
 	timeout   time.Duration
+	tls       *tls.Config // whom to trust; nil: whom the system trusts
 }
 
 // remoteFlags are those of a command that asks a running ExecutionBackup. Of the settings help has those that say where
 // it runs, and more of them.
 func (p *program) remoteFlags(more ...string) []cli.Flag {
-	return append(p.someSettings(append(more, "config", "listen-addr", "port")...), &cli.StringFlag{
+	return append(p.someSettings(append(more, "config", "listen-addr", "port", "admin-addr", "ca-file")...), &cli.StringFlag{
 		Name:        "url",
 		Usage:       "where ExecutionBackup runs",
 		DefaultText: "where its settings say, as a rule http://127.0.0.1:7000",
@@ -41,38 +45,89 @@ func (p *program) remoteFlags(more ...string) []cli.Flag {
 
 // remote returns the ExecutionBackup that a command is about: the one at --url, else the one with our settings.
 func (p *program) remote(cmd *cli.Command, timeout time.Duration) (*remote, error) {
+	return p.remoteAt(cmd, timeout, func(c *config.Config) string { return cmp.Or(c.AdminAddr, callsAddr(c)) })
+}
+
+// remoteAt is remote for one of the two ports, where --url doesn't say which.
+func (p *program) remoteAt(cmd *cli.Command, timeout time.Duration, at func(*config.Config) string) (*remote, error) {
 	c, err := config.Look(p.inputs())
 	if err != nil {
 		return nil, err
 	}
 	address := cmd.String("url")
-	if address == "" {
-		if address, err = addressOf(c); err != nil {
-			return nil, err
-		}
+	if address != "" {
+		return newRemote(address, c, timeout)
 	}
-	return newRemote(address, c.AdminTokenFile, timeout)
+	if address, err = addressOf(c, at(c)); err != nil {
+		return nil, err
+	}
+	r, err := newRemote(address, c, timeout)
+	if err == nil && c.TLSCertFile != "" {
+		err = r.pin(c.TLSCertFile)
+	}
+	return r, err
 }
 
-// addressOf returns the URL under which an ExecutionBackup with these settings is reached from its own machine.
-func addressOf(c *config.Config) (string, error) {
-	if c.Port == 0 {
-		return "", usageError("--port 0 is any free port: say with --url where ExecutionBackup runs")
+// callsAddr is where the consensus client calls.
+func callsAddr(c *config.Config) string { return net.JoinHostPort(c.ListenAddr, strconv.Itoa(c.Port)) }
+
+// addressOf returns the URL under which an ExecutionBackup that listens there is reached from its own machine.
+func addressOf(c *config.Config, address string) (string, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", err
 	}
-	host := c.ListenAddr
+	if port == "0" {
+		return "", usageError("port 0 is any free port: say with --url where ExecutionBackup runs")
+	}
 	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
-		host = map[bool]string{true: "127.0.0.1", false: "::1"}[ip.Is4()]
+		host = "127.0.0.1" // :: is IPv4, too
 	}
-	return "http://" + net.JoinHostPort(host, strconv.Itoa(c.Port)), nil
+	scheme := "http://"
+	if c.TLSCertFile != "" {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, port), nil
 }
 
-// newRemote takes a URL, and the path of the file with the admin token; empty = there is none.
-func newRemote(address, tokenFile string, timeout time.Duration) (*remote, error) {
+// newRemote takes a URL, and settings that say whom to trust there, and where the admin token is.
+func newRemote(address string, c *config.Config, timeout time.Duration) (*remote, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, usageError("--url: write it like http://127.0.0.1:7000")
 	}
-	return &remote{url: u, tokenFile: tokenFile, timeout: timeout}, nil
+	r := &remote{url: u, tokenFile: c.AdminTokenFile, timeout: timeout}
+	if c.CAFile != "" && u.Scheme == "https" {
+		cas, err := config.ReadCAs(c.CAFile, nil)
+		if err != nil {
+			return nil, config.Invalid{Err: fmt.Errorf("--ca-file: %w", err)}
+		}
+		r.tls = &tls.Config{RootCAs: cas}
+	}
+	return r, nil
+}
+
+// pin trusts the certificate in a file, and no other: it is our own, and seldom has the name of an address of this
+// machine in it.
+func (r *remote) pin(file string) error {
+	content, err := config.ReadFile(file)
+	if err != nil {
+		return config.Invalid{Err: fmt.Errorf("--tls-cert-file: %w", err)}
+	}
+	own, _ := pem.Decode(content)
+	if own == nil {
+		return config.Invalid{Err: fmt.Errorf("--tls-cert-file: %s: there is no certificate in it", file)}
+	}
+	r.tls = &tls.Config{
+		InsecureSkipVerify: true, // the names in it; VerifyConnection looks at all of it
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if !bytes.Equal(s.PeerCertificates[0].Raw, own.Bytes) {
+				return errors.New("its certificate is not that of --tls-cert-file")
+			}
+			return nil
+		},
+	}
+	return nil
 }
 
 // readToken has what follows come with the admin token, where there is one.
@@ -126,7 +181,9 @@ func (r *remote) do(ctx context.Context, method, path string, content []byte) ([
 	if !r.token.IsZero() {
 		req.Header.Set("Authorization", r.token.Bearer())
 	}
-	client := http.Client{CheckRedirect: noRedirect}
+	client := http.Client{CheckRedirect: noRedirect, Transport: &http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: r.tls, DisableKeepAlives: true,
+	}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("%w: does ExecutionBackup run at %s? If elsewhere: --url, "+

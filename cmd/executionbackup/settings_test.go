@@ -70,6 +70,34 @@ func TestCommandsTakeTheSameSettings(t *testing.T) {
 	}
 }
 
+// Commands find a port of its own for the REST API, and trust the certificate that the process has, and no other: they
+// may send the admin token.
+func TestCommandsOverTLS(t *testing.T) {
+	a, ours, others := enginetest.New(t, enginetest.Client{}), enginetest.NewCertificate(t), enginetest.NewCertificate(t)
+	adminAddr := "127.0.0.1:" + apptest.FreePort(t)
+	args := []string{"-p", apptest.FreePort(t), "--admin-addr", adminAddr, "--admin-token-file", file(t, adminToken)}
+	d := start(t, []string{"EXECUTIONBACKUP_PORT="}, append(args, "-n", spec(a, "#name=a"),
+		"--tls-cert-file", ours.File, "--tls-key-file", ours.KeyFile)...)
+	d.log.Wait(t, "node is alive")
+	for _, command := range []string{"nodes", "nodes undrain a", "status", "reload", "healthcheck"} {
+		words := append(strings.Fields(command), args...)
+		status, _, stderr := execute(t, nil, append(words, "--tls-cert-file", ours.File)...)
+		if status != 0 {
+			t.Errorf("%s: status %d, %s", command, status, stderr)
+		}
+		status, _, stderr = execute(t, nil, append(words, "--tls-cert-file", others.File)...)
+		if status != 1 || !strings.Contains(stderr, "its certificate is not that of --tls-cert-file") {
+			t.Errorf("%s, another certificate: status %d, %s", command, status, stderr)
+		}
+	}
+	for cas, want := range map[string]string{ours.File: "", others.File: "certificate signed by unknown authority"} {
+		status, _, stderr := execute(t, nil, "nodes", "--url", "https://"+adminAddr, "--ca-file", cas)
+		if !strings.Contains(stderr, want) || (status == 0) != (want == "") {
+			t.Errorf("--ca-file: status %d, %q, want %q", status, stderr, want)
+		}
+	}
+}
+
 // What --json prints is what the REST API has.
 func TestJSON(t *testing.T) {
 	a := enginetest.New(t, enginetest.Client{})

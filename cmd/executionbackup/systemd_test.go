@@ -117,14 +117,14 @@ func TestWatchdogOfTwoPorts(t *testing.T) {
 
 // Where the consensus client's port doesn't answer, it doesn't help that the page's does.
 func TestWatchdogAsksBothPorts(t *testing.T) {
-	answer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "[]") }))
+	answer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") }))
 	defer answer.Close()
 	refuse := httptest.NewServer(http.NotFoundHandler())
 	defer refuse.Close()
 	good, bad := answer.Listener.Addr(), refuse.Listener.Addr()
 	for us, want := range map[ourselves]string{
 		{calls: good, admin: good}: "", {calls: bad, admin: good}: "GET /healthz: HTTP 404",
-		{calls: good, admin: bad}: "GET /nodes: HTTP 404",
+		{calls: good, admin: bad}: "GET /status: HTTP 404",
 	} {
 		status, err := us.status(t.Context())
 		if err == nil && want != "" || err != nil && err.Error() != want {
