@@ -36,7 +36,8 @@ type remote struct {
 // remoteFlags are those of a command that asks a running ExecutionBackup. Of the settings help has those that say where
 // it runs, and more of them.
 func (p *program) remoteFlags(more ...string) []cli.Flag {
-	return append(p.someSettings(append(more, "config", "listen-addr", "port", "admin-addr", "ca-file")...), &cli.StringFlag{
+	shown := append(more, "config", "listen-addr", "port", "admin-addr", "ca-file")
+	return append(p.someSettings(shown...), &cli.StringFlag{
 		Name:        "url",
 		Usage:       "where ExecutionBackup runs",
 		DefaultText: "where its settings say, as a rule http://127.0.0.1:7000",

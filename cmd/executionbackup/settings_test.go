@@ -73,7 +73,8 @@ func TestCommandsTakeTheSameSettings(t *testing.T) {
 // Commands find a port of its own for the REST API, and trust the certificate that the process has, and no other: they
 // may send the admin token.
 func TestCommandsOverTLS(t *testing.T) {
-	a, ours, others := enginetest.New(t, enginetest.Client{}), enginetest.NewCertificate(t), enginetest.NewCertificate(t)
+	a := enginetest.New(t, enginetest.Client{})
+	ours, others := enginetest.NewCertificate(t), enginetest.NewCertificate(t)
 	adminAddr := "127.0.0.1:" + apptest.FreePort(t)
 	args := []string{"-p", apptest.FreePort(t), "--admin-addr", adminAddr, "--admin-token-file", file(t, adminToken)}
 	d := start(t, []string{"EXECUTIONBACKUP_PORT="}, append(args, "-n", spec(a, "#name=a"),
