@@ -100,7 +100,7 @@ func TestNotifications(t *testing.T) {
 	}
 	s.environ = []string{"WATCHDOG_USEC=200000"}
 	s.start(t)
-	s.Hears(t, "WATCHDOG=1\nSTATUS=1 of 1 nodes vote")
+	s.HearsInTheEnd(t, "WATCHDOG=1\nSTATUS=1 of 1 nodes vote") // once it has been probed
 }
 
 // The watchdog is fed wherever the nodes are shown, and over TLS.
@@ -111,7 +111,7 @@ func TestWatchdogOfTwoPorts(t *testing.T) {
 		s := newService(t, args...)
 		s.environ = []string{"WATCHDOG_USEC=1000000"}
 		s.start(t)
-		s.Hears(t, "WATCHDOG=1\nSTATUS=1 of 1 nodes vote")
+		s.HearsInTheEnd(t, "WATCHDOG=1\nSTATUS=1 of 1 nodes vote") // once it has been probed
 	}
 }
 

@@ -251,17 +251,19 @@ func TestEvidenceOfACrossCheck(t *testing.T) {
 	m.newPayload(t, head)
 	m.awaitProof(t, "n2")
 	id := m.build(t, head).PayloadID
-	best := offer(nodes[2], head, "0x3", nil)
+	var shown enginetest.Payload // not the next best, which may come to a judge before it
+	best := offer(nodes[2], head, "0x3", func(p *enginetest.Payload) { shown = *p })
 	for _, n := range []*enginetest.Node{nodes[0], nodes[1], nodes[3], nodes[4]} {
 		offer(n, head, "0x1", nil)
 	}
+	shown = head.Child(func(p *enginetest.Payload) { *p = shown })
 	var releases []func()
 	for i, rule := range map[int]enginetest.Rule{
 		0: {Hang: true, Status: "INVALID", ValidationError: "gas as well"},
 		1: {Status: "INVALID", ValidationError: "gas"}, 3: {Hang: true, Status: "VALID"},
 		4: {Hang: true, Error: &enginetest.RPCError{Code: -32000, Message: "no disk"}},
 	} {
-		rule.Method, rule.Times = "engine_newPayload", 1
+		rule.Method, rule.BlockHash = "engine_newPayload", shown.Hash()
 		if release := nodes[i].Script(rule); rule.Hang {
 			releases = append(releases, release)
 			defer release()

@@ -60,6 +60,19 @@ func (s *Service) Hears(t testing.TB, want string) {
 	}
 }
 
+// HearsInTheEnd waits until something is said that begins like that.
+func (s *Service) HearsInTheEnd(t testing.TB, want string) {
+	t.Helper()
+	for {
+		switch got := s.Heard(t, Patience); {
+		case strings.HasPrefix(got, want):
+			return
+		case got == "":
+			t.Fatalf("not heard: %q", want)
+		}
+	}
+}
+
 // Heard is what is said next, or "" where nothing is within a time.
 func (s *Service) Heard(t testing.TB, within time.Duration) string {
 	t.Helper()

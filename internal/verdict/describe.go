@@ -196,7 +196,7 @@ func (pl *poll) reportLate(i int) {
 		"ends", fleet.HowObjectionsEnd(s.node.Name()))
 }
 
-// keep hands what the CL was told to the evidence, if that wants it. The CL has its answer by then.
+// keep hands what the CL is told to the evidence, if that wants it.
 func (pl *poll) keep(answer *engine.Answer, dispute bool) {
 	kind := evidence.Follows
 	switch {

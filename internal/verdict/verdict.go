@@ -205,8 +205,9 @@ func (pl *poll) due() (at time.Time) {
 	return at
 }
 
-// decide answers the CL. Whatever may be asked of us as soon as the CL has its answer is noted before; the log, the
-// metrics and the evidence don't keep it waiting.
+// decide answers the CL. Whatever may be asked of us as soon as the CL has its answer is noted before, and that there is
+// a dispute: the CL's next call on the block would be the evidence otherwise. The log and the metrics don't keep it
+// waiting.
 func (pl *poll) decide(j judgement) {
 	pl.decided = true
 	answer := pl.compose(j)
@@ -231,6 +232,9 @@ func (pl *poll) decide(j judgement) {
 		pl.fleet.History.Decide(pl.record, heard(pl.verdict), pl.took, pl.rule.String(), pl.why)
 	}
 	pl.followUp() // so that a node which is behind is seen to be
+	if j.Dispute {
+		pl.keep(&answer, true)
+	}
 	pl.answer <- pl.save(&answer, j.Dispute)
 	pl.fleet.Touch()
 	pl.report(&answer, j.Dispute)
@@ -273,7 +277,9 @@ func (pl *poll) report(answer *engine.Answer, dispute bool) {
 	} else if i := pl.backupObjects(); i >= 0 {
 		pl.reportLate(i)
 	}
-	pl.keep(answer, dispute)
+	if !dispute {
+		pl.keep(answer, false)
+	}
 }
 
 // reportTime counts when in the slot the CL had its answer, and whether that was later than it had to be.
