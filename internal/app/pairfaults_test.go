@@ -2,11 +2,8 @@ package app_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"executionbackup/internal/apptest"
 	"executionbackup/internal/config"
@@ -344,23 +341,33 @@ func TestLastWordOnADrain(t *testing.T) {
 	drained(false, b, a)
 }
 
-// Two operators who drain a node each, at once, leave each instance a voter.
+// Two operators who drain a node each, at once, leave each instance a voter: also when it has heard of the other's.
 func TestTwoOperatorsDrain(t *testing.T) {
 	t.Parallel()
 	nodes := three(t)[:2]
 	a, b := startPair(t, apptest.StartRedis(t), nodes...)
-	var both sync.WaitGroup
-	both.Go(func() { a.must(t, "/drain_nodes", "n1") })
-	both.Go(func() { b.ChangeNodes(t, "/drain_nodes", "n2") })
-	both.Wait()
-	for range 3 {
-		for _, m := range []*multiplexer{a, b} {
-			if slices.ContainsFunc([]string{"n1", "n2"}, func(n string) bool { return !m.Node(t, n).Drained }) {
-				continue
-			}
+	answers := []<-chan apptest.Answer{
+		later(func() apptest.Answer { return a.ChangeNodes(t, "/drain_nodes", "n1") }),
+		later(func() apptest.Answer { return b.ChangeNodes(t, "/drain_nodes", "n2") }),
+	}
+	drained := 0
+	for i, name := range []string{"n1", "n2"} {
+		if got := <-answers[i]; got.Status != 200 { // the other's was there before
+			continue
+		}
+		drained++
+		other := []*multiplexer{b, a}[i]
+		apptest.Until(t, "the other instance has heard that "+name+" is drained", func() bool {
+			return other.Node(t, name).Drained || len(other.Log.Lines("and we don't", "node="+name)) > 0
+		})
+	}
+	if drained == 0 {
+		t.Error("no node was drained")
+	}
+	for _, m := range []*multiplexer{a, b} {
+		if m.Node(t, "n1").Drained && m.Node(t, "n2").Drained {
 			t.Error("an instance has no voter left")
 		}
-		<-time.After(100 * time.Millisecond)
 	}
 }
 
