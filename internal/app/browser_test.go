@@ -32,6 +32,7 @@ type browser struct {
 
 	mu       sync.Mutex
 	problems []string
+	refused  bool // connections are to be refused: that is no problem, whenever the console tells of it
 }
 
 // findBrowser returns the path of a Chromium. Without one the test is skipped, but never in CI.
@@ -112,7 +113,9 @@ func (b *browser) listen(event any) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.problems = append(b.problems, problem)
+	if !b.refused || !strings.Contains(problem, "net::ERR_") {
+		b.problems = append(b.problems, problem)
+	}
 }
 
 // said returns what the console has said since it was last asked.
