@@ -14,7 +14,6 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"executionbackup/internal/config"
 	"executionbackup/internal/evidence"
 )
 
@@ -26,7 +25,7 @@ type archive struct {
 
 // archive returns the one that a command is about.
 func (p *program) archive(cmd *cli.Command) (*archive, error) {
-	c, err := config.Look(p.inputs())
+	c, err := p.look()
 	if err != nil {
 		return nil, err
 	}

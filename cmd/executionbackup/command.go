@@ -85,6 +85,19 @@ func (p *program) load() (*config.Config, error) {
 	return c, nil
 }
 
+// look reads the settings for whoever only asks a running process. A file that is no good is said, and no more: the
+// process goes by an older one, and who asks how it is must hear that.
+func (p *program) look() (*config.Config, error) {
+	c, err := config.Look(p.inputs())
+	if c == nil {
+		return nil, err
+	}
+	if err != nil {
+		fmt.Fprintln(p.stderr, printable("going on without what is no good: "+err.Error()))
+	}
+	return c, nil
+}
+
 // settingFlag is the flag of a setting. It hands on what the user wrote, unchanged: only config knows what a value
 // means.
 type settingFlag struct {

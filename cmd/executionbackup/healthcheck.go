@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -11,8 +9,6 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v3"
-
-	"executionbackup/internal/config"
 )
 
 // healthTimeout is less than what container runtimes allow a health check.
@@ -38,11 +34,6 @@ Example:
 
 func (p *program) healthcheck(ctx context.Context, cmd *cli.Command) error {
 	r, err := p.remoteAt(cmd, healthTimeout, callsAddr)
-	if _, invalid := errors.AsType[config.Invalid](err); invalid {
-		// The one that runs may well be healthy: it doesn't take what is no good either.
-		fmt.Fprintln(p.stderr, printable(err.Error()))
-		r, err = newRemote(cmp.Or(cmd.String("url"), "http://127.0.0.1:7000"), new(config.Config), healthTimeout)
-	}
 	if err != nil {
 		return err
 	}
@@ -59,6 +50,7 @@ func (p *program) healthcheck(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	answer = answer[:min(len(answer), 200)] // it may be the page of something else
 	_, err = fmt.Fprintln(p.stdout, printable(strings.TrimSpace(string(answer))))
 	return err
 }

@@ -80,8 +80,12 @@ const lookEvery = 50 * time.Millisecond
 // hangUp asks for it by a signal, and waits for what becomes of it.
 func (r *remote) hangUp(ctx context.Context, pid int) (*admin.Settings, error) {
 	var before admin.Settings
-	if err := r.call(ctx, "/config", nil, &before); err != nil {
-		return nil, fmt.Errorf("nothing was reloaded: %w", err)
+	unknown := r.call(ctx, "/config", nil, &before)
+	switch {
+	case unknown != nil && !isProgram(pid):
+		return nil, fmt.Errorf("nothing was reloaded: %w", unknown)
+	case unknown == nil && before.PID != pid:
+		return nil, fmt.Errorf("nothing was reloaded: at %s answers process %d, not %d", r.url.Host, before.PID, pid)
 	}
 	process, err := os.FindProcess(pid)
 	if err == nil {
@@ -89,6 +93,10 @@ func (r *remote) hangUp(ctx context.Context, pid int) (*admin.Settings, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("nothing was reloaded: --pid %d: %w", pid, err)
+	}
+	if unknown != nil {
+		return nil, fmt.Errorf("process %d took the signal, but doesn't answer: its log says what became of it "+
+			"(where it listens changes at the next start only): %w", pid, unknown)
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
@@ -99,7 +107,7 @@ func (r *remote) hangUp(ctx context.Context, pid int) (*admin.Settings, error) {
 		if err := r.call(ctx, "/config", nil, &now); err != nil {
 			return nil, err
 		}
-		if now.Reloads > before.Reloads {
+		if now.Reloads > before.Reloads && now.LastReload != nil {
 			return &now, nil
 		}
 		select {
@@ -108,6 +116,16 @@ func (r *remote) hangUp(ctx context.Context, pid int) (*admin.Settings, error) {
 			return nil, fmt.Errorf("process %d took the signal, but %s has not reloaded", pid, r.url.Host)
 		}
 	}
+}
+
+// isProgram reports whether a process runs the same program as we do, where the system tells.
+func isProgram(pid int) bool {
+	ours, err := os.Executable()
+	if err != nil {
+		return false
+	}
+	theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && strings.TrimSuffix(theirs, " (deleted)") == ours
 }
 
 // unreached returns the variables that have another value here than the process goes by, because they have changed

@@ -30,6 +30,7 @@ type remote struct {
 	tokenFile string          // of the admin token; empty = there is none
 	token     auth.AdminToken // what comes with each request; zero = nothing
 	timeout   time.Duration
+	certFile  string      // of the certificate that whoever gets the token must have; empty: of a trusted one
 	tls       *tls.Config // whom to trust; nil: whom the system trusts
 }
 
@@ -51,7 +52,7 @@ func (p *program) remote(cmd *cli.Command, timeout time.Duration) (*remote, erro
 
 // remoteAt is remote for one of the two ports, where --url doesn't say which.
 func (p *program) remoteAt(cmd *cli.Command, timeout time.Duration, at func(*config.Config) string) (*remote, error) {
-	c, err := config.Look(p.inputs())
+	c, err := p.look()
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +65,7 @@ func (p *program) remoteAt(cmd *cli.Command, timeout time.Duration, at func(*con
 	}
 	r, err := newRemote(address, c, timeout)
 	if err == nil && c.TLSCertFile != "" {
-		err = r.pin(c.TLSCertFile)
+		r.certFile, r.tls = c.TLSCertFile, &tls.Config{InsecureSkipVerify: true} // until a token goes there
 	}
 	return r, err
 }
@@ -108,16 +109,18 @@ func newRemote(address string, c *config.Config, timeout time.Duration) (*remote
 	return r, nil
 }
 
-// pin trusts the certificate in a file, and no other: it is our own, and seldom has the name of an address of this
-// machine in it.
-func (r *remote) pin(file string) error {
-	content, err := config.ReadFile(file)
+// pin trusts the certificate of our settings, and no other: it seldom has the name of an address of this machine in it.
+func (r *remote) pin() error {
+	content, err := config.ReadFile(r.certFile)
 	if err != nil {
 		return config.Invalid{Err: fmt.Errorf("--tls-cert-file: %w", err)}
 	}
-	own, _ := pem.Decode(content)
+	own, rest := pem.Decode(content)
+	for own != nil && own.Type != "CERTIFICATE" { // the key may be in the same file
+		own, rest = pem.Decode(rest)
+	}
 	if own == nil {
-		return config.Invalid{Err: fmt.Errorf("--tls-cert-file: %s: there is no certificate in it", file)}
+		return config.Invalid{Err: fmt.Errorf("--tls-cert-file: %s: there is no certificate in it", r.certFile)}
 	}
 	r.tls = &tls.Config{
 		InsecureSkipVerify: true, // the names in it; VerifyConnection looks at all of it
@@ -135,6 +138,11 @@ func (r *remote) pin(file string) error {
 func (r *remote) readToken() error {
 	if r.tokenFile == "" {
 		return nil
+	}
+	if r.certFile != "" {
+		if err := r.pin(); err != nil {
+			return err
+		}
 	}
 	token, err := auth.ReadAdminToken(r.tokenFile, config.ReadFile)
 	if err != nil {
@@ -187,8 +195,7 @@ func (r *remote) do(ctx context.Context, method, path string, content []byte) ([
 	}}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%w: does ExecutionBackup run at %s? If elsewhere: --url, "+
-			"or its own --config", withoutURL(err), r.url.Host)
+		return nil, fmt.Errorf("%w: %s", withoutURL(err), r.hint(err))
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
@@ -204,6 +211,14 @@ func (r *remote) do(ctx context.Context, method, path string, content []byte) ([
 		return nil, fmt.Errorf("%s answers HTTP %d: %s", r.url.Host, resp.StatusCode, reasonIn(answer))
 	}
 	return answer, nil
+}
+
+// hint says what may be the matter where there was no answer.
+func (r *remote) hint(err error) string {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "name with --ca-file who vouches for " + r.url.Host
+	}
+	return fmt.Sprintf("does ExecutionBackup run at %s? If elsewhere: --url, or its own --config", r.url.Host)
 }
 
 // noRedirect keeps tokens from whoever a server would send us to.

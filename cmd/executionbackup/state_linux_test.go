@@ -34,7 +34,8 @@ func newStateful(t *testing.T, dir string) *stateful {
 		s.nodes, specs = append(s.nodes, n), append(specs, spec(n, ""))
 	}
 	s.args = []string{"-n", strings.Join(specs, ","), "--jwt-secret", secretFile(t), "--state-dir", dir,
-		"--evidence-dir", "", "--open-admin"}
+		"--evidence-dir", "", "--open-admin",
+		"--grace", "5s", "--late-grace", "5s"} // the payloads are old, and each node's word counts
 	s.process = startProcess(t, s.args...)
 	s.hears(t, "VALID", s.head)
 	return s

@@ -18,6 +18,7 @@ import (
 
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
+	"executionbackup/internal/engine"
 	"executionbackup/internal/fleet"
 )
 
@@ -155,16 +156,27 @@ func (a *API) change(action string, do func(nodes []string) error) http.HandlerF
 			words, others := a.Fleet.SaveAll() // an objection that ends, a drain
 			a.Fleet.Await(r.Context(), words, others)
 		}
-		for i, word := range nodes {
-			nodes[i] = config.Redact(word)
-		}
-		a.Audit(Change{action, nodes, r.RemoteAddr, err})
+		a.Audit(Change{action, forAudit(nodes), r.RemoteAddr, err})
 		if err != nil {
 			writeError(w, http.StatusBadRequest, err)
 			return
 		}
 		a.recheck(w, r)
 	}
+}
+
+// maxAudited is how many nodes an audit line names.
+const maxAudited = 16
+
+// forAudit returns what a log may have of the words that somebody sent: no secrets, and not everything.
+func forAudit(words []string) (shown []string) {
+	for _, word := range words[:min(len(words), maxAudited)] {
+		shown = append(shown, engine.Excerpt(auth.Redact(config.Redact(word))))
+	}
+	if more := len(words) - maxAudited; more > 0 {
+		shown = append(shown, fmt.Sprintf("and %d more", more))
+	}
+	return shown
 }
 
 // readNodes reads the list of nodes in the body of a change.

@@ -8,6 +8,7 @@ import (
 
 // Settings are those in force, as GET /config shows them. They have no secret.
 type Settings struct {
+	PID        int                `json:"pid"`                   // of the process
 	File       string             `json:"file"`                  // the configuration file; "" where there is none
 	Settings   map[string]Setting `json:"settings"`              // by key, as in the file
 	Reloads    int                `json:"reloads"`               // since the start, good and bad

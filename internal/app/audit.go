@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"executionbackup/internal/admin"
+	"executionbackup/internal/auth"
+	"executionbackup/internal/engine"
 )
 
 // audit logs and counts a change that somebody asked for over the REST API, whatever became of it.
@@ -17,7 +19,7 @@ func (a *App) audit(c admin.Change) {
 	args := []any{"action", c.Action, "nodes", c.Nodes, "from", c.From, "outcome"}
 	if c.Err != nil {
 		outcome = "refused"
-		args = append(args, outcome, "error", c.Err)
+		args = append(args, outcome, "error", engine.Excerpt(auth.Redact(c.Err.Error())))
 	} else {
 		args = append(args, outcome)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -141,6 +142,26 @@ func TestReloadInPlace(t *testing.T) {
 	}
 	if lines := append(m.Log.Lines("node removed"), m.Log.Lines("node added")...); len(lines) > 0 {
 		t.Errorf("logged: %s", lines)
+	}
+}
+
+// A reload says what it undoes of the changes over the REST API.
+func TestReloadUndoesChanges(t *testing.T) {
+	t.Parallel()
+	nodes := three(t)
+	m := start(t, apptest.Fakes(nodes[:2]...), nil)
+	m.awaitAlive(t, "n1", "n2")
+	m.must(t, "/add_nodes", nodes[2].URL+"#name=n3#jwt-secret="+nodes[2].SecretFile)
+	m.must(t, "/remove_nodes", "n2")
+	got := m.Reload(m.Config).Changed
+	want := []string{
+		"nodes: " + nodes[2].URL + "#name=n3 → (not set)", "nodes: (not set) → " + nodes[1].URL + "#name=n2",
+	}
+	for i := range got {
+		got[i] = strings.ReplaceAll(got[i], "#timeout=7.5s", "")
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

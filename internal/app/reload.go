@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"os"
 	"sync"
 	"time"
 
@@ -42,7 +43,12 @@ func (a *App) Reload(by string) admin.Reload {
 
 // use makes c the configuration in force, as far as that goes without a start, and notes what is other than before.
 func (a *App) use(c *config.Config, outcome *admin.Reload) {
-	for _, change := range config.Changes(a.config.Load(), c) {
+	old := *a.config.Load()
+	old.Nodes = nil // but those that there are: some may have come or gone over the REST API
+	for _, n := range a.fleet.Pool.Nodes() {
+		old.Nodes = append(old.Nodes, n.Spec())
+	}
+	for _, change := range config.Changes(&old, c) {
 		if !change.Restart {
 			outcome.Changed = append(outcome.Changed, change.String())
 		}
@@ -76,7 +82,7 @@ var errNoLoad = errors.New("the configuration can't be read again")
 // Settings returns the settings in force, and how the last reload went.
 func (a *App) Settings() admin.Settings {
 	c := a.config.Load()
-	s := admin.Settings{File: c.File, Settings: make(map[string]admin.Setting)}
+	s := admin.Settings{PID: os.Getpid(), File: c.File, Settings: make(map[string]admin.Setting)}
 	started := a.started.Values()
 	for i, v := range c.Values() {
 		inForce := admin.Setting{Value: v.Text, From: v.From}

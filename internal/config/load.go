@@ -47,14 +47,18 @@ func Load(in Inputs) (*Config, error) {
 }
 
 // Look is Load for whoever asks a running ExecutionBackup, or reads what it left: of the files that settings name only
-// the configuration file is read, so there are no secrets, and there may be no nodes.
+// the configuration file is read, so there are no secrets, and there may be no nodes. Where only that file is no good,
+// what is good is returned beside the error: the one that runs goes by an older one.
 func Look(in Inputs) (*Config, error) {
 	d, err := in.gather()
-	if err == nil {
-		err = d.parseNodes(NodeDefaults{NoSecrets: true, Timeout: d.Timeout})
+	if d == nil {
+		return nil, Invalid{err}
+	}
+	if bad := d.parseNodes(NodeDefaults{NoSecrets: true, Timeout: d.Timeout}); err == nil {
+		err = bad
 	}
 	if err != nil {
-		return nil, Invalid{err}
+		return &d.Config, Invalid{err}
 	}
 	return &d.Config, nil
 }
@@ -66,7 +70,7 @@ func (in Inputs) read() func(string) ([]byte, error) {
 	return in.ReadFile
 }
 
-// gather puts together what all ways of setting say.
+// gather puts together what all ways of setting say. Where only the file is no good, the draft has what is good.
 func (in Inputs) gather() (*draft, error) {
 	flags, err := fromFlags(in.Flags)
 	if err != nil {
@@ -77,21 +81,24 @@ func (in Inputs) gather() (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := readFile(slices.Concat(environ, flags), in.read())
-	if err != nil {
-		return nil, err
-	}
+	file, bad := readFile(slices.Concat(environ, flags), in.read())
 	d := new(draft)
 	d.from = make(map[string]string)
 	d.Grace = BySlot
 	d.StateDir, d.EvidenceDir = ownStateDir(runtime.GOOS, variables), evidenceDir(runtime.GOOS, variables)
-	for _, e := range slices.Concat(defaults(), file, environ, flags) {
-		if err := e.setting.set(d, e.texts); err != nil {
+	for i, e := range slices.Concat(defaults(), file, environ, flags) {
+		err := e.setting.set(d, e.texts)
+		inFile := i >= len(defaults()) && i < len(defaults())+len(file)
+		switch {
+		case err == nil:
+			d.from[e.setting.Key] = e.where
+		case !inFile:
 			return nil, fmt.Errorf("%s: %w", e.where, err)
+		case bad == nil:
+			bad = fmt.Errorf("%s: %w", e.where, err)
 		}
-		d.from[e.setting.Key] = e.where
 	}
-	return d, nil
+	return d, bad
 }
 
 // readFile reads the configuration file that the last of the entries for it names, if any.

@@ -328,6 +328,11 @@ func TestFlagErrors(t *testing.T) {
 
 		{node + "--allow-namespaces=debug_",
 			`--allow-namespaces: "debug_" is not a namespace: write its letters only, such as debug`},
+		{node + "--state-url=redis://u:hunter2@r", "--state-url: no user and password belong in it: " +
+			"set state-user and state-password-file"},
+		{node + "--state-url=redis://r?password=hunter2", "--state-url: no user and password belong in it: " +
+			"set state-user and state-password-file"},
+		{node + "--nodes=http://b:1#name=-b", `--nodes: http://b:1: option name: "-b" begins with a dash`},
 		{node + "--admin-token-file=no.token", "--admin-token-file: open no.token: file does not exist"},
 		{node + "--admin-token-file=short",
 			"--admin-token-file: short: not a token: want at least 16 characters, got 10"},

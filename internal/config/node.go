@@ -196,6 +196,9 @@ func HostPort(u *url.URL) string {
 }
 
 func parseName(name string) (string, error) {
+	if strings.HasPrefix(name, "-") { // commands would take it for a flag
+		return "", fmt.Errorf("%q begins with a dash", name)
+	}
 	if utf8.RuneCountInString(name) > maxName {
 		return "", fmt.Errorf("%q has more than %d characters", name, maxName)
 	}

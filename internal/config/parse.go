@@ -132,6 +132,15 @@ func parsePath(text string) (string, error) {
 	return text, nil
 }
 
+// parseStateURL refuses what must not be shown. The rest of it is for whoever goes there to judge.
+func parseStateURL(text string) (string, error) {
+	_, query, _ := strings.Cut(text, "?")
+	if strings.Contains(text, "@") || strings.Contains(query, "password") || strings.Contains(query, "user") {
+		return "", errors.New("no user and password belong in it: set state-user and state-password-file")
+	}
+	return text, nil
+}
+
 func parseText(text string) (string, error) { return text, nil }
 
 // logLevels are the values of --log-level.

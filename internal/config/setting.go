@@ -212,7 +212,7 @@ func Settings() []Setting {
 			Help: "Redis or Valkey where two instances share what must outlive one of them: " +
 				"redis://host[:port][/db], host,host?master=NAME for Sentinels, ?cluster=true for a Cluster; " +
 				"rediss:// with TLS",
-			value: one(parseText, func(c *Config) *string { return &c.StateURL }),
+			value: one(parseStateURL, func(c *Config) *string { return &c.StateURL }),
 		},
 		{
 			Key: "state-prefix", Default: "executionbackup", Restart: true,

@@ -15,6 +15,9 @@ type Value struct {
 	From string // who set it: "--port", "EXECUTIONBACKUP_PORT", "config.yaml: line 3: port"; "" = it is the default
 }
 
+// InFile reports whether the file set it.
+func (v Value) InFile() bool { return strings.Contains(v.From, ": line ") }
+
 // Values returns all settings in the order of Settings.
 func (c *Config) Values() []Value {
 	var values []Value
@@ -70,9 +73,9 @@ func Changes(old, now *Config) []Change {
 			changes = append(changes, nodeChanges(old, now)...)
 			continue
 		case "jwt-secret":
-			add(s, s.of(old), s.of(now)+another(old.JWTSecret != now.JWTSecret))
+			add(s, s.of(old), s.of(now)+another(old.JWTSecret, now.JWTSecret))
 		case "admin-token-file":
-			add(s, s.of(old), s.of(now)+another(old.AdminToken != now.AdminToken))
+			add(s, s.of(old), s.of(now)+another(old.AdminToken, now.AdminToken))
 		case "ca-file":
 			add(s, s.of(old), s.of(now)+otherCAs(old, now))
 		default:
@@ -91,11 +94,14 @@ func otherCAs(old, now *Config) string {
 }
 
 // another is what is said of a secret beside the path of its file.
-func another(changed bool) string {
-	if changed {
-		return " (another secret)"
+func another[S interface {
+	comparable
+	IsZero() bool
+}](old, now S) string {
+	if old == now || old.IsZero() || now.IsZero() {
+		return ""
 	}
-	return ""
+	return " (another secret)"
 }
 
 // nodeChanges returns the nodes that came, went, or are to be treated otherwise.
@@ -107,7 +113,7 @@ func nodeChanges(old, now *Config) []Change {
 	for i, n := range old.Nodes {
 		was, is := old.specs()[i], ""
 		if j := find(now, n.Display()); j >= 0 {
-			is = now.specs()[j] + another(n.Secret != now.Nodes[j].Secret)
+			is = now.specs()[j] + another(n.Secret, now.Nodes[j].Secret)
 		}
 		if was != is {
 			changes = append(changes, Change{Key: "nodes", Old: was, New: is})

@@ -82,6 +82,8 @@ func TestChanges(t *testing.T) {
 		{"--nodes=http://c:1", "", []string{"nodes: http://c:1 → (not set)"}},
 		{"--nodes=http://c:1#jwt-secret=a.hex", "--nodes=http://c:1#jwt-secret=b.hex", []string{
 			"nodes: http://c:1 → http://c:1 (another secret)"}},
+		{"--admin-token-file=admin", "", []string{"admin_token_file: admin → (not set)"}},
+		{"", "--admin-token-file=admin", []string{"admin_token_file: (not set) → admin"}},
 		{"--admin-token-file=admin", "--admin-token-file=admin2", []string{
 			"admin_token_file: admin → admin2 (another secret)"}},
 	} {

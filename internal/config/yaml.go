@@ -10,32 +10,37 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// fromFile takes a YAML file. Its values are read as text, so that they mean the same as in a flag.
-func fromFile(path string, data []byte) (entries, error) {
+// fromFile takes a YAML file. Its values are read as text, so that they mean the same as in a flag. The error is the
+// first that there is; what is good is returned all the same.
+func fromFile(path string, data []byte) (es entries, err error) {
 	root, err := document(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	var es entries
 	for key, value := range pairs(root) {
-		at := fmt.Sprintf("%s: line %d: ", path, key.Line)
-		setting, err := find(key.Value, yamlName)
-		if err != nil {
-			return nil, fmt.Errorf("%s%w", at, err)
-		}
-		where := at + key.Value
-		if setting.Key == "config" {
-			return nil, fmt.Errorf("%s: a file cannot name another", where)
-		}
-		texts, err := textsOf(setting, value)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", where, err)
-		}
-		if err := es.add(entry{setting, where, texts}); err != nil {
-			return nil, err
+		if bad := es.addFrom(path, key, value); err == nil {
+			err = bad
 		}
 	}
-	return es, nil
+	return es, err
+}
+
+// addFrom appends what a key of a file says.
+func (es *entries) addFrom(path string, key, value *yaml.Node) error {
+	at := fmt.Sprintf("%s: line %d: ", path, key.Line)
+	setting, err := find(key.Value, yamlName)
+	if err != nil {
+		return fmt.Errorf("%s%w", at, err)
+	}
+	where := at + key.Value
+	if setting.Key == "config" {
+		return fmt.Errorf("%s: a file cannot name another", where)
+	}
+	texts, err := textsOf(setting, value)
+	if err != nil {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	return es.add(entry{setting, where, texts})
 }
 
 // document returns the mapping that a file consists of, or nil where it is empty.

@@ -30,12 +30,17 @@ func UndrainCommand(node string) string {
 func inShell(words []string) []string {
 	var quoted []string
 	for _, w := range words {
-		if strings.ContainsFunc(w, func(r rune) bool {
-			return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_.:/@%+", r)
-		}) {
-			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-		quoted = append(quoted, w)
+		quoted = append(quoted, InShell(w))
 	}
 	return quoted
+}
+
+// InShell writes a word as a shell reads it.
+func InShell(word string) string {
+	if strings.ContainsFunc(word, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_.:/@%+", r)
+	}) {
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	return word
 }

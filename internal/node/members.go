@@ -180,6 +180,9 @@ func (p *Pool) Reload(specs []config.Node) {
 	p.replace(nodes)
 }
 
+// Spec is how the node is configured now.
+func (n *Node) Spec() config.Node { return n.setup.Load().Node }
+
 // change puts another specification in the place of a node's. p.mu is held.
 func (p *Pool) change(n *Node, spec config.Node) {
 	old := n.setup.Load()

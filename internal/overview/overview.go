@@ -81,6 +81,14 @@ type State struct {
 	Forks    admin.Forks
 	Kept     []string // what is the matter with what should outlive us
 	Evidence bool     // disputes are written down
+	Reload   string   // why the last reload failed; "" where it didn't
+	Flags    Flags
+}
+
+// Flags are what commands need to find this ExecutionBackup from its own machine, beside those in Step.
+type Flags struct {
+	Remote, Check, Evidence string // of commands that ask it, of check, and of those that read evidence
+	NoToken                 bool   // there is no admin token, so that nothing can be changed
 }
 
 const (
@@ -111,7 +119,7 @@ func Of(s State) Overview {
 	for _, level := range []Level{dispute.level, silence.level, fork.level, paceLevel, peaceLevel} {
 		o.raise(level)
 	}
-	if len(s.Kept) > 0 {
+	if len(s.Kept) > 0 || s.Reload != "" {
 		o.raise(Warn)
 	}
 	var head finding
@@ -136,6 +144,10 @@ func Of(s State) Overview {
 			o.Do = append(o.Do, step)
 		}
 	}
+	if s.Reload != "" {
+		first = append(first, "the configuration is no good, and an older one stays in force: "+s.Reload)
+	}
+	o.Do = s.Flags.addTo(o.Do)
 	for _, note := range slices.Concat(first, s.Kept, s.nodeNotes(), s.forkNotes()) {
 		if note != "" {
 			o.Notes = append(o.Notes, note)

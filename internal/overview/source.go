@@ -15,6 +15,7 @@ type Source struct {
 	Name    string // of the host
 	Version string
 	Started time.Time
+	Flags   func() Flags
 }
 
 // State takes what there is to tell now.
@@ -28,7 +29,16 @@ func (s *Source) State(now time.Time) State {
 		},
 		Now: now, Nodes: nodes, Blocks: f.History.Records(), Disputes: f.History.Disputes(),
 		Forks: s.API.Forks(), Kept: f.Degraded(), Evidence: f.Evidence != nil,
+		Reload: failure(s.API.Settings().LastReload), Flags: s.Flags(),
 	}
+}
+
+// failure is why a reload failed; "" where it didn't, or there was none.
+func failure(r *admin.Reload) string {
+	if r == nil {
+		return ""
+	}
+	return r.Error
 }
 
 // Register adds GET /status to a mux.

@@ -205,8 +205,8 @@ func (pl *poll) due() (at time.Time) {
 	return at
 }
 
-// decide answers the CL. Whatever may be asked of us as soon as the CL has its answer is noted before, and that there is
-// a dispute: the CL's next call on the block would be the evidence otherwise. The log and the metrics don't keep it
+// decide answers the CL. Whatever may be asked of us as soon as the CL has its answer is noted before, and that there
+// is a dispute: the CL's next call on the block would be the evidence otherwise. The log and the metrics don't keep it
 // waiting.
 func (pl *poll) decide(j judgement) {
 	pl.decided = true
