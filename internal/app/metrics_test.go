@@ -168,6 +168,8 @@ func TestNodeGauges(t *testing.T) {
 		`executionbackup_node_state{node="n1",state="dead"}`:                                               1,
 		`executionbackup_node_state{node="n1",state="alive"}`:                                              0,
 		`executionbackup_node_state{node="n2",state="alive"}`:                                              1,
+		`executionbackup_node_drained{node="n1"}`:                                                          0,
+		`executionbackup_node_drained{node="n2"}`:                                                          1,
 		`executionbackup_node_voter{node="n1"}`:                                                            0,
 		`executionbackup_node_voter{node="n2"}`:                                                            0,
 		`executionbackup_node_voter{node="n3"}`:                                                            1,

@@ -26,6 +26,7 @@ var (
 	headDesc  = nodeDesc("head", "Number of the block that a node says is its latest; absent until it has said.")
 	roleDesc  = nodeDesc("role",
 		"Always 1; what a node's specification makes it: voter, backup or do-not-use.", "role")
+	drainedDesc     = nodeDesc("drained", "1 where the operator has set a node aside: it has no vote.")
 	voterDesc       = nodeDesc("voter", "1 where a node is alive and votes: a backup only where it is needed.")
 	restsDesc       = nodeDesc("resting", "1 where a node is a backup that isn't needed: another is alive and timely.")
 	primaryDesc     = nodeDesc("primary", "1 for the node that answers what one node can answer.")
@@ -55,7 +56,8 @@ func (f *Fleet) Methods() []string {
 // Describe implements prometheus.Collector.
 func (c nodeMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		stateDesc, sinceDesc, headDesc, roleDesc, voterDesc, restsDesc, primaryDesc, laggardDesc, responseDesc,
+		stateDesc, sinceDesc, headDesc, roleDesc, drainedDesc, voterDesc, restsDesc, primaryDesc, laggardDesc,
+		responseDesc,
 		laneCallsDesc, laneBytesDesc, laneDroppedDesc, objectionsDesc, mayObjectDesc, lacksMethodsDesc, infoDesc,
 	} {
 		ch <- d
@@ -80,6 +82,7 @@ func (c nodeMetrics) Collect(ch chan<- prometheus.Metric) {
 			gauge(headDesc, float64(head.Number))
 		}
 		gauge(roleDesc, 1, role(&s))
+		gauge(drainedDesc, one(s.Drained))
 		gauge(voterDesc, one(s.State == health.Alive && slices.Contains(voters, n)))
 		gauge(restsDesc, one(slices.Contains(resting, n)))
 		gauge(primaryDesc, one(n == primary))
