@@ -181,6 +181,7 @@ func TestNodeGauges(t *testing.T) {
 		`executionbackup_node_statuses_total{method="NewPayload",node="n3",status="INVALID"}`:              1,
 		`executionbackup_disputes_total{method="NewPayload"}`:                                              1,
 		`executionbackup_disputes_total{method="GetPayload"}`:                                              0,
+		`executionbackup_verdict_duration_seconds_count{method="NewPayload",status="INVALID"}`:             0,
 		`executionbackup_builds_total`:                                                                     1,
 		`executionbackup_blob_requests_total`:                                                              1,
 		`executionbackup_config_last_reload_successful`:                                                    1,

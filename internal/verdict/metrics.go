@@ -28,7 +28,7 @@ type metrics struct {
 
 // newMetrics registers the metrics of a bench.
 func newMetrics(r prometheus.Registerer) *metrics {
-	return &metrics{
+	m := &metrics{
 		verdicts: node.Durations(r, "verdict_duration_seconds",
 			"Time until the consensus client had its verdict, by method family and status (error: there was none).",
 			"method", "status"),
@@ -61,6 +61,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Builds that consensus clients began: forkchoiceUpdated calls that they got a payload id for.",
 		}),
 	}
+	// The first INVALID ever is an increase, which an alert sees, only where there was a 0 before.
+	for _, s := range []engine.Status{engine.Valid, engine.Invalid} {
+		m.verdicts.WithLabelValues(engine.NewPayload.String(), s.String())
+	}
+	return m
 }
 
 // slotBuckets are times in a slot, in seconds: fine where attestations are due.
