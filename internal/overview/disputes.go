@@ -34,7 +34,8 @@ func (s State) dispute() (f finding) {
 	switch d.Kind {
 	case history.BeforeProposal:
 		f = finding{level: Warn, text: "dispute: " + who + " before it was proposed"}
-		f.meaning = "Another payload was proposed, if there was one: no validator misses anything by it."
+		f.meaning = "Another payload was proposed, if there was one. Validators go on, but a node that is wrong can " +
+			"make worse payloads be proposed, its own among them."
 		if d.Late && !d.Dispute {
 			f.text = "late objection: " + who + " after it was proposed"
 			f.meaning = "Other clients may not attest to this validator's block."

@@ -217,7 +217,8 @@ func TestWhatToDo(t *testing.T) {
 				"executionbackup nodes drain n1 n3 n5; executionbackup nodes clear-objections n2; " +
 				"executionbackup nodes clear-objections n5"},
 		{[]history.Dispute{of(history.BeforeProposal, "", 9, 0)},
-			"block 9; Another payload was proposed, if there was one: no validator misses anything by it.; " +
+			"block 9; Another payload was proposed, if there was one. Validators go on, but a node that is wrong can " +
+				"make worse payloads be proposed, its own among them.; " +
 				"executionbackup evidence show last; executionbackup nodes clear-objections n5"},
 	} {
 		s.Disputes = test.disputes
