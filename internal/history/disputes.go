@@ -53,8 +53,8 @@ func (r *Record) kind() Kind {
 	return LateObjection
 }
 
-// objectors are the nodes that say INVALID.
-func (r *Record) objectors() []string {
+// Objectors are the nodes that say INVALID, by name; not nil.
+func (r *Record) Objectors() []string {
 	names := []string{}
 	for _, v := range r.Votes {
 		if v.Vote == "INVALID" || v.Status == "INVALID" {
@@ -121,7 +121,7 @@ func (d *Dispute) goesOnWith(r *Record) bool {
 		return true
 	}
 	return d.Kind == BeforeProposal && r.kind() == BeforeProposal && r.Time.Sub(d.Last) < sameProposals &&
-		slices.Equal(d.last.objectors(), r.objectors())
+		slices.Equal(d.last.Objectors(), r.Objectors())
 }
 
 // add counts a call to the dispute.
@@ -163,7 +163,7 @@ func (h *History) Disputes() []Dispute {
 	for i, d := range h.disputes {
 		out[i] = Dispute{
 			Record: d.copy(), Kind: d.Kind, Standing: !judged.After(d.Last), Heard: d.last.Verdict,
-			Objectors: d.last.objectors(), Rule: d.Rule, Why: d.Why, Last: d.Last, Calls: d.Calls,
+			Objectors: d.last.Objectors(), Rule: d.Rule, Why: d.Why, Last: d.Last, Calls: d.Calls,
 		}
 	}
 	return out

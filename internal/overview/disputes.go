@@ -50,13 +50,16 @@ func (s State) dispute() (f finding) {
 			f.level = Warn
 			f.meaning = "Validators go on, as --on-dispute=" + s.Policy.OnDispute + " has it: they attest to the block."
 		case "INVALID":
-			f.meaning = "The consensus client leaves the block out: its validators attest to another branch."
+			f.meaning = forGood
 		default:
 			f.meaning = "Validators don't attest to the block or to what is built on it, and don't propose, until " +
 				"this is over."
 		}
 	}
-	f.since, f.do = d.Time, s.settle(d)
+	f.since, f.do = d.Time, s.evidence()
+	if d.Kind != history.BeforeProposal {
+		f.do = append(f.do, s.settle(d.Objectors)...)
+	}
 	if _, fields := s.presentDifferences(); len(fields) > 0 {
 		f.text += ", and the nodes' fork configurations differ: " + join(fields, ", ")
 	}
@@ -67,44 +70,47 @@ func (s State) dispute() (f finding) {
 	return f
 }
 
-// settle is what to do about a dispute: look first, then set aside who is wrong.
-func (s State) settle(d *history.Dispute) (steps []Step) {
-	if s.Evidence {
-		steps = append(steps, Step{"See what each node says, and why:", "executionbackup evidence show last"})
+// evidence is where to look first, where it is kept.
+func (s State) evidence() []Step {
+	if !s.Evidence {
+		return nil
 	}
-	if d.Kind == history.BeforeProposal || len(d.Objectors) == 0 {
-		return steps
+	return []Step{{"See what each node says, and why:", "executionbackup evidence show last"}}
+}
+
+// settle is what to do about objections: set aside who is wrong.
+func (s State) settle(objectors []string) (steps []Step) {
+	if len(objectors) == 0 {
+		return nil
 	}
-	are, object := verb(len(d.Objectors), "is", "are"), verb(len(d.Objectors), "objects", "object")
-	who := join(d.Objectors, " and ")
+	are, object := verb(len(objectors), "is", "are"), verb(len(objectors), "objects", "object")
+	who := join(objectors, " and ")
 	var others []string
 	for i := range s.Nodes {
-		if n := &s.Nodes[i]; mayVote(n) && !slices.Contains(d.Objectors, n.Name) {
+		if n := &s.Nodes[i]; mayVote(n) && !slices.Contains(objectors, n.Name) {
 			others = append(others, n.Name)
 		}
 	}
-	steps = append(steps, Step{
-		fmt.Sprintf("Where %s %s wrong (the network builds on the block), set %s aside:",
-			who, are, verb(len(d.Objectors), "it", "them")),
-		fleet.DrainCommand(d.Objectors...),
-	})
-	if len(others) > 0 {
-		steps = append(steps, Step{fmt.Sprintf("Where %s %s right, set the others aside:", who, are),
-			fleet.DrainCommand(others...)})
+	if len(others) > 0 { // the last one can't be set aside
+		steps = append(steps, Step{
+			fmt.Sprintf("Where %s %s wrong (the network builds on the block), set %s aside:",
+				who, are, verb(len(objectors), "it", "them")),
+			fleet.DrainCommand(objectors...),
+		}, Step{
+			fmt.Sprintf("Where %s %s right, set the others aside:", who, are), fleet.DrainCommand(others...),
+		})
 	}
 	return append(steps, Step{
 		fmt.Sprintf("Where %s no longer %s, end what is left of it:", who, object),
-		fleet.ClearCommand(d.Objectors...),
+		fleet.ClearCommand(objectors...),
 	})
 }
 
-// endObjections is how the objections end that aren't part of a dispute that is told of.
-func (s State) endObjections(dispute finding) (steps []Step) {
-	told := s.standing()
+// endObjections is how the objections end of those nodes that haven't been told of.
+func (s State) endObjections(told []string) (steps []Step) {
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
-		if n.Objections == 0 || n.State != "alive" || n.Drained ||
-			dispute.text != "" && slices.Contains(told.Objectors, n.Name) {
+		if n.Objections == 0 || n.State != "alive" || n.Drained || slices.Contains(told, n.Name) {
 			continue
 		}
 		steps = append(steps, Step{"The objection of " + n.Name + " ends when it says VALID to the block or to a new " +

@@ -81,10 +81,10 @@ func (s State) votes() (f finding) {
 			meaning: "The consensus client hears SYNCING: validators neither attest nor propose until one is synced.",
 			do:      []Step{{Text: "Wait until a node is synced, or add one that is (executionbackup nodes add)."}},
 		}
-	case len(s.Nodes) == 1 && e.prompt == 1:
-		return finding{level: Good, text: "the only node answers, and nothing checks it"}
+	case e.prompt == 0:
+		return s.late(e, look)
 	case len(s.Nodes) == 1:
-		return finding{level: Warn, text: "the only node is late, and nothing checks it"}
+		return finding{level: Good, text: "the only node answers, and nothing checks it"}
 	case e.alive < e.may && e.alive == 1:
 		return finding{
 			level: Bad, since: e.changed, do: look,
@@ -104,6 +104,32 @@ func (s State) votes() (f finding) {
 	if e.backups > 0 {
 		f.text += ", " + count(e.backups, "backup")
 	}
+	return f
+}
+
+// late tells that no node answers in time, and what the consensus client heard last.
+func (s State) late(e electorate, look []Step) finding {
+	f := finding{
+		level: Bad, text: fmt.Sprintf("none of %s answers in time", count(e.may, "node")), do: look,
+		meaning: "Validators attest late or not at all, and may miss proposals, until one does.",
+	}
+	if len(s.Nodes) == 1 {
+		f.text = "the only node doesn't answer in time"
+	}
+	heard := ""
+	for _, b := range s.Blocks {
+		if b.Verdict != "" {
+			heard = b.Verdict
+		}
+	}
+	switch heard {
+	case "", "VALID":
+		return f
+	case "error":
+		heard = "an error"
+	}
+	f.text += ": the consensus client hears " + heard
+	f.meaning = "Validators neither attest nor propose until one does."
 	return f
 }
 

@@ -3,6 +3,7 @@
 //
 //	Of           the headline, and what belongs to it   overview.go
 //	votes        who votes, and who can't               nodes.go
+//	invalid      what the CL has heard INVALID about    invalid.go
 //	dispute      what nodes disagree about              disputes.go
 //	forks        who isn't ready for the next one       forks.go
 //	Source       where a State comes from               source.go
@@ -22,9 +23,10 @@ type Level string
 
 // The levels. Bad is what "something is wrong" means wherever that is asked: the page is red, and
 // `executionbackup status` ends with 1. It says that validators don't attest, or that nothing checks what they attest
-// to: no node is synced or can be reached; one of several is left; the consensus client hears no VALID in a dispute
-// about a block of its chain; the nodes' fork configurations differ, or one isn't ready for a fork of the next 24
-// hours. What is worth a look, but costs nothing yet, is Warn.
+// to: no node is synced, can be reached or answers in time; one of several is left; INVALID is the last word that the
+// consensus client has of a payload; it hears no VALID in a dispute about a block of its chain; the nodes' fork
+// configurations differ, or one isn't ready for a fork of the next 24 hours. What is worth a look, but costs nothing
+// yet, is Warn.
 const (
 	Good Level = "good"
 	Warn Level = "warn"
@@ -107,16 +109,17 @@ type finding struct {
 	notes   []string
 }
 
-// Of tells how things are: a dispute that goes on, else whether the consensus client can rely on us, else what is the
-// matter with the nodes' forks, else that the consensus client is silent; and where there is nothing of that, how fast
-// we are and for how long nodes have agreed. It is pure.
+// Of tells how things are: that INVALID is the last word, else a dispute that goes on, else whether the consensus
+// client can rely on us, else what is the matter with the nodes' forks, else that the consensus client is silent; and where
+// there is nothing of that, how fast we are and for how long nodes have agreed. It is pure.
 func Of(s State) Overview {
 	votes, dispute, fork, silence := s.votes(), s.dispute(), s.forks(), s.silence()
+	invalid, told := s.invalid()
 	paceLevel, pace := s.speed()
 	peaceLevel, peace := s.agreement()
 	o := Overview{Level: votes.level, Fork: s.Forks.Countdown(), Instance: s.Instance, Do: []Step{}, Notes: []string{}}
 	o.Voters, o.Voting = s.count()
-	for _, level := range []Level{dispute.level, silence.level, fork.level, paceLevel, peaceLevel} {
+	for _, level := range []Level{invalid.level, dispute.level, silence.level, fork.level, paceLevel, peaceLevel} {
 		o.raise(level)
 	}
 	if len(s.Kept) > 0 || s.Reload != "" {
@@ -125,6 +128,9 @@ func Of(s State) Overview {
 	var head finding
 	var first []string // notes: what would be the headline, were there nothing worse
 	switch line := join([]string{votes.text, pace, peace}, ", "); {
+	case invalid.text != "":
+		head = invalid
+		first = append(invalid.notes, dispute.text, fork.text, silence.text, join([]string{votes.text, pace}, ", "))
 	case dispute.text != "" && (dispute.level == Bad || votes.level != Bad):
 		head, first = dispute, append(dispute.notes, fork.text, silence.text, join([]string{votes.text, pace}, ", "))
 	case votes.level == Bad:
@@ -139,7 +145,10 @@ func Of(s State) Overview {
 	}
 	o.Headline, o.Since, o.Meaning = s.sentence(head.text), head.since, head.meaning
 	o.Do = append(o.Do, head.do...)
-	for _, step := range slices.Concat(votes.do, s.endObjections(dispute)) {
+	if d := s.standing(); d != nil {
+		told = append(told, d.Objectors...)
+	}
+	for _, step := range slices.Concat(votes.do, s.endObjections(told)) {
 		if !slices.Contains(o.Do, step) {
 			o.Do = append(o.Do, step)
 		}
@@ -197,7 +206,7 @@ func (s State) lastNews() time.Time {
 	return s.Blocks[len(s.Blocks)-1].Time
 }
 
-// speed tells how long verdicts took; nothing while the consensus client is silent.
+// speed tells how long verdicts took; nothing while the consensus client is silent, or no node answers in time.
 func (s State) speed() (level Level, text string) {
 	var took []history.Micros
 	for _, b := range s.Blocks {
@@ -210,6 +219,9 @@ func (s State) speed() (level Level, text string) {
 		return Good, ""
 	case len(took) == 0:
 		return Good, "no call from the consensus client yet"
+	}
+	if _, voting := s.count(); voting == 0 {
+		return Good, "" // it was so before
 	}
 	slices.Sort(took)
 	median := time.Duration(took[len(took)/2])

@@ -52,6 +52,16 @@ func payloads(ms ...int) (blocks []history.Record) {
 	return blocks
 }
 
+// heard are the last payloads by what the consensus client heard; - for one that is being judged.
+func heard(verdicts string) []history.Record {
+	words := strings.Fields(verdicts)
+	blocks := payloads(slices.Repeat([]int{41}, len(words))...)
+	for i, word := range words {
+		blocks[i].Verdict = strings.Trim(word, "-")
+	}
+	return blocks
+}
+
 // disputed is a dispute about block 7 whose last call came some time ago.
 func disputed(ago time.Duration, change func(*history.Dispute)) history.Dispute {
 	d := history.Dispute{Record: &history.Record{}, Calls: 3, Last: noon.Add(-ago)}
@@ -119,19 +129,28 @@ func TestOf(t *testing.T) {
 			"verdicts in 41 ms, no dispute for 24 hours; n2 has been syncing; " +
 				"n3 has been dead (no connection: connection refused)"},
 		{"syncing dead", payloads(41), nil, day, Bad, "No node is synced: the 1 node that can be reached votes",
-			"verdicts in 41 ms, no dispute for 24 hours; n1 has been syncing; " +
+			"no dispute for 24 hours; n1 has been syncing; " +
 				"n2 has been dead (no connection: connection refused)"},
 		{"dead dead", payloads(41), nil, day, Bad, "No node can be reached: the consensus client hears SYNCING",
-			"verdicts in 41 ms, no dispute for 24 hours; n1 has been dead (no connection: connection refused); " +
+			"no dispute for 24 hours; n1 has been dead (no connection: connection refused); " +
 				"n2 has been dead (no connection: connection refused)"},
 		{"unknown unknown", nil, nil, time.Second, Warn,
 			"Nodes are being probed for the first time, no call from the consensus client yet, no dispute yet", ""},
 
 		{"alive", payloads(41), nil, day, Good, "The only node answers, and nothing checks it, verdicts in 41 ms", ""},
-		{"alive+laggard", payloads(41), nil, day, Warn,
-			"The only node is late, and nothing checks it, verdicts in 41 ms", "n1 is late: nobody waits for it"},
+		{"alive+laggard", payloads(41), nil, day, Bad,
+			"The only node doesn't answer in time", "n1 is late: nobody waits for it"},
+		{"alive+laggard", heard("VALID error"), nil, day, Bad,
+			"The only node doesn't answer in time: the consensus client hears an error",
+			"n1 is late: nobody waits for it"},
+		{"alive+laggard alive+laggard dead", heard("VALID SYNCING"), nil, day, Bad,
+			"None of 3 nodes answers in time: the consensus client hears SYNCING",
+			"no dispute for 24 hours; n1 is late: nobody waits for it; n2 is late: nobody waits for it; " +
+				"n3 has been dead (no connection: connection refused)"},
+		{"alive+laggard alive+laggard alive+unused", heard("VALID -"), nil, day, Bad, "None of 2 nodes answers in time",
+			"no dispute for 24 hours; n1 is late: nobody waits for it; n2 is late: nobody waits for it"},
 		{"dead", payloads(41), nil, day, Bad, "No node can be reached: the consensus client hears SYNCING",
-			"verdicts in 41 ms; n1 has been dead (no connection: connection refused)"},
+			"n1 has been dead (no connection: connection refused)"},
 
 		{"alive alive+objects alive", payloads(41), []history.Dispute{disputed(0, nil)}, day, Bad,
 			"Dispute: n2 calls block 7 INVALID, the consensus client hears SYNCING",
