@@ -75,6 +75,10 @@ func (p *program) decide(_ context.Context, cmd *cli.Command) error {
 	if len(seats) == 0 {
 		return usageError("decide: write at least one WORD, such as VALID")
 	}
+	if rules.MinValid > len(seats) {
+		return usageError("decide: min-valid is %d, and these are %d nodes: the daemon would refuse that",
+			rules.MinValid, len(seats))
+	}
 	poll := quorum.NewPoll(rules, quorum.Clock{}, len(seats))
 	poll.Cast(seats)
 	for i := range poll.Ballots {

@@ -337,7 +337,8 @@ func TestStatus(t *testing.T) {
 	}
 	got := fields(stdout)
 	for _, want := range []string{
-		"- Where c is wrong (the network builds on the block), set it aside:\nexecutionbackup nodes drain c --url " + d.URL + "\n",
+		"- Where c is wrong (the network builds on the block), set it aside:\n" +
+			"executionbackup nodes drain c --url " + d.URL + "\n",
 		"\nb has been dead for less than a minute (no connection: connection refused)\n",
 		"\nb " + nodes[1].URL + " dead TIME ", "\nb: no connection: connection refused\n",
 		"\nNUMBER BLOCK HEARD AFTER IN SLOT a b c\n3 ",

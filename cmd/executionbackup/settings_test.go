@@ -71,8 +71,8 @@ func TestCommandsTakeTheSameSettings(t *testing.T) {
 	}
 }
 
-// Commands find a port of its own for the REST API. The admin token goes to whoever has the certificate that our settings
-// name, and to nobody else.
+// Commands find a port of its own for the REST API. The admin token goes to whoever has the certificate that our
+// settings name, and to nobody else.
 func TestCommandsOverTLS(t *testing.T) {
 	a := enginetest.New(t, enginetest.Client{})
 	ours, others := enginetest.NewCertificate(t), enginetest.NewCertificate(t)

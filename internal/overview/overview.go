@@ -109,18 +109,19 @@ type finding struct {
 	notes   []string
 }
 
-// Of tells how things are: that INVALID is the last word, else a dispute that goes on, else whether the consensus
-// client can rely on us, else what is the matter with the nodes' forks, else that the consensus client is silent; and where
-// there is nothing of that, how fast we are and for how long nodes have agreed. It is pure.
+// Of tells how things are: that INVALID is the last word, else a dispute that goes on, else whether the consensus client
+// can rely on us, and hears VALID, else what is the matter with the nodes' forks, else that the consensus client is
+// silent; and where there is nothing of that, how fast we are and for how long nodes have agreed. It is pure.
 func Of(s State) Overview {
 	votes, dispute, fork, silence := s.votes(), s.dispute(), s.forks(), s.silence()
 	invalid, told := s.invalid()
+	unheard := s.unheard()
 	paceLevel, pace := s.speed()
 	peaceLevel, peace := s.agreement()
 	o := Overview{Level: votes.level, Fork: s.Forks.Countdown(), Instance: s.Instance, Do: []Step{}, Notes: []string{}}
 	o.Voters, o.Voting = s.count()
-	for _, level := range []Level{invalid.level, dispute.level, silence.level, fork.level, paceLevel, peaceLevel} {
-		o.raise(level)
+	for _, f := range []finding{invalid, unheard, dispute, silence, fork, {level: paceLevel}, {level: peaceLevel}} {
+		o.raise(f.level)
 	}
 	if len(s.Kept) > 0 || s.Reload != "" {
 		o.raise(Warn)
@@ -135,6 +136,9 @@ func Of(s State) Overview {
 		head, first = dispute, append(dispute.notes, fork.text, silence.text, join([]string{votes.text, pace}, ", "))
 	case votes.level == Bad:
 		head, first = votes, []string{dispute.text, fork.text, silence.text, join([]string{pace, peace}, ", ")}
+	case unheard.text != "":
+		head = unheard
+		first = []string{dispute.text, fork.text, silence.text, join([]string{votes.text, pace}, ", ")}
 	case fork.text != "":
 		head, first = fork, []string{silence.text, line}
 	case silence.text != "":
