@@ -109,9 +109,9 @@ type finding struct {
 	notes   []string
 }
 
-// Of tells how things are: that INVALID is the last word, else a dispute that goes on, else whether the consensus client
-// can rely on us, and hears VALID, else what is the matter with the nodes' forks, else that the consensus client is
-// silent; and where there is nothing of that, how fast we are and for how long nodes have agreed. It is pure.
+// Of tells how things are: that INVALID is the last word, else a dispute that goes on, else whether the consensus
+// client can rely on us, and hears VALID, else what is the matter with the nodes' forks, else that the consensus client
+// is silent; and where there is nothing of that, how fast we are and for how long nodes have agreed. It is pure.
 func Of(s State) Overview {
 	votes, dispute, fork, silence := s.votes(), s.dispute(), s.forks(), s.silence()
 	invalid, told := s.invalid()
