@@ -198,21 +198,22 @@ func TestDeb(t *testing.T) {
 		t.Fatal(err)
 	}
 	const settings = "/etc/executionbackup/executionbackup.yaml"
+	port, state := apptest.FreePort(t), t.TempDir()
 	edit := func(more string, port any) string {
-		text := fmt.Sprintf("nodes: [%s]\nport: %v\n%s\n", strings.Join(nodes, ", "), port, more)
+		text := fmt.Sprintf("nodes: [%s]\nport: %v\n%s\njwt_secret: %s/jwt.hex\nstate_dir: %s\nevidence_dir: ''\n",
+			strings.Join(nodes, ", "), port, more, credentials, state)
 		if err := os.WriteFile(settings, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return text
 	}
-	port, state := apptest.FreePort(t), t.TempDir()
 	edit("", port)
-	p := startCommand(t, service(t, unit, "ExecStart", credentials, state, 0), "http://127.0.0.1:"+port)
+	p := startCommand(t, service(t, unit, "ExecStart", 0), "http://127.0.0.1:"+port)
 	follow(t, p.URL, secret, chain)
 	p.terminate(t)
 	s := apptest.NewService(t)
 	edited := edit("", s.Addr.(*net.TCPAddr).Port)
-	passed := s.Start(t, service(t, unit, "ExecStart", credentials, state, 0))
+	passed := s.Start(t, service(t, unit, "ExecStart", 0))
 	follow(t, "http://"+s.Addr.String(), secret, chain)
 
 	for _, test := range []struct{ more, want string }{
@@ -220,7 +221,7 @@ func TestDeb(t *testing.T) {
 		{"", "on_dispute: majority → halt"},
 	} {
 		edited = edit(test.more, s.Addr.(*net.TCPAddr).Port)
-		out, err := service(t, unit, "ExecReload", credentials, state, passed.Cmd.Process.Pid).CombinedOutput()
+		out, err := service(t, unit, "ExecReload", passed.Cmd.Process.Pid).CombinedOutput()
 		if isGood := !strings.HasPrefix(test.want, "nothing"); (err == nil) != isGood ||
 			!strings.Contains(string(out), test.want) {
 			t.Errorf("reload with %q: %v, %s", test.more, err, out)
@@ -247,17 +248,15 @@ func TestDeb(t *testing.T) {
 }
 
 // service is what systemd would start of a unit: the command line of a key and its variables, without its fences.
-func service(t *testing.T, unit, key, credentials, state string, pid int) *exec.Cmd {
+func service(t *testing.T, unit, key string, pid int) *exec.Cmd {
 	t.Helper()
-	replace := strings.NewReplacer("${CREDENTIALS_DIRECTORY}", credentials, "%S", state, "$MAINPID", fmt.Sprint(pid))
-	var argv []string
-	var environ []string
+	var argv, environ []string
 	for _, line := range lines(t, unit) {
 		switch name, value, _ := strings.Cut(line, "="); name {
 		case key:
-			argv = strings.Fields(replace.Replace(value))
+			argv = strings.Fields(strings.ReplaceAll(value, "$MAINPID", fmt.Sprint(pid)))
 		case "Environment":
-			environ = append(environ, strings.Fields(replace.Replace(value))...)
+			environ = append(environ, strings.Fields(value)...)
 		}
 	}
 	if len(argv) == 0 {
