@@ -25,8 +25,9 @@ import (
 // App is a running ExecutionBackup. Addr, Reload and Settings are safe for concurrent use, with each other and with
 // Run. The goroutines that Run starts have ended when it returns.
 type App struct {
-	config   atomic.Pointer[config.Config] // the one in force, but for what needs a start
+	config   atomic.Pointer[config.Config] // the one in force
 	started  *config.Config                // the one that we started with
+	next     atomic.Pointer[config.Config] // the one that we would start with
 	log      *slog.Logger
 	front    *front.Front
 	calls    *door // of the consensus client
@@ -72,6 +73,7 @@ func New(o Options) (_ *App, err error) {
 		a.reloading = func() func() { return func() {} }
 	}
 	a.config.Store(c)
+	a.next.Store(c)
 	a.front = front.New(front.Options{
 		MaxConnections: c.MaxConnections, MaxBody: c.MaxBody, MaxInFlight: c.MaxInFlight, TLS: secured,
 		Metrics: registry, Log: log,

@@ -48,17 +48,15 @@ func (a *App) use(c *config.Config, outcome *admin.Reload) {
 	for _, n := range a.fleet.Pool.Nodes() {
 		old.Nodes = append(old.Nodes, n.Spec())
 	}
-	for _, change := range config.Changes(&old, c) {
-		if !change.Restart {
-			outcome.Changed = append(outcome.Changed, change.String())
-		}
+	inForce := config.InForce(a.started, c)
+	for _, change := range config.Changes(&old, inForce) {
+		outcome.Changed = append(outcome.Changed, change.String())
 	}
-	for _, change := range config.Changes(a.started, c) {
-		if change.Restart {
-			outcome.NextStart = append(outcome.NextStart, change.String())
-		}
+	for _, change := range config.Changes(inForce, c) {
+		outcome.NextStart = append(outcome.NextStart, change.String())
 	}
-	a.config.Store(c)
+	a.config.Store(inForce)
+	a.next.Store(c)
 	if a.level != nil {
 		a.level.Set(c.LogLevel)
 	}
@@ -81,15 +79,14 @@ var errNoLoad = errors.New("the configuration can't be read again")
 
 // Settings returns the settings in force, and how the last reload went.
 func (a *App) Settings() admin.Settings {
-	c := a.config.Load()
+	c, next := a.config.Load(), a.next.Load().Values()
 	s := admin.Settings{PID: os.Getpid(), File: c.File, Settings: make(map[string]admin.Setting)}
-	started := a.started.Values()
 	for i, v := range c.Values() {
-		inForce := admin.Setting{Value: v.Text, From: v.From}
-		if was := started[i]; v.Restart && was.Text != v.Text {
-			inForce = admin.Setting{Value: was.Text, From: was.From, NextStart: &v.Text}
+		setting := admin.Setting{Value: v.Text, From: v.From}
+		if v.Text != next[i].Text {
+			setting.NextStart = &next[i].Text
 		}
-		s.Settings[v.YAML()] = inForce
+		s.Settings[v.YAML()] = setting
 	}
 	a.reloads.mu.Lock()
 	defer a.reloads.mu.Unlock()

@@ -31,6 +31,8 @@ type value struct {
 	set func(d *draft, texts []string) error
 	// get returns it as one would write it.
 	get func(c *Config) string
+	// keep puts what another configuration has into c. Only a setting that isn't a list has it.
+	keep func(c, other *Config)
 }
 
 // Env returns the name of the setting's environment variable.
@@ -310,7 +312,8 @@ func one[T any](parse func(string) (T, error), at func(*Config) *T) value {
 			}
 			return err
 		},
-		get: func(c *Config) string { return written(*at(c)) },
+		get:  func(c *Config) string { return written(*at(c)) },
+		keep: func(c, other *Config) { *at(c) = *at(other) },
 	}
 }
 

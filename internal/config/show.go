@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -40,11 +41,25 @@ func (s Setting) of(c *Config) string {
 	return text
 }
 
+// InForce returns what of a configuration counts without a start: in what needs one it is as the one that we started
+// with.
+func InForce(started, now *Config) *Config {
+	c := *now
+	c.from = make(map[string]string)
+	maps.Copy(c.from, now.from)
+	for _, s := range Settings() {
+		if s.Restart {
+			s.keep(&c, started)
+			c.from[s.Key] = started.from[s.Key]
+		}
+	}
+	return &c
+}
+
 // Change is one difference between two configurations.
 type Change struct {
 	Key      string // of the setting, as in a file: "on_dispute"
 	Old, New string // "" = not set
-	Restart  bool   // it counts from the next start on only
 }
 
 // String puts a change into a line: "on_dispute: halt → majority".
@@ -64,7 +79,7 @@ func Changes(old, now *Config) []Change {
 	var changes []Change
 	add := func(s Setting, old, now string) {
 		if old != now {
-			changes = append(changes, Change{s.YAML(), old, now, s.Restart})
+			changes = append(changes, Change{s.YAML(), old, now})
 		}
 	}
 	for _, s := range Settings() {

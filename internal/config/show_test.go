@@ -74,7 +74,7 @@ func TestChanges(t *testing.T) {
 		{"--timeout=7500", "--timeout=7500ms", nil},
 		{"", "--on-dispute=majority --grace=1000 --slot=5s", []string{
 			"on_dispute: halt → majority", "grace: (not set) → 1s", "slot: (not set) → 5s"}},
-		{"--port=1", "--port=2", []string{"port: 1 → 2 (start)"}},
+		{"--port=1", "--port=2", []string{"port: 1 → 2"}},
 		{"", "--nodes=http://c:1#do-not-use", []string{
 			"nodes: (not set) → http://c:1#do-not-use"}},
 		{"--nodes=http://c:1#name=x", "--nodes=http://c:1/#name=y#timeout=5", []string{
@@ -89,14 +89,24 @@ func TestChanges(t *testing.T) {
 	} {
 		got := []string(nil)
 		for _, c := range Changes(load(t, twoNodes+test.old), load(t, twoNodes+test.now)) {
-			line := c.String()
-			if c.Restart {
-				line += " (start)"
-			}
-			got = append(got, line)
+			got = append(got, c.String())
 		}
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%q to %q:\n got %q\nwant %q", test.old, test.now, got, test.want)
+		}
+	}
+}
+
+// What needs a start is as it was at the last one, and everything else is new.
+func TestInForce(t *testing.T) {
+	started, now := load(t, twoNodes+"--port=1 --grace=1s"), load(t, twoNodes+"--port=2 --state-dir=/x --grace=2s")
+	c := InForce(started, now)
+	if c.Port != 1 || c.StateDir != started.StateDir || c.Grace != now.Grace || len(Changes(c, now)) != 2 {
+		t.Errorf("got %+v, next: %v", c, Changes(c, now))
+	}
+	for _, v := range c.Values() {
+		if v.Key == "state-dir" && v.From != "" {
+			t.Errorf("state-dir is set by %q, want the default", v.From)
 		}
 	}
 }
