@@ -42,6 +42,8 @@ type Fleet struct {
 	Evidence  *evidence.Log // nil where none is kept
 	Objections
 	Log *slog.Logger
+	// Disputed says that the controller heard of a dispute about its head last, so that its end is told, too.
+	Disputed atomic.Bool
 	// Controller is the consensus client whose head the nodes follow: today the only one.
 	Controller *session.Session
 

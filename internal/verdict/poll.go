@@ -47,6 +47,7 @@ type poll struct {
 	took    time.Duration  // from begun until the CL was answered
 	rule    quorum.Rule    // what decided the dispute; NoRule where there was none
 	why     string         // why, in words
+	over    bool           // the dispute about the CL's head is
 	build   *session.Build // what the CL's payload id stands for; nil where it got none
 
 	first     time.Time       // when the first status came by which others are late a grace later; zero before

@@ -277,6 +277,9 @@ func (pl *poll) report(answer *engine.Answer, dispute bool) {
 	} else if i := pl.backupObjects(); i >= 0 {
 		pl.reportLate(i)
 	}
+	if pl.over {
+		pl.fleet.Log.Info("dispute over: the consensus client hears VALID to its head", "block_hash", pl.call.Block)
+	}
 	if !dispute {
 		pl.keep(answer, false)
 	}
@@ -312,6 +315,11 @@ func (pl *poll) lead(dispute bool) {
 		pl.fleet.Pool.Lead(pl.call.Block)
 	case pl.verdict == engine.Syncing && dispute && pl.call.Named:
 		pl.fleet.Pool.Lead(pl.call.Block)
+	}
+	if !pl.isPayload() && dispute {
+		pl.fleet.Disputed.Store(true)
+	} else if !pl.isPayload() && pl.verdict == engine.Valid {
+		pl.over = pl.fleet.Disputed.CompareAndSwap(true, false)
 	}
 }
 
