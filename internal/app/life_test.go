@@ -3,9 +3,11 @@ package app_test
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -22,7 +24,19 @@ import (
 // Every test of this package starts and stops an ExecutionBackup. None may leave a goroutine behind.
 func TestMain(m *testing.M) {
 	flag.Set("test.parallel", "8") // tests wait for nodes more than they compute
-	goleak.VerifyTestMain(m)
+	status := m.Run()
+	// The Redis client looks once a second whether its pool is closed, where it can't dial.
+	for patience := time.Now().Add(3 * time.Second); status == 0; {
+		err := goleak.Find()
+		if err == nil {
+			break
+		}
+		if time.Now().After(patience) {
+			fmt.Fprintln(os.Stderr, err)
+			status = 1
+		}
+	}
+	os.Exit(status)
 }
 
 func TestTakenPort(t *testing.T) {
@@ -187,6 +201,10 @@ func TestReloadOfSettings(t *testing.T) {
 	c.AllowNamespaces = []string{"debug"}
 	c.OpenAdmin = false
 	m.Reload(&c)
+	const policy = `executionbackup_policy_info{min_valid="3",on_dispute="halt",threshold="0.6",vote_by="node"}`
+	if got := m.Metric(t, policy); got != 1 {
+		t.Errorf("the policy is told as %v", got)
+	}
 	for _, done := range release {
 		done()
 	}

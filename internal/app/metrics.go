@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"runtime"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -18,6 +19,7 @@ type metrics struct {
 	refused     prometheus.Counter // tokens of consensus clients
 	noAdmin     prometheus.Counter // and of those who would change something
 	changes     *prometheus.CounterVec
+	policy      *prometheus.GaugeVec
 }
 
 // newMetrics registers them. The configuration that we start with counts as loaded.
@@ -49,6 +51,10 @@ func newMetrics(r prometheus.Registerer, c *config.Config) *metrics {
 		Name: "executionbackup_admin_changes_total",
 		Help: "Changes that somebody with a token asked for over the REST API, by action and outcome: done or refused.",
 	}, []string{"action", "outcome"})
+	m.policy = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "executionbackup_policy_info",
+		Help: "Always 1; its labels say how votes become a verdict.",
+	}, []string{"on_dispute", "threshold", "vote_by", "min_valid"})
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "executionbackup_build_info",
 		Help: "Always 1; its labels say which ExecutionBackup runs.",
@@ -57,7 +63,7 @@ func newMetrics(r prometheus.Registerer, c *config.Config) *metrics {
 			"goversion": runtime.Version(),
 		},
 	}, func() float64 { return 1 })
-	r.MustRegister(m.reloads, m.lastReload, m.lastSuccess, m.refused, m.noAdmin, m.changes, build,
+	r.MustRegister(m.reloads, m.lastReload, m.lastSuccess, m.refused, m.noAdmin, m.changes, m.policy, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, action := range []string{
 		"add_nodes", "remove_nodes", "drain_nodes", "undrain_nodes", "clear_objections", "reload",
@@ -67,23 +73,28 @@ func newMetrics(r prometheus.Registerer, c *config.Config) *metrics {
 	}
 	m.reloads.WithLabelValues("failure")
 	m.reloads.WithLabelValues("success")
-	m.loaded()
+	m.loaded(c)
 	return m
 }
 
 // loaded notes that a configuration is in force.
-func (m *metrics) loaded() {
+func (m *metrics) loaded(c *config.Config) {
+	m.policy.Reset()
+	rules := settings(c)
+	words := rules.ForEvidence(0)
+	m.policy.WithLabelValues(words.OnDispute, words.Threshold, words.VoteBy, strconv.Itoa(words.MinValid)).Set(1)
 	m.lastReload.Set(1)
 	m.lastSuccess.SetToCurrentTime()
 }
 
-// reloaded notes the outcome of a reload.
-func (m *metrics) reloaded(good bool) {
-	if !good {
-		m.reloads.WithLabelValues("failure").Inc()
-		m.lastReload.Set(0)
-		return
-	}
+// reloaded notes that a reload put a configuration in force.
+func (m *metrics) reloaded(c *config.Config) {
 	m.reloads.WithLabelValues("success").Inc()
-	m.loaded()
+	m.loaded(c)
+}
+
+// notReloaded notes that a reload found one that is no good.
+func (m *metrics) notReloaded() {
+	m.reloads.WithLabelValues("failure").Inc()
+	m.lastReload.Set(0)
 }

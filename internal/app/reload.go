@@ -29,7 +29,7 @@ func (a *App) Reload(by string) admin.Reload {
 	c, err := a.load()
 	if err != nil {
 		outcome.Error = err.Error()
-		a.metrics.reloaded(false)
+		a.metrics.notReloaded()
 		a.log.Error("configuration not reloaded: the old one stays in force", "by", by, "error", err)
 	} else {
 		a.use(c, &outcome)
@@ -63,7 +63,7 @@ func (a *App) use(c *config.Config, outcome *admin.Reload) {
 	a.fleet.Pool.Reload(c.Nodes)
 	a.fleet.Reload(settings(c))
 	a.fleet.SaveAll() // nodes that were removed, or don't vote any more
-	a.metrics.reloaded(true)
+	a.metrics.reloaded(inForce)
 	a.log.Info("configuration reloaded", "by", outcome.By, "changes", len(outcome.Changed))
 	for _, change := range outcome.Changed {
 		a.log.Info("setting changed", "change", change)
