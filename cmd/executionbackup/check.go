@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
 	"executionbackup/internal/state"
 )
@@ -85,7 +86,7 @@ func (p *program) unasked(c *config.Config) (*findings, error) {
 		if file.path == "" {
 			continue
 		}
-		if _, err := p.files.ReadFile(file.path); err != nil {
+		if _, err := auth.ReadFile(file.path, p.files.ReadFile); err != nil {
 			return nil, config.Invalid{Err: fmt.Errorf("%s: %w", file.flag, err)}
 		}
 	}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,6 +133,10 @@ func overviewLines(o *overview.Overview, now time.Time) []string {
 		if step.Command != "" {
 			lines = append(lines, "    "+step.Command)
 		}
+	}
+	isCommand := func(step overview.Step) bool { return step.Command != "" }
+	if host, _ := os.Hostname(); host != o.Name && slices.ContainsFunc(o.Do, isCommand) {
+		lines = append(lines, "(the commands are for "+cmp.Or(o.Name, "the machine that it runs on")+")")
 	}
 	if o.Fork != "" {
 		lines = append(lines, o.Fork)

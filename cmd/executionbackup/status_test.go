@@ -1,10 +1,13 @@
 package main
 
 import (
+	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"executionbackup/internal/history"
+	"executionbackup/internal/overview"
 )
 
 func TestInSlot(t *testing.T) {
@@ -31,5 +34,21 @@ func TestInSlot(t *testing.T) {
 	}
 	if got := inSlot(&history.Record{Verdict: "VALID", Took: 1}); got != "" {
 		t.Errorf("asked at an unknown time: got %s", got)
+	}
+}
+
+// Commands to paste that are for another machine say so.
+func TestCommandsOfAnotherMachine(t *testing.T) {
+	here, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := overview.Overview{Do: []overview.Step{{Text: "Look:", Command: "executionbackup check"}}}
+	for name, want := range map[string]bool{here: false, "elsewhere": true} {
+		o.Name = name
+		lines := strings.Join(overviewLines(&o, time.Now()), "\n")
+		if got := strings.Contains(lines, "(the commands are for elsewhere)"); got != want {
+			t.Errorf("on %s: got %s", name, lines)
+		}
 	}
 }

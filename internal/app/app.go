@@ -145,9 +145,7 @@ func (a *App) Run(ctx context.Context) error {
 	if c.FirstNodeSecret {
 		a.log.Info("no --jwt-secret: the consensus client must use the first node's", "node", c.Nodes[0].Name)
 	}
-	if c.OpenAdmin {
-		a.log.Warn("--open-admin: whoever can connect may add and remove voters")
-	}
+	a.warnOfOpen(c)
 	stopSaving := a.startSaving()
 	watching, stopWatching := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
@@ -178,6 +176,13 @@ func (a *App) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// warnOfOpen warns where anyone may change something.
+func (a *App) warnOfOpen(c *config.Config) {
+	if c.OpenAdmin {
+		a.log.Warn("--open-admin: whoever can connect may add and remove voters")
+	}
 }
 
 // warnOfLive warns where --on-dispute=live promises more than the nodes allow.

@@ -71,6 +71,9 @@ func (a *App) use(c *config.Config, outcome *admin.Reload) {
 	for _, change := range outcome.NextStart {
 		a.log.Warn("a setting changes at the next start only", "change", change)
 	}
+	if !old.OpenAdmin {
+		a.warnOfOpen(inForce)
+	}
 	a.warnOfLive()
 }
 
