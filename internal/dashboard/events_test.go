@@ -75,9 +75,15 @@ func inBubble(t *testing.T, test func(t *testing.T, s *site)) {
 		pool := node.NewPool(specs, node.Options{
 			Memory: memory, Metrics: node.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 		})
-		d := New(&overview.Source{Started: time.Now(), API: &admin.API{Fleet: fleet.New(fleet.Options{
-			Pool: pool, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
-		})}})
+		api := &admin.API{
+			Fleet: fleet.New(fleet.Options{
+				Pool: pool, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
+			}),
+			Settings: func() admin.Settings { return admin.Settings{} },
+		}
+		d := New(&overview.Source{
+			Started: time.Now(), API: api, Flags: func() overview.Flags { return overview.Flags{} },
+		})
 		mux := http.NewServeMux()
 		d.Register(mux)
 		s := &site{d, t, &pipes{conns: make(chan net.Conn), closed: make(chan struct{})},
