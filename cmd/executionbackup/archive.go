@@ -25,15 +25,15 @@ type archive struct {
 
 // archive returns the one that a command is about.
 func (p *program) archive(cmd *cli.Command) (*archive, error) {
+	if cmd.String("url") != "" {
+		r, err := p.remote(cmd, restTimeout)
+		return &archive{remote: r}, err
+	}
 	c, err := p.look()
 	if err != nil {
 		return nil, err
 	}
-	if cmd.String("url") == "" {
-		return &archive{dir: c.EvidenceDir}, nil
-	}
-	r, err := p.remote(cmd, restTimeout)
-	return &archive{remote: r}, err
+	return &archive{dir: c.EvidenceDir}, nil
 }
 
 // list returns what is there, the last one at the end.

@@ -154,7 +154,9 @@ func (a *App) serve(registry *prometheus.Registry) {
 	}
 	host, _ := os.Hostname() // "" where the system doesn't tell
 	source := &overview.Source{API: api, Name: host, Version: a.started.Version, Started: time.Now(),
-		Flags: func() overview.Flags { return commandFlags(a.config.Load(), a.adminDoor().Addr()) }}
+		Reload: a.reloadFailure,
+		Flags:  func() overview.Flags { return commandFlags(a.config.Load(), a.adminDoor().Addr()) },
+	}
 	page := dashboard.New(source)
 	mux := http.NewServeMux()
 	mux.Handle("POST /{$}", a.callsHandler(registry))

@@ -58,10 +58,10 @@ func (a *App) use(c *config.Config, outcome *admin.Reload) {
 	a.config.Store(inForce)
 	a.next.Store(c)
 	if a.level != nil {
-		a.level.Set(c.LogLevel)
+		a.level.Set(inForce.LogLevel)
 	}
-	a.fleet.Pool.Reload(c.Nodes)
-	a.fleet.Reload(settings(c))
+	a.fleet.Pool.Reload(inForce.Nodes)
+	a.fleet.Reload(settings(inForce))
 	a.fleet.SaveAll() // nodes that were removed, or don't vote any more
 	a.metrics.reloaded(inForce)
 	a.log.Info("configuration reloaded", "by", outcome.By, "changes", len(outcome.Changed))
@@ -79,6 +79,16 @@ func (a *App) use(c *config.Config, outcome *admin.Reload) {
 
 // errNoLoad is what becomes of a reload where nobody said how to read the configuration.
 var errNoLoad = errors.New("the configuration can't be read again")
+
+// reloadFailure is why the last reload failed; "" where it didn't, or there was none.
+func (a *App) reloadFailure() string {
+	a.reloads.mu.Lock()
+	defer a.reloads.mu.Unlock()
+	if a.reloads.last == nil {
+		return ""
+	}
+	return a.reloads.last.Error
+}
 
 // Settings returns the settings in force, and how the last reload went.
 func (a *App) Settings() admin.Settings {

@@ -125,10 +125,11 @@ func nodeChanges(old, now *Config) []Change {
 	find := func(c *Config, url string) int {
 		return slices.IndexFunc(c.Nodes, func(n Node) bool { return n.Display() == url })
 	}
+	before, after := old.specs(), now.specs()
 	for i, n := range old.Nodes {
-		was, is := old.specs()[i], ""
+		was, is := before[i], ""
 		if j := find(now, n.Display()); j >= 0 {
-			is = now.specs()[j] + another(n.Secret, now.Nodes[j].Secret)
+			is = after[j] + another(n.Secret, now.Nodes[j].Secret)
 		}
 		if was != is {
 			changes = append(changes, Change{Key: "nodes", Old: was, New: is})
@@ -136,7 +137,7 @@ func nodeChanges(old, now *Config) []Change {
 	}
 	for j, n := range now.Nodes {
 		if find(old, n.Display()) < 0 {
-			changes = append(changes, Change{Key: "nodes", New: now.specs()[j]})
+			changes = append(changes, Change{Key: "nodes", New: after[j]})
 		}
 	}
 	return changes

@@ -79,10 +79,10 @@ func inBubble(t *testing.T, test func(t *testing.T, s *site)) {
 			Fleet: fleet.New(fleet.Options{
 				Pool: pool, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 			}),
-			Settings: func() admin.Settings { return admin.Settings{} },
 		}
 		d := New(&overview.Source{
 			Started: time.Now(), API: api, Flags: func() overview.Flags { return overview.Flags{} },
+			Reload: func() string { return "" },
 		})
 		mux := http.NewServeMux()
 		d.Register(mux)

@@ -16,6 +16,7 @@ type Source struct {
 	Version string
 	Started time.Time
 	Flags   func() Flags
+	Reload  func() string // why the last reload failed; "" where it didn't
 }
 
 // State takes what there is to tell now.
@@ -29,16 +30,8 @@ func (s *Source) State(now time.Time) State {
 		},
 		Now: now, Nodes: nodes, Blocks: f.History.Records(), Disputes: f.History.Disputes(),
 		Forks: s.API.Forks(), Kept: f.Degraded(), Evidence: f.Evidence != nil,
-		Reload: failure(s.API.Settings().LastReload), Flags: s.Flags(),
+		Reload: s.Reload(), Flags: s.Flags(),
 	}
-}
-
-// failure is why a reload failed; "" where it didn't, or there was none.
-func failure(r *admin.Reload) string {
-	if r == nil {
-		return ""
-	}
-	return r.Error
 }
 
 // Register adds GET /status to a mux.
