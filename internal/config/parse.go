@@ -134,8 +134,13 @@ func parsePath(text string) (string, error) {
 
 // parseStateURL refuses what must not be shown. The rest of it is for whoever goes there to judge.
 func parseStateURL(text string) (string, error) {
+	bad := strings.Contains(text, "@")
 	_, query, _ := strings.Cut(text, "?")
-	if strings.Contains(text, "@") || strings.Contains(query, "password") || strings.Contains(query, "user") {
+	for option := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(option, "=") // a master may have the name users
+		bad = bad || strings.Contains(name, "password") || strings.Contains(name, "user")
+	}
+	if bad {
 		return "", errors.New("no user and password belong in it: set state-user and state-password-file")
 	}
 	return text, nil

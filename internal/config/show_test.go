@@ -27,7 +27,7 @@ func TestValuesCanBeWritten(t *testing.T) {
 		--majority-implementations=3 --fork-window=48h --fork-mismatch=exclude --vote-by=client --grace=1s
 		--slot=5s --attest-by=4100 --late-grace=0 --cross-check=0 --replay-bytes=0 --max-body=1000 --max-in-flight=3GiB
 		--allow-namespaces=debug,txpool --admin-token-file=admin --log-level=critical --node-timings
-		--state-dir= --state-url=redis://r`,
+		--state-dir= --state-url=redis://r?master=users`,
 	} {
 		c := load(t, line)
 		again := ""
