@@ -1,10 +1,7 @@
 package main
 
 import (
-	"crypto/tls"
 	"encoding/json"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -463,20 +460,7 @@ func TestCheckPrintsSafely(t *testing.T) {
 // An https node is reached where --ca-file has who vouches for it, and is told as what it is where it hasn't.
 func TestCheckWithCAFile(t *testing.T) {
 	n, files := enginetest.New(t, enginetest.Client{}), enginetest.NewCertificate(t)
-	to, err := url.Parse(n.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.LoadX509KeyPair(files.File, files.KeyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(to))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	defer server.Close()
-	args := []string{"check", "--nodes", server.URL + "#jwt-secret=" + n.SecretFile}
+	args := []string{"check", "--nodes", files.OverTLS(t, n).URL + "#jwt-secret=" + n.SecretFile}
 	status, stdout, _ := execute(t, nil, args...)
 	if status != 1 || !strings.Contains(stdout, "certificate signed by unknown authority") {
 		t.Errorf("without it: status %d, %s", status, stdout)

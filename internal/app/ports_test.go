@@ -7,13 +7,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -317,20 +313,8 @@ func TestTLSRenewal(t *testing.T) {
 func TestCAFile(t *testing.T) {
 	t.Parallel()
 	n := enginetest.New(t, enginetest.Client{})
-	to, err := url.Parse(n.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
 	files := enginetest.NewCertificate(t)
-	pair, err := tls.LoadX509KeyPair(files.File, files.KeyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(to))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	t.Cleanup(server.Close)
+	server := files.OverTLS(t, n)
 	nodes := []apptest.Node{{URL: server.URL, Secret: n.Secret, Name: "n1"}}
 	m := start(t, nodes, nil)
 	got := m.Node(t, "n1")

@@ -4,11 +4,17 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
+	"log"
 	"math/big"
 	"net"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -73,4 +79,23 @@ func (c *Certificate) Pool(t testing.TB) *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(content)
 	return pool
+}
+
+// OverTLS serves a node over TLS with a certificate, until the end of the test.
+func (c *Certificate) OverTLS(t testing.TB, n *Node) *httptest.Server {
+	t.Helper()
+	to, err := url.Parse(n.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.LoadX509KeyPair(c.File, c.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(to))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes are refused on purpose
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server
 }
