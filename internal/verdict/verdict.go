@@ -316,9 +316,11 @@ func (pl *poll) lead(dispute bool) {
 	case pl.verdict == engine.Syncing && dispute && pl.call.Named:
 		pl.fleet.Pool.Lead(pl.call.Block)
 	}
-	if !pl.isPayload() && dispute {
+	switch {
+	case pl.isPayload():
+	case dispute:
 		pl.fleet.Disputed.Store(true)
-	} else if !pl.isPayload() && pl.verdict == engine.Valid {
+	case pl.verdict == engine.Valid:
 		pl.over = pl.fleet.Disputed.CompareAndSwap(true, false)
 	}
 }
