@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 )
 
 // SharedOptions say where the shared store is, and what is told to whom.
@@ -51,7 +50,7 @@ const maxValue = 1 << 20
 // called at the same time; what they are given may not be changed afterwards.
 type Shared struct {
 	o       SharedOptions
-	client  redis.UniversalClient
+	client  client
 	times   sharedTimes
 	metrics sharedMetrics
 	wake    chan struct{}

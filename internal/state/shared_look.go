@@ -92,10 +92,10 @@ func (s *Shared) renewMarker(ctx context.Context) (answer, error) {
 	sealed := s.seal(v.space, name, Record{v.beat, append([]byte(v.server+"\n"), note...)})
 	ctx, done := s.timed(ctx)
 	defer done()
-	reply, err := lookScript.Run(ctx, s.client,
+	reply, err := s.client.run(ctx, lookScript,
 		[]string{v.space + name, v.space + indexName},
 		name, sealed, s.times.marker.Milliseconds(), s.times.ttl.Milliseconds(), v.seen, page,
-		v.sweep, v.sweep+strip-1, v.space+channelName, tell).Slice()
+		v.sweep, v.sweep+strip-1, v.space+channelName, tell)
 	if err != nil {
 		return answer{}, err
 	}

@@ -50,7 +50,7 @@ func (s *Shared) get(ctx context.Context, space string, names []string) ([][]byt
 	for _, name := range names {
 		keys, args = append(keys, space+name), append(args, name)
 	}
-	reply, err := getScript.Run(ctx, s.client, keys, args...).Slice()
+	reply, err := s.client.run(ctx, getScript, keys, args...)
 	if err != nil {
 		return nil, err
 	}

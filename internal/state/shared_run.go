@@ -2,7 +2,7 @@ package state
 
 import (
 	"context"
-	"errors"
+	"io"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -84,7 +84,7 @@ func (s *Shared) round(ctx context.Context, why occasion) {
 // view is what Run knows of the store in the space that it has entered.
 type view struct {
 	space string
-	sub   *redis.PubSub
+	sub   io.Closer
 	// notices come from other instances, and from us.
 	notices <-chan *redis.Message
 
@@ -119,8 +119,7 @@ func (s *Shared) enter() bool {
 // subscribe listens for notices; the library subscribes again after a broken connection.
 func (s *Shared) subscribe(ctx context.Context) {
 	if s.view.sub == nil {
-		s.view.sub = s.client.Subscribe(ctx, s.view.space+channelName)
-		s.view.notices = s.view.sub.Channel()
+		s.view.sub, s.view.notices = s.client.listen(ctx, s.view.space+channelName)
 	}
 }
 
@@ -155,11 +154,7 @@ func (s *Shared) ping(ctx context.Context) error {
 	ctx, done := s.timed(ctx)
 	defer done()
 	if s.view.space == "" {
-		return s.client.Ping(ctx).Err()
+		return s.client.ping(ctx)
 	}
-	err := s.client.Get(ctx, s.view.space+markerPrefix+s.o.Run).Err()
-	if errors.Is(err, redis.Nil) {
-		return nil
-	}
-	return err
+	return s.client.touch(ctx, s.view.space+markerPrefix+s.o.Run)
 }

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -12,10 +11,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"executionbackup/internal/auth"
 )
@@ -134,42 +129,6 @@ func address(host, port string) (string, error) {
 	return net.JoinHostPort(h, p), nil
 }
 
-// newClient returns a client that gives every answer so long, retries nothing (Run does) and logs nothing (we do).
-func newClient(o SharedOptions, patience time.Duration) (redis.UniversalClient, error) {
-	e, err := ParseURL(o.URL)
-	if err != nil {
-		return nil, fmt.Errorf("URL of the shared state: %w", err)
-	}
-	password, err := readPassword(o.PasswordFile)
-	if err != nil {
-		return nil, err
-	}
-	redis.SetLogger(noLog{})
-	u := &redis.UniversalOptions{
-		Addrs: e.Addresses, DB: e.Database, MasterName: e.Master, IsClusterMode: e.Cluster,
-		CredentialsProviderContext: func(context.Context) (string, string, error) {
-			password, err := readPassword(o.PasswordFile)
-			return o.User, password, err
-		},
-		Protocol: 2, MaxRetries: -1, DialerRetries: 1, PoolSize: 8, ContextTimeoutEnabled: true,
-		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience,
-		DisableIdentity:          true,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	}
-	if e.SentinelAuth {
-		u.SentinelUsername, u.SentinelPassword = o.User, password
-	}
-	if e.TLS {
-		u.TLSConfig, err = tlsConfig(o.CAFile)
-	} else if o.CAFile != "" {
-		err = errors.New("a CA file for the shared state, but its URL isn't rediss:// or valkeys://")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return redis.NewUniversalClient(u), nil
-}
-
 func readPassword(file string) (string, error) {
 	if file == "" {
 		return "", nil
@@ -203,8 +162,3 @@ func tlsConfig(caFile string) (*tls.Config, error) {
 	}
 	return c, nil
 }
-
-// noLog silences the client library, which would log addresses and states by itself.
-type noLog struct{}
-
-func (noLog) Printf(context.Context, string, ...any) {}

@@ -63,7 +63,7 @@ func (s *Shared) write(ctx context.Context, records Records, news Records) error
 	}
 	ctx, done := s.timed(ctx)
 	defer done()
-	reply, err := putScript.Run(ctx, s.client, keys, args...).Slice()
+	reply, err := s.client.run(ctx, putScript, keys, args...)
 	if err != nil {
 		return err
 	}
