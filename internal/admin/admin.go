@@ -44,7 +44,8 @@ type API struct {
 // Change is what somebody asked for who may, and what became of it.
 type Change struct {
 	Action string   // as in the path: "drain_nodes"
-	Nodes  []string // as they were named, without userinfo and options
+	Nodes  []string // as they were named, without userinfo and options; nil where it isn't about nodes
+	Mode   string   // that was asked for; "" where none was
 	From   string   // whose address it came from
 	Err    error    // why nothing changed
 }
@@ -70,11 +71,12 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /config", a.config)
 	mux.HandleFunc("POST /reload", a.changing(a.reload))
 	for action, do := range map[string]func(nodes []string) error{
-		"add_nodes": a.add, "remove_nodes": a.Fleet.Pool.Remove, "drain_nodes": a.drain(true),
+		"add_nodes": a.add, "remove_nodes": a.Fleet.RemoveNodes, "drain_nodes": a.drain(true),
 		"undrain_nodes": a.drain(false), "clear_objections": a.Fleet.Pool.ClearObjections,
 	} {
 		mux.HandleFunc("POST /"+action, a.changing(a.change(action, do)))
 	}
+	mux.HandleFunc("POST /mode", a.changing(a.mode))
 	a.registerProfiles(mux)
 }
 
@@ -156,7 +158,7 @@ func (a *API) change(action string, do func(nodes []string) error) http.HandlerF
 			words, others := a.Fleet.SaveAll() // an objection that ends, a drain
 			a.Fleet.Await(r.Context(), words, others)
 		}
-		a.Audit(Change{action, forAudit(nodes), r.RemoteAddr, err})
+		a.Audit(Change{Action: action, Nodes: forAudit(nodes), From: r.RemoteAddr, Err: err})
 		if err != nil {
 			writeError(w, http.StatusBadRequest, err)
 			return

@@ -114,7 +114,7 @@ func settings(c *config.Config) fleet.Settings {
 		Rules: c.Rules, ForkWindow: c.ForkWindow,
 		Times:      fleet.Times{Grace: c.Grace, LateGrace: c.LateGrace, AttestBy: c.AttestBy, Slot: c.Slot},
 		BuildGrace: c.BuildGrace, CrossCheck: c.CrossCheck,
-		ReadTimeout: c.ReadTimeout, AllowNamespaces: c.AllowNamespaces,
+		ReadTimeout: c.ReadTimeout, AllowNamespaces: c.AllowNamespaces, Mode: c.Mode, ShadowNode: c.ShadowNode,
 	}
 }
 

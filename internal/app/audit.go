@@ -3,6 +3,7 @@ package app
 import (
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,9 @@ import (
 func (a *App) audit(c admin.Change) {
 	outcome := "done"
 	args := []any{"action", c.Action, "nodes", c.Nodes, "from", c.From, "outcome"}
+	if c.Mode != "" {
+		args = slices.Insert(args, 2, any("mode"), any(c.Mode))
+	}
 	if c.Err != nil {
 		outcome = "refused"
 		args = append(args, outcome, "error", engine.Excerpt(auth.Redact(c.Err.Error())))

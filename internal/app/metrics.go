@@ -66,7 +66,7 @@ func newMetrics(r prometheus.Registerer, c *config.Config) *metrics {
 	r.MustRegister(m.reloads, m.lastReload, m.lastSuccess, m.refused, m.noAdmin, m.changes, m.policy, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, action := range []string{
-		"add_nodes", "remove_nodes", "drain_nodes", "undrain_nodes", "clear_objections", "reload",
+		"add_nodes", "remove_nodes", "drain_nodes", "undrain_nodes", "clear_objections", "reload", "mode",
 	} {
 		m.changes.WithLabelValues(action, "done") // so that the first one is an increase
 		m.changes.WithLabelValues(action, "refused")

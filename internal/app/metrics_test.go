@@ -39,7 +39,9 @@ func busy(t testing.TB) (*multiplexer, []*enginetest.Node) {
 	}
 	nodes[2].TellForks(enginetest.Fork{ID: "0x00000001"})
 	_, change := recording(t)
-	m := startLed(t, apptest.Fakes(nodes...), func(c *config.Config) {
+	fakes := apptest.Fakes(append(nodes, builders(t, 1)...)...)
+	fakes[3].Shadow = true
+	m := startLed(t, fakes, func(c *config.Config) {
 		change(c)
 		untilAll(c)
 		c.Grace = 5 * time.Second
@@ -59,6 +61,9 @@ func busy(t testing.TB) (*multiplexer, []*enginetest.Node) {
 	m.call(t, "engine_getBlobsV1", []string{"0x01" + strings.Repeat("00", 31)})
 	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Status: "INVALID"})
 	m.hears(t, "SYNCING", "engine_newPayload", chain[1])
+	apptest.Until(t, "what the node says that is tried is counted", func() bool {
+		return m.Metric(t, `executionbackup_shadow_votes_total{node="n4",status="VALID",verdict="VALID"}`) == 2
+	})
 	return m, nodes
 }
 

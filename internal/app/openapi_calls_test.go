@@ -89,6 +89,7 @@ func TestOpenAPI(t *testing.T) {
 	} {
 		c.change(guarded, closed, change.path, change.node, token)
 	}
+	c.mode(guarded, closed, token)
 	c.reload(guarded, closed, token)
 	for _, operation := range c.doc.operations() {
 		if !c.seen[operation] {
@@ -136,6 +137,22 @@ func (c *conversation) reload(guarded, closed *multiplexer, token auth.AdminToke
 	guarded.FailToReload(errors.New("no good"))
 	c.try(guarded, 400, "POST /reload", "/reload", "", both...)
 	c.try(guarded, 200, "GET /config", "/config", "")
+}
+
+// mode tries modes.
+func (c *conversation) mode(guarded, closed *multiplexer, token auth.AdminToken) {
+	c.t.Helper()
+	contentType, bearer := []string{"Content-Type", "application/json"}, []string{"Authorization", token.Bearer()}
+	both := slices.Concat(contentType, bearer)
+	next := *guarded.Config
+	next.ShadowNode = next.Nodes[0].Name
+	guarded.Reload(&next)
+	c.try(guarded, 200, "POST /mode", "/mode", `{"mode":"shadow"}`, both...)
+	c.try(guarded, 200, "POST /mode", "/mode", `{"mode":"active"}`, both...)
+	c.try(guarded, 400, "POST /mode", "/mode", `{"mode":"of"}`, both...)
+	c.try(guarded, 401, "POST /mode", "/mode", `{"mode":"off"}`, contentType...)
+	c.try(guarded, 415, "POST /mode", "/mode", `{"mode":"off"}`, bearer...)
+	c.try(closed, 403, "POST /mode", "/mode", `{"mode":"off"}`, both...)
 }
 
 // change tries one of the operations that change something.

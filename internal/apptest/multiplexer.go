@@ -70,6 +70,7 @@ type Node struct {
 	Name     string        // "" = n1, n2, … by its place
 	Timeout  time.Duration // 0 = the multiplexer's; whole milliseconds
 	DoNotUse bool
+	Shadow   bool
 	Backup   bool
 	Fake     *enginetest.Node // if not nil, it must see good tokens only, and none of the CL's
 }
@@ -194,6 +195,9 @@ func (n Node) specification(place string) string {
 	}
 	if n.DoNotUse {
 		text += "#do-not-use"
+	}
+	if n.Shadow {
+		text += "#shadow"
 	}
 	if n.Backup {
 		text += "#backup"

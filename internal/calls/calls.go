@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"executionbackup/internal/catchup"
+	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
 	"executionbackup/internal/fleet"
 	"executionbackup/internal/lists"
@@ -50,10 +51,10 @@ func New(o Options) *Router {
 		},
 		Restarted: r.sayCapabilities,
 		Removed: func(n *node.Node) {
-			r.proposals.Forget(n.Name())
+			r.forget(n.Name())
 			c.Forget(n)
 		},
-		Renamed: r.proposals.Forget,
+		Renamed: r.forget,
 	})
 	return r
 }
@@ -67,10 +68,15 @@ func (r *Router) Answer(ctx context.Context, s *session.Session, c *engine.Call,
 		why := "the method " + c.Method.Name + " does not exist/is not available"
 		return engine.Failed(engine.CodeMethodNotFound, why), false
 	}
+	mode, alone := r.fleet.Mode()
 	switch c.Method.Family {
 	case engine.NewPayload, engine.ForkchoiceUpdated:
-		return r.verdicts.Judge(s, c)(ctx), false
-	case engine.SendRawTransaction:
+		return r.verdicts.Judge(s, c, verdict.Mode{Alone: alone, Off: mode == config.Off})(ctx), false
+	}
+	if mode != config.Active {
+		return r.ofOne(ctx, s, c, mode, alone), false
+	}
+	if c.Method.Family == engine.SendRawTransaction {
 		return r.sendRawTransaction(ctx, c), false
 	}
 	if r.fleet.Alone() {
@@ -91,6 +97,12 @@ func (r *Router) Answer(ctx context.Context, s *session.Session, c *engine.Call,
 		return r.getClientVersion(ctx, c), false
 	}
 	return r.forward(ctx, c, out)
+}
+
+// forget drops the metrics of a name that is no node's any more.
+func (r *Router) forget(name string) {
+	r.proposals.Forget(name)
+	r.verdicts.Forget(name)
 }
 
 // list answers a call for a list. Parameters that can't be read are the node's to judge.

@@ -37,6 +37,10 @@ type Config struct {
 	// CAFile is the file that they came from, beside the system's; empty = there is none.
 	CAFile string
 
+	// Mode is what becomes of the consensus client's calls.
+	Mode Mode
+	// ShadowNode is the name or URL of the node that alone answers in modes Shadow and Off; empty = there is none.
+	ShadowNode string
 	// Timeout bounds an engine call to a node that has no timeout of its own.
 	Timeout time.Duration
 	// ReadTimeout bounds a call to a node that is none of the Engine API.

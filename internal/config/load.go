@@ -175,6 +175,9 @@ func (d *draft) check() error {
 	if d.Rules.MinValid > voters {
 		return fmt.Errorf("%s: %d is more than there are voters (%d)", d.from["min-valid"], d.Rules.MinValid, voters)
 	}
+	if err := d.checkShadowNode(); err != nil {
+		return err
+	}
 	if d.Slot > 0 && d.AttestBy > d.Slot {
 		return fmt.Errorf("%s: more than %s, a slot's length", d.from["attest-by"], d.from["slot"])
 	}

@@ -20,7 +20,7 @@ const (
 	secretItself = "this is a secret itself: give the path of a file that contains it"
 	noSecretFile = "read the secret file: open no.hex: file does not exist: " +
 		"give the node's own file, or make one for both with: openssl rand -hex 32"
-	theOptions = ": there are jwt-secret=PATH, timeout=MS, do-not-use, backup and name=NAME"
+	theOptions = ": there are jwt-secret=PATH, timeout=MS, do-not-use, shadow, backup and name=NAME"
 )
 
 func ratio(t *testing.T, text string) quorum.Ratio {

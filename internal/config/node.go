@@ -31,6 +31,9 @@ type Node struct {
 	Timeout time.Duration
 	// DoNotUse keeps the node up to date, but out of votes, builds and reads.
 	DoNotUse bool
+	// Shadow is DoNotUse, which goes with it, for a node that is tried: what it says is counted beside what the
+	// consensus client hears.
+	Shadow bool
 	// Backup keeps the node up to date too, and lets it vote where no other voter can be waited for.
 	Backup bool
 }
@@ -83,8 +86,9 @@ func (d NodeDefaults) read() func(string) ([]byte, error) {
 // maxName bounds a node's name, in characters. It becomes a metric label.
 const maxName = 64
 
-// ParseNode parses URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#backup][#name=NAME], with the options in any order,
-// and reads the secret file. An error names the node by its URL, without userinfo and options, and has no secret.
+// ParseNode parses URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#shadow][#backup][#name=NAME], with the options in
+// any order, and reads the secret file. An error names the node by its URL, without userinfo and options, and has no
+// secret.
 func ParseNode(spec string, defaults NodeDefaults) (Node, error) {
 	parts := strings.Split(strings.TrimSpace(spec), "#")
 	rawURL, options := parts[0], parts[1:]
@@ -106,7 +110,10 @@ func isOption(key string) bool {
 }
 
 // isSwitch reports whether an option takes no value.
-func isSwitch(key string) bool { return key == "do-not-use" || key == "backup" }
+func isSwitch(key string) bool { return slices.Contains(switches, key) }
+
+// switches are the options that take no value. They exclude each other.
+var switches = []string{"do-not-use", "shadow", "backup"}
 
 func parseNode(rawURL string, options []string, defaults NodeDefaults) (Node, error) {
 	u, err := parseURL(rawURL)
@@ -119,8 +126,8 @@ func parseNode(rawURL string, options []string, defaults NodeDefaults) (Node, er
 		key, value, hasValue := strings.Cut(option, "=")
 		switch {
 		case !isOption(key):
-			return Node{}, fmt.Errorf(
-				"unknown option %q: there are jwt-secret=PATH, timeout=MS, do-not-use, backup and name=NAME", key)
+			const known = "jwt-secret=PATH, timeout=MS, do-not-use, shadow, backup and name=NAME"
+			return Node{}, fmt.Errorf("unknown option %q: there are "+known, key)
 		case given[key]:
 			return Node{}, fmt.Errorf("option %s is given twice", key)
 		case isSwitch(key) && hasValue:
@@ -133,9 +140,12 @@ func parseNode(rawURL string, options []string, defaults NodeDefaults) (Node, er
 			return Node{}, fmt.Errorf("option %s: %w", key, err)
 		}
 	}
-	if node.DoNotUse && node.Backup {
-		return Node{}, errors.New(
-			"options do-not-use and backup exclude each other: one never votes, the other when needed")
+	switch {
+	case node.DoNotUse && node.Backup:
+		return Node{}, errors.New("options " + node.setAside() +
+			" and backup exclude each other: one never votes, the other when needed")
+	case given["do-not-use"] && node.Shadow:
+		return Node{}, errors.New("options do-not-use and shadow exclude each other: one is enough")
 	}
 	if node.Secret.IsZero() && !defaults.NoSecrets {
 		return Node{}, errors.New("no JWT secret: add #jwt-secret=PATH to the node, or set --jwt-secret for all")
@@ -153,6 +163,8 @@ func (n *Node) setOption(key, value string, defaults NodeDefaults) (err error) {
 		n.Timeout, err = parseTimeout(value)
 	case "do-not-use":
 		n.DoNotUse = true
+	case "shadow":
+		n.DoNotUse, n.Shadow = true, true
 	case "backup":
 		n.Backup = true
 	case "name":
@@ -160,6 +172,14 @@ func (n *Node) setOption(key, value string, defaults NodeDefaults) (err error) {
 		n.Named = true
 	}
 	return err
+}
+
+// setAside is the option with which a node that is DoNotUse was set aside.
+func (n *Node) setAside() string {
+	if n.Shadow {
+		return "shadow"
+	}
+	return "do-not-use"
 }
 
 // parseURL takes http and https URLs. Its errors don't have what url.Parse says, which may quote a password.

@@ -58,7 +58,7 @@ func Settings() []Setting {
 		{
 			Key: "nodes", Short: "n", List: true,
 			Help: "execution clients, separated by commas: " +
-				"URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#backup][#name=NAME]",
+				"URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#shadow][#backup][#name=NAME]",
 			value: value{
 				set: func(d *draft, texts []string) error { d.nodes = texts; return nil },
 				get: func(c *Config) string { return strings.Join(c.specs(), ",") },
@@ -68,6 +68,18 @@ func Settings() []Setting {
 			Key: "jwt-secret", Short: "j",
 			Help:  "file with the JWT secret of the consensus client, and of the nodes without one of their own",
 			value: one(parsePath, func(c *Config) *string { return &c.JWTSecretFile }),
+		},
+		{
+			Key: "mode", Default: "active",
+			Help: "what becomes of the consensus client's calls: active (all nodes are asked, and we decide), " +
+				"shadow (shadow-node alone answers, and what we would have said is recorded), " +
+				"or off (shadow-node alone is asked)",
+			value: one(ParseMode, func(c *Config) *Mode { return &c.Mode }),
+		},
+		{
+			Key:   "shadow-node",
+			Help:  "name or URL of the node that alone answers in modes shadow and off",
+			value: one(parseNodeWord, func(c *Config) *string { return &c.ShadowNode }),
 		},
 		{
 			Key: "listen-addr", Short: "a", Default: "127.0.0.1", Restart: true,

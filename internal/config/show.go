@@ -152,7 +152,7 @@ func (c *Config) specs() []string {
 			spec += "#timeout=" + written(n.Timeout)
 		}
 		if n.DoNotUse {
-			spec += "#do-not-use"
+			spec += "#" + n.setAside()
 		}
 		if n.Backup {
 			spec += "#backup"

@@ -127,7 +127,7 @@ func specOf(mapping *yaml.Node) (string, error) {
 		switch key.Value {
 		case "url":
 			rawURL = text
-		case "do_not_use", "backup":
+		case "do_not_use", "shadow", "backup":
 			var on bool
 			if err == nil {
 				on, err = parseBool(text)
@@ -140,7 +140,7 @@ func specOf(mapping *yaml.Node) (string, error) {
 		case "timeout", "name":
 			options += "#" + key.Value + "=" + text
 		default:
-			known := []string{"url", "jwt_secret", "timeout", "do_not_use", "backup", "name"}
+			known := []string{"url", "jwt_secret", "timeout", "do_not_use", "shadow", "backup", "name"}
 			err = errors.New("unknown setting" + Suggest(key.Value, known))
 		}
 		if err != nil {

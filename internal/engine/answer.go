@@ -37,6 +37,9 @@ type Answer struct {
 	Err  *Error
 	Null bool // the result is null: the node has nothing
 
+	Whole    []byte // all that a node wrote, around the result too; nil in an answer of our own, or one that streams
+	Verbatim bool   // the CL gets Whole as it is
+
 	PayloadStatus         // of newPayload and forkchoiceUpdated
 	PayloadID     string  // of forkchoiceUpdated, as the node wrote it; "" where it is null
 	Anew          Members // 0 where the bytes say all as they should

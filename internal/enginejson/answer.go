@@ -15,9 +15,9 @@ import (
 // has; its bytes are in the answer all the same. A payload that getPayload returns is read by a BuiltReader.
 func ReadAnswer(c *engine.Call, r jsonrpc.Reply) (a engine.Answer, err error) {
 	if r.Err != nil {
-		return engine.Answer{Err: r.Err}, nil
+		return engine.Answer{Err: r.Err, Whole: r.Whole}, nil
 	}
-	a = engine.Answer{Raw: r.Result, Null: rawjson.IsNull(r.Result)}
+	a = engine.Answer{Raw: r.Result, Whole: r.Whole, Null: rawjson.IsNull(r.Result)}
 	switch c.Method.Family {
 	case engine.NewPayload:
 		a.PayloadStatus, err = readStatus(r.Result)

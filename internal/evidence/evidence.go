@@ -22,6 +22,7 @@ const (
 	LateObjection  Kind = "late objection"   // an INVALID after the consensus client had another answer
 	WrongBlockHash Kind = "wrong block hash" // the payload is invalid by itself, and no node said so
 	CrossCheck     Kind = "cross-check"      // a node calls another's payload INVALID before it is proposed
+	Shadow         Kind = "shadow"           // in shadow mode: the consensus client would have heard something else
 
 	// Follows is a call, or a late reply, that is no evidence by itself. It is kept where it follows what is.
 	Follows Kind = ""
@@ -54,6 +55,7 @@ type Record struct {
 	Number  uint64      `json:"number,omitempty"` // of the block; 0 where the call doesn't say
 	Block   common.Hash `json:"block_hash"`
 	Verdict string      `json:"verdict,omitempty"` // what the consensus client heard; "" in a reply that came later
+	Did     string      `json:"did,omitempty"`     // what it heard in shadow mode; Verdict is what it would have heard
 	Dispute bool        `json:"dispute,omitempty"`
 	Rule    string      `json:"rule,omitempty"` // which rule decided the dispute
 	Why     string      `json:"why,omitempty"`  // why, in words

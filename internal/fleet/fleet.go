@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
 	"executionbackup/internal/evidence"
 	"executionbackup/internal/history"
@@ -31,6 +32,8 @@ type Settings struct {
 	ReadTimeout     time.Duration // bounds the calls that are none of the Engine API; 0: the node's timeout does
 	CrossCheck      time.Duration // how long voters may judge a payload before it is proposed; 0: they aren't asked
 	AllowNamespaces []string      // besides engine, eth, net and web3
+	Mode            config.Mode   // what becomes of the CL's calls, unless SetMode has chosen another; "" is Active
+	ShadowNode      string        // the name or URL of the node that alone answers in the other modes
 }
 
 // Fleet is what all consensus clients share. Safe for concurrent use.
@@ -51,6 +54,7 @@ type Fleet struct {
 	saver    saver
 	pair     pair
 	silence  silence
+	modes    modes
 
 	joining    sync.Mutex    // held while a call takes its place among all; guards calls and superseded
 	calls      uint64        // how many newPayloads and forkchoiceUpdateds there were
@@ -98,7 +102,8 @@ func New(o Options) *Fleet {
 		f.pair = newPair(o.Metrics)
 	}
 	f.silence.observe(o.Metrics)
-	f.settings.Store(&o.Settings)
+	f.Reload(o.Settings)
+	f.modes.observe(o.Metrics)
 	o.Metrics.MustRegister(nodeMetrics{f}, forkMetrics{f})
 	var kept state.Records
 	if o.State != nil {
@@ -114,7 +119,10 @@ func New(o Options) *Fleet {
 func (f *Fleet) Settings() *Settings { return f.settings.Load() }
 
 // Reload changes the settings. Calls under way keep those that they began with.
-func (f *Fleet) Reload(s Settings) { f.settings.Store(&s) }
+func (f *Fleet) Reload(s Settings) {
+	f.settings.Store(&s)
+	f.useMode(s.Mode, s.ShadowNode)
+}
 
 // Alone reports whether there is but one node: then nothing is judged, and its answers pass through.
 func (f *Fleet) Alone() bool { return len(f.Pool.Nodes()) == 1 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
 	"executionbackup/internal/identity"
 	"executionbackup/internal/memory"
@@ -28,6 +29,7 @@ type past struct {
 	drained map[quorum.NodeID]bool
 	since   map[quorum.NodeID]int64 // when what is kept of a node's trust began, in milliseconds
 	told    map[quorum.NodeID]identity.Info
+	mode    *modeValue // nil where nobody chose one
 }
 
 // read reads records. Builds that are over are left out, and so is what nobody can read. Nodes are called as they are
@@ -133,6 +135,16 @@ var takes = map[string]func(p *past, of string, text []byte) error{
 		v, err := value[validValue](text)
 		if err == nil {
 			p.chain.Valid = append(p.chain.Valid, session.Block{Hash: common.HexToHash(of), Number: v.Number})
+		}
+		return err
+	},
+	modeKey: func(p *past, _ string, text []byte) error {
+		v, err := value[modeValue](text)
+		if err == nil {
+			_, err = config.ParseMode(string(v.Mode))
+		}
+		if err == nil {
+			p.mode = &v
 		}
 		return err
 	},

@@ -8,6 +8,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 
+	"executionbackup/internal/config"
 	"executionbackup/internal/identity"
 	"executionbackup/internal/memory"
 	"executionbackup/internal/quorum"
@@ -25,6 +26,7 @@ import (
 //	build/ID               a build, under the id that the CL knows
 //	chain                  the chain, the newest payload, the head, the finalized block
 //	valid/HASH             a block that we called VALID since the finalized one
+//	mode                   what somebody chose to become of the CL's calls
 //	said                   what the CL said last in exchangeCapabilities
 //
 // A node is its URL as shown: no record has a secret. Nor has one a payload.
@@ -38,9 +40,14 @@ const (
 	chainKey     = "chain"
 	validKey     = "valid"
 	saidKey      = "said"
+	modeKey      = "mode"
 )
 
 type (
+	modeValue struct {
+		Mode       config.Mode `json:"mode"`
+		Configured config.Mode `json:"configured"`
+	}
 	objectionValue struct {
 		Number      uint64          `json:"number"`
 		Ended       bool            `json:"ended,omitempty"`
@@ -206,6 +213,15 @@ func (f *Fleet) ofClients() state.Records {
 		}
 	}
 	return records
+}
+
+// ofMode is the mode, where somebody chose another than is configured.
+func (f *Fleet) ofMode() state.Records {
+	m := f.modes.chosen.Load()
+	if m.Mode == m.configured {
+		return nil
+	}
+	return state.Records{modeKey: record(rank(f.storeTime(time.Now())), modeValue{m.Mode, m.configured})}
 }
 
 // ofChain are the records that name no node.

@@ -87,6 +87,9 @@ func (f *Fleet) Restore(records state.Records) {
 	f.Controller.Capabilities.Restore(was.said)
 	f.Pool.RestoreDrained(was.isDrained())
 	f.Pool.RestoreTold(was.told)
+	if was.mode != nil {
+		f.restoreMode(*was.mode)
+	}
 	if time.Since(time.Unix(int64(was.newest), 0)) < recently {
 		f.Pool.RestoreAlive(was.trusted())
 	}
@@ -162,6 +165,7 @@ func (f *Fleet) others(ofChain state.Records) state.Records {
 	records := maps.Clone(ofChain)
 	maps.Copy(records, f.ofNodes(f.same()))
 	maps.Copy(records, f.ofClients())
+	maps.Copy(records, f.ofMode())
 	return records
 }
 

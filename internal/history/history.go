@@ -25,8 +25,10 @@ type Record struct {
 	Dispute bool        `json:"dispute"`         // the votes conflicted when the CL was answered
 	Rule    string      `json:"rule,omitempty"`  // which rule decided the dispute; "" where there was none
 	Why     string      `json:"why,omitempty"`   // why, in words
-	Late    bool        `json:"late_objection"`  // a node called the block INVALID after the CL was answered
-	Votes   []Vote      `json:"votes"`           // not nil
+	// Did is what the CL heard in shadow mode: Verdict is what it would have heard.
+	Did   string `json:"did,omitempty"`
+	Late  bool   `json:"late_objection"` // a node called the block INVALID after the CL was answered
+	Votes []Vote `json:"votes"`          // not nil
 
 	Parent common.Hash `json:"-"` // zero where the call doesn't tell
 	Wrong  string      `json:"-"` // why the payload isn't that of the block whose hash it claims; "" as far as we know
@@ -81,6 +83,13 @@ func (h *History) Decide(r *Record, verdict string, took time.Duration, rule, wh
 	if r.Dispute {
 		h.dispute(r)
 	}
+}
+
+// Heard notes what the CL heard in shadow mode.
+func (h *History) Heard(r *Record, did string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r.Did = did
 }
 
 // Forged notes that a payload isn't that of the block whose hash it claims.

@@ -14,10 +14,12 @@ type Proposal struct {
 	Method string      `json:"method"`
 	Number uint64      `json:"number"`
 	Block  common.Hash `json:"hash"`
-	Node   string      `json:"node"`   // whose payload the CL got; "" where it got none
-	Value  Wei         `json:"value"`  // of that payload
-	Gain   Wei         `json:"gain"`   // how much more that is than the value of the primary's own payload
-	Offers []Offer     `json:"offers"` // not nil
+	Node   string      `json:"node"`  // whose payload the CL got; "" where it got none
+	Value  Wei         `json:"value"` // of that payload
+	// Did is whose payload the CL got in shadow mode: Node is whose it would have got.
+	Did    string  `json:"did,omitempty"`
+	Gain   Wei     `json:"gain"`   // how much more that is than the value of the primary's own payload
+	Offers []Offer `json:"offers"` // not nil
 }
 
 // Offer is what one node had for a proposal.

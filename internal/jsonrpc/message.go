@@ -169,6 +169,7 @@ type Reply struct {
 	Result []byte
 	Err    *engine.Error
 	ID     []byte // as the node wrote it; nil where it wrote none
+	Whole  []byte // all that the node wrote
 }
 
 // Answers reports whether a reply is the one to the call with an id: it has the same, or is an error to what the node
@@ -223,7 +224,7 @@ func ParseReply(b []byte, fields ...rawjson.Field) (Reply, error) {
 		if result == nil {
 			return Reply{}, errors.New("neither a result nor an error")
 		}
-		return Reply{Result: result, ID: id}, nil
+		return Reply{Result: result, ID: id, Whole: b}, nil
 	}
 	if !rawjson.IsNull(result) {
 		return Reply{}, errBoth
@@ -237,7 +238,7 @@ func ParseReply(b []byte, fields ...rawjson.Field) (Reply, error) {
 		return Reply{}, errors.New("malformed error object")
 	}
 	e.Raw = failure
-	return Reply{Err: e, ID: id}, nil
+	return Reply{Err: e, ID: id, Whole: b}, nil
 }
 
 var errBoth = errors.New("both a result and an error")

@@ -243,7 +243,7 @@ func (p *Pool) replace(nodes []*Node) {
 // sameSpec reports whether a node needs no change to be what the specification says.
 func sameSpec(a, b config.Node) bool {
 	return a.URL.String() == b.URL.String() && a.Name == b.Name && a.Secret == b.Secret && a.Timeout == b.Timeout &&
-		a.DoNotUse == b.DoNotUse && a.Backup == b.Backup
+		a.DoNotUse == b.DoNotUse && a.Shadow == b.Shadow && a.Backup == b.Backup
 }
 
 // sameURL compares addresses without regard to slashes at the end.

@@ -127,6 +127,7 @@ type Status struct {
 	Unable       bool          // it can be reached, and lacks what it needs to follow
 	Drained      bool          // the operator has set it aside over the REST API
 	DoNotUse     bool          // its specification sets it aside
+	Shadow       bool          // likewise, and what it says is counted
 	Backup       bool          // its specification makes it a backup
 	ResponseTime time.Duration // median of the last probes
 	LastError    string        // why its last failed call failed; "" where none did
@@ -169,6 +170,7 @@ func (n *Node) Status() Status {
 		Unable:       n.health.Unable(),
 		Drained:      n.drained,
 		DoNotUse:     setup.DoNotUse,
+		Shadow:       setup.Shadow,
 		Backup:       setup.Backup,
 		ResponseTime: n.health.ResponseTime(),
 		LastError:    n.lastError,

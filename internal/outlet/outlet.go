@@ -60,16 +60,19 @@ func (o *Outlet) start() {
 	o.w.Header().Set("Content-Type", o.format.ContentType)
 }
 
+// small is how much the server counts by itself, in bytes.
+const small = 2 << 10
+
 // Send sends a whole answer, without a copy of its bytes, and reports whether it has gone: then they can be used for
 // something else.
 func (o *Outlet) Send(a *engine.Answer) (gone bool) {
 	o.start()
 	pieces := o.format.Whole(o.call, o.id, a)
-	if len(pieces) > 1 { // else the server counts
-		size := 0
-		for _, p := range pieces {
-			size += len(p)
-		}
+	size := 0
+	for _, p := range pieces {
+		size += len(p)
+	}
+	if len(pieces) > 1 || size > small {
 		o.w.Header().Set("Content-Length", strconv.Itoa(size))
 	}
 	for _, p := range pieces {

@@ -100,7 +100,7 @@ type hearing struct {
 // show puts a candidate to the judges. The calls run on when the proposal ends: the judges may need the block later.
 func (p *proposal) show(ctx context.Context, c *candidate) *hearing {
 	h := &hearing{
-		proposal: p, candidate: c, judges: p.fleet.Pool.Roll().Judges(c.Node),
+		proposal: p, candidate: c, judges: p.judges(c),
 		came: make(map[*node.Node]fleet.Reply), fresh: make(map[*node.Node]uint64),
 	}
 	for _, n := range h.judges {
@@ -112,6 +112,12 @@ func (p *proposal) show(ctx context.Context, c *candidate) *hearing {
 	}
 	h.arrivals = p.fleet.AskEach(context.WithoutCancel(ctx), h.judges, c.shown)
 	return h
+}
+
+// judges are those that are shown a candidate. The node that alone answers in shadow mode gets what the CL sends, and
+// nothing else.
+func (p *proposal) judges(c *candidate) []*node.Node {
+	return slices.DeleteFunc(p.fleet.Pool.Roll().Judges(c.Node), p.isShadow)
 }
 
 // mayObject reports whether a judge's INVALID counts: as for a vote.

@@ -45,6 +45,7 @@ type proposal struct {
 	settings *fleet.Settings
 	call     *engine.Call
 	build    *session.Build // nil where we don't know the id
+	shadow   *shadow        // nil but in shadow mode
 	begun    time.Time
 	deadline time.Time        // for all that is done after the first payload; zero while there is none
 	timeUp   <-chan time.Time // at the deadline
@@ -185,7 +186,7 @@ func (p *proposal) ask(ctx context.Context, nodes []*node.Node, call func(*node.
 			ctx, cancel := context.WithTimeout(ctx, n.Timeout(p.call.Method))
 			defer cancel()
 			memory := answers.Get().(*[]byte)
-			a, err := n.Build(ctx, call(n), memory)
+			a, err := p.offer(ctx, n, call(n), memory)
 			got := p.read(fleet.Reply{Node: n, Answer: a, Failure: err, Took: time.Since(p.begun)})
 			got.memory = memory
 			p.arrivals <- got

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"sync"
 
@@ -78,7 +79,11 @@ func join(batch []call, answers []engine.Answer) []byte {
 		if len(all) > 1 {
 			all = append(all, ',')
 		}
-		all = jsonrpc.AppendReply(all, c.id, reply(c.Call, &answers[i]))
+		if a := &answers[i]; isVerbatim(c.Call, c.id, a) {
+			all = append(all, bytes.TrimSpace(a.Whole)...)
+		} else {
+			all = jsonrpc.AppendReply(all, c.id, reply(c.Call, a))
+		}
 	}
 	if len(all) == 1 {
 		return nil

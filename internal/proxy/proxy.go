@@ -170,6 +170,9 @@ var format = outlet.Format{
 	ContentType: contentType,
 	Around:      around,
 	Whole: func(c *engine.Call, id []byte, a *engine.Answer) [][]byte {
+		if isVerbatim(c, id, a) {
+			return [][]byte{a.Whole}
+		}
 		r := reply(c, a)
 		if len(r.Result) < large {
 			return [][]byte{jsonrpc.AppendReply(nil, id, r)}
@@ -179,6 +182,12 @@ var format = outlet.Format{
 	},
 	OpenList: []byte{'['}, Comma: []byte{','}, CloseList: []byte{']'},
 	Entry: func(kind engine.ListKind, e *engine.Entry) [][]byte { return enginejson.AppendEntry(nil, kind, e) },
+}
+
+// isVerbatim reports whether the CL gets all that a node wrote, which stands under the id that the node was called
+// with.
+func isVerbatim(c *engine.Call, id []byte, a *engine.Answer) bool {
+	return a.Verbatim && a.Whole != nil && bytes.Equal(id, c.ID)
 }
 
 // around returns what stands before a result, and behind it.

@@ -34,6 +34,7 @@ func (pl *poll) compose(j judgement) engine.Answer {
 // status than VALID begins no build.
 func (pl *poll) passed() engine.Answer {
 	a := pl.seats[0].Answer
+	a.Verbatim = pl.verbatim
 	if a.Status != engine.Valid {
 		a.PayloadID = ""
 	}

@@ -147,7 +147,7 @@ func (pl *poll) reportDispute() {
 	if pl.rule != quorum.Condemned { // then they are right, as far as we know
 		attrs = append(attrs, "ends", fleet.HowObjectionsEnd(objectors...))
 	}
-	pl.fleet.Log.Error("dispute: nodes disagree about a block", attrs...)
+	pl.log().Error("dispute: nodes disagree about a block", attrs...)
 }
 
 // whyRule says in words why a rule decided a dispute: where configurations do, whose they are.
@@ -190,7 +190,7 @@ func (pl *poll) reportLate(i int) {
 	if pl.votes[i].Rests {
 		message = "objection without a vote: a backup calls a block INVALID that was answered otherwise"
 	}
-	pl.fleet.Log.Error(message,
+	pl.log().Error(message,
 		"node", s.node.Name(), "method", pl.call.Method.Name, "block_hash", pl.call.Block,
 		"number", pl.number(), "answer", heard(pl.verdict), "duration", s.took, "reason", s.ValidationError,
 		"ends", fleet.HowObjectionsEnd(s.node.Name()))
@@ -206,6 +206,8 @@ func (pl *poll) keep(answer *engine.Answer, dispute bool) {
 		kind = evidence.WrongBlockHash
 	case pl.backupObjects() >= 0:
 		kind = evidence.LateObjection
+	case pl.isEvidence():
+		kind = evidence.Shadow
 	}
 	if !pl.isWanted(kind) {
 		return
@@ -214,6 +216,9 @@ func (pl *poll) keep(answer *engine.Answer, dispute bool) {
 	e := pl.event(kind)
 	e.Verdict, e.Dispute, e.Took = heard(pl.verdict), dispute, pl.took.Microseconds()
 	e.Rule, e.Why = pl.rule.String(), pl.why
+	if pl.shadow.told {
+		e.Did = pl.shadow.did()
+	}
 	e.Answer, e.Replies = fleet.Told(pl.call.Call, answer), pl.replies()
 	pl.fleet.Evidence.Add(e)
 }

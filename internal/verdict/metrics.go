@@ -24,6 +24,7 @@ type metrics struct {
 	overdue    prometheus.Counter
 	offset     prometheus.Gauge
 	builds     prometheus.Counter
+	triedVotes *prometheus.CounterVec
 }
 
 // newMetrics registers the metrics of a bench.
@@ -60,6 +61,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Namespace: fleet.Namespace, Name: "builds_total",
 			Help: "Builds that consensus clients began: forkchoiceUpdated calls that they got a payload id for.",
 		}),
+		triedVotes: promauto.With(r).NewCounterVec(prometheus.CounterOpts{
+			Namespace: fleet.Namespace, Name: "shadow_votes_total",
+			Help: "VALIDs and INVALIDs of nodes that are tried (#shadow), which have no vote, by what they said and " +
+				"what the consensus client heard of us.",
+		}, []string{"node", "status", "verdict"}),
 	}
 	// The first INVALID ever is an increase, which an alert sees, only where there was a 0 before.
 	for _, s := range []engine.Status{engine.Valid, engine.Invalid} {
@@ -89,6 +95,11 @@ func (m *metrics) ended(f engine.Family, took time.Duration) {
 // decided notes what the CL heard, and how long after its call.
 func (m *metrics) decided(f engine.Family, s engine.Status, took time.Duration) {
 	m.verdicts.WithLabelValues(f.String(), heard(s)).Observe(took.Seconds())
+}
+
+// tried counts what a node said that is tried, beside what the CL heard.
+func (m *metrics) tried(name string, said, ours engine.Status) {
+	m.triedVotes.WithLabelValues(name, said.String(), heard(ours)).Inc()
 }
 
 // checked counts a check of a payload's content.

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"executionbackup/internal/bubble"
+	"executionbackup/internal/verdict"
 )
 
 // span is when something began and ended, on a counter that all share.
@@ -98,7 +99,7 @@ func runSchedule(t *testing.T, recorders []*recorder, calls []*sent, clock *atom
 					ctx, hangUp = bubble.WithTimeout(c.patience)
 				}
 				c.begun = clock.Add(1)
-				wait := b.Bench.Judge(b.Fleet.Controller, bubble.Call(t, body))
+				wait := b.Bench.Judge(b.Fleet.Controller, bubble.Call(t, body), verdict.Mode{})
 				return func() {
 					defer hangUp()
 					wait(ctx)

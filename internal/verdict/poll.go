@@ -27,6 +27,7 @@ type poll struct {
 	settings *fleet.Settings
 	call     lane.Call
 	place    fleet.Place // among all calls
+	verbatim bool        // the only node's answer passes through to its last byte
 	usual    bool        // the call's method is that of the CL's last calls
 
 	nodes    []*node.Node  // all, in configuration order
@@ -56,6 +57,7 @@ type poll struct {
 	isKept    bool            // the call is in the evidence
 
 	content content
+	shadow  shadow
 }
 
 // seat is a node's place in a poll.
@@ -89,12 +91,21 @@ type arrival struct {
 }
 
 // newPoll finds who takes part in a call that came at a time, and goes by a clock.
-func (b *Bench) newPoll(s *session.Session, c *engine.Call, came time.Time, clock quorum.Clock) *poll {
+func (b *Bench) newPoll(
+	s *session.Session, c *engine.Call, came time.Time, clock quorum.Clock, mode Mode) *poll {
 	pl := &poll{
 		bench: b, fleet: b.fleet, session: s, settings: b.fleet.Settings(), begun: came,
 		nodes: b.fleet.Pool.Nodes(),
 	}
 	pl.call.Call = c
+	pl.verbatim = mode.Alone != nil
+	switch {
+	case mode.Off:
+		pl.nodes = []*node.Node{mode.Alone}
+	case mode.Alone != nil:
+		pl.shadow.seat = slices.Index(pl.nodes, mode.Alone)
+		pl.shadow.on = pl.shadow.seat >= 0 && len(pl.nodes) > 1
+	}
 	pl.convene(clock)
 	pl.arrivals = make(chan arrival, len(pl.seats))
 	pl.answer = make(chan given, 1)
@@ -128,7 +139,7 @@ func (pl *poll) convene(clock quorum.Clock) {
 	voters := pl.electorate()
 	for i := range pl.seats {
 		s := &pl.seats[i]
-		s.sent = s.sent || !voters.Reachable && !s.foreign
+		s.sent = s.sent || !voters.Reachable && !s.foreign || pl.shadow.on && i == pl.shadow.seat
 		if pl.votes[i].Ended = !s.sent; s.sent {
 			pl.pending++
 		}
@@ -332,7 +343,7 @@ func (pl *poll) fill(s *seat, v *quorum.Seat, a arrival) {
 		s.failure = wire.MalformedAnswer(errOtherBlock)
 	}
 	if s.failure != nil { // the bytes are shown, and nothing in them counts
-		s.Answer = engine.Answer{Raw: s.Raw}
+		s.Answer = engine.Answer{Raw: s.Raw, Whole: s.Whole}
 	}
 	v.Said, v.LatestValid = s.Status, s.LatestValidHash
 	if s.Err != nil {

@@ -11,6 +11,7 @@ package verdict
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -35,6 +36,9 @@ type Bench struct {
 	claims  claim.Claims
 	checks  claim.Checks
 	traces  traces
+
+	differences differences
+	alone       atomic.Pointer[node.Node] // that alone had payloads in mode Off, which the others lack; nil: none
 }
 
 // New returns a bench for the calls to a fleet. Its metrics are registered with r.
@@ -42,20 +46,30 @@ func New(f *fleet.Fleet, c *catchup.CatchUp, r prometheus.Registerer) *Bench {
 	return &Bench{fleet: f, catchUp: c, metrics: newMetrics(r), checks: claim.NewChecks()}
 }
 
+// Forget drops the metrics of a name that is no node's any more.
+func (b *Bench) Forget(name string) {
+	b.metrics.triedVotes.DeletePartialMatch(prometheus.Labels{"node": name})
+}
+
 // Judge puts a newPayload or forkchoiceUpdated of a CL to all nodes. It has its place in their lanes when Judge
 // returns; wait returns the answer for the CL. What the nodes say after that is still read: they need the call, and an
 // objection may come late.
-func (b *Bench) Judge(s *session.Session, c *engine.Call) (wait func(context.Context) engine.Answer) {
+func (b *Bench) Judge(s *session.Session, c *engine.Call, mode Mode) (wait func(context.Context) engine.Answer) {
 	came := time.Now()
 	b.fleet.Spoke(c.Method.Family)
 	b.fleet.Pool.Reach(c.Payload.Timestamp)
 	clock := b.clock(c, came)
-	awaitRoom(b.fleet, c, &clock)
-	pl := b.newPoll(s, c, came, clock)
+	if mode.Alone == nil {
+		awaitRoom(b.fleet, c, &clock)
+	}
+	b.noteMissed(mode, c)
+	pl := b.newPoll(s, c, came, clock, mode)
 	pl.fanOut()
 	b.fleet.Go(pl.gather)
 	return func(ctx context.Context) engine.Answer {
-		defer b.fleet.Answered(pl.nodes, &pl.call)
+		if !pl.shadow.on { // else the nodes get all calls that they would get
+			defer b.fleet.Answered(pl.nodes, &pl.call)
+		}
 		select {
 		case given := <-pl.answer:
 			pl.fleet.Await(ctx, given.words, given.build)
@@ -103,8 +117,10 @@ func (pl *poll) gather() {
 		if pl.content.dropSettled() {
 			pl.reconvene()
 		}
+		pl.tell()
 		pl.consider()
-		if pl.decided && pl.pending == 0 && pl.content.check == nil {
+		pl.tell()
+		if pl.decided && pl.isTold() && pl.pending == 0 && pl.content.check == nil {
 			pl.end()
 			return
 		}
@@ -114,7 +130,7 @@ func (pl *poll) gather() {
 			alarm.Reset(time.Until(due))
 		}
 		var superseded <-chan struct{}
-		if !pl.decided && !pl.isSuperseded() {
+		if !pl.decided && !pl.shadow.on && !pl.isSuperseded() {
 			superseded = pl.place.Superseded
 		}
 		select {
@@ -137,6 +153,9 @@ func (pl *poll) gather() {
 
 // isSuperseded reports whether another forkchoiceUpdated waits behind this one.
 func (pl *poll) isSuperseded() bool {
+	if pl.shadow.on {
+		return false
+	}
 	select {
 	case <-pl.place.Superseded:
 		return true
@@ -197,6 +216,11 @@ func (pl *poll) due() (at time.Time) {
 	if !pl.lateNoted && !pl.first.IsZero() {
 		at = pl.first.Add(pl.quorum.Clock.Grace)
 	}
+	if sh := &pl.shadow; sh.on && !sh.told && !pl.votes[sh.seat].Ended {
+		if patience := pl.begun.Add(pl.votes[sh.seat].Due); at.IsZero() || patience.Before(at) {
+			at = patience
+		}
+	}
 	if !pl.decided && pl.next > 0 {
 		if next := pl.begun.Add(pl.next); at.IsZero() || next.Before(at) {
 			at = next
@@ -212,7 +236,8 @@ func (pl *poll) decide(j judgement) {
 	pl.decided = true
 	answer := pl.compose(j)
 	pl.verdict, pl.took = answer.Status, time.Since(pl.begun)
-	if answer.PayloadID != "" {
+	pl.shadow.ours, pl.shadow.disputed = answer, j.Dispute
+	if answer.PayloadID != "" && !pl.shadow.on {
 		pl.startBuild(answer.PayloadID)
 	}
 	pl.beginCheck() // unless it is known by now what the content is
@@ -232,10 +257,15 @@ func (pl *poll) decide(j judgement) {
 		pl.fleet.History.Decide(pl.record, heard(pl.verdict), pl.took, pl.rule.String(), pl.why)
 	}
 	pl.followUp() // so that a node which is behind is seen to be
-	if j.Dispute {
+	if j.Dispute && !pl.shadow.on {
 		pl.keep(&answer, true)
 	}
-	pl.answer <- pl.save(&answer, j.Dispute)
+	if saved := pl.save(&answer, j.Dispute); !pl.shadow.on {
+		pl.answer <- saved
+	} else {
+		pl.fleet.Answered(pl.nodes, &pl.call)
+		pl.compareShadow()
+	}
 	pl.fleet.Touch()
 	pl.report(&answer, j.Dispute)
 }
@@ -267,7 +297,7 @@ func (pl *poll) save(answer *engine.Answer, dispute bool) given {
 func (pl *poll) report(answer *engine.Answer, dispute bool) {
 	pl.bench.metrics.decided(pl.call.Method.Family, pl.verdict, pl.took)
 	pl.reportTime()
-	if log := pl.fleet.Log; log.Enabled(pl.fleet.Context(), slog.LevelDebug) {
+	if log := pl.log(); log.Enabled(pl.fleet.Context(), slog.LevelDebug) {
 		log.Debug("verdict", "method", pl.call.Method.Name, "block_hash", pl.call.Block, "status", heard(pl.verdict),
 			"duration", pl.took)
 	}
@@ -278,9 +308,9 @@ func (pl *poll) report(answer *engine.Answer, dispute bool) {
 		pl.reportLate(i)
 	}
 	if pl.over {
-		pl.fleet.Log.Info("dispute over: the consensus client hears VALID to its head", "block_hash", pl.call.Block)
+		pl.log().Info("dispute over: the consensus client hears VALID to its head", "block_hash", pl.call.Block)
 	}
-	if !dispute {
+	if !dispute && !pl.shadow.on {
 		pl.keep(answer, false)
 	}
 }
@@ -288,7 +318,7 @@ func (pl *poll) report(answer *engine.Answer, dispute bool) {
 // reportTime counts when in the slot the CL had its answer, and whether that was later than it had to be.
 func (pl *poll) reportTime() {
 	clock := &pl.quorum.Clock
-	if !pl.isPayload() || !clock.Known || clock.Old() {
+	if !pl.isPayload() || !clock.Known || clock.Old() || pl.shadow.on {
 		return
 	}
 	pl.bench.metrics.answered.Observe(max(0, clock.Asked+pl.took).Seconds())
@@ -374,6 +404,7 @@ func (pl *poll) end() {
 	}
 	pl.recount()
 	pl.tally()
+	pl.tallyTried()
 	pl.bench.metrics.ended(pl.call.Method.Family, time.Since(pl.begun))
 }
 

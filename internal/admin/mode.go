@@ -1,0 +1,61 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+
+	"executionbackup/internal/config"
+)
+
+// modeReport is what becomes of the consensus client's calls.
+type modeReport struct {
+	Mode  config.Mode `json:"mode"`
+	Alone string      `json:"alone"` // the node that alone answers; "" in mode active
+}
+
+// Mode is what becomes of the consensus client's calls, and which node alone answers; "" in mode active.
+func (a *API) Mode() (mode config.Mode, alone string) {
+	mode, n := a.Fleet.Mode()
+	if n != nil {
+		alone = n.Name()
+	}
+	return mode, alone
+}
+
+// mode chooses a mode, and says which one there is then.
+func (a *API) mode(w http.ResponseWriter, r *http.Request) {
+	mode, err := readMode(http.MaxBytesReader(w, r.Body, maxNodeList))
+	if err == nil {
+		err = a.Fleet.SetMode(mode)
+		words, others := a.Fleet.SaveAll()
+		a.Fleet.Await(r.Context(), words, others)
+	}
+	a.Audit(Change{Action: "mode", Mode: string(mode), From: r.RemoteAddr, Err: err})
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err)
+		return
+	}
+	report := modeReport{}
+	report.Mode, report.Alone = a.Mode()
+	writeJSON(w, http.StatusOK, report)
+}
+
+// readMode reads the mode in the body of a change.
+func readMode(body io.Reader) (config.Mode, error) {
+	const want = `the body must be {"mode": "active"}, shadow or off`
+	var wanted struct {
+		Mode string `json:"mode"`
+	}
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&wanted); err != nil {
+		return "", fmt.Errorf(want+": %w", err)
+	}
+	mode, err := config.ParseMode(wanted.Mode)
+	if err != nil {
+		return "", fmt.Errorf(want+": %w", err)
+	}
+	return mode, nil
+}

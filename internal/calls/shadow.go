@@ -1,0 +1,45 @@
+package calls
+
+import (
+	"context"
+
+	"executionbackup/internal/config"
+	"executionbackup/internal/engine"
+	"executionbackup/internal/node"
+	"executionbackup/internal/session"
+)
+
+// ofOne answers a call that is no verdict in mode Shadow or Off: with what one node answers, byte for byte. Beside it,
+// and without anybody waiting for that, the other nodes get what makes a difference to them.
+func (r *Router) ofOne(
+	ctx context.Context, s *session.Session, c *engine.Call, mode config.Mode, n *node.Node) engine.Answer {
+	ask := r.fleet.Ask
+	switch f := c.Method.Family; {
+	case f == engine.ExchangeCapabilities:
+		s.Capabilities.Say(c.Params)
+		r.tellOthers(n, c) // also in mode Off: they are to know when they are asked again
+	case f == engine.SendRawTransaction && mode == config.Shadow:
+		r.tellOthers(n, c)
+	case f == engine.GetPayload && mode == config.Shadow:
+		ask = func(ctx context.Context, n *node.Node, c *engine.Call) (engine.Answer, error) {
+			return r.proposals.Shadow(ctx, s, n, c)
+		}
+	case f == engine.GetPayload:
+		ask = r.proposals.Pass
+	}
+	a, err := ask(ctx, n, c)
+	if err != nil && a.Whole == nil {
+		return engine.Unavailable(n.Name() + ": " + err.Error())
+	}
+	a.Verbatim = true
+	return a
+}
+
+// tellOthers makes a call to all nodes but one.
+func (r *Router) tellOthers(but *node.Node, c *engine.Call) {
+	for _, n := range r.fleet.Pool.Roll().Reachable() {
+		if n != but {
+			r.fleet.Go(func() { r.fleet.Ask(r.fleet.Context(), n, c) })
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package fleet
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"executionbackup/internal/config"
+	"executionbackup/internal/node"
+)
+
+// modes say who answers the CL: what the configuration says, unless somebody chose another mode since. Safe for
+// concurrent use.
+type modes struct {
+	choosing sync.Mutex // held while another is chosen
+	chosen   atomic.Pointer[chosenMode]
+
+	decisions *prometheus.CounterVec
+}
+
+// chosenMode is a mode, and who answers alone where it isn't active.
+type chosenMode struct {
+	config.Mode
+	configured config.Mode // what the configuration said when the mode was chosen
+	alone      string      // the node's name or URL; "" where none is configured
+}
+
+// observe registers what is shown of the mode.
+func (m *modes) observe(r prometheus.Registerer) {
+	m.decisions = promauto.With(r).NewCounterVec(prometheus.CounterOpts{
+		Namespace: Namespace, Name: "shadow_decisions_total",
+		Help: "Calls in shadow mode, by what the consensus client would have heard and what it did hear: a status or " +
+			"error; payload, better_payload (worth 1 % more) or no_payload.",
+	}, []string{"would", "did"})
+	for _, would := range []string{"VALID", "INVALID", "SYNCING", "error"} {
+		for _, did := range []string{"VALID", "INVALID", "SYNCING", "error"} {
+			m.decisions.WithLabelValues(would, did) // so that the first one is an increase
+		}
+	}
+	for _, would := range []string{"payload", "better_payload", "no_payload"} {
+		m.decisions.WithLabelValues(would, "payload")
+		m.decisions.WithLabelValues(would, "no_payload")
+	}
+	for _, mode := range config.Modes() {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: Namespace, Name: "mode", ConstLabels: prometheus.Labels{"mode": string(mode)},
+			Help: "1 for what becomes of the consensus client's calls, 0 for the others: active (all nodes are " +
+				"asked, and we decide), shadow (one node answers, and what we would have said is counted), " +
+				"off (one is asked).",
+		}, func() float64 { return one(m.chosen.Load().Mode == mode) }))
+	}
+}
+
+// Mode returns what becomes of a call: Active, or another mode with the node that alone answers. It is to be read once
+// for each call.
+func (f *Fleet) Mode() (config.Mode, *node.Node) {
+	m := f.modes.chosen.Load()
+	if m.Mode == config.Active {
+		return config.Active, nil
+	}
+	for _, n := range f.Pool.Nodes() {
+		if is := n.Spec(); is.Is(m.alone) {
+			return m.Mode, n
+		}
+	}
+	return config.Active, nil // between the parts of a reload
+}
+
+// CountShadow counts a call in shadow mode, by what the CL would have heard and what it did hear.
+func (f *Fleet) CountShadow(would, did string) { f.modes.decisions.WithLabelValues(would, did).Inc() }
+
+// SetMode chooses a mode until the configuration says another, also after a restart. It is an error where no node is
+// configured that would answer alone.
+func (f *Fleet) SetMode(mode config.Mode) error {
+	f.modes.choosing.Lock()
+	defer f.modes.choosing.Unlock()
+	m := *f.modes.chosen.Load()
+	if err := config.CheckShadowNode(mode, m.alone, f.specs()); err != nil {
+		return err
+	}
+	was := m.Mode
+	m.Mode = mode
+	f.modes.chosen.Store(&m)
+	f.tellMode(was)
+	return nil
+}
+
+// useMode takes in what the configuration says. What somebody chose stands as long as that is the same mode as before.
+func (f *Fleet) useMode(configured config.Mode, alone string) {
+	f.modes.choosing.Lock()
+	defer f.modes.choosing.Unlock()
+	if configured == "" {
+		configured = config.Active
+	}
+	m := chosenMode{configured, configured, alone}
+	was := config.Active
+	if before := f.modes.chosen.Load(); before != nil {
+		was = before.Mode
+		if before.configured == configured {
+			m.Mode = before.Mode
+		}
+	}
+	f.modes.chosen.Store(&m)
+	f.tellMode(was)
+}
+
+// restoreMode is useMode for what somebody chose in another process.
+func (f *Fleet) restoreMode(was modeValue) {
+	if f.modes.chosen.Load().configured != was.Configured {
+		return
+	}
+	if err := f.SetMode(was.Mode); err != nil {
+		f.Log.Warn("the mode of an earlier run is not kept", "mode", was.Mode, "reason", err)
+	}
+}
+
+// tellMode logs the mode, where it was another one before.
+func (f *Fleet) tellMode(was config.Mode) {
+	m := f.modes.chosen.Load()
+	switch {
+	case m.Mode == was:
+	case m.Mode == config.Active:
+		f.Log.Info("mode active: all nodes are asked, and we decide", "was", was)
+	case m.Mode == config.Shadow:
+		f.Log.Warn("mode shadow: one node alone answers the consensus client, which is protected from nothing",
+			"node", m.alone, "was", was)
+	default:
+		f.Log.Warn("mode off: one node alone is asked, and the consensus client is protected from nothing",
+			"node", m.alone, "was", was)
+	}
+}
+
+// RemoveNodes removes the nodes that the words (URL or name) stand for, all or none. The one that alone answers stays.
+func (f *Fleet) RemoveNodes(words []string) error {
+	if mode, alone := f.Mode(); alone != nil {
+		if is := alone.Spec(); slices.ContainsFunc(words, is.Is) {
+			return fmt.Errorf("%s can't be removed: in mode %s it alone answers the consensus client", is.Name, mode)
+		}
+	}
+	return f.Pool.Remove(words)
+}
+
+// specs are those of all nodes.
+func (f *Fleet) specs() (specs []config.Node) {
+	for _, n := range f.Pool.Nodes() {
+		specs = append(specs, n.Spec())
+	}
+	return specs
+}

@@ -1,0 +1,143 @@
+package proposal
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+	"time"
+
+	"executionbackup/internal/config"
+	"executionbackup/internal/engine"
+	"executionbackup/internal/evidence"
+	"executionbackup/internal/fleet"
+	"executionbackup/internal/node"
+	"executionbackup/internal/session"
+)
+
+// shadow is the node that alone answers the CL, and what it does answer.
+type shadow struct {
+	node *node.Node
+	done chan struct{} // closed when it has answered or failed; from then on answer and err don't change
+
+	answer engine.Answer
+	err    error
+}
+
+// Shadow asks one node, whose answer is the CL's. Beside it, and without anybody waiting for that, it finds out what we
+// would have proposed. As with fleet.Ask, an answer with an error has bytes that can be passed on, or none.
+func (pr *Proposer) Shadow(ctx context.Context, s *session.Session, n *node.Node, c *engine.Call) (
+	engine.Answer, error) {
+	p := &proposal{
+		proposer: pr, fleet: pr.fleet, settings: pr.fleet.Settings(), call: c, begun: time.Now(),
+		came: make(map[*node.Node]answered), shadow: &shadow{node: n, done: make(chan struct{})},
+	}
+	pr.fleet.Go(func() { p.follow(s) })
+	defer close(p.shadow.done)
+	ctx, cancel := context.WithTimeout(ctx, pr.fleet.Timeout(n, c.Method))
+	defer cancel()
+	p.shadow.answer, p.shadow.err = n.Build(ctx, c, new([]byte))
+	return p.shadow.answer, p.shadow.err
+}
+
+// follow finds out what we would have proposed, and compares it with what the CL got.
+func (p *proposal) follow(s *session.Session) {
+	ctx, cancel := context.WithCancel(p.fleet.Context())
+	defer cancel()
+	p.askBuilders(ctx, s)
+	best := p.choose(ctx)
+	if len(p.candidates) == 0 && p.askOthers(ctx) {
+		best = p.choose(ctx)
+	}
+	<-p.shadow.done
+	p.reportShadow(best)
+	p.release()
+}
+
+// offer asks a node for what it built. In shadow mode the node that alone answers isn't asked again: some clients stop
+// building when they are asked.
+func (p *proposal) offer(ctx context.Context, n *node.Node, c *engine.Call, memory *[]byte) (engine.Answer, error) {
+	if !p.isShadow(n) {
+		return n.Build(ctx, c, memory)
+	}
+	select {
+	case <-p.shadow.done:
+		return p.shadow.answer, p.shadow.err
+	case <-ctx.Done():
+		return engine.Answer{}, ctx.Err()
+	}
+}
+
+// isShadow reports whether a node alone answers, in shadow mode.
+func (p *proposal) isShadow(n *node.Node) bool { return p.shadow != nil && n == p.shadow.node }
+
+// reportShadow tells what would have been proposed in shadow mode: a line in the log, the history, the metrics, and the
+// evidence where that differs.
+func (p *proposal) reportShadow(best *candidate) {
+	did, own := "no_payload", p.shadow.built()
+	if own != nil {
+		did = "payload"
+	}
+	would := "no_payload"
+	switch {
+	case best == nil:
+	case own != nil && isBetter(best.Built, own):
+		would = "better_payload"
+	default:
+		would = "payload"
+	}
+	shown := p.forHistory(best)
+	shown.Did = p.shadow.node.Name()
+	p.fleet.Proposals.Add(shown)
+	p.countOffers(best)
+	p.fleet.CountShadow(would, did)
+	attrs := []any{"mode", config.Shadow, "method", p.call.Method.Name, "proposed", p.shadow.node.Name()}
+	if best != nil {
+		attrs = append(attrs, "would", best.Node.Name(), "number", best.Payload.Number, "block_hash", best.Payload.Hash)
+	}
+	p.fleet.Log.Info("shadow: payload for a proposal", append(attrs, "offers", p.forLog(best))...)
+	if would != did && best != nil {
+		p.keepShadow(best, own)
+	}
+}
+
+// built is what the CL got; nil where it got no payload that can be read.
+func (s *shadow) built() *engine.Built {
+	if s.err != nil || s.answer.Err != nil {
+		return nil
+	}
+	return s.answer.Built
+}
+
+// isBetter reports whether a payload is worth at least one percent more than another.
+func isBetter(payload, than *engine.Built) bool {
+	if payload.Value == nil || than.Value == nil || payload.Value.Cmp(than.Value) <= 0 {
+		return false
+	}
+	more := new(big.Int).Mul(payload.Value, big.NewInt(100))
+	return more.Cmp(new(big.Int).Mul(than.Value, big.NewInt(101))) >= 0
+}
+
+// keepShadow hands a proposal to the evidence that would have been a better one.
+func (p *proposal) keepShadow(best *candidate, own *engine.Built) {
+	e := &evidence.Event{Case: evidence.Case{
+		Kind: evidence.Shadow, Parent: best.Payload.Parent, Builder: best.Node.Name(),
+		Settings: p.settings.ForEvidence(p.fleet.Clock(p.call.Method).Grace),
+	}}
+	e.Time, e.Method, e.Number, e.Block = p.begun, p.call.Method.Name, best.Payload.Number, best.Payload.Hash
+	e.Why = "the consensus client got no payload from " + p.shadow.node.Name()
+	if own != nil {
+		e.Why = fmt.Sprintf("%s's payload is worth %s, that of %s, which the consensus client got, %s",
+			best.Node.Name(), ethText(best.Value), p.shadow.node.Name(), ethText(own.Value))
+	}
+	e.Calls = []evidence.Call{{Method: p.call.Method.Name, Body: p.call.Body}}
+	if best.shown != nil {
+		e.Calls = append(e.Calls, evidence.Call{Method: best.shown.Method.Name, Body: best.shown.Body})
+	}
+	for _, c := range p.candidates {
+		_, why := c.fate(best)
+		e.Replies = append(e.Replies, evidence.Reply{
+			Node: c.Node.Name(), Reason: why, Took: c.Took.Microseconds(), About: fleet.About(c.Node),
+		})
+	}
+	p.fleet.Evidence.Add(e)
+}
