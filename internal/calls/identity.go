@@ -44,6 +44,9 @@ func (r *Router) exchangeCapabilities(ctx context.Context, s *session.Session, c
 // sayCapabilities tells a node that can be reached again what the CL can do, beside the live calls.
 func (r *Router) sayCapabilities(n *node.Node) {
 	params := r.fleet.Controller.Capabilities.Said()
+	if _, alone := r.fleet.Mode(); n == alone { // it gets what the CL sends
+		return
+	}
 	if params == nil || r.fleet.Alone() || r.fleet.Passive() {
 		return
 	}

@@ -2,10 +2,12 @@ package calls_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,12 +17,14 @@ import (
 
 	"executionbackup/internal/bubble"
 	"executionbackup/internal/enginetest"
+	"executionbackup/internal/rawjson"
 )
 
 // model is an honest execution client without a network, and what may befall it.
 type model struct {
 	*enginetest.Honest
 	delay time.Duration // of each answer; not changed while it is called
+	hand  int           // how it writes: 0 as we do
 
 	mu    sync.Mutex
 	fault fault
@@ -88,7 +92,33 @@ func (m *model) RoundTrip(r *http.Request) (*http.Response, error) {
 	if lie := insteadOf(body, invalid); f == lying && lie != nil {
 		answer = lie
 	}
-	return bubble.Answer(answer), nil
+	return bubble.Answer(m.inItsHand(answer)), nil
+}
+
+// inItsHand is an answer as the client writes it: with its own white space, order of members, and a member of its own.
+func (m *model) inItsHand(answer []byte) []byte {
+	if m.hand == 0 {
+		return answer
+	}
+	if elements, err := rawjson.Elements(answer); err == nil { // we take batches apart, and put them together
+		for i, e := range elements {
+			elements[i] = bytes.TrimSpace(m.inItsHand(e))
+		}
+		return slices.Concat([]byte("["), bytes.Join(elements, []byte(",")), []byte("]"))
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(answer, &members); err != nil {
+		panic(err)
+	}
+	var b bytes.Buffer
+	b.WriteString(strings.Repeat(" ", m.hand) + "{")
+	for _, name := range []string{"result", "error", "id", "jsonrpc"} {
+		if value, has := members[name]; has {
+			fmt.Fprintf(&b, "%q: %s , ", name, value)
+		}
+	}
+	fmt.Fprintf(&b, `"of":%d}`+"\n", m.hand)
+	return b.Bytes()
 }
 
 const (

@@ -38,6 +38,7 @@ type patient struct {
 	tried    bool
 	last     time.Time               // when the last attempt began
 	back     bool                    // it has returned since, or nothing was put to it: it needn't wait for long
+	returned bool                    // the attempt under way, or the next one, is the first since it has returned
 	failures int                     // in a row
 	stranded bool                    // the log has told that it must sync by itself
 	deaths   map[common.Hash]*deaths // by the payload's block
@@ -91,14 +92,16 @@ func (p *patient) interval() time.Duration {
 // Returned is Try for a node that is back from the dead: what went before doesn't hold it up for long.
 func (c *CatchUp) Returned(n *node.Node) {
 	c.mu.Lock()
-	c.patient(n.ID).back = true
+	p := c.patient(n.ID)
+	p.back, p.returned = true, true
 	c.mu.Unlock()
 	c.Try(n)
 }
 
-// Try starts an attempt to bring a node up to the head, unless there was one just now. It doesn't wait for it.
+// Try starts an attempt to bring a node up to the head, unless there was one just now. It doesn't wait for it. A node
+// that alone answers the CL gets what the CL sends, and nothing else.
 func (c *CatchUp) Try(n *node.Node) {
-	if !c.begin(n) {
+	if _, alone := c.fleet.Mode(); n == alone || !c.begin(n) {
 		return
 	}
 	c.fleet.Background(func(ctx context.Context) {
@@ -127,7 +130,8 @@ func (c *CatchUp) begin(n *node.Node) (begun bool) {
 	return true
 }
 
-// note keeps how an attempt ended. Where nothing was put to the node, the next attempt may come soon.
+// note keeps how an attempt ended. Where nothing was put to the node, the next attempt may come soon; and after the first
+// one since its return, too: a payload that came meanwhile, to which it said SYNCING, wasn't among those that were kept.
 func (c *CatchUp) note(n *node.Node, began bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -138,6 +142,7 @@ func (c *CatchUp) note(n *node.Node, began bool, err error) {
 		p.failures = min(p.failures+1, maxFailures)
 	default:
 		p.failures = 0
+		p.back, p.returned = p.returned, false
 	}
 }
 

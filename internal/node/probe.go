@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
@@ -23,6 +24,9 @@ const (
 
 // watch probes the node until ctx ends. It is the node's own goroutine; its pool starts it and waits for it.
 func (n *Node) watch(ctx context.Context, probed func()) {
+	// A little jitter, so that many nodes on one machine are not probed in step; the same at every start, so that what
+	// hangs on it can be repeated.
+	jitter := rand.New(rand.NewChaCha8(sha256.Sum256([]byte(n.URL()))))
 	for {
 		n.probe(ctx)
 		probed()
@@ -34,8 +38,8 @@ func (n *Node) watch(ctx context.Context, probed func()) {
 			n.AskForks(ctx)
 			n.pool.judgeForks(time.Now())
 		}
-		// A little jitter, so that many nodes on one machine are not probed in step.
-		wait := time.NewTimer(probeInterval - probeInterval/20 + rand.N(probeInterval/10))
+		apart := time.Duration(jitter.Int64N(int64(probeInterval / 10)))
+		wait := time.NewTimer(probeInterval - probeInterval/20 + apart)
 		select {
 		case <-wait.C:
 		case <-ctx.Done():

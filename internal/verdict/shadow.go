@@ -66,6 +66,7 @@ func (pl *poll) compareShadow() {
 	if !sh.on || !sh.told || !pl.decided {
 		return
 	}
+	pl.fleet.Answered(pl.nodes, &pl.call)
 	if sh.ours.PayloadID != "" && sh.answer.PayloadID != "" {
 		pl.startBuild(sh.answer.PayloadID) // the id that the CL knows
 		pl.fleet.SaveBuild(pl.session, sh.answer.PayloadID)

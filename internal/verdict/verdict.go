@@ -263,7 +263,6 @@ func (pl *poll) decide(j judgement) {
 	if saved := pl.save(&answer, j.Dispute); !pl.shadow.on {
 		pl.answer <- saved
 	} else {
-		pl.fleet.Answered(pl.nodes, &pl.call)
 		pl.compareShadow()
 	}
 	pl.fleet.Touch()
