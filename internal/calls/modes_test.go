@@ -76,7 +76,6 @@ func decisions(b *bubble.Bubble) string {
 // counted, shown, and kept where it differs.
 func TestShadow(t *testing.T) {
 	says := func(status string, after time.Duration) *bubble.Fake { return bubble.Speaker(3, status, after) }
-	const payload, forkchoice = "engine_newPayloadV99", "engine_forkchoiceUpdatedV3"
 	for _, c := range []struct {
 		name     string
 		fakes    []*bubble.Fake
