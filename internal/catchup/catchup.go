@@ -130,8 +130,8 @@ func (c *CatchUp) begin(n *node.Node) (begun bool) {
 	return true
 }
 
-// note keeps how an attempt ended. Where nothing was put to the node, the next attempt may come soon; and after the first
-// one since its return, too: a payload that came meanwhile, to which it said SYNCING, wasn't among those that were kept.
+// note keeps how an attempt ended. Where nothing was put to the node, the next attempt may come soon; and after the
+// first one since its return, too: a payload that came meanwhile, to which it said SYNCING, may not have been kept yet.
 func (c *CatchUp) note(n *node.Node, began bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

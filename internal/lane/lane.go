@@ -14,12 +14,20 @@ import (
 // share one.
 type Call struct {
 	*engine.Call
-	answered atomic.Bool
+	heard    atomic.Bool // the CL has its answer: what comes now doesn't overtake the call
+	answered atomic.Bool // likewise, and a newer forkchoiceUpdated may take its place
 }
 
 // MarkAnswered notes that the CL has its answer to the call, or has hung up. Lanes that the call is in act on it when
 // another call joins them, or when they are pruned. Safe for concurrent use.
-func (c *Call) MarkAnswered() { c.answered.Store(true) }
+func (c *Call) MarkAnswered() {
+	c.heard.Store(true)
+	c.answered.Store(true)
+}
+
+// MarkHeard notes that the CL has its answer to the call, and that all nodes are to get it all the same, because they
+// are judged by it. Safe for concurrent use.
+func (c *Call) MarkHeard() { c.heard.Store(true) }
 
 // Lane keeps the order of newPayload and forkchoiceUpdated on one node.
 //
@@ -126,7 +134,7 @@ func mustFollow(c, earlier *Call) bool {
 	case c.Method.Family == engine.ForkchoiceUpdated && earlier.Method.Family == engine.ForkchoiceUpdated:
 		return true
 	}
-	return earlier.answered.Load()
+	return earlier.heard.Load()
 }
 
 // step is how many payloads a node is given at least before a forkchoiceUpdated that stays. A geth keeps the states of

@@ -25,8 +25,9 @@ func forkchoice(attributes, columns bool) *Call {
 }
 
 // A script of a lane, one word each: P a newPayload comes, F a forkchoiceUpdated, A one with payload attributes, C one
-// with custody columns, B a barrier; !n the CL has its answer to the n-th call; .n the node has finished it. Want lists
-// which calls may run at the end: ready, or - waiting, s superseded, d dropped, f finished.
+// with custody columns, B a barrier; !n the CL has its answer to the n-th call, ?n likewise while all nodes are to get
+// it all the same; .n the node has finished it. Want lists which calls may run at the end: ready, or - waiting, s
+// superseded, d dropped, f finished.
 func TestLane(t *testing.T) {
 	for _, c := range []struct{ name, script, want string }{
 		{"payloads that the CL sent side by side overlap", "P P P", "ready ready ready"},
@@ -56,6 +57,10 @@ func TestLane(t *testing.T) {
 		{"three at once behind an answered one", "P !1 P P P .1", "f ready ready ready"},
 		{"overflow drops the oldest waiting payload that was answered",
 			"P !1 P !2 P !3 P !4 P !5 P", "ready d - - - -"},
+		{"what all are to get is followed", "P ?1 F ?2 P", "ready - -"},
+		{"and isn't superseded", "P ?1 F ?2 F", "ready - -"},
+		{"until it is answered", "P ?1 F ?2 F !2", "ready s -"},
+		{"nor dropped", "P ?1 P ?2 P ?3 P ?4 P ?5 P", "ready - - - - -"},
 		{"never what the CL waits for", "P !1 P P P P P P", "ready - - - - - -"},
 	} {
 		l := New(Limits{Calls: 5, Bytes: 1 << 20})
@@ -76,6 +81,9 @@ func TestLane(t *testing.T) {
 				turns = append(turns, l.Join(nil))
 			case '!':
 				turns[n-1].call.MarkAnswered()
+				l.Prune()
+			case '?':
+				turns[n-1].call.MarkHeard()
 				l.Prune()
 			case '.':
 				if err := turns[n-1].Start(t.Context()); err != nil {

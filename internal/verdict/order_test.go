@@ -59,6 +59,7 @@ func TestOrder(t *testing.T) {
 		}
 		var clock atomic.Int64
 		recorders := make([]*recorder, rapid.IntRange(1, 4).Draw(rt, "nodes"))
+		inShadow := rapid.Bool().Draw(rt, "shadow")
 		for i := range recorders {
 			r := &recorder{spans: make(map[string]span)}
 			times := rapid.SliceOfN(delays, len(calls)+1, len(calls)+1).Draw(rt, "delays")
@@ -74,7 +75,7 @@ func TestOrder(t *testing.T) {
 			}
 			recorders[i] = r
 		}
-		runSchedule(t, recorders, calls, &clock)
+		runSchedule(t, recorders, calls, &clock, inShadow)
 		for i, r := range recorders {
 			if broken := r.violation(calls); broken != "" {
 				rt.Fatalf("node %d: %s", i+1, broken)
@@ -83,14 +84,18 @@ func TestOrder(t *testing.T) {
 	})
 }
 
-// runSchedule plays the CL's calls against the nodes and lets everything end.
-func runSchedule(t *testing.T, recorders []*recorder, calls []*sent, clock *atomic.Int64) {
+// runSchedule plays the CL's calls against the nodes and lets everything end. In shadow mode the first node answers.
+func runSchedule(t *testing.T, recorders []*recorder, calls []*sent, clock *atomic.Int64, inShadow bool) {
 	nodes := make(fakes, len(recorders))
 	for i, r := range recorders {
 		nodes[i] = &r.Fake
 	}
 	onBench(t, nodes, func(t *testing.T, b *bubble.Bubble) {
 		var alongside sync.WaitGroup
+		var mode verdict.Mode
+		if inShadow {
+			mode.Alone = b.Fleet.Pool.Nodes()[0]
+		}
 		for _, c := range calls {
 			time.Sleep(c.pause) // the bubble's clock
 			ask := func(body []byte) func() {
@@ -99,7 +104,7 @@ func runSchedule(t *testing.T, recorders []*recorder, calls []*sent, clock *atom
 					ctx, hangUp = bubble.WithTimeout(c.patience)
 				}
 				c.begun = clock.Add(1)
-				wait := b.Bench.Judge(b.Fleet.Controller, bubble.Call(t, body), verdict.Mode{})
+				wait := b.Bench.Judge(b.Fleet.Controller, bubble.Call(t, body), mode)
 				return func() {
 					defer hangUp()
 					wait(ctx)

@@ -53,6 +53,7 @@ func (pl *poll) tell() {
 		sh.answer.Status = engine.Syncing
 	}
 	sh.told = true
+	pl.call.MarkHeard() // before the CL can send what comes after it
 	pl.answer <- given{Answer: sh.answer}
 	pl.compareShadow()
 }

@@ -27,18 +27,29 @@ import (
 type twins struct {
 	direct, through *enginetest.CL
 	nodes           []*geth.Node
+	exact           bool // an answer to one call is the same byte for byte
 }
 
 func startTwins(t *testing.T, chain *geth.Chain) *twins {
 	t.Helper()
 	nodes := geths(t, chain.Genesis, 2)
-	return &twins{enginetest.NewCL(t, nodes[0].AuthURL(), nodeSecret[:]), start(t, urls(nodes[1:])).CL, nodes}
+	return &twins{enginetest.NewCL(t, nodes[0].AuthURL(), nodeSecret[:]), start(t, urls(nodes[1:])).CL, nodes, false}
+}
+
+// startInMode is startTwins in a mode in which the second geth alone answers, with two more behind it.
+func startInMode(t *testing.T, chain *geth.Chain, mode string) (*twins, *multiplexer) {
+	t.Helper()
+	nodes := geths(t, chain.Genesis, 4)
+	m := startWith(t, urls(nodes[1:]), map[string]string{"mode": mode, "shadow-node": name(0)})
+	return &twins{enginetest.NewCL(t, nodes[0].AuthURL(), nodeSecret[:]), m.CL, nodes, true}, m
 }
 
 // reply is the HTTP answer to a body.
 type reply struct {
 	Status int
 	JSON   any // nil for an empty body; numbers are as they were written
+
+	body string // as it came, where it is the answer to one call
 }
 
 func (r reply) String() string {
@@ -64,6 +75,9 @@ func post(t *testing.T, cl *enginetest.CL, body string) reply {
 	if len(answer) > 0 {
 		r.JSON = parse(t, string(answer))
 	}
+	if _, one := r.JSON.(map[string]any); one {
+		r.body = string(answer)
+	}
 	return r
 }
 
@@ -81,6 +95,10 @@ func parse(t *testing.T, text string) (v any) {
 func (tw *twins) same(t *testing.T, body string) reply {
 	t.Helper()
 	direct, through := post(t, tw.direct, body), post(t, tw.through, body)
+	if tw.exact && direct.body != through.body {
+		t.Errorf("%.300s\ndirectly: %.1000q\nthrough:  %.1000q", body, direct.body, through.body)
+	}
+	direct.body, through.body = "", ""
 	if !reflect.DeepEqual(direct, through) {
 		t.Errorf("%.300s\ndirectly: %s\nthrough:  %s", body, direct, through)
 	}
@@ -116,8 +134,37 @@ func request(method, params string) string {
 // With one node, a CL cannot tell ExecutionBackup from it: whatever is asked, the answer is the same.
 func TestOneNodeShowsThrough(t *testing.T) {
 	chain := own(t)
-	tw := startTwins(t, chain)
+	showsThrough(t, startTwins(t, chain), chain)
+}
 
+// In modes shadow and off it cannot tell it from the node that alone answers, to the last byte. What it would have heard
+// in shadow mode is the same.
+func TestModesShowThrough(t *testing.T) {
+	for _, mode := range []string{"shadow", "off"} {
+		t.Run(mode, func(t *testing.T) {
+			chain := own(t)
+			tw, m := startInMode(t, chain, mode)
+			showsThrough(t, tw, chain)
+			valid, counted := 0.0, 0.0
+			for _, would := range []string{"VALID", "INVALID", "SYNCING", "error"} {
+				for _, did := range []string{"VALID", "INVALID", "SYNCING", "error"} {
+					n := m.Metric(t, fmt.Sprintf(`executionbackup_shadow_decisions_total{did=%q,would=%q}`, did, would))
+					if counted += n; would == did {
+						valid += n
+					} else if n > 0 {
+						t.Logf("%v calls: would %s, did %s", n, would, did)
+					}
+				}
+			}
+			if valid != counted || (mode == "shadow") != (counted > 100) {
+				t.Errorf("of %v calls %v would have been answered likewise", counted, valid)
+			}
+		})
+	}
+}
+
+// showsThrough asks a geth directly and through whatever a CL may ask.
+func showsThrough(t *testing.T, tw *twins, chain *geth.Chain) {
 	// A chain over every fork; then blocks are built, enough of them for a reorganisation that geth finds too deep.
 	for _, p := range chain.Payloads {
 		if err := p.Import(t.Context(), tw.call(t), common.Hash{}, common.Hash{}); err != nil {
@@ -347,6 +394,7 @@ func wantSameEnvelopes(t *testing.T, tw *twins) {
 		direct, through := post(t, tw.direct, body), post(t, tw.through, body)
 		withoutMessages(direct.JSON)
 		withoutMessages(through.JSON)
+		direct.body, through.body = "", ""
 		if !reflect.DeepEqual(direct, through) {
 			t.Errorf("%s\ndirectly: %s\nthrough:  %s", body, direct, through)
 		}
@@ -374,7 +422,7 @@ func wantSameNotification(t *testing.T, tw *twins, to common.Hash) {
 	if got := tw.same(t, body); got.JSON != nil {
 		t.Errorf("%s, want nothing", got)
 	}
-	wantHead(t, tw.nodes, to)
+	wantHead(t, tw.nodes[:2], to)
 }
 
 // wantSameHTTP compares what HTTP says where there is no JSON-RPC.
