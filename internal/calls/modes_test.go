@@ -27,7 +27,8 @@ func inMode(mode config.Mode) func(*fleet.Settings) {
 }
 
 // inShadow is bubble.In in shadow mode, with evidence.
-func inShadow(t *testing.T, fakes []*bubble.Fake, test func(t *testing.T, b *bubble.Bubble), kept func([]evidence.Case)) {
+func inShadow(
+	t *testing.T, fakes []*bubble.Fake, test func(t *testing.T, b *bubble.Bubble), kept func([]evidence.Case)) {
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -72,8 +73,8 @@ func decisions(b *bubble.Bubble) string {
 	return strings.Join(list, ", ")
 }
 
-// In shadow mode the CL hears what one node says, when that says it, whatever the others do. What it would have heard is
-// counted, shown, and kept where it differs.
+// In shadow mode the CL hears what one node says, when that says it, whatever the others do. What it would have heard
+// is counted, shown, and kept where it differs.
 func TestShadow(t *testing.T) {
 	says := func(status string, after time.Duration) *bubble.Fake { return bubble.Speaker(3, status, after) }
 	for _, c := range []struct {
@@ -97,7 +98,8 @@ func TestShadow(t *testing.T) {
 			"INVALID", 20 * ms, "SYNCING INVALID: 2", "dispute SYNCING INVALID", "SYNCING INVALID"},
 		{"it is behind", []*bubble.Fake{says("SYNCING", 20*ms), says("VALID", 0), says("VALID", 0)},
 			"SYNCING", 20 * ms, "VALID SYNCING: 2", "shadow VALID SYNCING", "VALID SYNCING"},
-		{"it alone calls a bad block VALID", []*bubble.Fake{says("VALID", 20*ms), says("INVALID", 0), says("INVALID", 0)},
+		{"it alone calls a bad block VALID", []*bubble.Fake{says("VALID", 20*ms), says("INVALID", 0),
+			says("INVALID", 0)},
 			"VALID", 20 * ms, "INVALID VALID: 2", "shadow INVALID VALID", "INVALID VALID"},
 		{"it hangs", []*bubble.Fake{says("VALID", bubble.Forever), says("VALID", 0), says("VALID", 0)},
 			"SYNCING", 5500 * ms, "VALID SYNCING: 2", "shadow VALID SYNCING", "VALID SYNCING"},
@@ -189,7 +191,8 @@ func TestShadowNodeIsDead(t *testing.T) {
 				if got, _ := b.Send(newPayload(t, block)); got != "INVALID" {
 					t.Errorf("%s: to what is no block the CL hears %s", mode, got)
 				}
-				if got, _ := b.Get("getBlobsV1", `[["0x01"]]`); !strings.Contains(got, "no execution node is available") {
+				const unavailable = "no execution node is available"
+				if got, _ := b.Get("getBlobsV1", `[["0x01"]]`); !strings.Contains(got, unavailable) {
 					t.Errorf("%s: to a read it hears %s", mode, got)
 				}
 			})
@@ -224,7 +227,8 @@ func TestObjectionHeardInShadow(t *testing.T) {
 func TestOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		models := []*model{
-			{Honest: &enginetest.Honest{Fork: 4}}, {Honest: &enginetest.Honest{Fork: 4}}, {Honest: &enginetest.Honest{Fork: 4}},
+			{Honest: &enginetest.Honest{Fork: 4}}, {Honest: &enginetest.Honest{Fork: 4}},
+			{Honest: &enginetest.Honest{Fork: 4}},
 		}
 		b := bubble.New(t, models, bubble.Options{Settings: func(s *fleet.Settings) { s.ShadowNode = "n1" }})
 		b.Run(func() {
@@ -340,14 +344,14 @@ func offers(t *testing.T, wei string) (f *bubble.Fake, asked *atomic.Int64, fork
 // Nobody is asked twice, and the node that answers isn't shown what others have built.
 func TestProposalInShadow(t *testing.T) {
 	for _, c := range []struct {
-		own, other string
-		counted    string
-		kept       bool
+		own, other, best string
+		counted          string
+		kept             bool
 	}{
-		{"0x64", "0x64", "payload payload: 1", false},
-		{"0x3e8", "0x3f1", "payload payload: 1", false}, // 1000, 1009
-		{"0x3e8", "0x3f2", "better_payload payload: 1", true},
-		{"0x64", "0x1", "payload payload: 1", false},
+		{"0x64", "0x64", "", "payload payload: 1", false},
+		{"0x3e8", "0x3f1", "n2", "payload payload: 1", false}, // 1000, 1009
+		{"0x3e8", "0x3f2", "n2", "better_payload payload: 1", true},
+		{"0x64", "0x1", "n1", "payload payload: 1", false},
 	} {
 		n1, asked1, forkchoice := offers(t, c.own)
 		n2, asked2, _ := offers(t, c.other)
@@ -376,7 +380,8 @@ func TestProposalInShadow(t *testing.T) {
 			if shown.Load() != 0 {
 				t.Errorf("%+v: n1 was shown n2's payload", c)
 			}
-			if p := b.Fleet.Proposals.List()[0]; p.Did != "n1" || c.own != c.other && (p.Node == "n2") != (len(c.other) == len(c.own) && c.other > c.own) {
+			p := b.Fleet.Proposals.List()[0]
+			if p.Did != "n1" || c.best != "" && p.Node != c.best {
 				t.Errorf("%+v: the history has %+v", c, p)
 			}
 		}, func(cases []evidence.Case) {

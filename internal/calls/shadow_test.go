@@ -47,8 +47,8 @@ func (v *verdicts) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// trial plays what was recorded to three clients, of which the first answers alone unless the mode is active. It returns
-// what the CL heard, call by call, and the verdicts.
+// trial plays what was recorded to three clients, of which the first answers alone unless the mode is active. It
+// returns what the CL heard, call by call, and the verdicts.
 func (c compared) trial(t *testing.T, mode config.Mode, script []recorded) (heard [][]byte, ours []string) {
 	synctest.Test(t, func(t *testing.T) {
 		got := new(verdicts)
@@ -70,7 +70,8 @@ func (c compared) alone(t *testing.T, script []recorded) (heard [][]byte) {
 	synctest.Test(t, func(t *testing.T) {
 		models := c.models()
 		heard = play(script, models, func(body []byte) []byte {
-			answer, err := models[0].RoundTrip(httptest.NewRequestWithContext(t.Context(), "POST", "/", bytes.NewReader(body)))
+			r := httptest.NewRequestWithContext(t.Context(), "POST", "/", bytes.NewReader(body))
+			answer, err := models[0].RoundTrip(r)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -147,22 +148,25 @@ func (c compared) record(t *testing.T, steps []enginetest.Step, which int, event
 func TestShadowIsDirect(t *testing.T) {
 	calls, differ := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
-		// The ids are those of the recording, and each call goes the same way every time: no two answers come at once. The
-		// first client keeps up: what a laggard's lane drops once the CL has its answer, it must get where it alone answers.
+		// The ids are those of the recording, and each call goes the same way every time: no two answers come at once.
+		// The first client keeps up: what a laggard's lane drops once the CL has its answer, it must get where it alone
+		// answers.
 		slow := rapid.SampledFrom([]time.Duration{11 * ms, 111 * ms, 1111 * ms}).Draw(rt, "slow")
 		clients := compared{fork: rapid.IntRange(1, 5).Draw(rt, "fork"), delays: rapid.SampledFrom([][3]time.Duration{
 			{2 * ms, 5 * ms, slow}, {5 * ms, 2 * ms, slow}, {5 * ms, slow, 2 * ms}, {7 * ms, 2 * ms, 5 * ms},
 		}).Draw(rt, "delays")}
 		kinds := []enginetest.Kind{enginetest.Grow, enginetest.Grow}
 		for k := enginetest.Grow; k <= enginetest.Wait; k++ {
-			if k != enginetest.Both && k != enginetest.Restart { // two at a time have no order; nor has what is started again
+			// Two at a time have no order; nor has what is started again.
+			if k != enginetest.Both && k != enginetest.Restart {
 				kinds = append(kinds, k)
 			}
 		}
 		steps := enginetest.Steps(30, kinds...).Draw(rt, "steps")
 		which := rapid.IntRange(1, 2).Draw(rt, "which")
 		for i := range steps {
-			if steps[i].Kind == enginetest.Grow && steps[i].C == 1 { // nor has a batch, which hurries on with its first answer
+			// Nor has a batch, which hurries on with its first answer.
+			if steps[i].Kind == enginetest.Grow && steps[i].C == 1 {
 				steps[i].C = 0
 			}
 		}

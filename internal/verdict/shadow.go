@@ -53,7 +53,6 @@ func (pl *poll) tell() {
 		sh.answer.Status = engine.Syncing
 	}
 	sh.told = true
-	pl.call.MarkHeard() // before the CL can send what comes after it
 	pl.answer <- given{Answer: sh.answer}
 	pl.compareShadow()
 }

@@ -137,8 +137,8 @@ func TestOneNodeShowsThrough(t *testing.T) {
 	showsThrough(t, startTwins(t, chain), chain)
 }
 
-// In modes shadow and off it cannot tell it from the node that alone answers, to the last byte. What it would have heard
-// in shadow mode is the same.
+// In modes shadow and off it cannot tell it from the node that alone answers, to the last byte. What it would have
+// heard in shadow mode is the same.
 func TestModesShowThrough(t *testing.T) {
 	for _, mode := range []string{"shadow", "off"} {
 		t.Run(mode, func(t *testing.T) {
