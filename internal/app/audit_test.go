@@ -41,6 +41,10 @@ func TestAudit(t *testing.T) {
 		ask(step.status, step.path, `{"nodes":[`+step.nodes+`]}`, token.Bearer())
 		m.Log.Wait(t, "level=INFO", `msg="change asked for"`, step.line)
 	}
+	ask(http.StatusBadRequest, "/mode", `{"mode":"off"}`, token.Bearer())
+	m.Log.Wait(t, `msg="change asked for" action=mode mode=off`, "outcome=refused", "needs --shadow-node")
+	ask(http.StatusOK, "/mode", `{"mode":"active"}`, token.Bearer())
+	m.Log.Wait(t, `msg="change asked for" action=mode mode=active`, "from=127.0.0.1:", "outcome=done")
 	ask(http.StatusOK, "/reload", "", token.Bearer())
 	m.Log.Wait(t, `msg="change asked for" action=reload`, "outcome=done")
 	m.Log.Wait(t, `msg="configuration reloaded" by="POST /reload from 127.0.0.1:`)
@@ -56,6 +60,8 @@ func TestAudit(t *testing.T) {
 		`executionbackup_admin_changes_total{action="add_nodes",outcome="refused"}`:   1,
 		`executionbackup_admin_changes_total{action="reload",outcome="done"}`:         1,
 		`executionbackup_admin_changes_total{action="reload",outcome="refused"}`:      0,
+		`executionbackup_admin_changes_total{action="mode",outcome="done"}`:           1,
+		`executionbackup_admin_changes_total{action="mode",outcome="refused"}`:        1,
 		`executionbackup_admin_refused_total`:                                         1,
 	} {
 		if got := m.Metric(t, name); got != want {

@@ -267,6 +267,18 @@ func TestFlagErrors(t *testing.T) {
 		{"--nodes=http://a:1#do-not-use,http://b:1#do-not-use --jwt-secret=a.hex",
 			"--nodes: every node is do-not-use: none could vote"},
 
+		{node + "--mode=shadow", "mode shadow needs --shadow-node: which node answers the consensus client?"},
+		{node + "--mode=off", "mode off needs --shadow-node: which node answers the consensus client?"},
+		{node + "--mode=Off", `--mode: "Off" is none of active, shadow and off`},
+		{node + "--shadow-node=b", `--shadow-node: no node has the name or URL "b"`},
+		{node + "--mode=off --shadow-node=http://me:secret@b:1?x=y#name=b",
+			`--shadow-node: no node has the name or URL "http://b:1"`},
+		{"--nodes=http://a:1,http://b:1#shadow#name=b --jwt-secret=a.hex --shadow-node=b",
+			"--shadow-node: b is shadow, and can't answer for all"},
+		{"--nodes=http://a:1,http://b:1#do-not-use --jwt-secret=a.hex --shadow-node=http://b:1/",
+			"--shadow-node: b:1 is do-not-use, and can't answer for all"},
+		{"--nodes=http://a:1#shadow --jwt-secret=a.hex", "--nodes: every node is do-not-use: none could vote"},
+
 		{node + "--prot=1", "--prot: unknown setting: did you mean --port?"},
 		{node + "--jwtsecret=1", "--jwtsecret: unknown setting: did you mean --jwt-secret?"},
 		{node + "--jwt_secret=1", "--jwt_secret: unknown setting: did you mean --jwt-secret?"},

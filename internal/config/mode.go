@@ -48,9 +48,9 @@ func CheckShadowNode(mode Mode, word string, nodes []Node) error {
 	case word == "":
 		return fmt.Errorf("mode %s needs --shadow-node: which node answers the consensus client?", mode)
 	case i < 0:
-		return fmt.Errorf("shadow-node: no node has the name or URL %q", word)
+		return fmt.Errorf("no node has the name or URL %q", word)
 	case nodes[i].DoNotUse:
-		return fmt.Errorf("shadow-node: %s is %s, and can't answer for all", nodes[i].Name, nodes[i].setAside())
+		return fmt.Errorf("%s is %s, and can't answer for all", nodes[i].Name, nodes[i].setAside())
 	}
 	return nil
 }

@@ -95,6 +95,10 @@ func TestParseNodeErrors(t *testing.T) {
 		{"http://h:1#do-not-use#do-not-use", "http://h:1: option do-not-use is given twice"},
 		{"http://h:1#do-not-use=false", "http://h:1: option do-not-use takes no value"},
 		{"http://h:1#backup=true", "http://h:1: option backup takes no value"},
+		{"http://h:1#shadow#do-not-use",
+			"http://h:1: options do-not-use and shadow exclude each other: one is enough"},
+		{"http://h:1#backup#shadow", "http://h:1: options shadow and backup exclude each other: one never votes, " +
+			"the other when needed"},
 		{"http://h:1#backup#do-not-use", "http://h:1: options do-not-use and backup exclude each other: " +
 			"one never votes, the other when needed"},
 		{"http://h:1#jwt-secret", "http://h:1: option jwt-secret needs a value"},

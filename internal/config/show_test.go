@@ -75,6 +75,8 @@ func TestChanges(t *testing.T) {
 		{"", "--on-dispute=majority --grace=1000 --slot=5s", []string{
 			"on_dispute: halt → majority", "grace: (not set) → 1s", "slot: (not set) → 5s"}},
 		{"--port=1", "--port=2", []string{"port: 1 → 2"}},
+		{"", "--mode=shadow --shadow-node=bee", []string{"mode: active → shadow", "shadow_node: (not set) → bee"}},
+		{"", "--nodes=http://c:1#shadow", []string{"nodes: (not set) → http://c:1#shadow"}},
 		{"", "--nodes=http://c:1#do-not-use", []string{
 			"nodes: (not set) → http://c:1#do-not-use"}},
 		{"--nodes=http://c:1#name=x", "--nodes=http://c:1/#name=y#timeout=5", []string{

@@ -80,6 +80,9 @@ func (f *Fleet) SetMode(mode config.Mode) error {
 	defer f.modes.choosing.Unlock()
 	m := *f.modes.chosen.Load()
 	if err := config.CheckShadowNode(mode, m.alone, f.specs()); err != nil {
+		if m.alone != "" {
+			err = fmt.Errorf("--shadow-node: %w", err)
+		}
 		return err
 	}
 	was := m.Mode
