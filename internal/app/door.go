@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -159,8 +160,9 @@ func (a *App) serve(registry *prometheus.Registry) {
 	}
 	page := dashboard.New(source)
 	mux := http.NewServeMux()
-	mux.Handle("POST /{$}", a.callsHandler(registry))
-	a.calls.server = a.front.Server(a.calls.Listener, mux)
+	requests, sockets := a.callsHandlers(registry)
+	mux.Handle("POST /{$}", requests)
+	a.calls.server = a.front.Server(a.calls.Listener, withSockets(sockets, mux))
 	if a.admin != nil {
 		api.RegisterHealth(mux)
 		mux.HandleFunc("/", elsewhere)
@@ -173,14 +175,51 @@ func (a *App) serve(registry *prometheus.Registry) {
 	a.adminDoor().server.RegisterOnShutdown(page.Close)
 }
 
-// callsHandler answers the consensus client's calls.
-func (a *App) callsHandler(registry *prometheus.Registry) http.Handler {
+// callsHandlers answer the consensus client's calls: one per request, or over a WebSocket connection.
+func (a *App) callsHandlers(registry *prometheus.Registry) (requests, sockets http.Handler) {
 	calls := proxy.New(proxy.Options{
 		Calls: a.router, Session: a.fleet.Controller, MaxBody: a.config.Load().MaxBody, Metrics: registry,
 	})
 	refused := refusals{log: a.log, text: "token refused", count: a.metrics.refused}
 	secret := func() auth.Secret { return a.config.Load().JWTSecret }
-	return auth.Handler(secret, time.Now, refused.add, a.front.Handler(calls))
+	requests = auth.Handler(secret, time.Now, refused.add, a.front.Handler(calls))
+	sockets = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header["Origin"] != nil {
+			http.Error(w, "not for browsers: a consensus client sends no Origin", http.StatusForbidden)
+			return
+		}
+		known := secret()
+		messages := front.Messages{
+			Answer: calls.Answer, Refuse: calls.Refuse, Trusted: func() bool { return secret() == known },
+		}
+		serve := func(w http.ResponseWriter, r *http.Request) { a.front.ServeSocket(w, r, messages) }
+		verify := auth.Handler(func() auth.Secret { return known }, time.Now, refused.add, http.HandlerFunc(serve))
+		verify.ServeHTTP(w, r)
+	})
+	return requests, sockets
+}
+
+// withSockets lets through to sockets who asks for a WebSocket connection, and everybody else to next.
+func withSockets(sockets, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.URL.Path == "/" && wantsSocket(r) {
+			sockets.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// wantsSocket reports whether a request asks for a WebSocket connection, be it in the right way or not.
+func wantsSocket(r *http.Request) bool {
+	for _, protocols := range r.Header["Upgrade"] {
+		for p := range strings.SplitSeq(protocols, ",") {
+			if strings.EqualFold(strings.TrimSpace(p), "websocket") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // elsewhere answers at the consensus client's port for what isn't there.

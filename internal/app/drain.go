@@ -22,7 +22,8 @@ const (
 //  1. Not ready, for load balancers. Calls go on being answered.
 //  2. When nodes have done what they still work on, or --drain has passed: the first moment without a call in flight,
 //     or lastCall.
-//  3. No connection is accepted any more. Those that came in that very moment have their answers, until lastMoment.
+//  3. No connection is accepted any more, and WebSocket connections take no more calls. Those that came in that very
+//     moment have their answers, until lastMoment.
 //  4. What is left of connections is closed, and of nodes' work given up. The page, metrics and the REST API go last,
 //     where they have a port of their own.
 //
@@ -40,6 +41,7 @@ func (a *App) drain() {
 
 	until(calls, func() bool { return (a.fleet.Idle() || nodes.Err() != nil) && a.front.Quiet() })
 	a.calls.closed()
+	a.front.CloseSockets()
 	until(end, a.front.Quiet)
 	a.calls.end(end, a.log)
 	a.router.Drain(nodes)

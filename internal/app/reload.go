@@ -57,6 +57,7 @@ func (a *App) use(c *config.Config, outcome *admin.Reload) {
 	}
 	a.config.Store(inForce)
 	a.next.Store(c)
+	a.front.CheckSockets()
 	if a.level != nil {
 		a.level.Set(inForce.LogLevel)
 	}

@@ -52,7 +52,8 @@ func noteState(conn net.Conn, state http.ConnState) {
 	c := under(conn)
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
-	if c.active = state == http.StateActive; c.active {
+	c.active = state == http.StateActive || state == http.StateHijacked // a socket ends in its own way
+	if c.active {
 		c.awaited = time.Time{} // this is the request
 	}
 }

@@ -44,6 +44,7 @@ type Front struct {
 	refused *prometheus.CounterVec
 
 	calls    *Listener // that calls come over
+	sockets  sockets
 	draining atomic.Bool
 }
 
@@ -61,6 +62,7 @@ type Options struct {
 func New(o Options) *Front {
 	f := &Front{Options: o, all: budget.New(o.MaxInFlight), others: budget.New(o.MaxInFlight / 2)}
 	f.slots = make(chan struct{}, maxOthers)
+	f.sockets.open = make(map[*socket]struct{})
 	f.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "executionbackup_requests_refused_total",
 		Help: "Requests refused because --max-in-flight was reached, by what they called: engine or other.",
@@ -71,7 +73,10 @@ func New(o Options) *Front {
 	o.Metrics.MustRegister(f.refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "executionbackup_request_bytes_in_flight",
 		Help: "Bytes of requests that are being answered.",
-	}, func() float64 { return float64(f.all.Used()) }))
+	}, func() float64 { return float64(f.all.Used()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "executionbackup_websockets",
+		Help: "WebSocket connections of consensus clients that are open.",
+	}, func() float64 { return float64(f.sockets.count()) }))
 	return f
 }
 
@@ -92,6 +97,7 @@ func (f *Front) ListenAdmin(l net.Listener) *Listener { return newListener(l, f.
 // Server is an http.Server for one Listener.
 type Server struct {
 	http.Server
+	front    *Front
 	listener *Listener
 }
 
@@ -102,7 +108,7 @@ func (f *Front) Server(l *Listener, handler http.Handler) *Server {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(f.TLS != nil)
 	protocols.SetUnencryptedHTTP2(f.TLS == nil)
-	s := &Server{listener: l, Server: http.Server{
+	s := &Server{front: f, listener: l, Server: http.Server{
 		Handler:           handler,
 		Protocols:         protocols,
 		TLSConfig:         f.TLS.Clone(),
@@ -166,13 +172,18 @@ func (f *Front) Handler(next http.Handler) http.Handler {
 
 // refuse answers a request that there is no room for.
 func (f *Front) refuse(w http.ResponseWriter, b *meteredBody) {
+	w.Header().Set("Retry-After", "1")
+	http.Error(w, f.noRoom(b.engine), http.StatusServiceUnavailable)
+}
+
+// noRoom counts a request that there is no room for, and says so.
+func (f *Front) noRoom(engine bool) (why string) {
 	calls := "other"
-	if b.engine {
+	if engine {
 		calls = "engine"
 	}
 	f.refused.WithLabelValues(calls).Inc()
 	f.Log.Debug("request refused", "calls", calls, "bytes_in_flight", f.all.Used())
-	w.Header().Set("Retry-After", "1")
 	const text = "too many bytes of requests are being answered (%d, and --max-in-flight is %d): try again later"
-	http.Error(w, fmt.Sprintf(text, f.all.Used(), f.all.Max()), http.StatusServiceUnavailable)
+	return fmt.Sprintf(text, f.all.Used(), f.all.Max())
 }

@@ -1,9 +1,10 @@
-// Package proxy is the door that a consensus client talks to: JSON-RPC over HTTP. It decodes calls and encodes answers,
-// one at a time or in a batch; who answers them is package calls' business. This is the path of a call:
+// Package proxy is the door that a consensus client talks to: JSON-RPC over HTTP and WebSocket. It decodes calls
+// and encodes answers, one at a time or in a batch; who answers them is package calls' business. This is the path of a
+// call:
 //
 //	front       is there room for it?
 //	auth        which consensus client is it?
-//	proxy       read the body once, find the calls in it        ServeHTTP
+//	proxy       read the body once, find the calls in it        ServeHTTP, Answer
 //	calls       who answers its family?
 //	verdict     newPayload, forkchoiceUpdated: ask all nodes, gather, decide, compose
 //	proposal    getPayload: the best payload of all nodes
@@ -18,9 +19,11 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -55,7 +58,7 @@ func New(o Options) *Proxy {
 	return &Proxy{calls: o.Calls, session: o.Session, maxBody: o.MaxBody, inFlight: promauto.With(o.Metrics).NewGauge(
 		prometheus.GaugeOpts{
 			Name: "executionbackup_requests_in_flight",
-			Help: "HTTP requests of consensus clients that are being answered.",
+			Help: "Requests of consensus clients that are being answered, over HTTP and WebSocket.",
 		})}
 }
 
@@ -104,6 +107,35 @@ func (p *Proxy) answerOne(ctx context.Context, body []byte, w http.ResponseWrite
 	if answer, gone := p.answer(ctx, &c, out); !gone {
 		out.Send(&answer)
 	}
+}
+
+// Answer answers the call or the batch in a message that came over WebSocket, in pieces; nil where the CL wants no
+// answer. Nothing goes before the answer is whole: where a node breaks off, that is an error of its call, and not the
+// end of a connection that some CLs open but once.
+func (p *Proxy) Answer(ctx context.Context, message []byte) (pieces [][]byte) {
+	p.inFlight.Inc()
+	defer p.inFlight.Dec()
+	if rawjson.IsArray(message) {
+		if answers := p.answerBatch(ctx, message); answers != nil {
+			return [][]byte{answers}
+		}
+		return nil
+	}
+	c := decode(apart(bytes.TrimSpace(message), message))
+	answer, _ := p.answer(ctx, &c, nil)
+	if c.isNotification() {
+		return nil
+	}
+	return format.Whole(c.Call, c.id, &answer)
+}
+
+// Refuse says why a message isn't answered that begins with start: under its call's id, where that has come.
+func (p *Proxy) Refuse(start []byte, why string) []byte {
+	id := jsonrpc.CallID(start)
+	if !json.Valid(id) || bytes.HasSuffix(start, id) { // which may be half of one
+		id = nil
+	}
+	return jsonrpc.AppendReply(nil, id, jsonrpc.Reply{Err: &engine.Error{Code: engine.CodeServer, Message: why}})
 }
 
 // apart copies a call that is less than half of its body: calls are kept, and large bodies must not be kept for their
@@ -156,7 +188,17 @@ func decode(raw []byte) call {
 	if err != nil {
 		return call{Call: c, id: id, refusal: &engine.Error{Code: engine.CodeInvalidRequest, Message: err.Error()}}
 	}
+	if isSubscription(c.Method.Name) {
+		why := "the method " + c.Method.Name + " does not exist/is not available: there are no subscriptions"
+		return call{Call: c, id: id, refusal: &engine.Error{Code: engine.CodeMethodNotFound, Message: why}}
+	}
 	return call{Call: c, id: id}
+}
+
+// isSubscription reports whether a method would have a node tell more than its answer, or less. Towards nodes we have
+// no connection that it could do so over.
+func isSubscription(method string) bool {
+	return strings.HasSuffix(method, "_subscribe") || strings.HasSuffix(method, "_unsubscribe")
 }
 
 // contentType is that of every answer.
