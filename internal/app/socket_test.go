@@ -335,3 +335,10 @@ func TestSocketManyAtOnce(t *testing.T) {
 	}
 	calling.Wait()
 }
+
+// calling is a newPayload as it goes over the wire.
+func calling(p enginetest.Payload) (string, error) {
+	method, params := asCalled(p)
+	b, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+	return string(b), err
+}
