@@ -28,6 +28,7 @@ type way struct {
 	nodes     int // that have the call in the end
 	process   *process
 	daemon    *daemon
+	socket    bool // over WebSocket
 }
 
 func newBench(ctx context.Context, o options) (*bench, error) {
@@ -51,6 +52,9 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 			return b, err
 		}
 	}
+	socket := *b.ways[len(b.ways)-2] // the one with three nodes, by another door
+	socket.name, socket.socket = socket.name+", WebSocket", true
+	b.ways = append(b.ways, &socket)
 	if o.against != "" {
 		if err := b.addDaemon(ctx, "the other one, 3", o.against, file("state-other"), nodes[:3]); err != nil {
 			return b, err
@@ -144,7 +148,7 @@ func (b *bench) measure(ctx context.Context, w *workload) ([]Row, error) {
 		}
 		m := &measurement{way: y}
 		for range w.callers {
-			c, err := connect(y.addresses, len(w.body) > 64<<10 || w.prepare != nil)
+			c, err := connect(y, len(w.body) > 64<<10 || w.prepare != nil)
 			if err != nil {
 				return nil, err
 			}
@@ -265,7 +269,7 @@ func (m *measurement) calling(w *workload, n int) ([]time.Duration, error) {
 func (b *bench) profile(ctx context.Context, w *workload, all []*measurement) error {
 	const seconds = 3
 	for _, m := range all {
-		if m.daemon == nil || m.nodes != 3 {
+		if m.daemon == nil || m.nodes != 3 || m.socket {
 			continue
 		}
 		done := make(chan error, 1)
@@ -290,21 +294,42 @@ func (b *bench) profile(ctx context.Context, w *workload, all []*measurement) er
 // caller is a consensus client: its connections, one for each address.
 type caller struct {
 	wires  []*wire
+	socket bool // over WebSocket
 	heavy  bool // calls or answers are so large that they are better moved side by side
 	token  string
 	minted time.Time
 }
 
-func connect(addresses []string, heavy bool) (*caller, error) {
-	c := &caller{heavy: heavy}
-	for _, a := range addresses {
+func connect(y *way, heavy bool) (*caller, error) {
+	c := &caller{heavy: heavy, socket: y.socket}
+	for _, a := range y.addresses {
 		conn, err := net.Dial("tcp", a)
 		if err != nil {
 			return nil, err
 		}
-		c.wires = append(c.wires, newWire(conn))
+		w := newWire(conn)
+		c.wires = append(c.wires, w)
+		if err := c.mint(); err != nil {
+			return nil, err
+		}
+		if y.socket {
+			if err := w.upgrade(c.token); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return c, nil
+}
+
+// mint makes a new token, where the last one is old.
+func (c *caller) mint() error {
+	if time.Since(c.minted) <= 10*time.Second {
+		return nil
+	}
+	s, err := auth.ParseSecret(secret)
+	c.minted = time.Now()
+	c.token = s.Token(c.minted)
+	return err
 }
 
 func (c *caller) close() {
@@ -315,16 +340,14 @@ func (c *caller) close() {
 
 // call sends a call to all addresses and returns how long it took until all answers were there. Each must contain want.
 func (c *caller) call(body []byte, want string) (time.Duration, error) {
-	if time.Since(c.minted) > 10*time.Second {
-		s, err := auth.ParseSecret(secret)
-		if err != nil {
-			return 0, err
-		}
-		c.minted = time.Now()
-		c.token = s.Token(c.minted)
+	if err := c.mint(); err != nil {
+		return 0, err
 	}
 	head := fmt.Appendf(nil, "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n"+
 		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n", c.token, len(body))
+	if c.socket {
+		head = frameHead(len(body))
+	}
 	begun := time.Now()
 	err := c.exchange(head, body, want)
 	return time.Since(begun), err

@@ -142,7 +142,7 @@ func (p *party) stop() {
 
 // sync takes the next blocks of a chain to the geths.
 func (p *party) sync(ctx context.Context, slice []block) error {
-	client, err := connect(p.addresses, false)
+	client, err := connect(&way{addresses: p.addresses}, false)
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func cpu(all []*process) (sum time.Duration) {
 func awaitHead(ctx context.Context, node string, head block) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	client, err := connect([]string{node}, false)
+	client, err := connect(&way{addresses: []string{node}}, false)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ type wire struct {
 	pending []byte
 	scratch []byte // the last head
 	answer  [512]byte
+	socket  bool // it speaks WebSocket instead
 }
 
 func newWire(c net.Conn) *wire { return &wire{Conn: c, buffer: make([]byte, 256<<10)} }
@@ -79,6 +80,10 @@ func (w *wire) start() (first string, length int, chunked bool, err error) {
 
 // receive reads one message. Of its body only what fits into prefix is kept: n bytes, of total.
 func (w *wire) receive(prefix []byte) (first string, n, total int, err error) {
+	if w.socket {
+		n, total, err = w.frame(prefix)
+		return "", n, total, err
+	}
 	first, length, chunked, err := w.start()
 	if err != nil {
 		return first, 0, 0, err
