@@ -145,6 +145,7 @@ func TestSocketReload(t *testing.T) {
 	if got := s.ended(t); got != websocket.StatusPolicyViolation {
 		t.Errorf("closed with %v", got)
 	}
+	m.Log.Wait(t, "WebSocket connection is closed")
 	if _, _, err := websocket.Dial(t.Context(), m.CL.URL, nil); err == nil || !strings.Contains(err.Error(), "401") {
 		t.Errorf("got %v", err)
 	}

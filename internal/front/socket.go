@@ -248,6 +248,7 @@ func (s *socket) close(why goodbye) {
 // checkTrust closes the socket where its secret doesn't count any more.
 func (s *socket) checkTrust() {
 	if !s.Trusted() {
+		s.front.Log.Warn("WebSocket connection is closed: its secret is no longer in force", "from", s.RemoteAddr())
 		s.close(withdrawn)
 	}
 }
