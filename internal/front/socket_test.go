@@ -32,6 +32,7 @@ type socketing struct {
 	revoked atomic.Bool                   // the secret doesn't count any more
 	working atomic.Int32                  // messages that are being answered
 	given   atomic.Int32                  // answers that were given up
+	taken   atomic.Int32                  // messages
 }
 
 // onSockets runs a test in a bubble. Afterwards nothing is taken any more of what sockets share.
@@ -74,6 +75,7 @@ func onSockets(t *testing.T, o Options, test func(t *testing.T, s *socketing)) {
 }
 
 func (s *socketing) answer(ctx context.Context, message []byte) [][]byte {
+	s.taken.Add(1)
 	s.working.Add(1)
 	defer s.working.Add(-1)
 	name := method(message[:min(len(message), sniffed)])
@@ -489,6 +491,8 @@ func TestSocketEviction(t *testing.T) {
 		gone := idle.listen(true)
 		busy.send(call("1m"))
 		synctest.Wait()
+		idle.send(call("0s"))
+		want(t, gone, textFrame, call("0s"))
 		for range 2 { // of which the second takes the place of the first
 			conn, _ := s.dial(t.Context(), "", "")
 			defer conn.Close()
@@ -603,8 +607,9 @@ func TestSocketHangUps(t *testing.T) {
 					t.Errorf("an answer came: %x", kinds)
 				}
 				synctest.Wait()
-				if s.given.Load() != 1 || s.sockets.count() != 0 {
-					t.Errorf("%d calls were given up, and %d sockets are left", s.given.Load(), s.sockets.count())
+				if s.given.Load() != 1 || s.taken.Load() != 1 || s.sockets.count() != 0 {
+					t.Errorf("%d of %d calls were given up, and %d sockets are left",
+						s.given.Load(), s.taken.Load(), s.sockets.count())
 				}
 			})
 		})
