@@ -9,19 +9,19 @@ import (
 	"executionbackup/internal/config"
 )
 
-// modeReport is what becomes of the consensus client's calls.
-type modeReport struct {
+// ModeReport is what becomes of the consensus client's calls.
+type ModeReport struct {
 	Mode  config.Mode `json:"mode"`
 	Alone string      `json:"alone"` // the node that alone answers; "" in mode active
 }
 
-// Mode is what becomes of the consensus client's calls, and which node alone answers; "" in mode active.
-func (a *API) Mode() (mode config.Mode, alone string) {
+// Mode is what becomes of the consensus client's calls now.
+func (a *API) Mode() ModeReport {
 	mode, n := a.Fleet.Mode()
-	if n != nil {
-		alone = n.Name()
+	if n == nil {
+		return ModeReport{Mode: mode}
 	}
-	return mode, alone
+	return ModeReport{mode, n.Name()}
 }
 
 // mode chooses a mode, and says which one there is then.
@@ -37,9 +37,7 @@ func (a *API) mode(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, err)
 		return
 	}
-	report := modeReport{}
-	report.Mode, report.Alone = a.Mode()
-	writeJSON(w, http.StatusOK, report)
+	writeJSON(w, http.StatusOK, a.Mode())
 }
 
 // readMode reads the mode in the body of a change.

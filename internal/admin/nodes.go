@@ -19,6 +19,7 @@ type Node struct {
 	Primary      bool                     `json:"primary"`
 	Laggard      bool                     `json:"laggard"`
 	DoNotUse     bool                     `json:"do_not_use"`
+	Shadow       bool                     `json:"shadow"` // it is tried: do_not_use, and what it says is counted
 	Backup       bool                     `json:"backup"`
 	Drained      bool                     `json:"drained"`
 	Votes        bool                     `json:"votes"`          // as things are now
@@ -67,8 +68,8 @@ func (a *API) Nodes() []Node {
 		report := Node{
 			Name: n.Name(), URL: n.URL(),
 			State: s.State.String(), Since: s.Since, Reason: s.Reason,
-			Primary: n == primary, Laggard: s.Laggard, DoNotUse: s.DoNotUse, Backup: s.Backup,
-			Drained: s.Drained, Votes: slices.Contains(voters, n),
+			Primary: n == primary, Laggard: s.Laggard, DoNotUse: s.DoNotUse, Shadow: s.Shadow,
+			Backup: s.Backup, Drained: s.Drained, Votes: slices.Contains(voters, n),
 			Qualified: a.Fleet.Memory.Qualified(n.ID), Objections: a.Fleet.Memory.Objections(n.ID),
 			ResponseTime: microseconds(s.ResponseTime),
 			NewPayload:   NewPayloadTimes{microseconds(t.Median), microseconds(t.P99), []int64{}},

@@ -25,7 +25,7 @@ var (
 	sinceDesc = nodeDesc("state_since_timestamp_seconds", "Since when a node is in its state.")
 	headDesc  = nodeDesc("head", "Number of the block that a node says is its latest; absent until it has said.")
 	roleDesc  = nodeDesc("role",
-		"Always 1; what a node's specification makes it: voter, backup or do-not-use.", "role")
+		"Always 1; what a node's specification makes it: voter, backup, shadow or do-not-use.", "role")
 	drainedDesc     = nodeDesc("drained", "1 where the operator has set a node aside: it has no vote.")
 	voterDesc       = nodeDesc("voter", "1 where a node is alive and votes: a backup only where it is needed.")
 	restsDesc       = nodeDesc("resting", "1 where a node is a backup that isn't needed: another is alive and timely.")
@@ -102,6 +102,8 @@ func (c nodeMetrics) Collect(ch chan<- prometheus.Metric) {
 // role is what a node's specification makes it.
 func role(s *node.Status) string {
 	switch {
+	case s.Shadow:
+		return "shadow"
 	case s.DoNotUse:
 		return "do-not-use"
 	case s.Backup:

@@ -13,13 +13,14 @@ import (
 type Dispute struct {
 	*Record             // of the first call
 	Kind      Kind      `json:"kind"`
-	Standing  bool      `json:"standing"`       // no payload has been judged without it since its last call
-	Heard     string    `json:"heard"`          // what the CL heard in its last call, as Verdict
-	Objectors []string  `json:"objectors"`      // who said INVALID in its last call, by name; not nil
-	Rule      string    `json:"rule,omitempty"` // which rule decided its last call; "" as long as none did
-	Why       string    `json:"why,omitempty"`  // why, in words
-	Last      time.Time `json:"last"`           // when the last of its calls came
-	Calls     int       `json:"calls"`          // so far, with the first
+	Standing  bool      `json:"standing"`        // no payload has been judged without it since its last call
+	Heard     string    `json:"heard"`           // what the CL heard in its last call: see Record.Told
+	Would     string    `json:"would,omitempty"` // what it would have heard there, where that was in shadow mode
+	Objectors []string  `json:"objectors"`       // who said INVALID in its last call, by name; not nil
+	Rule      string    `json:"rule,omitempty"`  // which rule decided its last call; "" as long as none did
+	Why       string    `json:"why,omitempty"`   // why, in words
+	Last      time.Time `json:"last"`            // when the last of its calls came
+	Calls     int       `json:"calls"`           // so far, with the first
 
 	blocks []common.Hash // the last ones that the dispute is about, at most maxRecords
 	roots  []common.Hash // where the objections began, likewise
@@ -162,8 +163,11 @@ func (h *History) Disputes() []Dispute {
 	out := make([]Dispute, len(h.disputes))
 	for i, d := range h.disputes {
 		out[i] = Dispute{
-			Record: d.copy(), Kind: d.Kind, Standing: !judged.After(d.Last), Heard: d.last.Verdict,
+			Record: d.copy(), Kind: d.Kind, Standing: !judged.After(d.Last), Heard: d.last.Told(),
 			Objectors: d.last.Objectors(), Rule: d.Rule, Why: d.Why, Last: d.Last, Calls: d.Calls,
+		}
+		if d.last.Shadow {
+			out[i].Would = d.last.Verdict
 		}
 	}
 	return out

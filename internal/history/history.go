@@ -19,20 +19,28 @@ type Record struct {
 	Method  string      `json:"method"`
 	Number  uint64      `json:"number"` // 0 where the call doesn't tell
 	Block   common.Hash `json:"hash"`
-	Verdict string      `json:"verdict"`         // what the CL heard: a status, or "error"; "" while it is being judged
-	Asked   *Micros     `json:"asked,omitempty"` // from the slot's beginning until the call came; nil where unknown
-	Took    Micros      `json:"took"`            // from the call's arrival until the CL was answered
-	Dispute bool        `json:"dispute"`         // the votes conflicted when the CL was answered
-	Rule    string      `json:"rule,omitempty"`  // which rule decided the dispute; "" where there was none
-	Why     string      `json:"why,omitempty"`   // why, in words
-	// Did is what the CL heard in shadow mode: Verdict is what it would have heard.
-	Did   string `json:"did,omitempty"`
-	Late  bool   `json:"late_objection"` // a node called the block INVALID after the CL was answered
-	Votes []Vote `json:"votes"`          // not nil
+	Verdict string      `json:"verdict"`          // what the CL heard: a status, or "error"; "" while being judged
+	Asked   *Micros     `json:"asked,omitempty"`  // from the slot's start until the call came; nil where unknown
+	Took    Micros      `json:"took"`             // from the call's arrival until the CL was answered
+	Dispute bool        `json:"dispute"`          // the votes conflicted when the CL was answered
+	Rule    string      `json:"rule,omitempty"`   // which rule decided the dispute; "" where there was none
+	Why     string      `json:"why,omitempty"`    // why, in words
+	Shadow  bool        `json:"shadow,omitempty"` // Verdict is what the CL would have heard: see Did
+	Did     string      `json:"did,omitempty"`    // what it heard in shadow mode; "" while it has no answer
+	Late    bool        `json:"late_objection"`   // a node called the block INVALID after the CL was answered
+	Votes   []Vote      `json:"votes"`            // not nil
 
 	Parent common.Hash `json:"-"` // zero where the call doesn't tell
 	Wrong  string      `json:"-"` // why the payload isn't that of the block whose hash it claims; "" as far as we know
 	Root   common.Hash `json:"-"` // where the objection began that the dispute is about; zero where that isn't known
+}
+
+// Told is what the CL heard, in whatever mode: a status, or "error"; "" while it has no answer.
+func (r *Record) Told() string {
+	if r.Shadow {
+		return r.Did
+	}
+	return r.Verdict
 }
 
 // Vote is what one node said.

@@ -16,9 +16,10 @@ type Proposal struct {
 	Block  common.Hash `json:"hash"`
 	Node   string      `json:"node"`  // whose payload the CL got; "" where it got none
 	Value  Wei         `json:"value"` // of that payload
-	// Did is whose payload the CL got in shadow mode: Node is whose it would have got.
+	// Shadow says that it was in shadow mode: Node is whose the CL would have got, and Did whose it got, "" for none.
+	Shadow bool    `json:"shadow,omitempty"`
 	Did    string  `json:"did,omitempty"`
-	Gain   Wei     `json:"gain"`   // how much more that is than the value of the primary's own payload
+	Gain   Wei     `json:"gain"`   // how much more that is than the primary's own is worth
 	Offers []Offer `json:"offers"` // not nil
 }
 

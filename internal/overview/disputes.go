@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"executionbackup/internal/config"
 	"executionbackup/internal/fleet"
 	"executionbackup/internal/history"
 )
@@ -26,7 +27,7 @@ func (s State) standing() (worst *history.Dispute) {
 // dispute tells of a dispute that goes on: who objects to what, what the consensus client hears, and what to do.
 func (s State) dispute() (f finding) {
 	d := s.standing()
-	if d == nil {
+	if d == nil || s.Mode == config.Off || s.Mode == config.Shadow && !wasShadow(d) { // what was said before is over
 		return f
 	}
 	who := fmt.Sprintf("%s %s block %d INVALID",
@@ -36,7 +37,10 @@ func (s State) dispute() (f finding) {
 		f = finding{level: Warn, text: "dispute: " + who + " before it was proposed"}
 		f.meaning = "Another payload was proposed, if there was one. Validators go on, but a node that is wrong can " +
 			"make worse payloads be proposed, its own among them."
-		if d.Late && !d.Dispute {
+		switch {
+		case wasShadow(d):
+			f.meaning = "In mode shadow nothing follows from that."
+		case d.Late && !d.Dispute:
 			f.text = "late objection: " + who + " after it was proposed"
 			f.meaning = "Other clients may not attest to this validator's block."
 		}
@@ -45,11 +49,19 @@ func (s State) dispute() (f finding) {
 		f.meaning = "Validators go on. With the next block it may become a dispute."
 	default:
 		f = finding{level: Bad, text: "dispute: " + who + ", the consensus client hears " + d.Heard}
-		switch d.Heard {
-		case "VALID":
+		switch {
+		case wasShadow(d):
+			f.level = Warn
+			f.text = "dispute: " + who + ", the consensus client would have heard " + d.Would
+			if d.Heard != "" {
+				f.text += ", and heard " + d.Heard
+			}
+			f.meaning = "Validators go on by what one node says. Objections stand when mode active comes: find out " +
+				"before who is right."
+		case d.Heard == "VALID":
 			f.level = Warn
 			f.meaning = "Validators go on, as --on-dispute=" + s.Policy.OnDispute + " has it: they attest to the block."
-		case "INVALID":
+		case d.Heard == "INVALID":
 			f.meaning = forGood
 		default:
 			f.meaning = "Validators don't attest to the block or to what is built on it, and don't propose, until " +
@@ -68,6 +80,11 @@ func (s State) dispute() (f finding) {
 		f.notes = append(f.notes, fmt.Sprintf("decided by the rule %s: %s", d.Rule, d.Why))
 	}
 	return f
+}
+
+// wasShadow reports whether a dispute's last call came in mode shadow.
+func wasShadow(d *history.Dispute) bool {
+	return d.Would != "" || d.Kind == history.BeforeProposal && d.Shadow
 }
 
 // evidence is where to look first, where it is kept.
@@ -108,6 +125,9 @@ func (s State) settle(objectors []string) (steps []Step) {
 
 // endObjections is how the objections end of those nodes that haven't been told of.
 func (s State) endObjections(told []string) (steps []Step) {
+	if s.Mode == config.Off {
+		return nil
+	}
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
 		if n.Objections == 0 || n.State != "alive" || n.Drained || slices.Contains(told, n.Name) {

@@ -9,7 +9,7 @@ func (f Flags) addTo(steps []Step) []Step {
 		command := &steps[i].Command
 		is := func(name string) bool { return strings.HasPrefix(*command+" ", "executionbackup "+name+" ") }
 		switch {
-		case is("nodes"):
+		case is("nodes"), is("mode"):
 			*command += f.Remote
 			changes = true
 		case is("check"):

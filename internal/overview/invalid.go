@@ -15,7 +15,7 @@ const forGood = "Its validators leave the block, and what is built on it, for go
 // first: none where VALID was the last word. SYNCING is no word about a block.
 func (s State) lastInvalid() (blocks []history.Record) {
 	for _, b := range s.Blocks {
-		switch b.Verdict {
+		switch b.Told() {
 		case "VALID":
 			blocks = nil
 		case "INVALID":
@@ -57,7 +57,9 @@ func (s State) invalid() (f finding, objectors []string) {
 	if b.Dispute || b.Late {
 		f.do = append(f.do, s.evidence()...)
 	}
-	f.do = append(f.do, s.settle(objectors)...)
+	if !s.isOfOne() { // else no vote changes what it hears
+		f.do = append(f.do, s.settle(objectors)...)
+	}
 	f.do = append(f.do, Step{Text: "If it was valid, the consensus client must forget the INVALID, too: restart it, " +
 		"or let it sync from a checkpoint, once the nodes that are wrong are set aside or repaired."})
 	return f, objectors

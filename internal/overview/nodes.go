@@ -118,8 +118,8 @@ func (s State) late(e electorate, look []Step) finding {
 	}
 	heard := ""
 	for _, b := range s.Blocks {
-		if b.Verdict != "" {
-			heard = b.Verdict
+		if b.Told() != "" {
+			heard = b.Told()
 		}
 	}
 	switch heard {

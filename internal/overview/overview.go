@@ -2,6 +2,7 @@
 // do about it. The page, GET /status and `executionbackup status` all show the same, which is made here once.
 //
 //	Of           the headline, and what belongs to it   overview.go
+//	mode         one node alone answers                 mode.go
 //	votes        who votes, and who can't               nodes.go
 //	invalid      what the CL has heard INVALID about    invalid.go
 //	dispute      what nodes disagree about              disputes.go
@@ -10,11 +11,13 @@
 package overview
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
 
 	"executionbackup/internal/admin"
+	"executionbackup/internal/config"
 	"executionbackup/internal/history"
 )
 
@@ -26,7 +29,7 @@ type Level string
 // to: no node is synced, can be reached or answers in time; one of several is left; INVALID is the last word that the
 // consensus client has of a payload; it hears no VALID in a dispute about a block of its chain; the nodes' fork
 // configurations differ, or one isn't ready for a fork of the next 24 hours. What is worth a look, but costs nothing
-// yet, is Warn.
+// yet, is Warn: so are the modes shadow and off, which somebody chose, and what the consensus client would have heard.
 const (
 	Good Level = "good"
 	Warn Level = "warn"
@@ -63,6 +66,7 @@ type Instance struct {
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
 	Policy  Policy    `json:"policy"`
+	admin.ModeReport
 }
 
 // Policy is how votes become verdicts, in the words of the settings.
@@ -109,18 +113,24 @@ type finding struct {
 	notes   []string
 }
 
-// Of tells how things are: that INVALID is the last word, else a dispute that goes on, else whether the consensus
-// client can rely on us, and hears VALID, else what is the matter with the nodes' forks, else that the consensus client
-// is silent; and where there is nothing of that, how fast we are and for how long nodes have agreed. It is pure.
+// Of tells how things are: that one node alone answers, else that INVALID is the last word, else a dispute that goes
+// on, else whether the consensus client can rely on us, and hears VALID, else what is the matter with the nodes' forks,
+// else that the consensus client is silent; and where there is nothing of that, how fast we are and for how long nodes
+// have agreed. It is pure.
 func Of(s State) Overview {
 	votes, dispute, fork, silence := s.votes(), s.dispute(), s.forks(), s.silence()
 	invalid, told := s.invalid()
-	unheard := s.unheard()
+	unheard, mode := s.unheard(), finding{}
+	if s.isOfOne() {
+		votes, mode = s.wouldVote(), s.mode(invalid, s.alone(), unheard)
+	}
 	paceLevel, pace := s.speed()
 	peaceLevel, peace := s.agreement()
 	o := Overview{Level: votes.level, Fork: s.Forks.Countdown(), Instance: s.Instance, Do: []Step{}, Notes: []string{}}
 	o.Voters, o.Voting = s.count()
-	for _, f := range []finding{invalid, unheard, dispute, silence, fork, {level: paceLevel}, {level: peaceLevel}} {
+	for _, f := range []finding{
+		mode, invalid, unheard, dispute, silence, fork, {level: paceLevel}, {level: peaceLevel},
+	} {
 		o.raise(f.level)
 	}
 	if len(s.Kept) > 0 || s.Reload != "" {
@@ -129,6 +139,11 @@ func Of(s State) Overview {
 	var head finding
 	var first []string // notes: what would be the headline, were there nothing worse
 	switch line := join([]string{votes.text, pace, peace}, ", "); {
+	case mode.text != "":
+		head = mode
+		head.do = append(head.do, dispute.do...)
+		first = slices.Concat(mode.notes, []string{join([]string{dispute.text, dispute.meaning}, ". ")}, dispute.notes,
+			[]string{fork.text, silence.text, line})
 	case invalid.text != "":
 		head = invalid
 		first = append(invalid.notes, dispute.text, fork.text, silence.text, join([]string{votes.text, pace}, ", "))
@@ -212,6 +227,7 @@ func (s State) lastNews() time.Time {
 
 // speed tells how long verdicts took; nothing while the consensus client is silent, or no node answers in time.
 func (s State) speed() (level Level, text string) {
+	what := map[config.Mode]string{config.Shadow: "verdicts worked out in ", config.Off: "answers in "}[s.Mode]
 	var took []history.Micros
 	for _, b := range s.Blocks {
 		if b.Verdict != "" {
@@ -232,7 +248,7 @@ func (s State) speed() (level Level, text string) {
 	if median >= slowAfter {
 		level = Warn
 	}
-	return level, "verdicts in " + short(median)
+	return level, cmp.Or(what, "verdicts in ") + short(median)
 }
 
 // agreement tells for how long there has been no dispute, as far as we know.
@@ -245,7 +261,7 @@ func (s State) agreement() (level Level, text string) {
 	}
 	quiet := s.Now.Sub(last)
 	switch {
-	case len(s.Nodes) == 1:
+	case len(s.Nodes) == 1, s.Mode == config.Off:
 		return Good, ""
 	case len(s.Disputes) == 0 && quiet < time.Minute:
 		return Good, "no dispute yet"

@@ -26,7 +26,7 @@ func (s *Source) State(now time.Time) State {
 	return State{
 		Instance: Instance{
 			Name: s.Name, Network: network(nodes), Version: s.Version, Started: s.Started.UTC(),
-			Policy: Policy{rules.OnDispute, rules.Threshold, rules.VoteBy, rules.MinValid},
+			Policy: Policy{rules.OnDispute, rules.Threshold, rules.VoteBy, rules.MinValid}, ModeReport: s.API.Mode(),
 		},
 		Now: now, Nodes: nodes, Blocks: f.History.Records(), Disputes: f.History.Disputes(),
 		Forks: s.API.Forks(), Kept: f.Degraded(), Evidence: f.Evidence != nil,

@@ -9,7 +9,7 @@ const unheardAfter = 2
 func (s State) unheard() (f finding) {
 	row, heard := 0, ""
 	for _, b := range s.Blocks {
-		switch b.Verdict {
+		switch b.Told() {
 		case "":
 		case "VALID":
 			row, f.since = 0, b.Time
@@ -17,7 +17,7 @@ func (s State) unheard() (f finding) {
 			if row == 0 {
 				f.since = b.Time
 			}
-			row, heard = row+1, b.Verdict
+			row, heard = row+1, b.Told()
 		}
 	}
 	if row < unheardAfter {

@@ -231,7 +231,7 @@ func (h *hearing) record() *history.Record {
 	c := h.candidate
 	return &history.Record{
 		Time: time.Now(), Method: h.proposal.call.Method.Name, Block: c.Payload.Hash, Parent: c.Payload.Parent,
-		Number: c.Payload.Number, Votes: []history.Vote{
+		Number: c.Payload.Number, Shadow: h.proposal.shadow != nil, Votes: []history.Vote{
 			{Node: c.Node.Name(), Status: "built it", Took: history.Micros(c.Took)},
 			{
 				Node: h.objector.Name(), Status: "INVALID", Vote: "INVALID",

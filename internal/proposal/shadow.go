@@ -86,7 +86,9 @@ func (p *proposal) reportShadow(best *candidate) {
 		would = "payload"
 	}
 	shown := p.forHistory(best)
-	shown.Did = p.shadow.node.Name()
+	if shown.Shadow = true; own != nil {
+		shown.Did = p.shadow.node.Name()
+	}
 	p.fleet.Proposals.Add(shown)
 	p.countOffers(best)
 	p.fleet.CountShadow(would, did)

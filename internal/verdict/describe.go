@@ -115,7 +115,7 @@ func (d description) forEvidence() evidence.Reply {
 func (pl *poll) newRecord() *history.Record {
 	r := &history.Record{
 		Time: pl.begun, Method: pl.call.Method.Name, Block: pl.call.Block, Parent: pl.call.Payload.Parent,
-		Number: pl.call.Payload.Number, Votes: make([]history.Vote, len(pl.seats)),
+		Number: pl.call.Payload.Number, Votes: make([]history.Vote, len(pl.seats)), Shadow: pl.shadow.on,
 	}
 	if clock := &pl.quorum.Clock; clock.Known {
 		r.Asked = new(history.Micros(clock.Asked))
@@ -183,6 +183,9 @@ func (pl *poll) reportLate(i int) {
 	if pl.record == nil {
 		pl.record = pl.newRecord()
 		pl.record.Verdict, pl.record.Took = heard(pl.verdict), history.Micros(pl.took)
+		if pl.shadow.told {
+			pl.record.Did = pl.shadow.did()
+		}
 	}
 	pl.fleet.History.Objected(pl.record)
 	s := &pl.seats[i]
