@@ -53,6 +53,13 @@ func (p *program) check(ctx context.Context, cmd *cli.Command) error {
 		}
 		f = judge(inspections, home, forks)
 	}
+	switch c.Mode {
+	case config.Shadow:
+		f.note("", "mode shadow: %s alone answers the consensus client, which is protected from nothing; "+
+			"the others get every call too", c.ShadowNode)
+	case config.Off:
+		f.note("", "mode off: %s alone is asked, and the consensus client is protected from nothing", c.ShadowNode)
+	}
 	if c.FirstNodeSecret {
 		f.note("", "without --jwt-secret the consensus client must use the secret of %s", c.Nodes[0].Name)
 	}

@@ -294,6 +294,10 @@ func TestCheckOffline(t *testing.T) {
 		{"-j " + n.SecretFile + " -n " + nodes, 0,
 			"NODE  URL\na     " + n.URL + "\nb     http://nowhere.invalid:8551\n\n" +
 				"the configuration is good; no node was asked\n", ""},
+		{"-j " + n.SecretFile + " -n " + nodes + " --mode shadow --shadow-node b", 0,
+			"NODE  URL\na     " + n.URL + "\nb     http://nowhere.invalid:8551\n\n" +
+				"note: mode shadow: b alone answers the consensus client, which is protected from nothing; " +
+				"the others get every call too\nthe configuration is good; no node was asked\n", ""},
 		{"-n " + nodes, 78, "", "executionbackup: --nodes: " + n.URL + ": no JWT secret"},
 		{"-j " + file(t, "abcd") + " -n " + nodes, 78, "", "executionbackup: --jwt-secret: "},
 		{"--config " + file(t, "prot: 1"), 78, "", "executionbackup: /"},

@@ -69,7 +69,7 @@ func (p *program) listEvidence(ctx context.Context, cmd *cli.Command) error {
 			kind = "damaged"
 		}
 		table = append(table, []string{
-			moment(e.Time), kind, strings.TrimPrefix(e.Method, "engine_"), number(e.Number), e.Verdict,
+			moment(e.Time), kind, strings.TrimPrefix(e.Method, "engine_"), number(e.Number), heardIn(&e.Record),
 			strings.Join(objectors(e.Replies), ", "), e.File,
 		})
 	}
@@ -119,7 +119,7 @@ func (p *program) showEvidence(ctx context.Context, cmd *cli.Command) error {
 	fmt.Fprintln(p.stdout, "\nwhat followed, on the block and its descendants:")
 	table = [][]string{{"TIME", "METHOD", "NUMBER", "BLOCK", "HEARD", "NODES"}}
 	for _, r := range f.Records {
-		heard := cmp.Or(r.Verdict, "(a late reply)")
+		heard := cmp.Or(heardIn(&r), "(a late reply)")
 		table = append(table, []string{
 			moment(r.Time), strings.TrimPrefix(r.Method, "engine_"), number(r.Number), short(r.Block.Hex()),
 			heard, votes(r.Replies),
@@ -141,17 +141,27 @@ func (p *program) printCase(c *evidence.Case) {
 	if c.Reason != "" {
 		say("the payload is wrong by itself: %s", c.Reason)
 	}
-	if c.Verdict != "" {
+	switch {
+	case c.Did != "":
+		say("in mode shadow the consensus client heard %s, and would have heard %s of us after %s: %s",
+			c.Did, c.Verdict, microseconds(c.Took), c.Answer)
+	case c.Verdict != "":
 		say("the consensus client heard %s after %s: %s", c.Verdict, microseconds(c.Took), c.Answer)
 	}
-	if c.Rule != "" {
+	switch {
+	case c.Rule != "":
 		say("decided by the rule %s: %s", c.Rule, c.Why)
+	case c.Why != "":
+		say("%s", c.Why)
 	}
 	s := c.Settings
 	say("fcu-invalid-threshold %s, min-valid %d, on-dispute %s, vote-by %s, grace %s, cross-check %s",
 		s.Threshold, s.MinValid, s.OnDispute, s.VoteBy, s.Grace, s.CrossCheck)
 	fmt.Fprintln(p.stdout)
 }
+
+// heardIn is what the consensus client heard in a recorded call; "" where that isn't said.
+func heardIn(r *evidence.Record) string { return heardText(r.Verdict, r.Did != "", r.Did) }
 
 // votes writes what nodes said in a few words each.
 func votes(replies []evidence.Reply) string {

@@ -27,7 +27,7 @@ Example:
 		Commands: []*cli.Command{
 			p.changeCommand("add", "/add_nodes", "SPEC…", "add nodes, all or none",
 				`A SPEC is written as in --nodes: `+
-					`URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#backup][#name=NAME]. `+
+					`URL[#jwt-secret=PATH][#timeout=MS][#do-not-use][#shadow][#backup][#name=NAME]. `+
 					`The secret is read
 where ExecutionBackup runs, not here. A node added so is gone after a restart or a reload: write it into the
 configuration as well.

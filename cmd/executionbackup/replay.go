@@ -207,7 +207,11 @@ func (p *program) printVerdicts(c *evidence.Case, recorded bool, rules quorum.Ru
 	poll.Cast(seats)
 	v := rules.Decide(poll.Ballots)
 	if recorded && c.Verdict != "" {
-		fmt.Fprintf(p.stdout, "verdict then: %s\n", printable(verdictText(c.Verdict, c.Dispute)))
+		then := verdictText(c.Verdict, c.Dispute)
+		if c.Did != "" {
+			then += " (in mode shadow: the consensus client heard " + c.Did + ")"
+		}
+		fmt.Fprintf(p.stdout, "verdict then: %s\n", printable(then))
 	}
 	fmt.Fprintf(p.stdout, "verdict now: %s\n\n", verdictText(v.Status.String(), v.Dispute))
 }

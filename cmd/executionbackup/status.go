@@ -170,7 +170,7 @@ func blockRows(nodes []admin.Node, blocks []history.Record) [][]string {
 	}
 	table := [][]string{heads}
 	for _, b := range blocks {
-		heard := b.Verdict
+		heard := heardText(b.Verdict, b.Shadow, b.Did)
 		if b.Dispute {
 			heard += ", dispute"
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
+	"executionbackup/internal/config"
 	"executionbackup/internal/overview"
 )
 
@@ -111,6 +112,12 @@ func (us ourselves) status(ctx context.Context) (string, error) {
 	err := us.get(ctx, us.admin, "/status", func(body io.Reader) error { return json.NewDecoder(body).Decode(&o) })
 	if err != nil {
 		return "", err
+	}
+	switch o.Mode {
+	case config.Shadow:
+		return fmt.Sprintf("mode shadow: %s alone answers, %d of %d nodes would vote", o.Alone, o.Voting, o.Voters), nil
+	case config.Off:
+		return fmt.Sprintf("mode off: %s alone answers", o.Alone), nil
 	}
 	return fmt.Sprintf("%d of %d nodes vote", o.Voting, o.Voters), nil
 }

@@ -62,6 +62,17 @@ func clientOf(n *admin.Node) string {
 	return info.Label()
 }
 
+// heardText is what the consensus client heard, and would have heard in shadow mode where that is something else.
+func heardText(verdict string, shadow bool, did string) string {
+	switch {
+	case !shadow:
+		return verdict
+	case did == verdict:
+		return did
+	}
+	return fmt.Sprintf("%s (would: %s)", cmp.Or(did, "nothing yet"), verdict)
+}
+
 // stateOf is a node's state, with what the operator has made of it.
 func stateOf(n *admin.Node) string {
 	state := n.State
@@ -74,7 +85,10 @@ func stateOf(n *admin.Node) string {
 	case n.Backup:
 		state += ", backup at rest"
 	}
-	if n.DoNotUse {
+	switch {
+	case n.Shadow:
+		state += ", shadow"
+	case n.DoNotUse:
 		state += ", do-not-use"
 	}
 	return state

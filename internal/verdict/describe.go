@@ -183,9 +183,7 @@ func (pl *poll) reportLate(i int) {
 	if pl.record == nil {
 		pl.record = pl.newRecord()
 		pl.record.Verdict, pl.record.Took = heard(pl.verdict), history.Micros(pl.took)
-		if pl.shadow.told {
-			pl.record.Did = pl.shadow.did()
-		}
+		pl.record.Did = pl.did()
 	}
 	pl.fleet.History.Objected(pl.record)
 	s := &pl.seats[i]
@@ -218,10 +216,7 @@ func (pl *poll) keep(answer *engine.Answer, dispute bool) {
 	pl.isKept = true
 	e := pl.event(kind)
 	e.Verdict, e.Dispute, e.Took = heard(pl.verdict), dispute, pl.took.Microseconds()
-	e.Rule, e.Why = pl.rule.String(), pl.why
-	if pl.shadow.told {
-		e.Did = pl.shadow.did()
-	}
+	e.Rule, e.Why, e.Did = pl.rule.String(), pl.why, pl.did()
 	e.Answer, e.Replies = fleet.Told(pl.call.Call, answer), pl.replies()
 	pl.fleet.Evidence.Add(e)
 }
@@ -241,7 +236,7 @@ func (pl *poll) keepLate(i int, objects bool) {
 	if pl.isKept {
 		e.Replies = []evidence.Reply{pl.reply(i)}
 	} else {
-		e.Verdict, e.Took, e.Replies = heard(pl.verdict), pl.took.Microseconds(), pl.replies()
+		e.Verdict, e.Did, e.Took, e.Replies = heard(pl.verdict), pl.did(), pl.took.Microseconds(), pl.replies()
 		pl.isKept = true
 	}
 	pl.fleet.Evidence.Add(e)

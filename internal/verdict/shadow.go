@@ -71,20 +71,25 @@ func (pl *poll) compareShadow() {
 		pl.startBuild(sh.answer.PayloadID) // the id that the CL knows
 		pl.fleet.SaveBuild(pl.session, sh.answer.PayloadID)
 	}
-	pl.fleet.CountShadow(heard(pl.verdict), sh.did())
+	pl.fleet.CountShadow(heard(pl.verdict), pl.did())
 	if pl.record != nil {
-		pl.fleet.History.Heard(pl.record, sh.did())
+		pl.fleet.History.Heard(pl.record, pl.did())
 	}
 	pl.reportShadow()
 	pl.keep(&sh.ours, sh.disputed)
 }
 
-// did is what the CL heard.
-func (sh *shadow) did() string { return heard(sh.answer.Status) }
+// did is what the CL heard in shadow mode; "" while it has no answer.
+func (pl *poll) did() string {
+	if !pl.shadow.told {
+		return ""
+	}
+	return heard(pl.shadow.answer.Status)
+}
 
 // reportShadow logs where a difference begins, and where it ends: a node that is behind gives the same one for hours.
 func (pl *poll) reportShadow() {
-	would, did := heard(pl.verdict), pl.shadow.did()
+	would, did := heard(pl.verdict), pl.did()
 	now, attrs := "", []any{
 		"method", pl.call.Method.Name, "block_hash", pl.call.Block, "number", pl.number(), "heard", did, "would", would,
 	}
@@ -188,6 +193,6 @@ func (pl *poll) keepTried() {
 	}
 	pl.isKept = true
 	e := pl.event(evidence.Shadow)
-	e.Verdict, e.Took, e.Replies = heard(pl.verdict), pl.took.Microseconds(), pl.replies()
+	e.Verdict, e.Did, e.Took, e.Replies = heard(pl.verdict), pl.did(), pl.took.Microseconds(), pl.replies()
 	pl.fleet.Evidence.Add(e)
 }
