@@ -82,6 +82,7 @@ func TestDashboard(t *testing.T) {
 		{"theme", dashboardTheme}, {"keyboard", dashboardKeyboard}, {"screens", dashboardScreens},
 		{"forks", dashboardForks}, {"fork dispute", dashboardForkDispute}, {"loads", dashboardLoads},
 		{"behind a proxy", dashboardBehindProxy}, {"ongoing", dashboardOngoing}, {"builds of one", dashboardAlone},
+		{"mode", dashboardMode},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, chromium) })
 	}
@@ -561,6 +562,27 @@ func dashboardScreens(t *testing.T, chromium context.Context) {
 				nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", Delay: 350 * time.Millisecond})
 				m.follow(t, chain[30:])
 			}},
+		{"3-shadow", 3, `document.querySelectorAll("#blocks .would").length === 3 && ` +
+			`document.querySelectorAll(".proposal").length === 2`,
+			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
+				m.follow(t, chain[:37])
+				m.settled(t, chain[36])
+				propose(t, m, nodes, chain[36])
+				nodes[1].Script(enginetest.Rule{
+					Method: "engine_newPayload", Status: "INVALID", ValidationError: "bad state root",
+				})
+				m.follow(t, chain[37:])
+				m.settled(t, chain[39])
+			}},
+		{"3-off", 3, `document.querySelector("#summary h1")?.textContent.startsWith("Mode off")`,
+			func(t *testing.T, m *multiplexer, _ []*enginetest.Node, chain []enginetest.Payload) {
+				m.follow(t, chain)
+				m.must(t, "/drain_nodes", "besu-a")
+				got := m.REST(t, "POST", "/mode", `{"mode":"off"}`, "Content-Type", "application/json")
+				if got.Status != http.StatusOK {
+					t.Fatal(got)
+				}
+			}},
 		{"3-disputes", 3, `document.querySelectorAll("#pinned article").length === 1 && ` +
 			`document.querySelectorAll("#pinned details").length === 4`,
 			func(t *testing.T, m *multiplexer, nodes []*enginetest.Node, chain []enginetest.Payload) {
@@ -609,8 +631,14 @@ func dashboardScreens(t *testing.T, chromium context.Context) {
 			m := start(t, named(nodes), func(c *config.Config) {
 				c.Grace = 100 * time.Millisecond
 				c.BuildGrace = 300 * time.Millisecond
-				if screen.name == "3-majority" {
+				switch screen.name {
+				case "3-majority":
 					c.Rules.OnDispute = quorum.Majority
+				case "3-shadow":
+					c.Mode, c.ShadowNode = config.Shadow, "geth-a"
+					c.Nodes[2].DoNotUse, c.Nodes[2].Shadow = true, true
+				case "3-off":
+					c.ShadowNode = "geth-a"
 				}
 			})
 			b := browse(t, chromium, m)
@@ -624,6 +652,14 @@ func dashboardScreens(t *testing.T, chromium context.Context) {
 				`!card.innerText.includes("behind"))`)
 			b.shootAll(screen.name)
 		})
+	}
+}
+
+// settled waits until all nodes have said what they say to the newPayload of a block: in shadow mode nobody else does.
+func (m *multiplexer) settled(t testing.TB, block enginetest.Payload) {
+	t.Helper()
+	for _, n := range m.Nodes(t) {
+		apptest.Until(t, n.Name+" has spoken", func() bool { return m.said(t, block, n.Name).Status != "" })
 	}
 }
 

@@ -56,8 +56,7 @@ func (s State) dispute() (f finding) {
 			if d.Heard != "" {
 				f.text += ", and heard " + d.Heard
 			}
-			f.meaning = "Validators go on by what one node says. Objections stand when mode active comes: find out " +
-				"before who is right."
+			f.meaning = "Objections stand, also in mode active: find out who is right."
 		case d.Heard == "VALID":
 			f.level = Warn
 			f.meaning = "Validators go on, as --on-dispute=" + s.Policy.OnDispute + " has it: they attest to the block."

@@ -66,15 +66,15 @@ func TestMode(t *testing.T) {
 				"n1 is late: nobody waits for it", "mode active; check"},
 		{config.Shadow, "alive alive+objects alive", shadowed("SYNCING/VALID"),
 			[]history.Dispute{disputed(0, shadow)}, Warn, alone,
-			"dispute: n2 calls block 7 INVALID, the consensus client would have heard SYNCING, and heard VALID. " +
-				"Validators go on by what one node says. Objections stand when mode active comes: find out before " +
-				"who is right.; it began 1 minute ago, 3 calls so far; " +
-				"3 of 3 nodes would vote, verdicts worked out in 41 ms, last dispute less than a minute ago; " +
+			"dispute: n2 calls block 7 INVALID, the consensus client would have heard SYNCING, and heard VALID; " +
+				"Objections stand, also in mode active: find out who is right.; " +
+				"it began 1 minute ago, 3 calls so far; 3 of 3 nodes would vote, verdicts worked out in 41 ms, " +
+				"last dispute less than a minute ago; " +
 				"n2 objects to 1 block",
 			"mode active; nodes drain n2; nodes drain n1 n3; nodes clear-objections n2"},
 		{config.Shadow, "alive alive alive", shadowed("VALID/VALID"), []history.Dispute{disputed(0, built)}, Warn,
 			alone,
-			"dispute: n2 calls block 7 INVALID before it was proposed. In mode shadow nothing follows from that.; " +
+			"dispute: n2 calls block 7 INVALID before it was proposed; In mode shadow nothing follows from that.; " +
 				"it began 1 minute ago, 3 calls so far; 3 of 3 nodes would vote, verdicts worked out in 41 ms, " +
 				"last dispute less than a minute ago", "mode active"},
 		{config.Shadow, "alive alive alive", heard("SYNCING VALID"), []history.Dispute{disputed(0, nil)}, Warn, alone,

@@ -142,7 +142,7 @@ func Of(s State) Overview {
 	case mode.text != "":
 		head = mode
 		head.do = append(head.do, dispute.do...)
-		first = slices.Concat(mode.notes, []string{join([]string{dispute.text, dispute.meaning}, ". ")}, dispute.notes,
+		first = slices.Concat(mode.notes, []string{dispute.text, dispute.meaning}, dispute.notes,
 			[]string{fork.text, silence.text, line})
 	case invalid.text != "":
 		head = invalid

@@ -16,6 +16,7 @@ export function showBlocks(state) {
   const ids = [...state.blocks.keys()].sort((a, b) => b - a);
   byId("no-blocks").hidden = ids.length > 0;
   byId("strip").hidden = ids.length === 0;
+  byId("would").hidden = ![...state.blocks.values()].some(differs);
   fill(byId("names"), el("li", { class: "head" }), rows.names.map((name) => el("li", { title: name }, nameOf(name, narrow.matches ? 8 : 15))),
     rows.rest.length > 0 && el("li", { class: "rest" }, `${rows.rest.length} more`));
   const many = rows.rest.length > 0 || (unfolded && state.order.length >= fromSix);
@@ -102,17 +103,24 @@ function showColumn(c, b, rows) {
   const button = c.element.firstElementChild;
   const usual = median(b.votes.filter((v) => v.vote).map((v) => v.took));
   fill(button,
-    el("span", { class: "head", "data-vote": b.verdict || "pending" },
+    el("span", { class: "head", "data-vote": heard(b) || "pending" },
       el("span", { class: "number" }, group(b.number)),
       el("code", null, (b.dispute || b.late_objection ? "⚑ " : "") + b.hash.slice(2, 8)),
-      el("b", null, b.verdict || "…"),
-      el("span", { class: "time" }, b.verdict ? took(b.took) : "\u00a0"),
+      el("b", null, heard(b) || "…"),
+      differs(b) ? el("span", { class: "would", title: `it would have heard ${b.verdict}` }, "≠ " + b.verdict)
+        : el("span", { class: "time" }, b.verdict ? took(b.took) : "\u00a0"),
       isKnown(b) && el("span", { class: "slot", title: inSlot(b) },
-        isOld(b) ? inSlot(b) : b.verdict ? "at " + inSeconds(b.asked + b.took) : "\u00a0")),
+        isOld(b) ? inSlot(b) : b.verdict && !b.shadow ? "at " + inSeconds(b.asked + b.took) : "\u00a0")),
     rows.names.map((name) => cell(b.votes.find((v) => v.node === name), usual)),
     rows.rest.length > 0 && restCell(b, rows.rest));
-  button.setAttribute("aria-label", `Block ${b.number}: ${b.verdict || "being judged"}${b.dispute ? ", dispute" : ""}${b.late_objection ? ", late objection" : ""}${dissent(b)}`);
+  button.setAttribute("aria-label", `Block ${b.number}: ${heard(b) || "being judged"}${differs(b) ? `, would have heard ${b.verdict}` : ""}${b.dispute ? ", dispute" : ""}${b.late_objection ? ", late objection" : ""}${dissent(b)}`);
 }
+
+// heard is what the consensus client heard; "" while it has no answer.
+const heard = (b) => (b.shadow ? b.did ?? "" : b.verdict);
+
+// differs tells that the consensus client would have heard something else, were one node not to answer alone.
+const differs = (b) => b.shadow && heard(b) !== "" && b.verdict !== "" && b.did !== b.verdict;
 
 // dissent says who said anything but VALID.
 function dissent(b) {
@@ -172,8 +180,12 @@ function showChosen() {
 // told says what the consensus client heard, and when.
 export function told(b) {
   const slot = isKnown(b) ? " · " + inSlot(b) : "";
-  if (!b.verdict) return (b.method.startsWith("engine_getPayload") ? `objected ${b.dispute ? "before" : "after"} it was proposed` : "being judged") + slot;
+  if (!b.verdict) return (b.method.startsWith("engine_getPayload") ? `objected ${b.dispute ? "before" : "after"} it ${b.shadow ? "would have been" : "was"} proposed` : "being judged") + slot;
   let text = `the consensus client heard ${b.verdict} after ${took(b.took)}`;
+  if (b.shadow) {
+    text = heard(b) ? `the consensus client heard ${heard(b)}` : "the consensus client has no answer yet";
+    text += (differs(b) || !heard(b) ? ` and would have heard ${b.verdict}` : ", as it would have heard of us") + ` after ${took(b.took)}`;
+  }
   if (b.dispute) text += ", in a dispute";
   if (b.late_objection) text += ", and a node objected later";
   return text + slot;
@@ -188,7 +200,7 @@ const isOld = (b) => b.asked >= 24_000_000;
 // inSlot says when in its slot a block was asked about and answered, or how old it was by then.
 function inSlot(b) {
   if (isOld(b)) return age(Math.floor(b.asked / 1e6)) + " old";
-  return `asked at ${inSeconds(b.asked)}${b.verdict ? `, answered at ${inSeconds(b.asked + b.took)}` : ""} in the slot`;
+  return `asked at ${inSeconds(b.asked)}${b.verdict && !b.shadow ? `, answered at ${inSeconds(b.asked + b.took)}` : ""} in the slot`;
 }
 
 // voteTable has what each node said; where there are many, those that didn't say VALID first, and the rest folded.

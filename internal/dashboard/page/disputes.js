@@ -45,9 +45,15 @@ export function showDisputes(state) {
 function goes(d) {
   const calls = d.calls > 1 ? `${group(d.calls)} calls` : "1 call";
   if (d.standing && d.kind === "late" && d.calls === 1) return ["it stands"];
-  if (d.standing) return [`it goes on: ${calls} so far, the consensus client `, d.heard ? `hears ${d.heard}` : "got another payload, if there was one"];
+  if (d.standing) return [`it goes on: ${calls} so far, the consensus client `, hears(d)];
   if (d.calls === 1) return ["it is over"];
   return [`it went on for ${calls}, until `, when(d.last)];
+}
+
+// hears is what the consensus client hears while it goes on.
+function hears(d) {
+  if (d.would) return `heard ${d.heard || "nothing yet"} and would have heard ${d.would}`;
+  return d.heard ? `hears ${d.heard}` : (d.shadow ? "would have " : "") + "got another payload, if there was one";
 }
 
 function show(d, open) {

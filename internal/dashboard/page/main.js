@@ -7,7 +7,7 @@ import { showProposals } from "./proposals.js";
 import { showEvidence } from "./evidence.js";
 
 // What is shown, by key. A snapshot begins it anew, a change adds to it.
-const state = { order: [], nodes: new Map(), blocks: new Map(), disputes: new Map(), proposals: new Map() };
+const state = { order: [], alone: "", nodes: new Map(), blocks: new Map(), disputes: new Map(), proposals: new Map() };
 const bounds = { blocks: 64, disputes: 32, proposals: 32 };
 
 function take(message, anew) {
@@ -26,14 +26,16 @@ function take(message, anew) {
     for (const id of [...state[list].keys()].sort((a, b) => a - b).slice(0, -bound)) state[list].delete(id);
   }
   const has = (list) => anew || message[list];
+  const moved = message.status && message.status.alone !== state.alone;
+  if (moved) state.alone = message.status.alone;
   if (message.status) {
-    const first = status?.started !== message.status.started || status?.network !== message.status.network ||
+    const first = status?.started !== message.status.started || status?.network !== message.status.network || status?.mode !== message.status.mode ||
       JSON.stringify(status?.policy) !== JSON.stringify(message.status.policy);
     status = message.status;
     showStatus(status);
     if (first) showInstance(status);
   }
-  if (has("nodes") || has("order")) showNodes(state);
+  if (has("nodes") || has("order") || moved) showNodes(state);
   if (has("blocks") || has("order")) showBlocks(state);
   if (has("disputes")) showDisputes(state);
   if (has("disputes")) showEvidence();
@@ -71,6 +73,7 @@ function showInstance(s) {
   const p = s.policy;
   const rules = [`on dispute: ${p.on_dispute}`, `threshold ${p.threshold}`, `vote by ${p.vote_by}`, `min valid ${p.min_valid}`];
   fill(byId("instance"), [s.instance, s.network].filter(Boolean).map((word) => el("b", null, word)),
+    s.mode !== "active" && el("b", { class: "mode" }, "mode " + s.mode),
     s.version && el("span", { title: s.version }, s.version.split(" ")[0]),
     el("span", { class: "up" }, "up ", ago(s.started, "")),
     el("span", null, rules.join(", ")));

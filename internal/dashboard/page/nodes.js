@@ -17,10 +17,10 @@ export function showNodes(state) {
     if (!node) continue;
     const behind = node.head ? highest - node.head.number : 0;
     let card = cards.get(name);
-    if (!card || card.node !== node || card.behind !== behind) {
-      const element = show(node, behind);
+    if (!card || card.node !== node || card.behind !== behind || card.alone !== state.alone) {
+      const element = show(node, behind, state.alone);
       if (card) card.element.replaceWith(element);
-      card = { element, node, behind };
+      card = { element, node, behind, alone: state.alone };
       cards.set(name, card);
     }
     const fold = state.order.length >= fromSix && isWell(node);
@@ -55,14 +55,16 @@ function condition(n) {
   return ["alive", "✓"];
 }
 
-function show(n, behind) {
+function show(n, behind, alone) {
   const [word, sign] = condition(n);
   const flags = [
+    n.name === alone && el("span", { class: "flag alone", title: "what it says the consensus client hears, and nothing else" }, "answers alone"),
     n.primary && el("span", { class: "flag primary", title: "serves what one node can answer" }, "★ primary"),
     n.laggard && word !== "late" && el("span", { class: "flag", title: "nobody waits for it" }, "late"),
     n.drained && el("span", { class: "flag", title: "gets every call and never votes" }, "drained"),
     n.backup && el("span", { class: "flag", title: "votes where no other node that is alive and no laggard can" }, "backup"),
-    n.do_not_use && el("span", { class: "flag", title: "gets every call and never votes" }, "do not use"),
+    n.shadow && el("span", { class: "flag", title: "gets every call and never votes; what it says is counted" }, "tried"),
+    n.do_not_use && !n.shadow && el("span", { class: "flag", title: "gets every call and never votes" }, "do not use"),
   ].filter(Boolean);
   return el("li", { class: "card", "data-node": n.name, "data-condition": word, "data-aside": n.drained || n.do_not_use || (n.backup && !n.votes) },
     el("div", { class: "top" },
@@ -75,7 +77,7 @@ function show(n, behind) {
       n.objections > 0 && row("objects to", n.objections + (n.objections === 1 ? " block" : " blocks"), "reason"),
       row("head", head(n, behind)),
       row("newPayload", times(n)),
-      row("votes", votes(n)),
+      row(n.shadow ? "agreed" : "votes", n.shadow ? agreed(n) : votes(n)),
       forks(n.forks),
       n.lacks && row("lacks", clipped(n.lacks.join(", "))),
       n.last_error && n.last_error !== n.reason && row("last error", [n.last_error, " · ", ago(n.last_error_at)], "error")),
@@ -108,6 +110,13 @@ function times(n) {
 function votes(n) {
   if (n.votes_won + n.votes_lost === 0) return "–";
   return [group(n.votes_won) + " won · ", el("span", { class: n.votes_lost > 0 ? "lost" : null }, group(n.votes_lost) + " lost")];
+}
+
+// agreed tells how often a node that is tried says what the consensus client hears of us.
+function agreed(n) {
+  const all = n.votes_won + n.votes_lost;
+  if (all === 0) return "–";
+  return el("span", { class: n.votes_lost > 0 ? "lost" : null }, `${group(n.votes_won)} of ${group(all)}`);
 }
 
 // forks tells whether a node is ready for the next fork, and how its configuration differs.
