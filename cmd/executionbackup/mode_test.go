@@ -8,6 +8,7 @@ import (
 
 	"executionbackup/internal/apptest"
 	"executionbackup/internal/enginetest"
+	"executionbackup/internal/evidence"
 )
 
 // The command shows and chooses the mode, and ends as its help says; whoever looks hears of it.
@@ -97,5 +98,24 @@ func TestModeForSystemd(t *testing.T) {
 		if got, err := us.status(t.Context()); err != nil || got != step.want {
 			t.Errorf("got %q, %v, want %q", got, err, step.want)
 		}
+	}
+}
+
+// Evidence of a better payload in shadow mode has no verdict, and says why it was kept.
+func TestShadowProposal(t *testing.T) {
+	var out strings.Builder
+	p := &program{stdout: &out}
+	c := &evidence.Case{Kind: evidence.Shadow, Builder: "besu"}
+	c.Method, c.Number, c.Why = "engine_getPayloadV4", 7, "besu's payload is worth more"
+	p.printCase(c)
+	for _, want := range []string{
+		"shadow, ", "engine_getPayloadV4 on block 7, ", "built by besu\n", "\n" + c.Why + "\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("got %s, want %q", out.String(), want)
+		}
+	}
+	if strings.Contains(out.String(), "heard") {
+		t.Errorf("nobody heard a verdict: %s", out.String())
 	}
 }
