@@ -36,6 +36,7 @@ type multiplexer struct {
 	slot      time.Duration
 	nodes     []string // specifications
 	onDispute string
+	more      []string // lines of its configuration beside these
 
 	mu      sync.Mutex
 	process *apptest.Process
@@ -47,14 +48,15 @@ type multiplexer struct {
 	overdue tally
 }
 
-// startMultiplexer starts ExecutionBackup and its supervisor.
+// startMultiplexer starts ExecutionBackup and its supervisor. more are further lines of its configuration.
 func startMultiplexer(
-	t testing.TB, dir, binary, port, secretFile string, slot time.Duration, nodes []string,
+	t testing.TB, dir, binary, port, secretFile string, slot time.Duration, nodes, more []string,
 ) *multiplexer {
 	t.Helper()
 	m := &multiplexer{
 		Client: apptest.NewClient(t, "http://127.0.0.1:"+port, nil), t: t, port: port, dir: dir,
-		binary: binary, secret: secretFile, slot: slot, nodes: nodes, onDispute: "halt", done: make(chan struct{}),
+		binary: binary, secret: secretFile, slot: slot, nodes: nodes, onDispute: "halt", more: more,
+		done: make(chan struct{}),
 	}
 	m.socket = apptest.NewSocket(t, "127.0.0.1:"+port)
 	m.write()
@@ -80,6 +82,9 @@ func (m *multiplexer) write() {
 		m.port, m.secret, filepath.Join(m.dir, "evidence"), filepath.Join(m.dir, "state"), m.onDispute, m.slot)
 	for _, n := range m.nodes {
 		fmt.Fprintf(&b, "  - %q\n", n)
+	}
+	for _, line := range m.more {
+		b.WriteString(line + "\n")
 	}
 	if err := os.WriteFile(m.configFile(), []byte(b.String()), 0o644); err != nil {
 		m.t.Fatal(err)
@@ -179,6 +184,15 @@ func (m *multiplexer) yield(primary string) {
 	}
 }
 
+// choose chooses a mode, as an operator does.
+func (m *multiplexer) choose(mode string) {
+	m.t.Helper()
+	got := m.REST(m.t, http.MethodPost, "/mode", fmt.Sprintf(`{"mode":%q}`, mode), "Content-Type", "application/json")
+	if got.Status != http.StatusOK {
+		m.t.Fatalf("mode %s: HTTP %d: %s", mode, got.Status, got.Body)
+	}
+}
+
 // limited is for what an ExecutionBackup is asked that may end, or hang, at any time; also at the end of the test.
 func limited() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), 2*time.Second)
@@ -196,6 +210,7 @@ type record struct {
 	Number  uint64
 	Hash    string
 	Verdict string
+	Did     string // what the consensus client heard in shadow mode; "" in another
 	Asked   *int64 // microseconds from the beginning of the payload's slot to the call; nil where that isn't known
 	Took    int64  // microseconds from the call to the answer
 	Dispute bool

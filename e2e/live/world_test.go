@@ -54,10 +54,11 @@ func newWorld(t testing.TB, slot time.Duration, fuluEpoch int, kinds ...string) 
 	return w
 }
 
-// through puts ExecutionBackup before the execution clients, and Prysm before that.
-func (w *world) through(binary string) *world {
+// through puts ExecutionBackup before the execution clients, and Prysm before that. more are further lines of its
+// configuration.
+func (w *world) through(binary string, more ...string) *world {
 	w.t.Helper()
-	w.eb = startMultiplexer(w.t, w.dir, binary, w.ports.next(), w.secretFile, w.slot, w.specs())
+	w.eb = startMultiplexer(w.t, w.dir, binary, w.ports.next(), w.secretFile, w.slot, w.specs(), more)
 	w.begin(w.eb.URL)
 	return w
 }
