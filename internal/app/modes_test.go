@@ -148,3 +148,21 @@ func (l *load) ask(t *testing.T, id, method string, params []any) (wrong string,
 	}
 	return "", bytes.HasSuffix(raw, []byte("\n"))
 }
+
+// After mode off, nodes that got nothing meanwhile aren't asked what they can't know, not even by the first call.
+func TestReadAfterOff(t *testing.T) {
+	t.Parallel()
+	m := startLed(t, apptest.Fakes(three(t)...), func(c *config.Config) { c.ShadowNode = "n2" })
+	chain := enginetest.Chain(4, 3, nil)
+	m.hears(t, "VALID", "engine_newPayload", chain[0])
+	m.hears(t, "VALID", "engine_forkchoiceUpdated", chain[0])
+	m.chooseMode(t, config.Off)
+	for _, p := range chain[1:] {
+		m.hears(t, "VALID", "engine_newPayload", p)
+		m.hears(t, "VALID", "engine_forkchoiceUpdated", p)
+	}
+	m.chooseMode(t, config.Active)
+	if got := m.call(t, "eth_getBlockByNumber", "latest", false); !strings.Contains(got, chain[2].Hash()) {
+		t.Errorf("the latest block is %s, want %s", got, chain[2].Hash())
+	}
+}

@@ -69,6 +69,9 @@ func (r *Router) Answer(ctx context.Context, s *session.Session, c *engine.Call,
 		return engine.Failed(engine.CodeMethodNotFound, why), false
 	}
 	mode, alone := r.fleet.Mode()
+	if mode != config.Off {
+		r.verdicts.Rejoin()
+	}
 	switch c.Method.Family {
 	case engine.NewPayload, engine.ForkchoiceUpdated:
 		return r.verdicts.Judge(s, c, verdict.Mode{Alone: alone, Off: mode == config.Off})(ctx), false

@@ -142,13 +142,17 @@ func (d *differences) note(f engine.Family, now string) (was string) {
 	return was
 }
 
-// noteMissed takes in that a payload goes to one node alone, and draws what follows from that at the first call that
-// goes to all again: the others lack it, and are fed what was kept.
+// noteMissed takes in that a payload goes to one node alone, and the others lack it.
 func (b *Bench) noteMissed(mode Mode, c *engine.Call) {
-	if mode.Off {
-		if c.Method.Family == engine.NewPayload {
-			b.alone.Store(mode.Alone)
-		}
+	if mode.Off && c.Method.Family == engine.NewPayload {
+		b.alone.Store(mode.Alone)
+	}
+}
+
+// Rejoin draws what follows from mode Off at the first call after it, whatever that is: the nodes that got no payloads
+// are behind, so that they aren't asked what they can't know, and are fed what was kept.
+func (b *Bench) Rejoin() {
+	if b.alone.Load() == nil {
 		return
 	}
 	had := b.alone.Swap(nil)
