@@ -41,6 +41,16 @@ func stateWorkloads() []*workload {
 	return []*workload{forkchoice(), newPayload(150e3), disputed(), underObjection(2000)}
 }
 
+// shadowWorkloads returns the kinds of calls for which shadow mode works out a verdict. It does so after the answer: a
+// pause keeps that out of the next call, as the seconds between two calls of a consensus client do.
+func shadowWorkloads() []*workload {
+	list := []*workload{forkchoice(), newPayload(150e3), newPayload(1e6)}
+	for _, w := range list {
+		w.slice, w.pause = min(w.slice, 100), 3*time.Millisecond
+	}
+	return list
+}
+
 // workloads returns all kinds of calls.
 func workloads() []*workload {
 	list := []*workload{forkchoice()}

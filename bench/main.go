@@ -37,6 +37,7 @@ type options struct {
 	rounds   int
 	blocks   int
 	state    bool
+	shadow   bool
 	match    *regexp.Regexp
 	profiles string
 }
@@ -52,6 +53,8 @@ func main() {
 	flag.StringVar(&o.profiles, "profiles", "",
 		"write a CPU profile of each workload, with three nodes, into this directory")
 	flag.BoolVar(&o.state, "state", false, "measure what a state directory costs, and nothing else")
+	flag.BoolVar(&o.shadow, "shadow", false,
+		"measure what shadow mode costs beside the node that answers, and nothing else")
 	match := flag.String("match", "", "only workloads that match this regular expression (\"sync\": geths)")
 	nodes := flag.Int("serve", 0, "be so many nodes (this program starts itself so)")
 	probe := flag.String("probe", "", "be this probe before the nodes in the arguments (this program starts itself so)")
@@ -95,10 +98,13 @@ func run(ctx context.Context, o options) (err error) {
 	r := newResult(o.rounds)
 	if err = measureCalls(ctx, o, r); err == nil && o.state {
 		err = r.measureDisk()
-	} else if err == nil {
+	} else if err == nil && !o.shadow {
 		err = measureSync(ctx, o, r)
 	}
 	r.print(os.Stdout) // what there is
+	if err == nil {
+		err = r.checkShadow()
+	}
 	if err != nil || o.out == "" {
 		return err
 	}
@@ -110,6 +116,8 @@ func measureCalls(ctx context.Context, o options, r *Result) error {
 	all := workloads()
 	if o.state {
 		all = stateWorkloads()
+	} else if o.shadow {
+		all = shadowWorkloads()
 	}
 	all = slices.DeleteFunc(all, func(w *workload) bool { return !o.match.MatchString(w.name) })
 	if len(all) == 0 {

@@ -3,15 +3,24 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"strings"
+	"time"
 )
 
-// objector is the node that calls disputed payloads INVALID.
-const objector = 2
+// Some nodes are special: one calls disputed payloads INVALID; one never answers a newPayload or forkchoiceUpdated, and
+// one takes long over it.
+const (
+	objector = 2
+	hanging  = 8
+	late     = 9
+	lateBy   = 100 * time.Millisecond
+	allNodes = 10
+)
 
-// serve is an execution client that answers at once. It returns when the listener is closed.
-func serve(l net.Listener, answers map[string][]byte, objects bool) {
+// serve is the execution client with a number, which answers at once. It returns when the listener is closed.
+func serve(l net.Listener, answers map[string][]byte, number int) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -26,7 +35,16 @@ func serve(l net.Listener, answers map[string][]byte, objects bool) {
 				if err != nil {
 					return
 				}
-				body := answer(start[:n], answers, objects)
+				if isVerdict(start[:n]) {
+					switch number {
+					case hanging:
+						io.Copy(io.Discard, conn)
+						return
+					case late:
+						time.Sleep(lateBy)
+					}
+				}
+				body := answer(start[:n], answers, number == objector)
 				head := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"+
 					"Content-Length: %d\r\n\r\n", len(body))
 				if err := w.send(head, body); err != nil {
@@ -35,6 +53,12 @@ func serve(l net.Listener, answers map[string][]byte, objects bool) {
 			}
 		}()
 	}
+}
+
+// isVerdict reports whether a call, of which it sees the start, is a newPayload or forkchoiceUpdated.
+func isVerdict(call []byte) bool {
+	method := after(call, `"method":"`, '"')
+	return strings.HasPrefix(method, "engine_newPayload") || strings.HasPrefix(method, "engine_forkchoiceUpdated")
 }
 
 // answer is what a client that has everything and finds all valid says to a call, of which it sees the start. The

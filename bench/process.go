@@ -76,15 +76,17 @@ type daemon struct {
 	address string
 }
 
-// startDaemon runs the program at path before nodes, with the default of every setting but the state directory.
-func startDaemon(ctx context.Context, path, stateDir string, nodes []string) (*daemon, error) {
+// startDaemon runs the program at path before nodes, with the default of every setting but the state directory and what
+// the flags say.
+func startDaemon(ctx context.Context, path, stateDir string, nodes []string, flags ...string) (*daemon, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
 	_, port, _ := net.SplitHostPort(address)
-	p, err := start(path, "--nodes", "http://"+strings.Join(nodes, ",http://"), "--jwt-secret", file("jwt.hex"),
-		"--admin-token-file", file("admin.token"), "--port", port, "--state-dir", stateDir)
+	p, err := start(path, append(flags, "--nodes", "http://"+strings.Join(nodes, ",http://"),
+		"--jwt-secret", file("jwt.hex"), "--admin-token-file", file("admin.token"), "--port", port,
+		"--state-dir", stateDir)...)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +208,7 @@ func serveNodes(n int) error {
 			return err
 		}
 		fmt.Println(l.Addr())
-		go serve(l, all, i == objector)
+		go serve(l, all, i)
 	}
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err

@@ -33,6 +33,10 @@ type Row struct {
 	Rate     float64 // calls in a second
 	// Ratio is the median over the rounds of this way's time by the limit's in the same round: direct to as many nodes.
 	Ratio float64
+	// Over is the median over the rounds of how much more that is, in milliseconds.
+	Over float64
+	// Well is the same as Ratio, by shadow mode with all nodes well; 0 for ways without shadow mode.
+	Well float64 `json:",omitempty"`
 	// Growth is by how much more a call's time grew from one node to eight than it did without us; 0 for other ways.
 	Growth float64 `json:",omitempty"`
 	CPU    float64 // milliseconds of the process for a call
@@ -83,6 +87,10 @@ func rows(ctx context.Context, w *workload, all []*measurement) ([]Row, error) {
 		r := Row{
 			Workload: w.name, Way: m.name, P50: milliseconds(percentile(m.took, 50)),
 			P99: milliseconds(percentile(m.took, 99)), Ratio: ratio(m.medians, limit.medians),
+			Over: over(m.medians, limit.medians),
+		}
+		if well := find(shadowWays[0]); slices.Contains(shadowWays, m.name) {
+			r.Well = ratio(m.medians, well.medians)
 		}
 		r.Rate = float64(time.Second) / float64(median(m.medians))
 		if m.process != nil {
@@ -158,6 +166,15 @@ func quartiles(took, limit []time.Duration) (q [3]float64) {
 	return q
 }
 
+// over is the median of how much longer it took than the limit in each round, in milliseconds.
+func over(took, limit []time.Duration) float64 {
+	each := make([]float64, len(took))
+	for i := range took {
+		each[i] = milliseconds(took[i] - limit[i])
+	}
+	return median(each)
+}
+
 func growth(eight, one, limit8, limit1 []time.Duration) float64 {
 	each := make([]float64, len(eight))
 	for i := range eight {
@@ -169,7 +186,10 @@ func growth(eight, one, limit8, limit1 []time.Duration) float64 {
 // print writes the result as Markdown tables.
 func (r *Result) print(w io.Writer) {
 	fmt.Fprintf(w, "%s, %d cores, %s, %s\n", r.CPU, r.Cores, r.Go, r.Time.Format(time.DateOnly))
-	if len(r.Rows) > 0 {
+	switch {
+	case slices.ContainsFunc(r.Rows, func(row Row) bool { return row.Well > 0 }):
+		r.printShadow(w)
+	case len(r.Rows) > 0:
 		r.printCalls(w)
 	}
 	if len(r.Sync) > 0 {
@@ -193,6 +213,33 @@ func (r *Result) printCalls(w io.Writer) {
 			name, row.Way, short(row.P50), short(row.P99), short(row.Rate), row.Ratio,
 			short(row.Growth), short(row.CPU), short(row.Allocs), short(row.PeakMB))
 	}
+}
+
+func (r *Result) printShadow(w io.Writer) {
+	fmt.Fprintf(w, "\n%d rounds\n\n", r.Rounds)
+	fmt.Fprintln(w, "| workload | way | p50 ms | p99 ms | × limit | over it ms | × all well | CPU ms |")
+	fmt.Fprintln(w, "|---|---|--:|--:|--:|--:|--:|--:|")
+	last := ""
+	for _, row := range r.Rows {
+		name := row.Workload
+		if name == last {
+			name = ""
+		}
+		last = row.Workload
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %.2f | %.2f | %s | %s |\n", name, row.Way, short(row.P50), short(row.P99),
+			row.Ratio, row.Over, short(row.Well), short(row.CPU))
+	}
+}
+
+// checkShadow returns an error where the consensus client waits for other nodes in shadow mode than the one that
+// answers. One that hangs or is late would make a call take a hundred times as long; twice as long is noise.
+func (r *Result) checkShadow() error {
+	for _, row := range r.Rows {
+		if row.Well > 2 {
+			return fmt.Errorf("%s, %s: %.1f times as long as with all nodes well", row.Workload, row.Way, row.Well)
+		}
+	}
+	return nil
 }
 
 func (r *Result) printSync(w io.Writer) {

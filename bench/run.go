@@ -25,7 +25,7 @@ type bench struct {
 type way struct {
 	name      string
 	addresses []string
-	nodes     int // that have the call in the end
+	nodes     int // that have the call in the end; in shadow mode 1, which answers
 	process   *process
 	daemon    *daemon
 	socket    bool // over WebSocket
@@ -33,7 +33,7 @@ type way struct {
 
 func newBench(ctx context.Context, o options) (*bench, error) {
 	b := &bench{options: o}
-	nodes, stop, err := nodeProcess(8)
+	nodes, stop, err := nodeProcess(allNodes)
 	if err != nil {
 		return b, err
 	}
@@ -41,10 +41,13 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	if o.state {
 		return b, b.addStateWays(ctx, nodes[:3])
 	}
+	if o.shadow {
+		return b, b.addShadowWays(ctx, nodes)
+	}
 	b.ways = []*way{
 		{name: "direct", addresses: nodes[:1], nodes: 1},
 		{name: "direct to 3", addresses: nodes[:3], nodes: 3},
-		{name: "direct to 8", addresses: nodes, nodes: 8},
+		{name: "direct to 8", addresses: nodes[:8], nodes: 8},
 	}
 	for _, n := range []int{1, 3, 8} {
 		name, dir := fmt.Sprintf("ExecutionBackup, %d", n), file(fmt.Sprint("state-", n))
@@ -60,14 +63,8 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 			return b, err
 		}
 	}
-	for _, kind := range []string{"raw probe", "net/http probe"} {
-		p, address, err := startProbe(kind, nodes[:3])
-		if p != nil {
-			b.add(&way{name: kind + ", 3", addresses: []string{address}, nodes: 3, process: p})
-		}
-		if err != nil {
-			return b, fmt.Errorf("%s: %w", kind, err)
-		}
+	if err := b.addProbes(nodes[:3]); err != nil {
+		return b, err
 	}
 	for _, p := range []struct {
 		name  string
@@ -93,6 +90,53 @@ func (b *bench) addStateWays(ctx context.Context, nodes []string) error {
 		b.addDaemon(ctx, "with one", b.program, file("state"), nodes),
 	)
 }
+
+// addProbes adds the probes before nodes.
+func (b *bench) addProbes(nodes []string) error {
+	for _, kind := range []string{"raw probe", "net/http probe"} {
+		p, address, err := startProbe(kind, nodes)
+		if p != nil {
+			name := fmt.Sprintf("%s, %d", kind, len(nodes))
+			b.add(&way{name: name, addresses: []string{address}, nodes: len(nodes), process: p})
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+// addShadowWays adds the limit, which is the node that answers; the probes and an ExecutionBackup before it alone; one
+// that judges three; and shadow mode before three: all well, one of the others hanging, one late.
+func (b *bench) addShadowWays(ctx context.Context, nodes []string) error {
+	b.ways = []*way{
+		{name: "direct", addresses: nodes[:1], nodes: 1},
+		{name: "direct to 3", addresses: nodes[:3], nodes: 3},
+	}
+	if err := b.addProbes(nodes[:1]); err != nil {
+		return err
+	}
+	for _, n := range []int{1, 3} {
+		name, dir := fmt.Sprintf("ExecutionBackup, %d", n), file(fmt.Sprint("state-", n))
+		if err := b.addDaemon(ctx, name, b.program, dir, nodes[:n]); err != nil {
+			return err
+		}
+	}
+	for i, third := range []int{objector, hanging, late} {
+		d, err := startDaemon(ctx, b.program, file(fmt.Sprint("state-shadow-", i)),
+			[]string{nodes[0], nodes[1], nodes[third]}, "--mode", "shadow", "--shadow-node", "http://"+nodes[0])
+		if d != nil {
+			b.add(&way{name: shadowWays[i], addresses: []string{d.address}, nodes: 1, process: d.process, daemon: d})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shadowWays are before three nodes, and their limit is direct to the one that answers.
+var shadowWays = []string{"shadow mode", "shadow mode, one hangs", "shadow mode, one is late"}
 
 const stateless = "no state directory, 3"
 
