@@ -18,9 +18,8 @@ import (
 
 // While modes change under load each call is answered by one rule, that of the mode in which it came. The rules can be
 // told apart by their last byte: a fake ends what it writes with a newline, which passes through where one node alone
-// answers.
+// answers. It runs alone: others would find the machine busy.
 func TestModesUnderLoad(t *testing.T) {
-	t.Parallel()
 	m := startLed(t, apptest.Fakes(three(t)...), func(c *config.Config) {
 		c.ShadowNode, c.ReplayBytes, c.LogLevel = "n2", 1<<20, slog.LevelInfo
 	})
