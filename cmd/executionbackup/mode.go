@@ -63,7 +63,33 @@ func (p *program) mode(ctx context.Context, cmd *cli.Command) error {
 		return printJSON(p.stdout, now)
 	}
 	fmt.Fprintln(p.stdout, printable(modeText(now)))
+	if wanted != config.Active {
+		return nil
+	}
+	var nodes []admin.Node
+	if err := r.call(ctx, "/nodes", nil, &nodes); err != nil {
+		return err
+	}
+	for i := range nodes {
+		if note := activeNote(&nodes[i]); note != "" {
+			fmt.Fprintln(p.stdout, printable(note))
+		}
+	}
 	return nil
+}
+
+// activeNote says what of a node the consensus client may notice in mode active; "" where there is nothing.
+func activeNote(n *admin.Node) string {
+	switch {
+	case n.DoNotUse || n.Drained:
+	case n.Objections > 0:
+		return fmt.Sprintf("note: %s objects to %d blocks: where the head is on one of them there is a dispute from now "+
+			"on, and with --on-dispute=halt the consensus client hears SYNCING (see executionbackup status; "+
+			"executionbackup mode shadow takes it back)", n.Name, n.Objections)
+	case n.State != "alive":
+		return fmt.Sprintf("note: %s is %s, and doesn't vote", n.Name, n.State)
+	}
+	return ""
 }
 
 // modeNames are all modes, as one writes them.

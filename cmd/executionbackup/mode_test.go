@@ -53,7 +53,7 @@ func TestModeConversation(t *testing.T) {
 		{"status", environ, 0, "Mode shadow protects from nothing: a alone answers the consensus client\n"},
 		{"status", environ, 0, "executionbackup mode active --url " + d.URL + " --admin-token-file "},
 		{"status", environ, 0, " VALID (would: SYNCING), dispute "},
-		{"nodes", environ, 0, "c " + c.URL + " alive, shadow no"},
+		{"nodes", environ, 0, "c " + c.URL + " alive, tried no"},
 		{"evidence list --evidence-dir " + dir, nil, 0, " VALID (would: SYNCING) "},
 		{"evidence show " + name + " --evidence-dir " + dir, nil, 0,
 			"in mode shadow the consensus client heard VALID, and would have heard SYNCING of us after "},

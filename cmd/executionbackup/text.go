@@ -76,6 +76,9 @@ func heardText(verdict string, shadow bool, did string) string {
 // stateOf is a node's state, with what the operator has made of it.
 func stateOf(n *admin.Node) string {
 	state := n.State
+	if n.Alone {
+		state += ", answers alone"
+	}
 	if n.Drained {
 		state += ", drained"
 	}
@@ -87,7 +90,7 @@ func stateOf(n *admin.Node) string {
 	}
 	switch {
 	case n.Shadow:
-		state += ", shadow"
+		state += ", tried"
 	case n.DoNotUse:
 		state += ", do-not-use"
 	}

@@ -21,6 +21,7 @@ type Node struct {
 	DoNotUse     bool                     `json:"do_not_use"`
 	Shadow       bool                     `json:"shadow"` // it is tried: do_not_use, and what it says is counted
 	Backup       bool                     `json:"backup"`
+	Alone        bool                     `json:"alone"` // it alone answers, in modes shadow and off
 	Drained      bool                     `json:"drained"`
 	Votes        bool                     `json:"votes"`          // as things are now
 	Qualified    bool                     `json:"qualified"`      // its new objections count
@@ -59,6 +60,7 @@ type NewPayloadTimes struct {
 
 // Nodes reports all nodes, in configuration order.
 func (a *API) Nodes() []Node {
+	_, alone := a.Fleet.Mode()
 	primary, now := a.Fleet.Pool.Primary(), time.Now()
 	voters := a.Fleet.Pool.Voters()
 	methods, forks := a.Fleet.Methods(), a.Fleet.Pool.Forks()
@@ -68,7 +70,7 @@ func (a *API) Nodes() []Node {
 		report := Node{
 			Name: n.Name(), URL: n.URL(),
 			State: s.State.String(), Since: s.Since, Reason: s.Reason,
-			Primary: n == primary, Laggard: s.Laggard, DoNotUse: s.DoNotUse, Shadow: s.Shadow,
+			Primary: n == primary, Alone: n == alone, Laggard: s.Laggard, DoNotUse: s.DoNotUse, Shadow: s.Shadow,
 			Backup: s.Backup, Drained: s.Drained, Votes: slices.Contains(voters, n),
 			Qualified: a.Fleet.Memory.Qualified(n.ID), Objections: a.Fleet.Memory.Objections(n.ID),
 			ResponseTime: microseconds(s.ResponseTime),

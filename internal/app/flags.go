@@ -25,7 +25,7 @@ func commandFlags(c *config.Config, admin net.Addr) overview.Flags {
 	if given["port"] == " --port 0" || strings.HasSuffix(c.AdminAddr, ":0") {
 		remote = " --url http://" + admin.String() + given["admin-token-file"]
 	}
-	for _, key := range []string{"config", "jwt-secret", "ca-file"} {
+	for _, key := range []string{"config", "nodes", "jwt-secret", "ca-file"} {
 		check += given[key]
 	}
 	evidence = given["config"] + " --evidence-dir " + fleet.InShell(c.EvidenceDir)

@@ -128,15 +128,16 @@ func TestNodes(t *testing.T) {
 	})
 	var reports []json.RawMessage
 	m.Get(t, "/nodes", &reports)
-	const always = "name url state since primary laggard do_not_use backup drained votes qualified objections forks " +
-		"response_time new_payload votes_won votes_lost client lane_calls lane_bytes lane_dropped "
+	const always = "name url state since primary laggard do_not_use shadow alone backup drained votes qualified " +
+		"objections forks response_time new_payload votes_won votes_lost client lane_calls lane_bytes lane_dropped "
 	if len(reports) != 3 {
 		t.Fatalf("got %d nodes", len(reports))
 	}
 	first := object(t, string(reports[0]), always+"head client_versions chain_id genesis")
 	want(t, first, map[string]string{
 		"name": `"n1"`, "url": `"` + nodes[0].URL + `/path"`, "state": `"alive"`, "primary": "true",
-		"laggard": "false", "do_not_use": "false", "backup": "false", "drained": "false", "votes": "true",
+		"laggard": "false", "do_not_use": "false", "shadow": "false", "alone": "false",
+		"backup": "false", "drained": "false", "votes": "true",
 		"qualified": "false", "objections": "0",
 		"client": `"geth/v1.17.10"`, "chain_id": `"0x1"`, "genesis": `"` + enginetest.GenesisHash + `"`,
 		"client_versions": `[{"code":"GE","commit":"0x01020304","name":"geth","version":"v1.17.10"}]`,

@@ -48,11 +48,20 @@ func CheckShadowNode(mode Mode, word string, nodes []Node) error {
 	case word == "":
 		return fmt.Errorf("mode %s needs --shadow-node: which node answers the consensus client?", mode)
 	case i < 0:
-		return fmt.Errorf("no node has the name or URL %q", word)
+		return fmt.Errorf("no node has the name or URL %q: there are %s", word, nodeNames(nodes))
 	case nodes[i].DoNotUse:
 		return fmt.Errorf("%s is %s, and can't answer for all", nodes[i].Name, nodes[i].setAside())
 	}
 	return nil
+}
+
+// nodeNames are the names of nodes, in one line.
+func nodeNames(nodes []Node) string {
+	var names []string
+	for _, n := range nodes {
+		names = append(names, n.Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 // checkShadowNode is CheckShadowNode for what is being loaded.

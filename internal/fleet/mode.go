@@ -20,6 +20,16 @@ type modes struct {
 	chosen   atomic.Pointer[chosenMode]
 
 	decisions *prometheus.CounterVec
+
+	counting sync.Mutex // guards counts
+	counts   []ShadowDecision
+}
+
+// ShadowDecision is how many calls in shadow mode were answered in one way where we would have answered in another, or
+// in the same.
+type ShadowDecision struct {
+	Would, Did string
+	Calls      uint64
 }
 
 // chosenMode is a mode, and who answers alone where it isn't active.
@@ -71,7 +81,24 @@ func (f *Fleet) Mode() (config.Mode, *node.Node) {
 }
 
 // CountShadow counts a call in shadow mode, by what the CL would have heard and what it did hear.
-func (f *Fleet) CountShadow(would, did string) { f.modes.decisions.WithLabelValues(would, did).Inc() }
+func (f *Fleet) CountShadow(would, did string) {
+	m := &f.modes
+	m.decisions.WithLabelValues(would, did).Inc()
+	m.counting.Lock()
+	defer m.counting.Unlock()
+	i := slices.IndexFunc(m.counts, func(d ShadowDecision) bool { return d.Would == would && d.Did == did })
+	if i < 0 {
+		i, m.counts = len(m.counts), append(m.counts, ShadowDecision{Would: would, Did: did})
+	}
+	m.counts[i].Calls++
+}
+
+// ShadowDecisions returns what CountShadow has counted, in the order in which it came first.
+func (f *Fleet) ShadowDecisions() []ShadowDecision {
+	f.modes.counting.Lock()
+	defer f.modes.counting.Unlock()
+	return slices.Clone(f.modes.counts)
+}
 
 // SetMode chooses a mode until the configuration says another, also after a restart. It is an error where no node is
 // configured that would answer alone.

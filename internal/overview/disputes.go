@@ -112,9 +112,15 @@ func (s State) settle(objectors []string) (steps []Step) {
 			fmt.Sprintf("Where %s %s wrong (the network builds on the block), set %s aside:",
 				who, are, verb(len(objectors), "it", "them")),
 			fleet.DrainCommand(objectors...),
-		}, Step{
-			fmt.Sprintf("Where %s %s right, set the others aside:", who, are), fleet.DrainCommand(others...),
 		})
+		if s.isOfOne() { // whatever is set aside, that one answers
+			steps = append(steps, Step{Text: fmt.Sprintf("Where %s %s right, let %s answer: make it shadow_node in "+
+				"the configuration, and reload.", who, are, objectors[0])})
+		} else {
+			steps = append(steps, Step{
+				fmt.Sprintf("Where %s %s right, set the others aside:", who, are), fleet.DrainCommand(others...),
+			})
+		}
 	}
 	return append(steps, Step{
 		fmt.Sprintf("Where %s no longer %s, end what is left of it:", who, object),

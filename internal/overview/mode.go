@@ -2,6 +2,7 @@ package overview
 
 import (
 	"fmt"
+	"strings"
 
 	"executionbackup/internal/admin"
 	"executionbackup/internal/config"
@@ -24,7 +25,10 @@ func (s State) mode(heard ...finding) finding {
 	f.do = []Step{{"To be protected, let all nodes decide:", "executionbackup mode active"}}
 	if s.Flags.NoToken {
 		f.do = []Step{{Text: "To be protected, let all nodes decide: set mode to active in the configuration, and " +
-			"reload or restart. (Without an admin token there is no other way.)"}}
+			"restart, or send the process SIGHUP. (Without an admin token there is no other way.)"}}
+	}
+	if differ := s.differences(); differ != "" {
+		f.notes = append(f.notes, differ)
 	}
 	for _, bad := range heard {
 		if bad.text == "" {
@@ -33,10 +37,52 @@ func (s State) mode(heard ...finding) finding {
 		f.level, f.since, f.meaning = bad.level, bad.since, join([]string{bad.meaning, f.meaning}, " ")
 		f.text += "; " + bad.text
 		f.do = append(f.do, bad.do...)
-		f.notes = bad.notes
+		f.notes = append(f.notes, bad.notes...)
 		break
 	}
 	return f
+}
+
+// settleFirst is what to do about a mode, and a dispute in it. It is to be settled first: what nodes object to halts
+// mode active at once. But what the consensus client hears now may be worse.
+func (s State) settleFirst(mode, dispute finding) []Step {
+	if len(dispute.do) == 0 || mode.level == Bad {
+		return append(mode.do, dispute.do...)
+	}
+	ends := mode.do[0]
+	ends.Text = "When that is settled (or the consensus client hears SYNCING): t" + strings.TrimPrefix(ends.Text, "T")
+	return append(dispute.do, append([]Step{ends}, mode.do[1:]...)...)
+}
+
+// differences tells how often the consensus client heard something else than it would have heard of us, since we
+// started.
+func (s State) differences() string {
+	same, total := uint64(0), uint64(0)
+	var others []string
+	for _, d := range s.Decisions {
+		total += d.Calls
+		if d.Would == d.Did {
+			same += d.Calls
+		} else if d.Calls > 0 {
+			others = append(others, fmt.Sprintf("%s instead of %s %s", d.Would, d.Did, times(d.Calls)))
+		}
+	}
+	switch {
+	case total == 0:
+		return ""
+	case len(others) == 0:
+		return fmt.Sprintf("since the start all %d verdicts and proposals were as they would have been by us", total)
+	}
+	return fmt.Sprintf("since the start %d of %d verdicts and proposals would have been others by us: %s",
+		total-same, total, strings.Join(others, ", "))
+}
+
+// times says how often.
+func times(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // alone tells that the node that alone answers doesn't, or can't in time.

@@ -18,6 +18,7 @@ import (
 
 	"executionbackup/internal/admin"
 	"executionbackup/internal/config"
+	"executionbackup/internal/fleet"
 	"executionbackup/internal/history"
 )
 
@@ -88,7 +89,9 @@ type State struct {
 	Kept     []string // what is the matter with what should outlive us
 	Evidence bool     // disputes are written down
 	Reload   string   // why the last reload failed; "" where it didn't
-	Flags    Flags
+	// Decisions count the calls in mode shadow, in some order.
+	Decisions []fleet.ShadowDecision
+	Flags     Flags
 }
 
 // Flags are what commands need to find this ExecutionBackup from its own machine, beside those in Step.
@@ -141,7 +144,7 @@ func Of(s State) Overview {
 	switch line := join([]string{votes.text, pace, peace}, ", "); {
 	case mode.text != "":
 		head = mode
-		head.do = append(head.do, dispute.do...)
+		head.do = s.settleFirst(mode, dispute)
 		first = slices.Concat(mode.notes, []string{dispute.text, dispute.meaning}, dispute.notes,
 			[]string{fork.text, silence.text, line})
 	case invalid.text != "":

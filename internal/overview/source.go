@@ -30,7 +30,7 @@ func (s *Source) State(now time.Time) State {
 		},
 		Now: now, Nodes: nodes, Blocks: f.History.Records(), Disputes: f.History.Disputes(),
 		Forks: s.API.Forks(), Kept: f.Degraded(), Evidence: f.Evidence != nil,
-		Reload: s.Reload(), Flags: s.Flags(),
+		Reload: s.Reload(), Decisions: f.ShadowDecisions(), Flags: s.Flags(),
 	}
 }
 
