@@ -25,8 +25,8 @@ func (c *Call) MarkAnswered() {
 	c.answered.Store(true)
 }
 
-// MarkHeard notes that the CL has its answer to the call, and that all nodes are to get it all the same, because they
-// are judged by it. Safe for concurrent use.
+// MarkHeard notes that the CL has its answer to the call, and that all nodes are to get it all the same, as long as
+// there is room, because they are judged by it. Safe for concurrent use.
 func (c *Call) MarkHeard() { c.heard.Store(true) }
 
 // Lane keeps the order of newPayload and forkchoiceUpdated on one node.
@@ -163,12 +163,12 @@ func (l *Lane) supersede() {
 	}
 }
 
-// shed drops the oldest waiting calls until the lane is within its limits. What the CL still waits for stays. l.mu is
-// held.
+// shed drops the oldest waiting calls until the lane is within its limits. What the CL still waits for stays; what it
+// has heard goes, be its node judged by it. l.mu is held.
 func (l *Lane) shed() {
 	for i := 0; i < len(l.turns) && (len(l.turns) > l.limits.Calls || l.bytes > l.limits.Bytes); {
 		t := l.turns[i]
-		if t.state == waiting && t.call != nil && t.call.answered.Load() {
+		if t.state == waiting && t.call != nil && t.call.heard.Load() {
 			l.dropped++
 			l.drop(i, dropped)
 			continue

@@ -60,7 +60,7 @@ func TestLane(t *testing.T) {
 		{"what all are to get is followed", "P ?1 F ?2 P", "ready - -"},
 		{"and isn't superseded", "P ?1 F ?2 F", "ready - -"},
 		{"until it is answered", "P ?1 F ?2 F !2", "ready s -"},
-		{"nor dropped", "P ?1 P ?2 P ?3 P ?4 P ?5 P", "ready - - - - -"},
+		{"but dropped for want of room", "P ?1 P ?2 P ?3 P ?4 P ?5 P", "ready d - - - -"},
 		{"never what the CL waits for", "P !1 P P P P P P", "ready - - - - - -"},
 	} {
 		l := New(Limits{Calls: 5, Bytes: 1 << 20})
