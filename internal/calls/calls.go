@@ -76,7 +76,7 @@ func (r *Router) Answer(ctx context.Context, s *session.Session, c *engine.Call,
 	case engine.NewPayload, engine.ForkchoiceUpdated:
 		return r.verdicts.Judge(s, c, verdict.Mode{Alone: alone, Off: mode == config.Off})(ctx), false
 	}
-	if mode != config.Active {
+	if mode != config.Active && !r.proposals.IsOfAnother(s, alone, c) {
 		return r.ofOne(ctx, s, c, mode, alone), false
 	}
 	if c.Method.Family == engine.SendRawTransaction {

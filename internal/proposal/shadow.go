@@ -3,7 +3,9 @@ package proposal
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/big"
+	"slices"
 	"time"
 
 	"executionbackup/internal/config"
@@ -21,6 +23,19 @@ type shadow struct {
 
 	answer engine.Answer
 	err    error
+}
+
+// IsOfAnother reports whether a getPayload asks for what was begun in mode Active, under another node's id: the node
+// that alone answers by now doesn't know that id, and no proposal is lost to a switch.
+func (pr *Proposer) IsOfAnother(s *session.Session, n *node.Node, c *engine.Call) bool {
+	if c.Method.Family != engine.GetPayload {
+		return false
+	}
+	b, known := s.Builds.Find(c.PayloadID)
+	if !known || pr.fleet.IsOver(&b) || b.IDs[n.ID] == c.PayloadID {
+		return false
+	}
+	return slices.Contains(slices.Collect(maps.Values(b.IDs)), c.PayloadID)
 }
 
 // Shadow asks one node, whose answer is the CL's. Beside it, and without anybody waiting for that, it finds out what we

@@ -1,0 +1,212 @@
+package calls_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"executionbackup/internal/bubble"
+	"executionbackup/internal/config"
+	"executionbackup/internal/enginetest"
+	"executionbackup/internal/fleet"
+)
+
+// builder is a client that builds under an id of its own, and knows no other.
+type builder struct {
+	*bubble.Fake
+	id, envelope string
+
+	mu    sync.Mutex
+	asked []string // the ids that it was asked for
+}
+
+// builders are clients that each build a payload on block 1; worth are their values. begin is a forkchoiceUpdated that
+// starts the builds.
+func builders(t *testing.T, worth ...string) (list []*builder, begin []byte) {
+	t.Helper()
+	head := enginetest.Payload{Version: 4}
+	head.BlockHash, head.Number = bubble.Hash(1), 1
+	attributes := head.Attributes()
+	raw, err := json.Marshal(attributes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, wei := range worth {
+		built := head.Child(func(p *enginetest.Payload) {
+			p.FeeRecipient, p.GasUsed = attributes.SuggestedFeeRecipient, 0
+		})
+		list = append(list, &builder{
+			Fake: &bubble.Fake{}, id: fmt.Sprintf("0x%016x", i+1), envelope: built.Envelope(4, wei),
+		})
+	}
+	return list, []byte(strings.Replace(string(bubble.ForkchoiceCall(1)), ",null]", ","+string(raw)+"]", 1))
+}
+
+// RoundTrip answers as the client would.
+func (f *builder) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := readAll(r)
+	if err != nil {
+		return nil, err
+	}
+	var call struct {
+		Method string
+		Params []json.RawMessage
+	}
+	if err := json.Unmarshal(body, &call); err != nil {
+		return nil, err
+	}
+	switch {
+	case f.Refuse != nil && f.Refuse():
+	case strings.HasPrefix(call.Method, "engine_getPayloadV"):
+		var id string
+		json.Unmarshal(call.Params[0], &id)
+		f.mu.Lock()
+		f.asked = append(f.asked, id)
+		f.mu.Unlock()
+		if id != f.id {
+			const unknown = `{"jsonrpc":"2.0","id":1,"error":{"code":-38001,"message":"Unknown payload"}}`
+			return bubble.Answer([]byte(unknown)), nil
+		}
+		return bubble.Answer([]byte(`{"jsonrpc":"2.0","id":1,"result":` + f.envelope + `}`)), nil
+	case strings.HasPrefix(call.Method, "engine_forkchoiceUpdated") && string(call.Params[1]) != "null":
+		return bubble.Answer(fmt.Appendf(nil, `{"jsonrpc":"2.0","id":1,"result":{"payloadStatus":{"status":"VALID",`+
+			`"latestValidHash":%q,"validationError":null},"payloadId":%q}}`, bubble.Hash(1).Hex(), f.id)), nil
+	}
+	return f.Fake.RoundTrip(r)
+}
+
+// No proposal is lost to a switch: the CL knows one node's id, and asks under that whatever the mode is by then.
+func TestProposalOverASwitch(t *testing.T) {
+	for _, from := range config.Modes() {
+		for _, to := range config.Modes() {
+			t.Run(fmt.Sprintf("%s to %s", from, to), func(t *testing.T) {
+				fakes, begin := builders(t, "0x64", "0x65", "0x66")
+				slow := func(string, int) time.Duration { return 50 * ms }
+				fakes[0].Delay = slow // another is primary
+				synctest.Test(t, func(t *testing.T) {
+					b := bubble.New(t, fakes, bubble.Options{Settings: inMode(from)})
+					b.Run(func() {
+						var told struct{ Result struct{ PayloadID string } }
+						if err := json.Unmarshal(b.Post(t.Context(), begin), &told); err != nil {
+							t.Fatal(err)
+						}
+						time.Sleep(time.Second) // the bubble's clock
+						if err := b.Fleet.SetMode(to); err != nil {
+							t.Fatal(err)
+						}
+						call := strings.Replace(getPayloadCall, "0x01", told.Result.PayloadID, 1)
+						if got := string(b.Post(t.Context(), []byte(call))); !strings.Contains(got, "executionPayload") {
+							t.Errorf("the CL asks for %s, and gets %s", told.Result.PayloadID, got)
+						}
+					})
+				})
+			})
+		}
+	}
+}
+
+// On return from mode off the CL goes on hearing VALID, however far behind the other nodes are.
+func TestReturnFromOff(t *testing.T) {
+	for _, missed := range []int{1, 40, 300} {
+		t.Run(fmt.Sprint(missed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				models := []*model{
+					{Honest: &enginetest.Honest{Fork: 4}}, {Honest: &enginetest.Honest{Fork: 4}},
+					{Honest: &enginetest.Honest{Fork: 4}},
+				}
+				b := bubble.New(t, models, bubble.Options{Settings: func(s *fleet.Settings) { s.ShadowNode = "n1" }})
+				b.Run(func() {
+					chain := enginetest.Chain(4, missed+13, nil)
+					follow := func(blocks []enginetest.Payload) {
+						for _, block := range blocks {
+							for _, body := range [][]byte{newPayload(t, block), makeHead(t, block)} {
+								if got, _ := b.Send(body); got != "VALID" {
+									t.Errorf("block %d: the CL hears %s", block.Number, got)
+								}
+							}
+							time.Sleep(2 * time.Second) // the bubble's clock
+						}
+					}
+					follow(chain[:3])
+					if err := b.Fleet.SetMode(config.Off); err != nil {
+						t.Fatal(err)
+					}
+					follow(chain[3 : 3+missed])
+					if err := b.Fleet.SetMode(config.Active); err != nil {
+						t.Fatal(err)
+					}
+					follow(chain[3+missed:])
+					want := map[bool]int{true: 3, false: 1}[missed < 256]
+					if got := b.Fleet.Pool.AliveVoters(); got != want {
+						t.Errorf("%d voters are alive, want %d", got, want)
+					}
+				})
+			})
+		})
+	}
+}
+
+// The lanes keep to their limits where the CL runs ahead in shadow mode, and other nodes hang.
+func TestLanesInShadow(t *testing.T) {
+	hung := func() *bubble.Fake { return bubble.Speaker(3, "VALID", bubble.Forever) }
+	syncing := bubble.Speaker(3, "SYNCING", 0)
+	synctest.Test(t, func(t *testing.T) {
+		b := bubble.New(t, []*bubble.Fake{syncing, hung(), hung()}, bubble.Options{Settings: inMode(config.Shadow)})
+		b.Run(func() {
+			b.Follow(1, 2)
+			for i := 3; i < 2003; i++ {
+				b.Send(bubble.PayloadCall(i))
+				time.Sleep(ms)
+			}
+			for _, n := range b.Fleet.Pool.Nodes() {
+				if s := n.Status(); s.LaneCalls > 512 {
+					t.Errorf("%s: %d calls in its lane", n.Name(), s.LaneCalls)
+				}
+			}
+		})
+	})
+}
+
+// onChain is a client on a chain with this id.
+func onChain(id string) *bubble.Fake {
+	return &bubble.Fake{Answer: func(method string) (string, bool) {
+		switch method {
+		case "eth_chainId":
+			return `"` + id + `"`, true
+		case "eth_getBlockByNumber":
+			return fmt.Sprintf(`{"number":"0x0","hash":%q}`, bubble.Hash(1000).Hex()), true
+		}
+		return "", false
+	}}
+}
+
+// A node that alone answers is asked on whatever chain it is.
+func TestAloneOnAnotherChain(t *testing.T) {
+	for _, mode := range []config.Mode{config.Shadow, config.Off} {
+		synctest.Test(t, func(t *testing.T) {
+			fakes := []*bubble.Fake{onChain("0x1"), onChain("0x2"), onChain("0x2")}
+			b := bubble.New(t, fakes, bubble.Options{Settings: inMode(mode)})
+			b.Run(func() {
+				for _, body := range [][]byte{bubble.PayloadCall(1), bubble.ForkchoiceCall(1)} {
+					if got, _ := b.Send(body); got != "VALID" {
+						t.Errorf("%s: the CL hears %s, want VALID", mode, got)
+					}
+				}
+			})
+		})
+	}
+}
+
+// readAll returns the body of a request, which can be read again.
+func readAll(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return body, err
+}
