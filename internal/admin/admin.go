@@ -231,7 +231,7 @@ func (a *API) authorize(r *http.Request, without string) (status int, err error)
 
 // drain returns what sets nodes aside, or takes them back.
 func (a *API) drain(drained bool) func(words []string) error {
-	return func(words []string) error { return a.Fleet.Pool.Drain(words, drained) }
+	return func(words []string) error { return a.Fleet.DrainNodes(words, drained) }
 }
 
 // add parses the specifications and adds the nodes.

@@ -37,6 +37,7 @@ type chosenMode struct {
 	config.Mode
 	configured config.Mode // what the configuration said when the mode was chosen
 	alone      string      // the node's name or URL; "" where none is configured
+	node       *node.Node  // that it stood for when the mode was chosen; nil in mode active
 }
 
 // observe registers what is shown of the mode.
@@ -66,18 +67,24 @@ func (m *modes) observe(r prometheus.Registerer) {
 }
 
 // Mode returns what becomes of a call: Active, or another mode with the node that alone answers. It is to be read once
-// for each call.
+// for each call. Between the parts of a reload the node may have another name already, or be removed.
 func (f *Fleet) Mode() (config.Mode, *node.Node) {
 	m := f.modes.chosen.Load()
+	return m.Mode, m.node
+}
+
+// settle finds the node that alone answers in the mode. Where there is none, the mode is Active.
+func (m *chosenMode) settle(nodes []*node.Node) {
+	m.node = nil
 	if m.Mode == config.Active {
-		return config.Active, nil
+		return
 	}
-	for _, n := range f.Pool.Nodes() {
-		if is := n.Spec(); is.Is(m.alone) {
-			return m.Mode, n
-		}
+	i := slices.IndexFunc(nodes, func(n *node.Node) bool { is := n.Spec(); return is.Is(m.alone) })
+	if i < 0 {
+		m.Mode = config.Active
+		return
 	}
-	return config.Active, nil // between the parts of a reload
+	m.node = nodes[i]
 }
 
 // CountShadow counts a call in shadow mode, by what the CL would have heard and what it did hear.
@@ -101,7 +108,7 @@ func (f *Fleet) ShadowDecisions() []ShadowDecision {
 }
 
 // SetMode chooses a mode until the configuration says another, also after a restart. It is an error where no node is
-// configured that would answer alone.
+// configured that would answer alone, or it is set aside.
 func (f *Fleet) SetMode(mode config.Mode) error {
 	f.modes.choosing.Lock()
 	defer f.modes.choosing.Unlock()
@@ -114,19 +121,23 @@ func (f *Fleet) SetMode(mode config.Mode) error {
 	}
 	was := m.Mode
 	m.Mode = mode
+	if m.settle(f.Pool.Nodes()); m.node != nil && m.node.Status().Drained {
+		return fmt.Errorf("%s is drained, and can't answer for all", m.node.Name())
+	}
 	f.modes.chosen.Store(&m)
 	f.tellMode(was)
 	return nil
 }
 
-// useMode takes in what the configuration says. What somebody chose stands as long as that is the same mode as before.
+// useMode takes in what the configuration says. What somebody chose stands as long as that is the same mode as before,
+// and a node is configured that answers alone.
 func (f *Fleet) useMode(configured config.Mode, alone string) {
 	f.modes.choosing.Lock()
 	defer f.modes.choosing.Unlock()
 	if configured == "" {
 		configured = config.Active
 	}
-	m := chosenMode{configured, configured, alone}
+	m := chosenMode{Mode: configured, configured: configured, alone: alone}
 	was := config.Active
 	if before := f.modes.chosen.Load(); before != nil {
 		was = before.Mode
@@ -134,6 +145,7 @@ func (f *Fleet) useMode(configured config.Mode, alone string) {
 			m.Mode = before.Mode
 		}
 	}
+	m.settle(f.Pool.Nodes())
 	f.modes.chosen.Store(&m)
 	f.tellMode(was)
 }
@@ -166,12 +178,37 @@ func (f *Fleet) tellMode(was config.Mode) {
 
 // RemoveNodes removes the nodes that the words (URL or name) stand for, all or none. The one that alone answers stays.
 func (f *Fleet) RemoveNodes(words []string) error {
-	if mode, alone := f.Mode(); alone != nil {
-		if is := alone.Spec(); slices.ContainsFunc(words, is.Is) {
-			return fmt.Errorf("%s can't be removed: in mode %s it alone answers the consensus client", is.Name, mode)
-		}
+	f.modes.choosing.Lock() // lest a node be chosen to answer alone meanwhile
+	defer f.modes.choosing.Unlock()
+	if err := f.keepsAlone(words, "removed"); err != nil {
+		return err
 	}
 	return f.Pool.Remove(words)
+}
+
+// DrainNodes sets nodes aside, or takes them back, all or none. The one that alone answers isn't set aside: whoever
+// drains a node is about to stop it.
+func (f *Fleet) DrainNodes(words []string, drained bool) error {
+	f.modes.choosing.Lock()
+	defer f.modes.choosing.Unlock()
+	if drained {
+		if err := f.keepsAlone(words, "drained"); err != nil {
+			return err
+		}
+	}
+	return f.Pool.Drain(words, drained)
+}
+
+// keepsAlone returns an error where the words stand for the node that alone answers, among others.
+func (f *Fleet) keepsAlone(words []string, done string) error {
+	mode, alone := f.Mode()
+	if alone == nil {
+		return nil
+	}
+	if is := alone.Spec(); slices.ContainsFunc(words, is.Is) {
+		return fmt.Errorf("%s can't be %s: in mode %s it alone answers the consensus client", is.Name, done, mode)
+	}
+	return nil
 }
 
 // specs are those of all nodes.

@@ -73,15 +73,70 @@ func TestModeNeedsANode(t *testing.T) {
 				if err := b.Fleet.RemoveNodes([]string{"n2", word}); err == nil || len(b.Fleet.Pool.Nodes()) != 2 {
 					t.Errorf("the node that answers was removed as %s: %v", word, err)
 				}
+				err := b.Fleet.DrainNodes([]string{"n2", word}, true)
+				if err == nil || len(b.Fleet.Pool.Drained()) > 0 {
+					t.Errorf("the node that answers was drained as %s: %v", word, err)
+				}
 			}
 			if err := b.Fleet.SetMode(config.Active); err != nil {
 				t.Fatal(err)
+			}
+			if err := b.Fleet.DrainNodes([]string{"n1"}, true); err != nil {
+				t.Error(err)
+			}
+			if err := b.Fleet.SetMode(config.Shadow); err == nil {
+				t.Error("the node that would answer is drained, and the mode is chosen")
+			}
+			if err := b.Fleet.DrainNodes([]string{"n1"}, false); err != nil {
+				t.Error(err)
 			}
 			if err := b.Fleet.RemoveNodes([]string{"n1"}); err != nil {
 				t.Error(err)
 			}
 			if err := b.Fleet.SetMode(config.Shadow); err == nil {
 				t.Error("the node that would answer isn't there any more, and the mode is chosen")
+			}
+		})
+	})
+}
+
+// A node that alone answers does so in the midst of a reload, too, which gives it another name, or takes it away. Where
+// none is left to answer alone, the mode is active for all to see.
+func TestReloadOfTheNodeThatAnswersAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bubble.New(t, []*bubble.Fake{{}, {}, {}}, bubble.Options{
+			Settings: func(s *fleet.Settings) { s.ShadowNode = "n1" },
+		})
+		b.Run(func() {
+			wants := func(when string, mode config.Mode, name string) {
+				t.Helper()
+				got, alone := b.Fleet.Mode()
+				if got != mode || alone == nil && name != "" || alone != nil && alone.Name() != name {
+					t.Errorf("%s: the mode is %s, and %v answers, want %s and %s", when, got, alone, mode, name)
+				}
+			}
+			for _, mode := range []config.Mode{config.Shadow, config.Off} {
+				if err := b.Fleet.SetMode(mode); err != nil {
+					t.Fatal(err)
+				}
+				specs := []config.Node{bubble.Spec(t, 1), bubble.Spec(t, 2), bubble.Spec(t, 3)}
+				specs[0].Name = "other"
+				b.Fleet.Pool.Reload(specs)
+				wants("while it gets another name", mode, "other")
+				b.Change(func(s *fleet.Settings) { s.ShadowNode = "other" })
+				wants("with another name", mode, "other")
+				b.Fleet.Pool.Reload(specs[1:])
+				wants("while it is taken away", mode, "other")
+				if got, _ := b.Send(bubble.PayloadCall(1)); got != "VALID" {
+					t.Errorf("while it is taken away the CL hears %s", got)
+				}
+				b.Change(func(s *fleet.Settings) { s.ShadowNode = "n2" })
+				wants("when another is to answer", mode, "n2")
+				b.Change(func(s *fleet.Settings) { s.ShadowNode = "" })
+				wants("when none is to answer", config.Active, "")
+				b.Fleet.Pool.Reload([]config.Node{bubble.Spec(t, 1), bubble.Spec(t, 2), bubble.Spec(t, 3)})
+				b.Change(func(s *fleet.Settings) { s.ShadowNode = "n1" })
+				wants("when it is there again", config.Active, "")
 			}
 		})
 	})

@@ -99,12 +99,12 @@ func (b *Bench) newPoll(
 	}
 	pl.call.Call = c
 	pl.verbatim = mode.Alone != nil
-	switch {
-	case mode.Off:
+	switch seat := slices.Index(pl.nodes, mode.Alone); {
+	case mode.Alone == nil:
+	case mode.Off, seat < 0: // it has been removed meanwhile
 		pl.nodes = []*node.Node{mode.Alone}
-	case mode.Alone != nil:
-		pl.shadow.seat = slices.Index(pl.nodes, mode.Alone)
-		pl.shadow.on = pl.shadow.seat >= 0 && len(pl.nodes) > 1
+	default:
+		pl.shadow.seat, pl.shadow.on = seat, len(pl.nodes) > 1
 	}
 	pl.convene(clock)
 	pl.arrivals = make(chan arrival, len(pl.seats))
@@ -118,7 +118,7 @@ func (pl *poll) isPayload() bool { return pl.call.Method.Family == engine.NewPay
 func (pl *poll) alone() bool { return len(pl.seats) == 1 }
 
 // convene gives each node its seat, and finds who gets the call and who votes. Where no node that may vote can be
-// reached, all are tried but those of another chain.
+// reached, all are tried but those of another chain. One that alone answers gets the call whatever it is.
 func (pl *poll) convene(clock quorum.Clock) {
 	pl.seats = make([]seat, len(pl.nodes))
 	pl.votes = make([]quorum.Seat, len(pl.nodes))
@@ -139,7 +139,8 @@ func (pl *poll) convene(clock quorum.Clock) {
 	voters := pl.electorate()
 	for i := range pl.seats {
 		s := &pl.seats[i]
-		s.sent = s.sent || !voters.Reachable && !s.foreign || pl.shadow.on && i == pl.shadow.seat
+		answers := pl.alone() || pl.shadow.on && i == pl.shadow.seat
+		s.sent = s.sent || !voters.Reachable && !s.foreign || answers
 		if pl.votes[i].Ended = !s.sent; s.sent {
 			pl.pending++
 		}
