@@ -188,7 +188,8 @@ func (l *Log) prune(current *file) {
 	}
 }
 
-// excess returns the oldest file if there are too many or they are too large, else nil. l.mu is held.
+// excess returns a file that has to go if there are too many or they are too large, else nil: the oldest of shadow mode
+// in which nobody objects, lest a node that is behind now and then push out disputes, else the oldest. l.mu is held.
 func (l *Log) excess(current *file) *file {
 	bytes := int64(0)
 	for _, f := range l.files {
@@ -197,10 +198,15 @@ func (l *Log) excess(current *file) *file {
 	if len(l.files) <= l.limits.files && bytes <= l.limits.bytes {
 		return nil
 	}
+	var oldest *file
 	for _, f := range l.files[:len(l.files)-1] {
-		if f != current && f.Size > 0 {
+		switch {
+		case f == current || f.Size == 0:
+		case f.Kind == Shadow && len(f.objectors) == 0:
 			return f
+		case oldest == nil:
+			oldest = f
 		}
 	}
-	return nil
+	return oldest
 }

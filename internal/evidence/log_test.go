@@ -259,6 +259,25 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// A node that answers alone, and is behind now and then, doesn't push out a dispute.
+func TestShadowGoesFirst(t *testing.T) {
+	l := open(t, t.TempDir(), func(l *limits) { l.files = 4 })
+	for n := 10; n <= 100; n += 10 {
+		e := event(Shadow, n)
+		switch n {
+		case 10, 80:
+			e = event(Dispute, n, "n3")
+		case 40:
+			e = event(Shadow, n, "n3")
+		}
+		l.Add(e)
+		l.flush()
+	}
+	if got, want := l.files(), "10+0 40+0 80+0 100+0"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // A long dispute doesn't push out its own beginning, nor one that is being added to.
 func TestLongDispute(t *testing.T) {
 	l := open(t, t.TempDir(), func(l *limits) { l.files, l.blocks, l.records = 2, 8, 50 })
