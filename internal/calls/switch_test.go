@@ -204,6 +204,50 @@ func TestAloneOnAnotherChain(t *testing.T) {
 	}
 }
 
+// Where another node is let answer alone, it is fed what only the first one had: it can't say VALID before.
+func TestAnotherAnswersAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		models := []*model{
+			{Honest: &enginetest.Honest{Fork: 4}}, {Honest: &enginetest.Honest{Fork: 4}},
+			{Honest: &enginetest.Honest{Fork: 4}},
+		}
+		b := bubble.New(t, models, bubble.Options{Settings: func(s *fleet.Settings) { s.ShadowNode = "n1" }})
+		b.Run(func() {
+			chain := enginetest.Chain(4, 30, nil)
+			follow := func(blocks []enginetest.Payload) {
+				for i, block := range blocks {
+					for _, body := range [][]byte{newPayload(t, block), makeHead(t, block)} {
+						if got, _ := b.Send(body); got != "VALID" && i > 0 {
+							t.Errorf("block %d: the CL hears %s", block.Number, got)
+						}
+					}
+					time.Sleep(2 * time.Second) // the bubble's clock
+				}
+			}
+			follow(chain[:3])
+			set := func(mode config.Mode) {
+				if err := b.Fleet.SetMode(mode); err != nil {
+					t.Fatal(err)
+				}
+			}
+			set(config.Off)
+			follow(chain[3:8])
+			b.Change(func(s *fleet.Settings) { s.ShadowNode = "n2" })
+			follow(chain[8:14])
+			b.Change(func(s *fleet.Settings) { s.ShadowNode = "n3" })
+			set(config.Shadow)
+			follow(chain[14:20])
+			set(config.Active)
+			follow(chain[20:])
+			for i, m := range models {
+				if m.Head() != chain[29].BlockHash {
+					t.Errorf("n%d is behind", i+1)
+				}
+			}
+		})
+	})
+}
+
 // readAll returns the body of a request, which can be read again.
 func readAll(r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(r.Body)

@@ -91,17 +91,36 @@ func (p *patient) interval() time.Duration {
 
 // Returned is Try for a node that is back from the dead: what went before doesn't hold it up for long.
 func (c *CatchUp) Returned(n *node.Node) {
+	c.noteReturn(n)
+	c.Try(n)
+}
+
+// Missed is Returned for a node to which payloads didn't go, because another alone answered the CL. Be it the one that
+// does so by now: it lacks what the CL has sent.
+func (c *CatchUp) Missed(n *node.Node) {
+	c.noteReturn(n)
+	c.start(n)
+}
+
+// noteReturn notes that what went before doesn't hold a node up for long.
+func (c *CatchUp) noteReturn(n *node.Node) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	p := c.patient(n.ID)
 	p.back, p.returned = true, true
-	c.mu.Unlock()
-	c.Try(n)
 }
 
 // Try starts an attempt to bring a node up to the head, unless there was one just now. It doesn't wait for it. A node
 // that alone answers the CL gets what the CL sends, and nothing else.
 func (c *CatchUp) Try(n *node.Node) {
-	if _, alone := c.fleet.Mode(); n == alone || !c.begin(n) {
+	if _, alone := c.fleet.Mode(); n != alone {
+		c.start(n)
+	}
+}
+
+// start is Try for any node.
+func (c *CatchUp) start(n *node.Node) {
+	if !c.begin(n) {
 		return
 	}
 	c.fleet.Background(func(ctx context.Context) {

@@ -142,10 +142,14 @@ func (d *differences) note(f engine.Family, now string) (was string) {
 	return was
 }
 
-// noteMissed takes in that a payload goes to one node alone, and the others lack it.
+// noteMissed takes in that a payload goes to one node alone, and the others lack it. Where another was alone before,
+// this one lacks what went there, and is fed what was kept.
 func (b *Bench) noteMissed(mode Mode, c *engine.Call) {
-	if mode.Off && c.Method.Family == engine.NewPayload {
-		b.alone.Store(mode.Alone)
+	if !mode.Off || c.Method.Family != engine.NewPayload {
+		return
+	}
+	if had := b.alone.Swap(mode.Alone); had != nil && had != mode.Alone {
+		b.catchUp.Missed(mode.Alone)
 	}
 }
 
@@ -162,7 +166,7 @@ func (b *Bench) Rejoin() {
 	for _, n := range b.fleet.Pool.Nodes() {
 		if n != had {
 			n.FellBehind()
-			b.catchUp.Returned(n)
+			b.catchUp.Missed(n)
 		}
 	}
 }
