@@ -82,7 +82,8 @@ func (f *builder) RoundTrip(r *http.Request) (*http.Response, error) {
 	return f.Fake.RoundTrip(r)
 }
 
-// No proposal is lost to a switch: the CL knows one node's id, and asks under that whatever the mode is by then.
+// No proposal is lost to a switch: the CL knows one node's id, and asks under that whatever the mode is by then. Where all
+// build, and it isn't the one that alone answers who is asked under its own id, the best payload is proposed.
 func TestProposalOverASwitch(t *testing.T) {
 	for _, from := range config.Modes() {
 		for _, to := range config.Modes() {
@@ -102,7 +103,11 @@ func TestProposalOverASwitch(t *testing.T) {
 							t.Fatal(err)
 						}
 						call := strings.Replace(getPayloadCall, "0x01", told.Result.PayloadID, 1)
-						if got := string(b.Post(t.Context(), []byte(call))); !strings.Contains(got, "executionPayload") {
+						want := fakes[2].envelope // the best
+						if from == config.Off || from == config.Shadow && to != config.Active {
+							want = fakes[0].envelope
+						}
+						if got := string(b.Post(t.Context(), []byte(call))); !strings.Contains(got, want) {
 							t.Errorf("the CL asks for %s, and gets %s", told.Result.PayloadID, got)
 						}
 					})
@@ -253,4 +258,58 @@ func readAll(r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return body, err
+}
+
+// Once our verdict is there, a newer forkchoiceUpdated takes the place of one that waits, in shadow mode, too.
+func TestSupersededInShadow(t *testing.T) {
+	slow := bubble.Speaker(3, "VALID", 0)
+	slow.Delay = func(method string, n int) time.Duration {
+		return map[bool]time.Duration{true: 6 * time.Second}[n == 3 && strings.HasPrefix(method, "engine_newPayload")]
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := bubble.New(t, []*bubble.Fake{{}, {}, slow}, bubble.Options{Settings: inMode(config.Shadow)})
+		b.Run(func() {
+			b.Follow(1, 2)
+			slow.Forget()
+			b.Send(bubble.PayloadCall(3))
+			for _, head := range []int{3, 2, 3} {
+				time.Sleep(time.Second) // the bubble's clock: our verdict is there
+				b.Send(bubble.ForkchoiceCall(head))
+			}
+			time.Sleep(10 * time.Second)
+			if got, want := fmt.Sprint(slow.Seen()), "[P3 F3]"; got != want {
+				t.Errorf("the slow node gets %s, want %s", got, want)
+			}
+		})
+	})
+}
+
+// Draining doesn't wait for long for what we would have said, and leaves nothing behind.
+func TestDrainInShadow(t *testing.T) {
+	fakes, begin := builders(t, "0x64", "0x65", "0x66")
+	hangs := func(method string, _ int) time.Duration {
+		return map[bool]time.Duration{true: bubble.Forever}[strings.HasPrefix(method, "engine_newPayload")]
+	}
+	fakes[1].Delay, fakes[2].Delay = hangs, hangs
+	synctest.Test(t, func(t *testing.T) {
+		b := bubble.New(t, fakes, bubble.Options{Settings: inMode(config.Shadow)})
+		b.Run(func() {
+			b.Change(func(s *fleet.Settings) { s.CrossCheck = 200 * ms })
+			call := strings.Replace(getPayloadCall, "0x01", fakes[0].id, 1)
+			for _, body := range [][]byte{begin, []byte(call), bubble.PayloadCall(2), bubble.ForkchoiceCall(2)} {
+				begun := time.Now()
+				if b.Post(t.Context(), body); time.Since(begun) > 0 {
+					t.Errorf("the CL waits %v", time.Since(begun))
+				}
+				synctest.Wait() // our verdict is there, where nobody hangs
+			}
+			begun := time.Now()
+			ctx, cancel := bubble.WithTimeout(time.Second)
+			defer cancel()
+			b.Calls.Drain(ctx)
+			if took := time.Since(begun); took > time.Second {
+				t.Errorf("draining took %v", took)
+			}
+		})
+	})
 }

@@ -51,7 +51,7 @@ func (p *proposal) crossCheck(ctx context.Context, c *candidate) {
 	h := new(hearing) // before nobody
 	if left := time.Until(p.deadline); p.settings.CrossCheck > 0 && left >= minCrossCheck {
 		c.shown = call
-		h = p.show(ctx, c)
+		h = p.show(c)
 		h.listen(ctx, min(p.settings.CrossCheck, left))
 	}
 	if c.out = <-wrong; c.out != "" {
@@ -98,7 +98,7 @@ type hearing struct {
 }
 
 // show puts a candidate to the judges. The calls run on when the proposal ends: the judges may need the block later.
-func (p *proposal) show(ctx context.Context, c *candidate) *hearing {
+func (p *proposal) show(c *candidate) *hearing {
 	h := &hearing{
 		proposal: p, candidate: c, judges: p.judges(c),
 		came: make(map[*node.Node]fleet.Reply), fresh: make(map[*node.Node]uint64),
@@ -110,7 +110,7 @@ func (p *proposal) show(ctx context.Context, c *candidate) *hearing {
 			h.fresh[n] = breaks
 		}
 	}
-	h.arrivals = p.fleet.AskEach(context.WithoutCancel(ctx), h.judges, c.shown)
+	h.arrivals = p.fleet.AskEach(p.fleet.Context(), h.judges, c.shown)
 	return h
 }
 
