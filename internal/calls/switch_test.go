@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,8 +83,8 @@ func (f *builder) RoundTrip(r *http.Request) (*http.Response, error) {
 	return f.Fake.RoundTrip(r)
 }
 
-// No proposal is lost to a switch: the CL knows one node's id, and asks under that whatever the mode is by then. Where all
-// build, and it isn't the one that alone answers who is asked under its own id, the best payload is proposed.
+// No proposal is lost to a switch: the CL knows one node's id, and asks under that whatever the mode is by then. Where
+// that isn't the id of the node that alone answers by now, it gets the best payload of all.
 func TestProposalOverASwitch(t *testing.T) {
 	for _, from := range config.Modes() {
 		for _, to := range config.Modes() {
@@ -109,6 +110,10 @@ func TestProposalOverASwitch(t *testing.T) {
 						}
 						if got := string(b.Post(t.Context(), []byte(call))); !strings.Contains(got, want) {
 							t.Errorf("the CL asks for %s, and gets %s", told.Result.PayloadID, got)
+						}
+						time.Sleep(time.Second)
+						if list := b.Fleet.Proposals.List(); len(list) != 1 {
+							t.Errorf("the history has %d proposals, want 1", len(list))
 						}
 					})
 				})
@@ -158,7 +163,7 @@ func TestReturnFromOff(t *testing.T) {
 	}
 }
 
-// The lanes keep to their limits where the CL runs ahead in shadow mode, and other nodes hang.
+// The lanes keep to their limits where the CL syncs in shadow mode, and other nodes hang.
 func TestLanesInShadow(t *testing.T) {
 	hung := func() *bubble.Fake { return bubble.Speaker(3, "VALID", bubble.Forever) }
 	syncing := bubble.Speaker(3, "SYNCING", 0)
@@ -167,8 +172,11 @@ func TestLanesInShadow(t *testing.T) {
 		b.Run(func() {
 			b.Follow(1, 2)
 			for i := 3; i < 2003; i++ {
-				b.Send(bubble.PayloadCall(i))
-				time.Sleep(ms)
+				if _, took := b.Send(bubble.PayloadAt(i, time.Now().Add(-time.Hour))); took > 0 {
+					t.Errorf("block %d: the CL waits %v", i, took)
+					break
+				}
+				time.Sleep(ms) // the bubble's clock
 			}
 			for _, n := range b.Fleet.Pool.Nodes() {
 				if s := n.Status(); s.LaneCalls > 512 {
@@ -253,6 +261,43 @@ func TestAnotherAnswersAlone(t *testing.T) {
 	})
 }
 
+// A CL that syncs doesn't wait in shadow mode until there is room in the lanes of those that keep up.
+func TestNoRoomInShadow(t *testing.T) {
+	slow := func() *bubble.Fake { return bubble.Speaker(3, "VALID", 3*ms) }
+	synctest.Test(t, func(t *testing.T) {
+		b := bubble.New(t, []*bubble.Fake{{}, slow(), slow()}, bubble.Options{Settings: inMode(config.Shadow)})
+		b.Run(func() {
+			b.Follow(1, 2)
+			for i := 3; i < 1003; i++ {
+				if _, took := b.Send(bubble.PayloadAt(i, time.Now().Add(-time.Hour))); took > 0 {
+					t.Errorf("block %d: the CL waits %v", i, took)
+					break
+				}
+				time.Sleep(ms) // the bubble's clock
+			}
+		})
+	})
+}
+
+// A node that alone answers, and hangs, keeps the CL waiting for no longer than its timeout.
+func TestAloneHangs(t *testing.T) {
+	hangs := &bubble.Fake{Delay: func(method string, _ int) time.Duration {
+		return map[bool]time.Duration{true: bubble.Forever}[strings.HasPrefix(method, "engine_get")]
+	}}
+	for _, mode := range []config.Mode{config.Shadow, config.Off} {
+		synctest.Test(t, func(t *testing.T) {
+			b := bubble.New(t, []*bubble.Fake{hangs, {}, {}}, bubble.Options{Settings: inMode(mode)})
+			b.Run(func() {
+				for _, method := range []string{"getPayloadV4", "getBlobsV1"} {
+					if got, took := b.Get(method, `["0x01"]`); took != 7500*ms {
+						t.Errorf("%s: to %s the CL hears %s after %v", mode, method, got, took)
+					}
+				}
+			})
+		})
+	}
+}
+
 // readAll returns the body of a request, which can be read again.
 func readAll(r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(r.Body)
@@ -312,4 +357,96 @@ func TestDrainInShadow(t *testing.T) {
 			}
 		})
 	})
+}
+
+// The CL hurries on in shadow mode, and the verdicts are those on calls that nobody hurries: all nodes get each of its
+// forkchoiceUpdateds, and a second INVALID is waited for.
+func TestHurryInShadow(t *testing.T) {
+	for _, status := range []string{"VALID", "INVALID"} {
+		slow := bubble.Speaker(3, status, 300*ms)
+		fakes := []*bubble.Fake{bubble.Speaker(3, status, 0), slow, bubble.Speaker(3, status, 400*ms)}
+		synctest.Test(t, func(t *testing.T) {
+			b := bubble.New(t, fakes, bubble.Options{Settings: inMode(config.Shadow)})
+			b.Run(func() {
+				b.Follow(1, 2)
+				slow.Forget()
+				for _, head := range []int{3, 4, 3, 4} {
+					if got, took := b.Send(bubble.ForkchoiceCall(head)); got != status || took > 0 {
+						t.Errorf("the CL hears %s after %v", got, took)
+					}
+					time.Sleep(10 * ms) // the bubble's clock
+				}
+				time.Sleep(time.Minute)
+				if got, want := fmt.Sprint(slow.Seen()), "[F3 F4 F3 F4]"; got != want {
+					t.Errorf("%s: a slow node gets %s, want %s", status, got, want)
+				}
+				want := "VALID VALID: 8"
+				if status == "INVALID" {
+					want = "INVALID INVALID: 4, VALID VALID: 4"
+				}
+				if got := decisions(b); got != want {
+					t.Errorf("counted %s, want %s", got, want)
+				}
+			})
+		})
+	}
+}
+
+// Beside what the CL sends the node that alone answers gets nothing that changes it, though it is behind.
+func TestAloneIsNotFed(t *testing.T) {
+	for _, mode := range []config.Mode{config.Shadow, config.Off} {
+		alone := bubble.Speaker(4, "SYNCING", 0)
+		alone.Answer = func(method string) (string, bool) {
+			return fmt.Sprintf(`{"hash":%q,"number":"0x2"}`, bubble.Hash(2).Hex()), method == "eth_getBlockByNumber"
+		}
+		synctest.Test(t, func(t *testing.T) {
+			b := bubble.New(t, []*bubble.Fake{alone, {}, {}}, bubble.Options{Settings: inMode(mode)})
+			b.Run(func() {
+				b.Follow(1, 6)
+				time.Sleep(time.Minute) // the bubble's clock
+				if got, want := fmt.Sprint(alone.Seen()), "[P1 F1 P2 F2 P3 F3 P4 F4 P5 F5 P6 F6]"; got != want {
+					t.Errorf("%s: it gets %s, want %s", mode, got, want)
+				}
+			})
+		})
+	}
+}
+
+// Transactions go to all nodes in shadow mode, and what the CL can do is told to all in both modes.
+func TestToldToOthers(t *testing.T) {
+	for _, c := range []struct {
+		mode   config.Mode
+		method string
+		others int64
+	}{
+		{config.Shadow, "eth_sendRawTransaction", 1}, {config.Off, "eth_sendRawTransaction", 0},
+		{config.Shadow, "engine_exchangeCapabilities", 1}, {config.Off, "engine_exchangeCapabilities", 1},
+		{config.Shadow, "engine_getBlobsV1", 0}, {config.Off, "engine_getBlobsV1", 0},
+	} {
+		var got [3]atomic.Int64
+		var fakes []*bubble.Fake
+		for i := range got {
+			fakes = append(fakes, &bubble.Fake{Answer: func(method string) (string, bool) {
+				if method != c.method {
+					return "", false
+				}
+				got[i].Add(1)
+				return "[]", true
+			}})
+		}
+		synctest.Test(t, func(t *testing.T) {
+			b := bubble.New(t, fakes, bubble.Options{Settings: inMode(c.mode)})
+			b.Run(func() {
+				synctest.Wait()
+				before := [3]int64{got[0].Load(), got[1].Load(), got[2].Load()} // probes ask for capabilities, too
+				b.Post(t.Context(), call(t, c.method, []string{"0x02"}))
+				synctest.Wait()
+				for i, want := range []int64{1, c.others, c.others} {
+					if n := got[i].Load() - before[i]; n != want {
+						t.Errorf("%s: n%d gets %s %d times, want %d", c.mode, i+1, c.method, n, want)
+					}
+				}
+			})
+		})
+	}
 }
