@@ -83,8 +83,8 @@ func activeNote(n *admin.Node) string {
 	switch {
 	case n.DoNotUse || n.Drained:
 	case n.Objections > 0:
-		return fmt.Sprintf("note: %s objects to %d blocks: where the head is on one of them there is a dispute from now "+
-			"on, and with --on-dispute=halt the consensus client hears SYNCING (see executionbackup status; "+
+		return fmt.Sprintf("note: %s objects to %d blocks: where the head is on one of them there is a dispute from "+
+			"now on, and with --on-dispute=halt the consensus client hears SYNCING (see executionbackup status; "+
 			"executionbackup mode shadow takes it back)", n.Name, n.Objections)
 	case n.State != "alive":
 		return fmt.Sprintf("note: %s is %s, and doesn't vote", n.Name, n.State)

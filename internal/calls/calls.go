@@ -44,6 +44,7 @@ func New(o Options) *Router {
 		fleet: f, verdicts: verdict.New(f, c, o.Metrics), proposals: proposal.New(f, o.Metrics),
 		lists: lists.New(f, c.Payloads, o.Metrics),
 	}
+	f.OnMode(func() { r.rejoin() })
 	f.Pool.Tell(node.Events{
 		Returned: func(n *node.Node) {
 			r.sayCapabilities(n)
@@ -68,16 +69,13 @@ func (r *Router) Answer(ctx context.Context, s *session.Session, c *engine.Call,
 		why := "the method " + c.Method.Name + " does not exist/is not available"
 		return engine.Failed(engine.CodeMethodNotFound, why), false
 	}
-	mode, alone := r.fleet.Mode()
-	if mode != config.Off {
-		r.verdicts.Rejoin()
-	}
+	mode, alone := r.rejoin()
 	switch c.Method.Family {
 	case engine.NewPayload, engine.ForkchoiceUpdated:
 		return r.verdicts.Judge(s, c, verdict.Mode{Alone: alone, Off: mode == config.Off})(ctx), false
 	}
 	if mode != config.Active && !r.proposals.IsOfAnother(s, alone, c) {
-		return r.ofOne(ctx, s, c, mode, alone), false
+		return r.ofOne(ctx, s, c, mode, alone, out)
 	}
 	if c.Method.Family == engine.SendRawTransaction {
 		return r.sendRawTransaction(ctx, c), false
@@ -100,6 +98,16 @@ func (r *Router) Answer(ctx context.Context, s *session.Session, c *engine.Call,
 		return r.getClientVersion(ctx, c), false
 	}
 	return r.forward(ctx, c, out)
+}
+
+// rejoin returns the mode of a call. Where that isn't Off any more, the nodes that missed something then are fed: as
+// soon as the mode has been chosen, or for the sake of a call that was under way then, at the next one.
+func (r *Router) rejoin() (config.Mode, *node.Node) {
+	mode, alone := r.fleet.Mode()
+	if mode != config.Off {
+		r.verdicts.Rejoin()
+	}
+	return mode, alone
 }
 
 // forget drops the metrics of a name that is no node's any more.

@@ -16,7 +16,7 @@ import (
 func (r *Router) forward(ctx context.Context, c *engine.Call, out *outlet.Outlet) (a engine.Answer, gone bool) {
 	why := "no node can be reached"
 	for _, n := range r.fleet.Pool.Serving() {
-		answer, err := r.pass(ctx, n, c, out)
+		answer, err := r.pass(ctx, n, c, out, false)
 		if err == nil || answer.Raw != nil {
 			return answer, out.HasBegun()
 		}
@@ -32,8 +32,10 @@ func (r *Router) forward(ctx context.Context, c *engine.Call, out *outlet.Outlet
 	return engine.Unavailable(why), false
 }
 
-// pass makes a call, and lets a large result through to out. Once that has begun, the node's time is for each piece.
-func (r *Router) pass(ctx context.Context, n *node.Node, c *engine.Call, out *outlet.Outlet) (engine.Answer, error) {
+// pass makes a call, and lets a large result through to out, or all that the node writes (whole). Once that has begun,
+// the node's time is for each piece.
+func (r *Router) pass(ctx context.Context, n *node.Node, c *engine.Call, out *outlet.Outlet, whole bool) (
+	engine.Answer, error) {
 	switch {
 	case c.Method.Family == engine.GetPayload: // of the only node
 		return r.proposals.Pass(ctx, n, c)
@@ -45,9 +47,13 @@ func (r *Router) pass(ctx context.Context, n *node.Node, c *engine.Call, out *ou
 	timeout := r.fleet.Timeout(n, c.Method)
 	patience := time.AfterFunc(timeout, func() { cancel(context.DeadlineExceeded) })
 	defer patience.Stop()
-	a, err := n.Stream(ctx, c, func(result io.Reader) error {
+	a, err := n.Stream(ctx, c, whole, func(result io.Reader) error {
 		patience.Stop() // the caller may take its time
-		out.Begin()
+		if whole {
+			out.BeginWhole()
+		} else {
+			out.Begin()
+		}
 		_, err := io.Copy(writerFunc(func(b []byte) (int, error) {
 			patience.Stop()
 			defer patience.Reset(timeout)
@@ -55,7 +61,7 @@ func (r *Router) pass(ctx context.Context, n *node.Node, c *engine.Call, out *ou
 		}), result)
 		return err
 	})
-	if err == nil && out.HasBegun() {
+	if err == nil && out.HasBegun() && !whole {
 		out.End()
 	}
 	return a, err

@@ -6,13 +6,14 @@ import (
 	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
 	"executionbackup/internal/node"
+	"executionbackup/internal/outlet"
 	"executionbackup/internal/session"
 )
 
 // ofOne answers a call that is no verdict in mode Shadow or Off: with what one node answers, byte for byte. Beside it,
 // and without anybody waiting for that, the other nodes get what makes a difference to them.
-func (r *Router) ofOne(
-	ctx context.Context, s *session.Session, c *engine.Call, mode config.Mode, n *node.Node) engine.Answer {
+func (r *Router) ofOne(ctx context.Context, s *session.Session, c *engine.Call, mode config.Mode, n *node.Node,
+	out *outlet.Outlet) (answer engine.Answer, gone bool) {
 	ask := r.fleet.Ask
 	switch f := c.Method.Family; {
 	case f == engine.ExchangeCapabilities:
@@ -26,13 +27,23 @@ func (r *Router) ofOne(
 		}
 	case f == engine.GetPayload:
 		ask = r.proposals.Pass
+	case !f.Engine():
+		ask = func(ctx context.Context, n *node.Node, c *engine.Call) (engine.Answer, error) {
+			return r.pass(ctx, n, c, out, out != nil && out.IsForWhole())
+		}
 	}
-	a, err := ask(ctx, n, c)
-	if err != nil && a.Whole == nil {
-		return engine.Unavailable(n.Name() + ": " + err.Error())
+	answer, err := ask(ctx, n, c)
+	switch {
+	case out.HasBegun() && err != nil:
+		r.fleet.Log.Warn("an answer broke off", "node", n.Name(), "method", c.Method.Name, "reason", err)
+		out.Abort()
+	case out.HasBegun():
+		return answer, true
+	case err != nil && answer.Whole == nil:
+		return engine.Unavailable(n.Name() + ": " + err.Error()), false
 	}
-	a.Verbatim = true
-	return a
+	answer.Verbatim = true
+	return answer, false
 }
 
 // tellOthers makes a call to all nodes but one.

@@ -17,6 +17,7 @@ import (
 // concurrent use.
 type modes struct {
 	choosing sync.Mutex // held while another is chosen
+	changed  func()     // is told when that is done; nil: nobody is. It must not choose one itself
 	chosen   atomic.Pointer[chosenMode]
 
 	decisions *prometheus.CounterVec
@@ -107,6 +108,9 @@ func (f *Fleet) ShadowDecisions() []ShadowDecision {
 	return slices.Clone(f.modes.counts)
 }
 
+// OnMode sets who is told when a mode has been chosen, perhaps the same. It is to be called before the first call.
+func (f *Fleet) OnMode(told func()) { f.modes.changed = told }
+
 // SetMode chooses a mode until the configuration says another, also after a restart. It is an error where no node is
 // configured that would answer alone, or it is set aside.
 func (f *Fleet) SetMode(mode config.Mode) error {
@@ -160,8 +164,11 @@ func (f *Fleet) restoreMode(was modeValue) {
 	}
 }
 
-// tellMode logs the mode, where it was another one before.
+// tellMode logs the mode, where it was another one before, and tells that one has been chosen.
 func (f *Fleet) tellMode(was config.Mode) {
+	if f.modes.changed != nil {
+		defer f.modes.changed()
+	}
 	m := f.modes.chosen.Load()
 	switch {
 	case m.Mode == was:

@@ -53,10 +53,11 @@ func (n *Node) Build(ctx context.Context, c *engine.Call, into *[]byte) (engine.
 
 // Stream is Call, except that a large result is read by take while it comes in, to its end; it can be read with io.Copy
 // without a further buffer. Then the answer is empty, an error means that take has only a part of the result, or failed
-// itself, and nothing is tried again.
-func (n *Node) Stream(ctx context.Context, c *engine.Call, take func(result io.Reader) error) (engine.Answer, error) {
+// itself, and nothing is tried again. With whole, take reads all that the node writes, around the result too.
+func (n *Node) Stream(ctx context.Context, c *engine.Call, whole bool, take func(io.Reader) error) (
+	engine.Answer, error) {
 	r := request(c)
-	r.Take = take
+	r.Take, r.Whole = take, whole
 	reply, _, err := n.do(ctx, c.Method.Family, r)
 	if err != nil {
 		return engine.Answer{}, err

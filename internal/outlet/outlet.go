@@ -3,6 +3,7 @@
 package outlet
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 
@@ -46,6 +47,13 @@ func (o *Outlet) HasBegun() bool { return o != nil && o.begun }
 // Err says why nothing more goes. Where it is nil, all that was written has gone, and its memory can be used for
 // something else.
 func (o *Outlet) Err() error { return o.err }
+
+// IsForWhole reports whether the answer goes under the id with which nodes are called, so that all that one of them
+// writes can be the answer.
+func (o *Outlet) IsForWhole() bool { return bytes.Equal(o.id, o.call.ID) }
+
+// BeginWhole lets all that a node writes go, and stands in place of Begin and End.
+func (o *Outlet) BeginWhole() { o.start() }
 
 // Begin sends what comes before the result.
 func (o *Outlet) Begin() {

@@ -153,8 +153,8 @@ func (b *Bench) noteMissed(mode Mode, c *engine.Call) {
 	}
 }
 
-// Rejoin draws what follows from mode Off at the first call after it, whatever that is: the nodes that got no payloads
-// are behind, so that they aren't asked what they can't know, and are fed what was kept.
+// Rejoin draws what follows from mode Off when it is over: the nodes that got no payloads are behind, so that they
+// aren't asked what they can't know, and are fed what was kept.
 func (b *Bench) Rejoin() {
 	if b.alone.Load() == nil {
 		return

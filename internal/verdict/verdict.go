@@ -202,7 +202,7 @@ func (pl *poll) pass() {
 	switch {
 	case !v.Ended && !v.Dead && time.Since(pl.begun) < v.Due:
 		pl.next = v.Due
-	case v.Ended && s.failure == nil:
+	case v.Ended && (s.failure == nil || pl.verbatim && s.Whole != nil):
 		pl.consent(v.Said == engine.Valid)
 		pl.decide(judgement{passed: true})
 	default:

@@ -123,6 +123,9 @@ func (a *attempt) stream(resp *http.Response) (jsonrpc.Reply, error) {
 	a.opened = true
 	rest := io.LimitReader(body, a.Limit+1-int64(n))
 	r := &result{of: a, opening: opening, buffer: buffer[:], piece: buffer[opening.At:n], from: rest, came: int64(n)}
+	if a.Whole {
+		r.head = bytes.Clone(buffer[:opening.At]) // WriteTo uses the buffer
+	}
 	switch err := a.Take(r); {
 	case r.err != nil && r.err != io.EOF:
 		return jsonrpc.Reply{}, r.err
@@ -138,7 +141,9 @@ type result struct {
 	of      *attempt
 	opening jsonrpc.Opening
 	scanner rawjson.Scanner
+	head    []byte // what came before it, and is still to be read, where all is
 	tail    []byte // what has come behind the result
+	after   []byte // likewise, what is still to be read where all is
 	buffer  []byte
 	piece   []byte // of the buffer: what had come at the beginning and has not been read
 	from    io.Reader
@@ -148,6 +153,11 @@ type result struct {
 
 // Read reads what belongs to the result, and judges each piece before it returns it.
 func (r *result) Read(p []byte) (int, error) {
+	if len(r.head) > 0 {
+		n := copy(p, r.head)
+		r.head = r.head[n:]
+		return n, nil
+	}
 	for r.err == nil {
 		n := copy(p, r.piece)
 		r.piece = r.piece[n:]
@@ -167,6 +177,10 @@ func (r *result) Read(p []byte) (int, error) {
 		if err == nil && own > 0 {
 			return own, nil
 		}
+	}
+	if n := copy(p, r.after); n > 0 {
+		r.after = r.after[n:]
+		return n, nil
 	}
 	return 0, r.err
 }
@@ -213,6 +227,9 @@ func (r *result) end() error {
 	}
 	if !(&jsonrpc.Reply{ID: r.opening.ID}).Answers(r.of.ID) {
 		return r.of.toAnother()
+	}
+	if r.of.Whole {
+		r.after = r.tail
 	}
 	return io.EOF
 }

@@ -86,6 +86,8 @@ type Request struct {
 	// a further buffer. Then the reply is empty, an error means that Take has only a part of the result, or failed
 	// itself, and nothing is tried again.
 	Take func(result io.Reader) error
+	// Whole has Take read all that the node writes, around the result too.
+	Whole bool
 }
 
 // maxAnswer bounds an answer where its request doesn't, in bytes.
