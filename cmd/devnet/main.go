@@ -167,6 +167,7 @@ func help(s *screen) {
 		"         q w e   hang it: it takes calls in and doesn't answer; again: resume",
 		"         a s d   make it lie: INVALID for VALID; again: make it honest",
 		"         c       clear objections      ?  these keys      x  end",
+		"         m       mode shadow: geth-1 alone answers; again: off; again: active",
 		"",
 	)
 }

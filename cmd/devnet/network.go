@@ -99,6 +99,7 @@ func (net *network) addNode(name string, port int) error {
 func (net *network) newApp(o options, s *screen) error {
 	flags := map[string][]string{
 		"port": {strconv.Itoa(o.port)}, "jwt-secret": {"cl.jwt"}, "admin-token-file": {"admin.token"},
+		"shadow-node":  {net.nodes[0].name},
 		"evidence-dir": {filepath.Join(net.dir, "evidence")}, "state-dir": {filepath.Join(net.dir, "state")},
 	}
 	if isTimely(o.period) {
@@ -137,7 +138,7 @@ func (net *network) start(ctx context.Context) error {
 		cancel()
 		return <-ended
 	}
-	return net.rest(ctx, http.MethodGet, "/recheck", nil)
+	return net.rest(ctx, "/recheck", nil, nil)
 }
 
 // isTimely reports whether timestamps, which are whole seconds, can keep up with the blocks.
@@ -241,18 +242,18 @@ func (net *network) stop() error {
 	return errors.Join(errs...)
 }
 
-// rest makes a call to ExecutionBackup's REST API as its administrator, and reads the answer into a value, which may be
-// nil.
-func (net *network) rest(ctx context.Context, method, path string, answer any) error {
+// rest makes a call to ExecutionBackup's REST API as its administrator: a change, or a question where that is nil. It
+// reads the answer into a value, which may be nil.
+func (net *network) rest(ctx context.Context, path string, change, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var body io.Reader
-	if method == http.MethodPost { // what is changed, is changed on all nodes
-		list, err := json.Marshal(map[string]any{"nodes": nodeNames})
+	method, body := http.MethodGet, io.Reader(nil)
+	if change != nil {
+		text, err := json.Marshal(change)
 		if err != nil {
 			return err
 		}
-		body = bytes.NewReader(list)
+		method, body = http.MethodPost, bytes.NewReader(text)
 	}
 	request, err := http.NewRequestWithContext(ctx, method, net.url+path, body)
 	if err != nil {

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
+
+	"executionbackup/internal/config"
 )
 
 // operator breaks nodes and mends them, as the keys say or by a plan. All that it does, one goroutine does.
@@ -18,6 +19,7 @@ type operator struct {
 	slots chan bool
 	done  chan struct{}
 	errs  []error // of nodes that could not be broken or mended
+	mode  int     // which of config.Modes there is
 }
 
 // startOperator starts the operator, who works until ctx ends.
@@ -76,9 +78,11 @@ func (o *operator) press(ctx context.Context, key byte) {
 	switch key {
 	case 'c':
 		o.screen.remark(bold, "> clear objections")
-		if err := o.net.rest(ctx, http.MethodPost, "/clear_objections", nil); err != nil {
+		if err := o.net.rest(ctx, "/clear_objections", map[string]any{"nodes": nodeNames}, nil); err != nil {
 			o.failed(err)
 		}
+	case 'm':
+		o.chooseMode(ctx)
 	case '?':
 		help(o.screen)
 	case 'x', ctrlC:
@@ -88,6 +92,16 @@ func (o *operator) press(ctx context.Context, key byte) {
 		if i := strings.IndexByte(row, key); i >= 0 {
 			o.toggle(o.net.nodes[i], mode(fault))
 		}
+	}
+}
+
+// chooseMode goes from one mode to the next.
+func (o *operator) chooseMode(ctx context.Context) {
+	modes := config.Modes()
+	o.mode = (o.mode + 1) % len(modes)
+	o.screen.remark(bold, "> mode "+string(modes[o.mode]))
+	if err := o.net.rest(ctx, "/mode", map[string]config.Mode{"mode": modes[o.mode]}, nil); err != nil {
+		o.failed(err)
 	}
 }
 

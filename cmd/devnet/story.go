@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
@@ -66,7 +65,7 @@ func newStory(net *network, screen *screen) *story {
 // tell tells about a slot, and reports whether all is well: a block that every node says VALID to.
 func (s *story) tell(ctx context.Context, now slot) bool {
 	var records []record
-	if err := s.net.rest(ctx, http.MethodGet, "/blocks", &records); err != nil {
+	if err := s.net.rest(ctx, "/blocks", nil, &records); err != nil {
 		s.fail(err)
 	}
 	s.lateVotes(records)

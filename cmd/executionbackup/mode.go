@@ -63,6 +63,10 @@ func (p *program) mode(ctx context.Context, cmd *cli.Command) error {
 		return printJSON(p.stdout, now)
 	}
 	fmt.Fprintln(p.stdout, printable(modeText(now)))
+	if now.Configured != "" && now.Configured != now.Mode {
+		const chosen = "(the configuration says %s: this one was chosen since, and stands until that says another)\n"
+		fmt.Fprintf(p.stdout, chosen, printable(string(now.Configured)))
+	}
 	if wanted != config.Active {
 		return nil
 	}
@@ -83,9 +87,9 @@ func activeNote(n *admin.Node) string {
 	switch {
 	case n.DoNotUse || n.Drained:
 	case n.Objections > 0:
-		return fmt.Sprintf("note: %s objects to %d blocks: where the head is on one of them there is a dispute from "+
-			"now on, and with --on-dispute=halt the consensus client hears SYNCING (see executionbackup status; "+
-			"executionbackup mode shadow takes it back)", n.Name, n.Objections)
+		const halts = "if the head is on one there is a dispute now, and with --on-dispute=halt the consensus client " +
+			"hears SYNCING (executionbackup status says what to do; executionbackup mode shadow takes it back)"
+		return fmt.Sprintf("note: %s objects to %d blocks: %s", n.Name, n.Objections, halts)
 	case n.State != "alive":
 		return fmt.Sprintf("note: %s is %s, and doesn't vote", n.Name, n.State)
 	}

@@ -13,15 +13,17 @@ import (
 type ModeReport struct {
 	Mode  config.Mode `json:"mode"`
 	Alone string      `json:"alone"` // the node that alone answers; "" in mode active
+	// Configured is what the configuration says; another mode was chosen since.
+	Configured config.Mode `json:"configured"`
 }
 
 // Mode is what becomes of the consensus client's calls now.
 func (a *API) Mode() ModeReport {
 	mode, n := a.Fleet.Mode()
 	if n == nil {
-		return ModeReport{Mode: mode}
+		return ModeReport{Mode: mode, Configured: a.Fleet.ConfiguredMode()}
 	}
-	return ModeReport{mode, n.Name()}
+	return ModeReport{mode, n.Name(), a.Fleet.ConfiguredMode()}
 }
 
 // mode chooses a mode, and says which one there is then.

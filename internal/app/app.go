@@ -42,6 +42,7 @@ type App struct {
 	level     *slog.LevelVar
 	reloading func() (done func())
 	reloads   reloads
+	tokens    refusals // of consensus clients
 }
 
 // Options are what an App is made of.
@@ -66,6 +67,7 @@ func New(o Options) (_ *App, err error) {
 	a := &App{
 		log: log, metrics: newMetrics(registry, c), started: c, load: o.Load, level: o.Level, reloading: o.Reloading,
 	}
+	a.tokens = refusals{log: log, text: "token refused", count: a.metrics.refused}
 	if a.load == nil {
 		a.load = func() (*config.Config, error) { return nil, errNoLoad }
 	}

@@ -12,6 +12,7 @@ import (
 	"executionbackup/internal/admin"
 	"executionbackup/internal/auth"
 	"executionbackup/internal/engine"
+	"executionbackup/internal/overview"
 )
 
 // audit logs and counts a change that somebody asked for over the REST API, whatever became of it.
@@ -41,16 +42,26 @@ type refusals struct {
 	mu     sync.Mutex // guards what follows
 	logged time.Time  // when a refusal was last logged
 	silent int        // how many weren't logged since then
+	last   overview.Refusals
 }
 
 // refusalInterval is how long after a refusal that was logged none is.
 const refusalInterval = time.Second
+
+// tell returns what there is to tell of them.
+func (r *refusals) tell() overview.Refusals {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
+}
 
 // add counts a refusal and logs it, unless one was logged just now.
 func (r *refusals) add(req *http.Request, reason error) {
 	r.count.Inc()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.last.Count++
+	r.last.Time, r.last.From, r.last.Reason = time.Now(), req.RemoteAddr, reason.Error()
 	if time.Since(r.logged) < refusalInterval {
 		r.silent++
 		return

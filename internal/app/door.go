@@ -155,8 +155,8 @@ func (a *App) serve(registry *prometheus.Registry) {
 	}
 	host, _ := os.Hostname() // "" where the system doesn't tell
 	source := &overview.Source{API: api, Name: host, Version: a.started.Version, Started: time.Now(),
-		Reload: a.reloadFailure,
-		Flags:  func() overview.Flags { return commandFlags(a.config.Load(), a.adminDoor().Addr()) },
+		Reload: a.reloadFailure, Refused: a.tokens.tell,
+		Flags: func() overview.Flags { return commandFlags(a.config.Load(), a.adminDoor().Addr()) },
 	}
 	page := dashboard.New(source)
 	mux := http.NewServeMux()
@@ -180,9 +180,8 @@ func (a *App) callsHandlers(registry *prometheus.Registry) (requests, sockets ht
 	calls := proxy.New(proxy.Options{
 		Calls: a.router, Session: a.fleet.Controller, MaxBody: a.config.Load().MaxBody, Metrics: registry,
 	})
-	refused := refusals{log: a.log, text: "token refused", count: a.metrics.refused}
 	secret := func() auth.Secret { return a.config.Load().JWTSecret }
-	requests = auth.Handler(secret, time.Now, refused.add, a.front.Handler(calls))
+	requests = auth.Handler(secret, time.Now, a.tokens.add, a.front.Handler(calls))
 	sockets = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header["Origin"] != nil {
 			http.Error(w, "not for browsers: a consensus client sends no Origin", http.StatusForbidden)
@@ -193,7 +192,7 @@ func (a *App) callsHandlers(registry *prometheus.Registry) (requests, sockets ht
 			Answer: calls.Answer, Refuse: calls.Refuse, Trusted: func() bool { return secret() == known },
 		}
 		serve := func(w http.ResponseWriter, r *http.Request) { a.front.ServeSocket(w, r, messages) }
-		verify := auth.Handler(func() auth.Secret { return known }, time.Now, refused.add, http.HandlerFunc(serve))
+		verify := auth.Handler(func() auth.Secret { return known }, time.Now, a.tokens.add, http.HandlerFunc(serve))
 		verify.ServeHTTP(w, r)
 	})
 	return requests, sockets

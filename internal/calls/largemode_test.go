@@ -132,7 +132,9 @@ func TestMalformedStatusInEachMode(t *testing.T) {
 	const twice = `{"status":"VALID","Status":"INVALID","latestValidHash":null,"validationError":null}`
 	heard := make(map[config.Mode]string)
 	for _, mode := range []config.Mode{config.Shadow, config.Off} {
-		f := &bubble.Fake{Answer: func(m string) (string, bool) { return twice, strings.HasPrefix(m, "engine_newPayload") }}
+		f := &bubble.Fake{Answer: func(method string) (string, bool) {
+			return twice, strings.HasPrefix(method, "engine_newPayload")
+		}}
 		synctest.Test(t, func(t *testing.T) {
 			b := bubble.New(t, []*bubble.Fake{f, {}, {}}, bubble.Options{Settings: inMode(mode)})
 			b.Run(func() { heard[mode] = string(b.Post(t.Context(), bubble.PayloadCall(1))) })

@@ -306,7 +306,7 @@ func TestTriedNode(t *testing.T) {
 		e.Run(ctx)
 	})
 	entries, err := evidence.List(dir)
-	if err != nil || len(entries) != 1 || entries[0].Kind != evidence.Shadow || entries[0].Number != 2 {
+	if err != nil || len(entries) != 1 || entries[0].Kind != evidence.Tried || entries[0].Number != 2 {
 		t.Errorf("kept is %+v, %v", entries, err)
 	}
 }
@@ -348,7 +348,7 @@ func TestProposalInShadow(t *testing.T) {
 		counted          string
 		kept             bool
 	}{
-		{"0x64", "0x64", "", "payload payload: 1", false},
+		{"0x64", "0x64", "n1", "payload payload: 1", false},
 		{"0x3e8", "0x3f1", "n2", "payload payload: 1", false}, // 1000, 1009
 		{"0x3e8", "0x3f2", "n2", "better_payload payload: 1", true},
 		{"0x64", "0x1", "n1", "payload payload: 1", false},
@@ -381,7 +381,7 @@ func TestProposalInShadow(t *testing.T) {
 				t.Errorf("%+v: n1 was shown n2's payload", c)
 			}
 			p := b.Fleet.Proposals.List()[0]
-			if p.Did != "n1" || c.best != "" && p.Node != c.best {
+			if p.Did != "n1" || p.Node != c.best {
 				t.Errorf("%+v: the history has %+v", c, p)
 			}
 		}, func(cases []evidence.Case) {

@@ -23,6 +23,7 @@ const (
 	WrongBlockHash Kind = "wrong block hash" // the payload is invalid by itself, and no node said so
 	CrossCheck     Kind = "cross-check"      // a node calls another's payload INVALID before it is proposed
 	Shadow         Kind = "shadow"           // in shadow mode: the consensus client would have heard something else
+	Tried          Kind = "tried"            // a node that is tried (#shadow) says something else than the answer
 
 	// Follows is a call, or a late reply, that is no evidence by itself. It is kept where it follows what is.
 	Follows Kind = ""

@@ -108,6 +108,9 @@ func (f *Fleet) ShadowDecisions() []ShadowDecision {
 	return slices.Clone(f.modes.counts)
 }
 
+// ConfiguredMode is what the configuration says: Mode is that, unless somebody has chosen another.
+func (f *Fleet) ConfiguredMode() config.Mode { return f.modes.chosen.Load().configured }
+
 // OnMode sets who is told when a mode has been chosen, perhaps the same. It is to be called before the first call.
 func (f *Fleet) OnMode(told func()) { f.modes.changed = told }
 

@@ -93,11 +93,11 @@ func (h *History) Decide(r *Record, verdict string, took time.Duration, rule, wh
 	}
 }
 
-// Heard notes what the CL heard in shadow mode.
-func (h *History) Heard(r *Record, did string) {
+// Heard notes what the CL heard in shadow mode, and after what time.
+func (h *History) Heard(r *Record, did string, took time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r.Did = did
+	r.Did, r.Took = did, Micros(took)
 }
 
 // Forged notes that a payload isn't that of the block whose hash it claims.

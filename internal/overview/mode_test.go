@@ -1,11 +1,13 @@
 package overview
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"executionbackup/internal/config"
+	"executionbackup/internal/fleet"
 	"executionbackup/internal/history"
 )
 
@@ -126,5 +128,46 @@ func TestModeEnds(t *testing.T) {
 	s.Flags.NoToken = true
 	if got := Of(s).Do; len(got) != 1 || got[0].Command != "" || !strings.Contains(got[0].Text, "set mode to active") {
 		t.Errorf("without a token: %+v", got)
+	}
+}
+
+// What would have been otherwise by us is told in numbers, and how often.
+func TestDifferences(t *testing.T) {
+	s := State{Now: noon, Instance: started(time.Hour), Nodes: nodesOf("alive alive"), Blocks: shadowed("VALID/VALID")}
+	s.Mode, s.Alone = config.Shadow, "n1"
+	for _, test := range []struct {
+		decisions []fleet.ShadowDecision
+		want      string
+	}{
+		{nil, ""},
+		{[]fleet.ShadowDecision{{Would: "VALID", Did: "VALID", Calls: 7}, {Would: "payload", Did: "payload", Calls: 1}},
+			"since the start all 8 verdicts and proposals were as they would have been by us"},
+		{[]fleet.ShadowDecision{
+			{Would: "VALID", Did: "VALID", Calls: 43190}, {Would: "VALID", Did: "SYNCING", Calls: 3},
+			{Would: "better_payload", Did: "payload", Calls: 1}, {Would: "SYNCING", Did: "SYNCING", Calls: 6},
+		}, "since the start 4 of 43200 verdicts and proposals would have been others by us: VALID instead of SYNCING " +
+			"3 times, better_payload instead of payload once"},
+	} {
+		s.Decisions = test.decisions
+		if notes := Of(s).Notes; test.want != "" && !slices.Contains(notes, test.want) ||
+			test.want == "" && strings.Contains(strings.Join(notes, " "), "since the start") {
+			t.Errorf("%v: got %q, want %q", test.decisions, notes, test.want)
+		}
+	}
+}
+
+// A consensus client whose token is refused is silent, but not to the operator.
+func TestRefusedTokens(t *testing.T) {
+	s := State{Now: noon, Instance: started(time.Hour), Nodes: nodesOf("alive alive"), Refused: Refusals{
+		Count: 22, Time: noon.Add(-time.Minute), From: "127.0.0.1:4", Reason: "token is signed with another secret",
+	}}
+	o := Of(s)
+	const want = "22 requests were refused: the last one, from 127.0.0.1:4, because token is signed with another secret"
+	if !strings.Contains(o.Headline, want) || !strings.Contains(o.Do[0].Text, "--jwt-secret") {
+		t.Errorf("got %s, %v", o.Headline, o.Do)
+	}
+	s.Blocks = payloads(41)
+	if o := Of(s); strings.Contains(o.Headline+strings.Join(o.Notes, " "), "refused") {
+		t.Errorf("though a payload has come since: %s, %q", o.Headline, o.Notes)
 	}
 }

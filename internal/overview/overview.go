@@ -12,6 +12,7 @@ package overview
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -89,9 +90,17 @@ type State struct {
 	Kept     []string // what is the matter with what should outlive us
 	Evidence bool     // disputes are written down
 	Reload   string   // why the last reload failed; "" where it didn't
+	Refused  Refusals // of consensus clients' requests
 	// Decisions count the calls in mode shadow, in some order.
 	Decisions []fleet.ShadowDecision
 	Flags     Flags
+}
+
+// Refusals are requests that were refused for their token, since the start.
+type Refusals struct {
+	Count        uint64
+	Time         time.Time // of the last one; zero where there was none
+	From, Reason string    // likewise: whose address it came from, and why
 }
 
 // Flags are what commands need to find this ExecutionBackup from its own machine, beside those in Step.
@@ -217,6 +226,11 @@ func (s State) silence() (f finding) {
 	f.meaning = "Validators whose consensus client relies on this attest only if it has another execution client."
 	f.do = []Step{{Text: "See whether the consensus client runs, and whether this is its execution endpoint. " +
 		"Beside an instance that it prefers, silence is as it should be."}}
+	if r := s.Refused; r.Time.After(s.lastNews()) {
+		f.text += fmt.Sprintf(", and %s %s refused: the last one, from %s, because %s",
+			count(int(r.Count), "request"), verb(int(r.Count), "was", "were"), r.From, r.Reason)
+		f.do = []Step{{Text: "Give the consensus client the secret of --jwt-secret (without that, the first node's)."}}
+	}
 	return f
 }
 

@@ -16,7 +16,8 @@ type Source struct {
 	Version string
 	Started time.Time
 	Flags   func() Flags
-	Reload  func() string // why the last reload failed; "" where it didn't
+	Reload  func() string   // why the last reload failed; "" where it didn't
+	Refused func() Refusals // of consensus clients
 }
 
 // State takes what there is to tell now.
@@ -30,7 +31,7 @@ func (s *Source) State(now time.Time) State {
 		},
 		Now: now, Nodes: nodes, Blocks: f.History.Records(), Disputes: f.History.Disputes(),
 		Forks: s.API.Forks(), Kept: f.Degraded(), Evidence: f.Evidence != nil,
-		Reload: s.Reload(), Decisions: f.ShadowDecisions(), Flags: s.Flags(),
+		Reload: s.Reload(), Refused: s.Refused(), Decisions: f.ShadowDecisions(), Flags: s.Flags(),
 	}
 }
 

@@ -100,6 +100,9 @@ func (p *proposal) reportShadow(best *candidate) {
 	default:
 		would = "payload"
 	}
+	if same := p.asGood(best); same != nil {
+		best = same
+	}
 	shown := p.forHistory(best)
 	if shown.Shadow = true; own != nil {
 		shown.Did = p.shadow.node.Name()
@@ -115,6 +118,17 @@ func (p *proposal) reportShadow(best *candidate) {
 	if would != did && best != nil {
 		p.keepShadow(best, own)
 	}
+}
+
+// asGood returns the payload that the CL got where it is worth as much as the best: then there is no other to speak of.
+func (p *proposal) asGood(best *candidate) *candidate {
+	for _, c := range p.candidates {
+		if best != nil && p.isShadow(c.Node) && c.out == "" && c.Value != nil && best.Value != nil &&
+			c.Value.Cmp(best.Value) == 0 {
+			return c
+		}
+	}
+	return nil
 }
 
 // built is what the CL got; nil where it got no payload that can be read.

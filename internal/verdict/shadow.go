@@ -25,6 +25,7 @@ type shadow struct {
 	seat     int           // of the node that answers
 	told     bool          // the CL has its answer
 	answer   engine.Answer // that it has
+	took     time.Duration // until it had that
 	ours     engine.Answer // what it would have heard of us, once that is decided
 	disputed bool          // there would have been a dispute
 	isNews   bool          // the last call of the family brought no such difference
@@ -52,7 +53,7 @@ func (pl *poll) tell() {
 	default:
 		sh.answer.Status = engine.Syncing
 	}
-	sh.told = true
+	sh.told, sh.took = true, time.Since(pl.begun)
 	pl.answer <- given{Answer: sh.answer}
 	pl.compareShadow()
 }
@@ -73,7 +74,7 @@ func (pl *poll) compareShadow() {
 	}
 	pl.fleet.CountShadow(heard(pl.verdict), pl.did())
 	if pl.record != nil {
-		pl.fleet.History.Heard(pl.record, pl.did())
+		pl.fleet.History.Heard(pl.record, pl.did(), sh.took)
 	}
 	pl.reportShadow()
 	pl.keep(&sh.ours, sh.disputed)
@@ -190,17 +191,18 @@ func (pl *poll) tallyTried() {
 		pl.log().Warn("a node that is tried (#shadow) says something else than we did", "node", s.node.Name(),
 			"method", pl.call.Method.Name, "block_hash", pl.call.Block, "number", pl.number(),
 			"status", s.Status.String(), "answer", heard(pl.verdict), "reason", engine.Excerpt(s.ValidationError))
-		pl.keepTried()
+		pl.keepTried(s)
 	}
 }
 
 // keepTried hands the call to the evidence, if that hasn't got it.
-func (pl *poll) keepTried() {
-	if pl.isKept || !pl.isWanted(evidence.Shadow) {
+func (pl *poll) keepTried(s *seat) {
+	if pl.isKept || !pl.isWanted(evidence.Tried) {
 		return
 	}
 	pl.isKept = true
-	e := pl.event(evidence.Shadow)
+	e := pl.event(evidence.Tried)
+	e.Why = s.node.Name() + ", which is tried, says " + s.Status.String()
 	e.Verdict, e.Did, e.Took, e.Replies = heard(pl.verdict), pl.did(), pl.took.Microseconds(), pl.replies()
 	pl.fleet.Evidence.Add(e)
 }
