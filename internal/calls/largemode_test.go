@@ -19,7 +19,6 @@ import (
 type pieces struct {
 	done <-chan struct{}
 	rest []byte
-	next time.Time
 }
 
 func (p *pieces) Read(to []byte) (int, error) {

@@ -17,6 +17,7 @@ import (
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/fleet"
+	"executionbackup/internal/lane"
 	"executionbackup/internal/node"
 	"executionbackup/internal/quorum"
 	"executionbackup/internal/wire"
@@ -96,10 +97,16 @@ func (c *CatchUp) Returned(n *node.Node) {
 }
 
 // Missed is Returned for a node to which payloads didn't go, because another alone answered the CL. Be it the one that
-// does so by now: it lacks what the CL has sent.
+// does so by now: it lacks what the CL has sent. What goes to the node from now on comes after that.
 func (c *CatchUp) Missed(n *node.Node) {
 	c.noteReturn(n)
-	c.start(n)
+	if !c.begin(n) {
+		return
+	}
+	turn := c.fleet.Pool.Reserve(n)
+	if !c.fleet.Background(func(ctx context.Context) { c.note(ctx, n, true, c.feedIn(ctx, n, turn)) }) {
+		turn.Done()
+	}
 }
 
 // noteReturn notes that what went before doesn't hold a node up for long.
@@ -125,14 +132,7 @@ func (c *CatchUp) start(n *node.Node) {
 	}
 	c.fleet.Background(func(ctx context.Context) {
 		began, err := c.feed(ctx, n)
-		c.note(n, began, err)
-		switch {
-		case errors.Is(err, errStranded):
-			c.tellStranded(n, err)
-		case err != nil && ctx.Err() == nil:
-			c.replays.WithLabelValues("failed").Inc()
-			c.fleet.Log.Warn("catching up failed", "node", n.Name(), "error", err)
-		}
+		c.note(ctx, n, began, err)
 	})
 }
 
@@ -149,9 +149,21 @@ func (c *CatchUp) begin(n *node.Node) (begun bool) {
 	return true
 }
 
-// note keeps how an attempt ended. Where nothing was put to the node, the next attempt may come soon; and after the
+// note keeps how an attempt ended, and tells of a failure.
+func (c *CatchUp) note(ctx context.Context, n *node.Node, began bool, err error) {
+	c.keep(n, began, err)
+	switch {
+	case errors.Is(err, errStranded):
+		c.tellStranded(n, err)
+	case err != nil && ctx.Err() == nil:
+		c.replays.WithLabelValues("failed").Inc()
+		c.fleet.Log.Warn("catching up failed", "node", n.Name(), "error", err)
+	}
+}
+
+// keep keeps how an attempt ended. Where nothing was put to the node, the next attempt may come soon; and after the
 // first one since its return, too: a payload that came meanwhile, to which it said SYNCING, may not have been kept yet.
-func (c *CatchUp) note(n *node.Node, began bool, err error) {
+func (c *CatchUp) keep(n *node.Node, began bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch p := c.patient(n.ID); {
@@ -236,8 +248,12 @@ func (c *CatchUp) feed(ctx context.Context, n *node.Node) (began bool, err error
 	if way, err := c.way(n, latest); err != nil || len(way) == 0 {
 		return false, err
 	}
-	// In its lane: live calls wait until the node has what they build on.
-	return true, c.fleet.Pool.Hold(ctx, n, func() error {
+	return true, c.feedIn(ctx, n, c.fleet.Pool.Reserve(n))
+}
+
+// feedIn is feed in a turn of the node's lane: live calls wait until the node has what they build on.
+func (c *CatchUp) feedIn(ctx context.Context, n *node.Node, turn *lane.Turn) error {
+	return c.fleet.Pool.Hold(ctx, turn, func() error {
 		latest, err := n.Latest(ctx) // it may have moved while the lane emptied
 		if err != nil {
 			return err

@@ -169,13 +169,14 @@ func (f *Fleet) Go(do func()) {
 func (f *Fleet) Idle() bool { return f.running.Load() == 0 }
 
 // Background does something in a goroutine that no request waits for. Its context ends when Drain begins; after that,
-// nothing begins.
-func (f *Fleet) Background(do func(context.Context)) {
+// nothing begins, and begun is false.
+func (f *Fleet) Background(do func(context.Context)) (begun bool) {
 	f.drain.Lock()
 	defer f.drain.Unlock()
 	if !f.draining {
 		f.background.Go(func() { do(f.serving) })
 	}
+	return !f.draining
 }
 
 // Drain waits until the calls that outlived their request have ended, and gives them up when ctx ends. No request may

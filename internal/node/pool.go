@@ -168,10 +168,12 @@ func (p *Pool) Join(nodes []*Node, c *lane.Call) []*lane.Turn {
 	return turns
 }
 
-// Hold does something in a turn of its own in a node's lane: no live call is made meanwhile. An error is that of do, or
-// of ctx, which ends the wait for the turn.
-func (p *Pool) Hold(ctx context.Context, n *Node, do func() error) error {
-	turn := p.Join([]*Node{n}, nil)[0]
+// Reserve takes a turn in a node's lane for Hold. What joins the lane from now on comes after it.
+func (p *Pool) Reserve(n *Node) *lane.Turn { return p.Join([]*Node{n}, nil)[0] }
+
+// Hold does something in a turn of a node's lane that was reserved for it, and then ends the turn: no live call is made
+// meanwhile. An error is that of do, or of ctx, which ends the wait for the turn.
+func (p *Pool) Hold(ctx context.Context, turn *lane.Turn, do func() error) error {
 	defer turn.Done()
 	if err := turn.Start(ctx); err != nil {
 		return err
