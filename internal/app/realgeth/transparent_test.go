@@ -235,7 +235,6 @@ func wantSameErrors(t *testing.T, tw *twins, old, head common.Hash) {
 		{"-32601", "eth_nothing", `[]`},
 		{"-32601", "net_version", `[]`}, // geth serves these elsewhere
 		{"-32601", "web3_clientVersion", `[]`},
-		{"-32601", "eth_subscribe", `["newHeads"]`},
 		{"-32601", "nothing", `[]`},
 		{"-32602", "engine_newPayloadV5", `[]`},
 		{"-32602", "engine_forkchoiceUpdatedV4", `[5]`},
@@ -475,6 +474,8 @@ func TestOneNodeDifferences(t *testing.T) {
 	for _, c := range []struct{ why, body, direct, through string }{
 		{"only the namespaces that a CL needs pass, unless the operator allows others",
 			request("rpc_modules", `[]`), modules, refused("1", "-32601")},
+		{"there are no subscriptions, whatever a node says: the code is geth's, the words are ours",
+			request("eth_subscribe", `["newHeads"]`), refused("1", "-32601"), refused("1", "-32601")},
 		{"nothing is no JSON", ``, ``, refused("null", "-32700")},
 		{"an id of any JSON type is the caller's own: the error is geth's, under its id",
 			`{"jsonrpc":"2.0","id":[1],` + askChainID, refused("null", "-32600"), refused("[1]", "-32600")},
