@@ -204,11 +204,7 @@ func (r *Result) printCalls(w io.Writer) {
 	fmt.Fprintln(w, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
 	last := ""
 	for _, row := range r.Rows {
-		name := row.Workload
-		if name == last {
-			name = ""
-		}
-		last = row.Workload
+		name := onChange(&last, row.Workload)
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %.2f | %s | %s | %s | %s |\n",
 			name, row.Way, short(row.P50), short(row.P99), short(row.Rate), row.Ratio,
 			short(row.Growth), short(row.CPU), short(row.Allocs), short(row.PeakMB))
@@ -221,14 +217,19 @@ func (r *Result) printShadow(w io.Writer) {
 	fmt.Fprintln(w, "|---|---|--:|--:|--:|--:|--:|--:|")
 	last := ""
 	for _, row := range r.Rows {
-		name := row.Workload
-		if name == last {
-			name = ""
-		}
-		last = row.Workload
+		name := onChange(&last, row.Workload)
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %.2f | %.2f | %s | %s |\n", name, row.Way, short(row.P50), short(row.P99),
 			row.Ratio, row.Over, short(row.Well), short(row.CPU))
 	}
+}
+
+// onChange is a row's name where it isn't that of the row before.
+func onChange(last *string, name string) string {
+	if name == *last {
+		return ""
+	}
+	*last = name
+	return name
 }
 
 // checkShadow returns an error where the consensus client waits for other nodes in shadow mode than the one that
@@ -248,11 +249,7 @@ func (r *Result) printSync(w io.Writer) {
 	fmt.Fprintln(w, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
 	last := ""
 	for _, row := range r.Sync {
-		name := row.Sync
-		if name == last {
-			name = ""
-		}
-		last = row.Sync
+		name := onChange(&last, row.Sync)
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
 			name, row.Way, short(sum(row.Done)), spread(row.Ratio), short(sum(row.Followed)), spread(row.FollowedRatio),
 			short(row.P50), short(row.P99), short(row.CPU), short(row.GethsCPU))

@@ -3,6 +3,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -155,8 +156,7 @@ func (a *API) change(action string, do func(nodes []string) error) http.HandlerF
 		nodes, err := readNodes(http.MaxBytesReader(w, r.Body, maxNodeList))
 		if err == nil {
 			err = do(nodes)
-			words, others := a.Fleet.SaveAll() // an objection that ends, a drain
-			a.Fleet.Await(r.Context(), words, others)
+			a.save(r.Context()) // an objection that ends, a drain
 		}
 		a.Audit(Change{Action: action, Nodes: forAudit(nodes), From: r.RemoteAddr, Err: err})
 		if err != nil {
@@ -165,6 +165,12 @@ func (a *API) change(action string, do func(nodes []string) error) http.HandlerF
 		}
 		a.recheck(w, r)
 	}
+}
+
+// save saves what a change has changed, before its answer.
+func (a *API) save(ctx context.Context) {
+	words, others := a.Fleet.SaveAll()
+	a.Fleet.Await(ctx, words, others)
 }
 
 // maxAudited is how many nodes an audit line names.
@@ -186,15 +192,20 @@ func readNodes(body io.Reader) ([]string, error) {
 	var list struct {
 		Nodes []string `json:"nodes"`
 	}
-	d := json.NewDecoder(body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&list); err != nil {
+	if err := decode(body, &list); err != nil {
 		return nil, fmt.Errorf(`the body must be {"nodes": ["…", …]}: %w`, err)
 	}
 	if len(list.Nodes) == 0 {
 		return nil, errors.New(`the body must be {"nodes": ["…", …]}: no node is listed`)
 	}
 	return list.Nodes, nil
+}
+
+// decode reads the body of a change. A member that it shouldn't have is an error.
+func decode(body io.Reader, into any) error {
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	return d.Decode(into)
 }
 
 // guarded is a handler for who brings the admin token. without says what is the matter where there is none.

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,8 +30,7 @@ func (a *API) mode(w http.ResponseWriter, r *http.Request) {
 	mode, err := readMode(http.MaxBytesReader(w, r.Body, maxNodeList))
 	if err == nil {
 		err = a.Fleet.SetMode(mode)
-		words, others := a.Fleet.SaveAll()
-		a.Fleet.Await(r.Context(), words, others)
+		a.save(r.Context())
 	}
 	a.Audit(Change{Action: "mode", Mode: string(mode), From: r.RemoteAddr, Err: err})
 	if err != nil {
@@ -48,9 +46,7 @@ func readMode(body io.Reader) (config.Mode, error) {
 	var wanted struct {
 		Mode string `json:"mode"`
 	}
-	d := json.NewDecoder(body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&wanted); err != nil {
+	if err := decode(body, &wanted); err != nil {
 		return "", fmt.Errorf(want+": %w", err)
 	}
 	mode, err := config.ParseMode(wanted.Mode)

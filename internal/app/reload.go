@@ -44,10 +44,7 @@ func (a *App) Reload(by string) admin.Reload {
 // use makes c the configuration in force, as far as that goes without a start, and notes what is other than before.
 func (a *App) use(c *config.Config, outcome *admin.Reload) {
 	old := *a.config.Load()
-	old.Nodes = nil // but those that there are: some may have come or gone over the REST API
-	for _, n := range a.fleet.Pool.Nodes() {
-		old.Nodes = append(old.Nodes, n.Spec())
-	}
+	old.Nodes = a.fleet.Pool.Specs() // some may have come or gone over the REST API
 	inForce := config.InForce(a.started, c)
 	for _, change := range config.Changes(&old, inForce) {
 		outcome.Changed = append(outcome.Changed, change.String())

@@ -21,8 +21,7 @@ func (r *Router) forward(ctx context.Context, c *engine.Call, out *outlet.Outlet
 			return answer, out.HasBegun()
 		}
 		if out.HasBegun() {
-			r.fleet.Log.Warn("an answer broke off", "node", n.Name(), "method", c.Method.Name, "reason", err)
-			out.Abort()
+			r.breakOff(n, c, out, err)
 		}
 		why = n.Name() + ": " + err.Error()
 		if ctx.Err() != nil {
@@ -30,6 +29,12 @@ func (r *Router) forward(ctx context.Context, c *engine.Call, out *outlet.Outlet
 		}
 	}
 	return engine.Unavailable(why), false
+}
+
+// breakOff ends an answer of which a part has gone, and the rest can't come. It doesn't return.
+func (r *Router) breakOff(n *node.Node, c *engine.Call, out *outlet.Outlet, why error) {
+	r.fleet.Log.Warn("an answer broke off", "node", n.Name(), "method", c.Method.Name, "reason", why)
+	out.Abort()
 }
 
 // pass makes a call, and lets a large result through to out, or all that the node writes (whole). Once that has begun,

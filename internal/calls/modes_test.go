@@ -226,23 +226,11 @@ func TestObjectionHeardInShadow(t *testing.T) {
 // goes on hearing VALID.
 func TestOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		models := []*model{
-			{Honest: &enginetest.Honest{Fork: 4}}, {Honest: &enginetest.Honest{Fork: 4}},
-			{Honest: &enginetest.Honest{Fork: 4}},
-		}
+		models := threeHonest()
 		b := bubble.New(t, models, bubble.Options{Settings: func(s *fleet.Settings) { s.ShadowNode = "n1" }})
 		b.Run(func() {
 			chain := enginetest.Chain(4, 12, nil)
-			follow := func(blocks []enginetest.Payload) {
-				for _, block := range blocks {
-					for _, body := range [][]byte{newPayload(t, block), makeHead(t, block)} {
-						if got, _ := b.Send(body); got != "VALID" {
-							t.Errorf("block %d: the CL hears %s", block.Number, got)
-						}
-					}
-					time.Sleep(2 * time.Second) // the bubble's clock
-				}
-			}
+			follow := func(blocks []enginetest.Payload) { followBlocks(t, b, blocks) }
 			follow(chain[:3])
 			if err := b.Fleet.SetMode(config.Off); err != nil {
 				t.Fatal(err)
@@ -389,6 +377,27 @@ func TestProposalInShadow(t *testing.T) {
 				t.Errorf("%+v: kept %+v", c, cases)
 			}
 		})
+	}
+}
+
+// threeHonest are clients that agree.
+func threeHonest() (models []*model) {
+	for range 3 {
+		models = append(models, &model{Honest: &enginetest.Honest{Fork: 4}})
+	}
+	return models
+}
+
+// followBlocks plays a CL that makes each block the head, one every two seconds, and hears VALID.
+func followBlocks(t *testing.T, b *bubble.Bubble, blocks []enginetest.Payload) {
+	t.Helper()
+	for _, block := range blocks {
+		for _, body := range [][]byte{newPayload(t, block), makeHead(t, block)} {
+			if got, _ := b.Send(body); got != "VALID" {
+				t.Errorf("block %d: the CL hears %s", block.Number, got)
+			}
+		}
+		time.Sleep(2 * time.Second) // the bubble's clock
 	}
 }
 

@@ -2,6 +2,7 @@ package calls
 
 import (
 	"context"
+	"slices"
 
 	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
@@ -35,8 +36,7 @@ func (r *Router) ofOne(ctx context.Context, s *session.Session, c *engine.Call, 
 	answer, err := ask(ctx, n, c)
 	switch {
 	case out.HasBegun() && err != nil:
-		r.fleet.Log.Warn("an answer broke off", "node", n.Name(), "method", c.Method.Name, "reason", err)
-		out.Abort()
+		r.breakOff(n, c, out, err)
 	case out.HasBegun():
 		return answer, true
 	case err != nil && answer.Whole == nil:
@@ -48,9 +48,6 @@ func (r *Router) ofOne(ctx context.Context, s *session.Session, c *engine.Call, 
 
 // tellOthers makes a call to all nodes but one.
 func (r *Router) tellOthers(but *node.Node, c *engine.Call) {
-	for _, n := range r.fleet.Pool.Roll().Reachable() {
-		if n != but {
-			r.fleet.Go(func() { r.fleet.Ask(r.fleet.Context(), n, c) })
-		}
-	}
+	others := slices.DeleteFunc(r.fleet.Pool.Roll().Reachable(), func(n *node.Node) bool { return n == but })
+	r.fleet.AskEach(r.fleet.Context(), others, c)
 }

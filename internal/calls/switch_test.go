@@ -127,23 +127,11 @@ func TestReturnFromOff(t *testing.T) {
 	for _, missed := range []int{1, 40, 300} {
 		t.Run(fmt.Sprint(missed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				models := []*model{
-					{Honest: &enginetest.Honest{Fork: 4}}, {Honest: &enginetest.Honest{Fork: 4}},
-					{Honest: &enginetest.Honest{Fork: 4}},
-				}
+				models := threeHonest()
 				b := bubble.New(t, models, bubble.Options{Settings: func(s *fleet.Settings) { s.ShadowNode = "n1" }})
 				b.Run(func() {
 					chain := enginetest.Chain(4, missed+13, nil)
-					follow := func(blocks []enginetest.Payload) {
-						for _, block := range blocks {
-							for _, body := range [][]byte{newPayload(t, block), makeHead(t, block)} {
-								if got, _ := b.Send(body); got != "VALID" {
-									t.Errorf("block %d: the CL hears %s", block.Number, got)
-								}
-							}
-							time.Sleep(2 * time.Second) // the bubble's clock
-						}
-					}
+					follow := func(blocks []enginetest.Payload) { followBlocks(t, b, blocks) }
 					follow(chain[:3])
 					if err := b.Fleet.SetMode(config.Off); err != nil {
 						t.Fatal(err)
@@ -171,13 +159,7 @@ func TestLanesInShadow(t *testing.T) {
 		b := bubble.New(t, []*bubble.Fake{syncing, hung(), hung()}, bubble.Options{Settings: inMode(config.Shadow)})
 		b.Run(func() {
 			b.Follow(1, 2)
-			for i := 3; i < 2003; i++ {
-				if _, took := b.Send(bubble.PayloadAt(i, time.Now().Add(-time.Hour))); took > 0 {
-					t.Errorf("block %d: the CL waits %v", i, took)
-					break
-				}
-				time.Sleep(ms) // the bubble's clock
-			}
+			syncFast(t, b, 3, 2003)
 			for _, n := range b.Fleet.Pool.Nodes() {
 				if s := n.Status(); s.LaneCalls > 512 {
 					t.Errorf("%s: %d calls in its lane", n.Name(), s.LaneCalls)
@@ -220,10 +202,7 @@ func TestAloneOnAnotherChain(t *testing.T) {
 // Where another node is let answer alone, it is fed what only the first one had: it can't say VALID before.
 func TestAnotherAnswersAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		models := []*model{
-			{Honest: &enginetest.Honest{Fork: 4}}, {Honest: &enginetest.Honest{Fork: 4}},
-			{Honest: &enginetest.Honest{Fork: 4}},
-		}
+		models := threeHonest()
 		b := bubble.New(t, models, bubble.Options{Settings: func(s *fleet.Settings) { s.ShadowNode = "n1" }})
 		b.Run(func() {
 			chain := enginetest.Chain(4, 30, nil)
@@ -268,15 +247,21 @@ func TestNoRoomInShadow(t *testing.T) {
 		b := bubble.New(t, []*bubble.Fake{{}, slow(), slow()}, bubble.Options{Settings: inMode(config.Shadow)})
 		b.Run(func() {
 			b.Follow(1, 2)
-			for i := 3; i < 1003; i++ {
-				if _, took := b.Send(bubble.PayloadAt(i, time.Now().Add(-time.Hour))); took > 0 {
-					t.Errorf("block %d: the CL waits %v", i, took)
-					break
-				}
-				time.Sleep(ms) // the bubble's clock
-			}
+			syncFast(t, b, 3, 1003)
 		})
 	})
+}
+
+// syncFast sends old payloads, one a millisecond, for which the CL doesn't wait.
+func syncFast(t *testing.T, b *bubble.Bubble, from, to int) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		if _, took := b.Send(bubble.PayloadAt(i, time.Now().Add(-time.Hour))); took > 0 {
+			t.Errorf("block %d: the CL waits %v", i, took)
+			break
+		}
+		time.Sleep(ms) // the bubble's clock
+	}
 }
 
 // A node that alone answers, and hangs, keeps the CL waiting for no longer than its timeout.

@@ -120,14 +120,7 @@ func (c *CatchUp) noteReturn(n *node.Node) {
 // Try starts an attempt to bring a node up to the head, unless there was one just now. It doesn't wait for it. A node
 // that alone answers the CL gets what the CL sends, and nothing else.
 func (c *CatchUp) Try(n *node.Node) {
-	if _, alone := c.fleet.Mode(); n != alone {
-		c.start(n)
-	}
-}
-
-// start is Try for any node.
-func (c *CatchUp) start(n *node.Node) {
-	if !c.begin(n) {
+	if _, alone := c.fleet.Mode(); n == alone || !c.begin(n) {
 		return
 	}
 	c.fleet.Background(func(ctx context.Context) {

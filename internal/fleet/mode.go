@@ -80,7 +80,7 @@ func (m *chosenMode) settle(nodes []*node.Node) {
 	if m.Mode == config.Active {
 		return
 	}
-	i := slices.IndexFunc(nodes, func(n *node.Node) bool { is := n.Spec(); return is.Is(m.alone) })
+	i := slices.IndexFunc(nodes, func(n *node.Node) bool { return n.Is(m.alone) })
 	if i < 0 {
 		m.Mode = config.Active
 		return
@@ -120,7 +120,7 @@ func (f *Fleet) SetMode(mode config.Mode) error {
 	f.modes.choosing.Lock()
 	defer f.modes.choosing.Unlock()
 	m := *f.modes.chosen.Load()
-	if err := config.CheckShadowNode(mode, m.alone, f.specs()); err != nil {
+	if err := config.CheckShadowNode(mode, m.alone, f.Pool.Specs()); err != nil {
 		if m.alone != "" {
 			err = fmt.Errorf("--shadow-node: %w", err)
 		}
@@ -215,16 +215,8 @@ func (f *Fleet) keepsAlone(words []string, done string) error {
 	if alone == nil {
 		return nil
 	}
-	if is := alone.Spec(); slices.ContainsFunc(words, is.Is) {
-		return fmt.Errorf("%s can't be %s: in mode %s it alone answers the consensus client", is.Name, done, mode)
+	if slices.ContainsFunc(words, alone.Is) {
+		return fmt.Errorf("%s can't be %s: in mode %s it alone answers the consensus client", alone.Name(), done, mode)
 	}
 	return nil
-}
-
-// specs are those of all nodes.
-func (f *Fleet) specs() (specs []config.Node) {
-	for _, n := range f.Pool.Nodes() {
-		specs = append(specs, n.Spec())
-	}
-	return specs
 }

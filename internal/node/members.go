@@ -153,7 +153,7 @@ func (p *Pool) ClearObjections(words []string) error {
 func (p *Pool) find(words []string) ([]*Node, error) {
 	var found []*Node
 	for _, w := range words {
-		i := slices.IndexFunc(p.Nodes(), func(n *Node) bool { return n.Name() == w || sameURL(n.URL(), w) })
+		i := slices.IndexFunc(p.Nodes(), func(n *Node) bool { return n.Is(w) })
 		if i < 0 {
 			return nil, fmt.Errorf("node %q is not known", w)
 		}
@@ -182,6 +182,14 @@ func (p *Pool) Reload(specs []config.Node) {
 
 // Spec is how the node is configured now.
 func (n *Node) Spec() config.Node { return n.setup.Load().Node }
+
+// Specs are the specifications of all nodes, as they are configured now.
+func (p *Pool) Specs() (specs []config.Node) {
+	for _, n := range p.Nodes() {
+		specs = append(specs, n.Spec())
+	}
+	return specs
+}
 
 // change puts another specification in the place of a node's. p.mu is held.
 func (p *Pool) change(n *Node, spec config.Node) {
@@ -245,6 +253,9 @@ func sameSpec(a, b config.Node) bool {
 	return a.URL.String() == b.URL.String() && a.Name == b.Name && a.Secret == b.Secret && a.Timeout == b.Timeout &&
 		a.DoNotUse == b.DoNotUse && a.Shadow == b.Shadow && a.Backup == b.Backup
 }
+
+// Is reports whether a word (URL or name) stands for the node.
+func (n *Node) Is(word string) bool { return n.Name() == word || sameURL(n.URL(), word) }
 
 // sameURL compares addresses without regard to slashes at the end.
 func sameURL(a, b string) bool { return strings.TrimRight(a, "/") == strings.TrimRight(b, "/") }

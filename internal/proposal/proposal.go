@@ -68,6 +68,14 @@ type answered struct {
 // answers is the memory of answers that have been dealt with: it is used again, because they have megabytes.
 var answers = sync.Pool{New: func() any { return new([]byte) }}
 
+// begin begins a proposal.
+func (pr *Proposer) begin(c *engine.Call) *proposal {
+	return &proposal{
+		proposer: pr, fleet: pr.fleet, settings: pr.fleet.Settings(), call: c, begun: time.Now(),
+		came: make(map[*node.Node]answered),
+	}
+}
+
 // GetPayload answers with the most valuable payload that is what was asked for. An id that we don't know may be from
 // before our restart: then every node is asked for that very id. So it is where none of the nodes that build for an id
 // is left.
@@ -76,17 +84,10 @@ var answers = sync.Pool{New: func() any { return new([]byte) }}
 // is used again. gone says that the answer has been sent, and the one that is returned is empty.
 func (pr *Proposer) GetPayload(ctx context.Context, s *session.Session, c *engine.Call, out *outlet.Outlet) (
 	answer engine.Answer, gone bool) {
-	p := &proposal{
-		proposer: pr, fleet: pr.fleet, settings: pr.fleet.Settings(), call: c, begun: time.Now(),
-		came: make(map[*node.Node]answered),
-	}
+	p := pr.begin(c)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // gives up the calls that are not needed any more
-	p.askBuilders(ctx, s)
-	best := p.choose(ctx)
-	if len(p.candidates) == 0 && p.askOthers(ctx) {
-		best = p.choose(ctx)
-	}
+	best := p.find(ctx, s)
 	hungUp := ctx.Err() != nil // and was promised nothing: it asks again
 	won := p.build != nil && best != nil && best.out == "" && !hungUp
 	if won {
@@ -108,7 +109,7 @@ func (pr *Proposer) GetPayload(ctx context.Context, s *session.Session, c *engin
 // Pass asks the only node there is. Whatever it answers passes through, and what it built is kept to be shown. As with
 // fleet.Ask, an answer with an error has bytes that can be passed on, or none.
 func (pr *Proposer) Pass(ctx context.Context, n *node.Node, c *engine.Call) (engine.Answer, error) {
-	p := &proposal{proposer: pr, fleet: pr.fleet, call: c, begun: time.Now()}
+	p := pr.begin(c)
 	ctx, cancel := context.WithTimeout(ctx, pr.fleet.Timeout(n, c.Method))
 	defer cancel()
 	a, err := n.Build(ctx, c, new([]byte))
@@ -138,6 +139,16 @@ func (p *proposal) release() {
 		}
 	}
 	p.came, p.candidates, p.failures = nil, nil, nil
+}
+
+// find asks those that build, and returns the candidate that is to be proposed, or nil.
+func (p *proposal) find(ctx context.Context, s *session.Session) *candidate {
+	p.askBuilders(ctx, s)
+	best := p.choose(ctx)
+	if len(p.candidates) == 0 && p.askOthers(ctx) {
+		best = p.choose(ctx)
+	}
+	return best
 }
 
 // askBuilders asks the nodes that build for an id of the CL's, each under its own id; where there are none, all that

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math/big"
 	"slices"
-	"time"
 
 	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
@@ -42,10 +41,8 @@ func (pr *Proposer) IsOfAnother(s *session.Session, n *node.Node, c *engine.Call
 // would have proposed. As with fleet.Ask, an answer with an error has bytes that can be passed on, or none.
 func (pr *Proposer) Shadow(ctx context.Context, s *session.Session, n *node.Node, c *engine.Call) (
 	engine.Answer, error) {
-	p := &proposal{
-		proposer: pr, fleet: pr.fleet, settings: pr.fleet.Settings(), call: c, begun: time.Now(),
-		came: make(map[*node.Node]answered), shadow: &shadow{node: n, done: make(chan struct{})},
-	}
+	p := pr.begin(c)
+	p.shadow = &shadow{node: n, done: make(chan struct{})}
 	pr.fleet.Go(func() { p.follow(s) })
 	defer close(p.shadow.done)
 	ctx, cancel := context.WithTimeout(ctx, pr.fleet.Timeout(n, c.Method))
@@ -58,11 +55,7 @@ func (pr *Proposer) Shadow(ctx context.Context, s *session.Session, n *node.Node
 func (p *proposal) follow(s *session.Session) {
 	ctx, cancel := context.WithCancel(p.fleet.Context())
 	defer cancel()
-	p.askBuilders(ctx, s)
-	best := p.choose(ctx)
-	if len(p.candidates) == 0 && p.askOthers(ctx) {
-		best = p.choose(ctx)
-	}
+	best := p.find(ctx, s)
 	<-p.shadow.done
 	p.reportShadow(best)
 	p.release()

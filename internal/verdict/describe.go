@@ -213,11 +213,9 @@ func (pl *poll) keep(answer *engine.Answer, dispute bool) {
 	if !pl.isWanted(kind) {
 		return
 	}
-	pl.isKept = true
-	e := pl.event(kind)
-	e.Verdict, e.Dispute, e.Took = heard(pl.verdict), dispute, pl.took.Microseconds()
-	e.Rule, e.Why, e.Did = pl.rule.String(), pl.why, pl.did()
-	e.Answer, e.Replies = fleet.Told(pl.call.Call, answer), pl.replies()
+	e := pl.whole(kind)
+	e.Dispute, e.Rule, e.Why = dispute, pl.rule.String(), pl.why
+	e.Answer = fleet.Told(pl.call.Call, answer)
 	pl.fleet.Evidence.Add(e)
 }
 
@@ -231,15 +229,23 @@ func (pl *poll) keepLate(i int, objects bool) {
 	if !pl.isKept && (!objects || !pl.isWanted(kind)) {
 		return
 	}
-	e := pl.event(kind)
-	e.Late = true
+	var e *evidence.Event
 	if pl.isKept {
+		e = pl.event(kind)
 		e.Replies = []evidence.Reply{pl.reply(i)}
 	} else {
-		e.Verdict, e.Did, e.Took, e.Replies = heard(pl.verdict), pl.did(), pl.took.Microseconds(), pl.replies()
-		pl.isKept = true
+		e = pl.whole(kind)
 	}
+	e.Late = true
 	pl.fleet.Evidence.Add(e)
+}
+
+// whole is an event with what the CL was told, and what all nodes said: with it the call is kept.
+func (pl *poll) whole(kind evidence.Kind) *evidence.Event {
+	pl.isKept = true
+	e := pl.event(kind)
+	e.Verdict, e.Did, e.Took, e.Replies = heard(pl.verdict), pl.did(), pl.took.Microseconds(), pl.replies()
+	return e
 }
 
 // isWanted reports whether the evidence wants to hear of the call.

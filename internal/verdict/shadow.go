@@ -200,9 +200,7 @@ func (pl *poll) keepTried(s *seat) {
 	if pl.isKept || !pl.isWanted(evidence.Tried) {
 		return
 	}
-	pl.isKept = true
-	e := pl.event(evidence.Tried)
+	e := pl.whole(evidence.Tried)
 	e.Why = s.node.Name() + ", which is tried, says " + s.Status.String()
-	e.Verdict, e.Did, e.Took, e.Replies = heard(pl.verdict), pl.did(), pl.took.Microseconds(), pl.replies()
 	pl.fleet.Evidence.Add(e)
 }

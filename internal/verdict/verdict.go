@@ -101,7 +101,9 @@ func (pl *poll) fanOut() {
 			nodes, seats = append(nodes, pl.seats[i].node), append(seats, i)
 		}
 	}
-	pl.place = pl.fleet.Join(nodes, &pl.call)
+	if pl.place = pl.fleet.Join(nodes, &pl.call); pl.shadow.on { // the CL isn't waiting for us
+		pl.place.Superseded = nil
+	}
 	for i, turn := range pl.place.Turns {
 		pl.fleet.Go(func() {
 			answer, err := nodes[i].Deliver(pl.fleet.Context(), turn)
@@ -132,7 +134,7 @@ func (pl *poll) gather() {
 			alarm.Reset(time.Until(due))
 		}
 		var superseded <-chan struct{}
-		if !pl.decided && !pl.shadow.on && !pl.isSuperseded() {
+		if !pl.decided && !pl.isSuperseded() {
 			superseded = pl.place.Superseded
 		}
 		select {
@@ -155,9 +157,6 @@ func (pl *poll) gather() {
 
 // isSuperseded reports whether another forkchoiceUpdated waits behind this one.
 func (pl *poll) isSuperseded() bool {
-	if pl.shadow.on {
-		return false
-	}
 	select {
 	case <-pl.place.Superseded:
 		return true
