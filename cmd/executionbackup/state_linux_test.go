@@ -226,7 +226,7 @@ func TestAnswersWaitForTheDisk(t *testing.T) {
 	strace, dir := findStrace(t), t.TempDir()
 	s := newStateful(t, dir)
 	s.Kill()
-	const delay = 60 * time.Millisecond
+	const delay = 40 * time.Millisecond // twice, where another write is under way, is less than an answer waits
 	cmd := exec.Command(strace, append([]string{"-D", "-f", "-qq", "--seccomp-bpf", "-o", os.DevNull,
 		"-e", "trace=fsync", "-e", fmt.Sprintf("inject=fsync:delay_exit=%d", delay.Microseconds()), os.Args[0]},
 		s.args...)...)
