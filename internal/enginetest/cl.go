@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ type CL struct {
 	Secret []byte
 	Token  func() string // instead of a fresh good token; "" sends no Authorization header
 	HTTP   *http.Client
+	Header http.Header // that each call has besides; nil = none
 
 	Safe, Finalized string // sent with each ForkchoiceUpdated; default: the zero hash
 
@@ -137,6 +139,7 @@ func (cl *CL) Post(ctx context.Context, body []byte) (status int, header http.He
 	if err != nil {
 		return 0, nil, nil, err
 	}
+	maps.Copy(req.Header, cl.Header)
 	req.Header.Set("Content-Type", "application/json")
 	token := ""
 	if cl.Token != nil {

@@ -1,0 +1,103 @@
+package tracing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/go-logr/logr"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+)
+
+// destination is where spans are to go, to be shown; "" where they aren't to go anywhere, and why if somebody meant
+// them to. The variables are those of opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables and of
+// opentelemetry.io/docs/specs/otel/protocol/exporter. OpenTelemetry's own library reads them again, with all others.
+func destination() (to, why string) {
+	exporter, named := variable("OTEL_TRACES_EXPORTER"), endpoint()
+	protocol := variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+	switch {
+	case strings.EqualFold(variable("OTEL_SDK_DISABLED"), "true"), exporter == "none":
+		return "", ""
+	case exporter == "" && named == "":
+		return "", ""
+	case exporter != "" && exporter != "otlp":
+		return "", fmt.Sprintf("OTEL_TRACES_EXPORTER is %q: we know otlp", exporter)
+	case protocol != "" && protocol != "http/protobuf" && protocol != "http/json":
+		return "", fmt.Sprintf("OTEL_EXPORTER_OTLP_PROTOCOL is %q: we know http/protobuf and http/json, which a "+
+			"collector takes at port 4318", protocol)
+	case named == "":
+		return defaultEndpoint, ""
+	}
+	u, err := url.Parse(named)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return "", "OTEL_EXPORTER_OTLP_ENDPOINT is no http or https URL"
+	}
+	return u.Scheme + "://" + u.Host, "" // some have a key in the path
+}
+
+// defaultEndpoint is where traces go where nothing says where. The library's own has https.
+const defaultEndpoint = "http://localhost:4318"
+
+// endpoint is the URL that the environment names; "" where it names none.
+func endpoint() string {
+	return variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+}
+
+// variable is the value of the first environment variable that has one; "" where none has.
+func variable(names ...string) string {
+	for _, name := range names {
+		if v := strings.TrimSpace(os.Getenv(name)); v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// queueSize is how many spans may wait.
+func queueSize() int64 {
+	if n, err := strconv.ParseInt(variable("OTEL_BSP_MAX_QUEUE_SIZE"), 10, 32); err == nil && n > 0 {
+		return n
+	}
+	return sdk.DefaultMaxQueueSize
+}
+
+// refusal is how OpenTelemetry's exporter words what an HTTP response said.
+var refusal = regexp.MustCompile(`: (\d{3} [A-Za-z ]+) \(body: `)
+
+// reason says why spans weren't taken, without the receiver's URL and its own words: there may be secrets in these.
+func reason(err error) string {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return failed.Err.Error()
+	}
+	if said := refusal.FindStringSubmatch(err.Error()); said != nil {
+		return "it answers " + said[1]
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "it doesn't answer in time"
+	}
+	return "see its own log"
+}
+
+// wordless returns a logger whose messages go to log without their values.
+func wordless(log *slog.Logger) logr.Logger { return logr.FromSlogHandler(valueless{log.Handler()}) }
+
+// valueless is a slog.Handler that leaves out values.
+type valueless struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (h valueless) Handle(ctx context.Context, r slog.Record) error {
+	level := min(r.Level, slog.LevelWarn) // it is only about traces
+	return h.Handler.Handle(ctx, slog.NewRecord(r.Time, level, "OpenTelemetry: "+r.Message, r.PC))
+}
+
+// WithAttrs implements slog.Handler.
+func (h valueless) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+// WithGroup implements slog.Handler.
+func (h valueless) WithGroup(string) slog.Handler { return h }

@@ -1,0 +1,150 @@
+package tracing
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+)
+
+// Options are what Open needs.
+type Options struct {
+	Version string                // of the program
+	Metrics prometheus.Registerer // with which the count of spans is registered
+	Log     *slog.Logger
+}
+
+// Open returns a tracer whose spans go where the standard variables of the environment say, by OTLP over HTTP; nil
+// where they name no place, or one that can't be used: that is logged, because no validator is to stand still for want
+// of traces. Nobody waits for the receiver: what it doesn't take in time is dropped and counted.
+func Open(o Options) *Tracer {
+	spans := promauto.With(o.Metrics).NewCounterVec(prometheus.CounterOpts{
+		Name: "executionbackup_trace_spans_total",
+		Help: "Spans of traces, by outcome: sent; dropped for want of a receiver that takes them in time.",
+	}, []string{"outcome"})
+	e := &export{
+		log: o.Log, sent: spans.WithLabelValues("sent"), dropped: spans.WithLabelValues("dropped"), room: queueSize(),
+		over: make(chan struct{}),
+	}
+	to, why := destination()
+	if to == "" {
+		if why != "" {
+			o.Log.Warn("no traces are sent", "reason", why)
+		}
+		return nil
+	}
+	hush(o.Log)
+	var options []otlptracehttp.Option // all else is in the environment
+	if endpoint() == "" {
+		options = append(options, otlptracehttp.WithEndpointURL(defaultEndpoint+"/v1/traces"))
+	}
+	sender, err := otlptracehttp.New(context.Background(), options...)
+	if err != nil {
+		o.Log.Warn("no traces are sent", "reason", reason(err))
+		return nil
+	}
+	e.sender = sender
+	e.queue = sdk.NewBatchSpanProcessor(exporter{e}, sdk.WithMaxQueueSize(int(e.room)))
+	e.provider = sdk.NewTracerProvider(sdk.WithResource(about(o)), sdk.WithSpanProcessor(processor{e}))
+	o.Log.Info("traces of calls are sent", "to", to)
+	return &Tracer{tracer: e.provider.Tracer(scope), export: e}
+}
+
+// about says who we are. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win.
+func about(o Options) *resource.Resource {
+	about, err := resource.New(context.Background(), resource.WithTelemetrySDK(), resource.WithHost(),
+		resource.WithAttributes(
+			attribute.String("service.name", "executionbackup"), attribute.String("service.version", o.Version)),
+		resource.WithFromEnv())
+	if err != nil {
+		o.Log.Warn("traces don't say all about us: see OTEL_RESOURCE_ATTRIBUTES")
+	}
+	return about
+}
+
+// Close sends what waits, until ctx ends, and returns when nothing is sent any more. No call may be under way.
+func (t *Tracer) Close(ctx context.Context) {
+	if t == nil {
+		return
+	}
+	if t.export.provider.Shutdown(ctx) != nil {
+		t.export.sender.Shutdown(ctx) // breaks off what is under way
+	}
+	<-t.export.over
+}
+
+// export takes spans that have ended to their receiver. Safe for concurrent use.
+type export struct {
+	provider      *sdk.TracerProvider
+	queue         sdk.SpanProcessor
+	sender        sdk.SpanExporter
+	log           *slog.Logger
+	sent, dropped prometheus.Counter
+	room          int64         // how many may wait or be under way
+	pending       atomic.Int64  // how many do
+	failing       atomic.Bool   // the last ones weren't taken
+	over          chan struct{} // closed when nothing is sent any more
+}
+
+// processor takes in spans that end: as many as there is room for. The queue behind it would drop the others, too, but
+// tells nobody.
+type processor struct{ *export }
+
+// OnStart implements sdk.SpanProcessor.
+func (p processor) OnStart(context.Context, sdk.ReadWriteSpan) {}
+
+// OnEnd implements sdk.SpanProcessor.
+func (p processor) OnEnd(s sdk.ReadOnlySpan) {
+	if p.pending.Add(1) > p.room {
+		p.pending.Add(-1)
+		p.dropped.Inc()
+		return
+	}
+	p.queue.OnEnd(s)
+}
+
+// Shutdown implements sdk.SpanProcessor.
+func (p processor) Shutdown(ctx context.Context) error { return p.queue.Shutdown(ctx) }
+
+// ForceFlush implements sdk.SpanProcessor.
+func (p processor) ForceFlush(ctx context.Context) error { return p.queue.ForceFlush(ctx) }
+
+// exporter is what the queue hands spans to.
+type exporter struct{ *export }
+
+// ExportSpans implements sdk.SpanExporter.
+func (e exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	err := e.sender.ExportSpans(ctx, spans)
+	e.pending.Add(-int64(len(spans)))
+	if err == nil {
+		e.sent.Add(float64(len(spans)))
+		if e.failing.Swap(false) {
+			e.log.Info("traces are taken again")
+		}
+		return nil
+	}
+	e.dropped.Add(float64(len(spans)))
+	if !e.failing.Swap(true) {
+		e.log.Warn("traces are dropped: the receiver doesn't take them", "reason", reason(err))
+	}
+	return nil
+}
+
+// Shutdown implements sdk.SpanExporter. The queue calls it when it has handed over everything.
+func (e exporter) Shutdown(ctx context.Context) error {
+	defer close(e.over)
+	return e.sender.Shutdown(ctx)
+}
+
+// hush has what OpenTelemetry itself logs go to our log, without the values: headers with credentials are among them.
+func hush(log *slog.Logger) {
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Debug("OpenTelemetry", "reason", reason(err)) }))
+	otel.SetLogger(wordless(log))
+}

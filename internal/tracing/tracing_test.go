@@ -1,0 +1,182 @@
+package tracing
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// call does all that is done for a call to two nodes, as far as nothing is traced.
+func call(ctx context.Context, t *Tracer, h http.Header) (told string) {
+	ctx = WithParent(ctx, h)
+	ctx, span := t.Call(ctx, "engine_newPayloadV4")
+	defer span.End()
+	for _, node := range []string{"geth", "besu"} {
+		ctx, span := Client(Carry(context.Background(), ctx), "engine_newPayloadV4", node)
+		told = Parent(ctx)
+		if _, recorded := Recorded(ctx); recorded {
+			panic("recorded")
+		}
+		span.End()
+	}
+	_, check := Child(ctx, "hash check")
+	check.End()
+	return told
+}
+
+// Nothing is allocated where nothing is traced.
+func TestNoAllocation(t *testing.T) {
+	if n := testing.AllocsPerRun(100, func() { call(t.Context(), nil, nil) }); n > 0 {
+		t.Errorf("%v allocations for a call that isn't traced", n)
+	}
+}
+
+func BenchmarkOff(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		call(b.Context(), nil, nil)
+	}
+}
+
+// Where nothing is traced, what the consensus client says goes on to the nodes; what can't be read doesn't.
+func TestParent(t *testing.T) {
+	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	for _, c := range []struct{ name, header, want string }{
+		{"sampled", parent, parent},
+		{"not sampled", parent[:len(parent)-1] + "0", parent[:len(parent)-1] + "0"},
+		{"a version to come, with more behind", "cc" + parent[2:] + "-more", parent},
+		{"no version", "ff" + parent[2:], ""},
+		{"more behind", parent + "-more", ""},
+		{"no trace", "00-" + strings.Repeat("0", 32) + parent[35:], ""},
+		{"capitals", strings.ToUpper(parent), ""},
+		{"short", parent[:20], ""},
+		{"empty", "", ""},
+		{"endless", parent + strings.Repeat("0", 1<<16), ""},
+	} {
+		if got := call(t.Context(), nil, http.Header{Header: {c.header}}); got != c.want {
+			t.Errorf("%s: a node is told %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// A method's name is the caller's, and must not cost the spans beside it.
+func TestMethodNames(t *testing.T) {
+	for _, c := range []struct{ name, want string }{
+		{"engine_newPayloadV4", "engine_newPayloadV4"},
+		{"engine_\xff", "engine_\uFFFD"},
+		{"engine_" + strings.Repeat("x", 100), "engine_" + strings.Repeat("x", maxName-7)},
+	} {
+		if got := spanName(c.name); got != c.want {
+			t.Errorf("%q: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// Where spans go, and what is said where they can't.
+func TestOpen(t *testing.T) {
+	const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT"
+	for _, c := range []struct {
+		name        string
+		environment map[string]string
+		on          bool
+		says        string // in the log; "" for nothing
+	}{
+		{"nothing is set", nil, false, ""},
+		{"an endpoint", map[string]string{endpoint: "http://127.0.0.1:4318"}, true, "to=http://127.0.0.1:4318"},
+		{"one for traces wins", map[string]string{
+			endpoint: "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://127.0.0.1:4318/v1/traces",
+		}, true, "to=https://127.0.0.1:4318\n"},
+		{"a secret in it", map[string]string{endpoint: "https://hunter2:hunter2@127.0.0.1:4318/hunter2?key=hunter2"},
+			true, "to=https://127.0.0.1:4318\n"},
+		{"a secret in a header that can't be read", map[string]string{
+			endpoint: "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_HEADERS": "hunter2",
+		}, true, "level=WARN"},
+		{"switched off", map[string]string{endpoint: "http://127.0.0.1:4318", "OTEL_SDK_DISABLED": "true"}, false, ""},
+		{"none", map[string]string{endpoint: "http://127.0.0.1:4318", "OTEL_TRACES_EXPORTER": "none"}, false, ""},
+		{"another exporter", map[string]string{"OTEL_TRACES_EXPORTER": "zipkin"},
+			false, `OTEL_TRACES_EXPORTER is \"zipkin\"`},
+		{"the default place", map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}, true, "to=http://localhost:4318"},
+		{"gRPC", map[string]string{endpoint: "http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+			false, `OTEL_EXPORTER_OTLP_PROTOCOL is \"grpc\"`},
+		{"JSON", map[string]string{endpoint: "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"},
+			true, "to=http://127.0.0.1:4318"},
+		{"no URL", map[string]string{endpoint: "127.0.0.1:4318"}, false, "is no http or https URL"},
+		{"a certificate that isn't there", map[string]string{
+			endpoint: "https://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere",
+		}, true, "level=WARN"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for name, value := range c.environment {
+				t.Setenv(name, value)
+			}
+			var said bytes.Buffer
+			tracer := Open(Options{
+				Metrics: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(&said, nil)),
+			})
+			if _, span := tracer.Call(t.Context(), "eth_chainId"); span.IsRecording() != c.on {
+				t.Errorf("a call is recorded: %t, want %t", !c.on, c.on)
+			}
+			tracer.Close(t.Context())
+			if c.says == "" && said.Len() > 0 || !strings.Contains(said.String(), c.says) {
+				t.Errorf("the log says %q, want %q", &said, c.says)
+			}
+			if strings.Contains(said.String(), "hunter2") {
+				t.Errorf("the log has a secret: %s", &said)
+			}
+		})
+	}
+}
+
+// Why spans weren't taken is said without secrets.
+func TestReason(t *testing.T) {
+	refused := &url.Error{Op: "Post", URL: "https://x:hunter2@host/hunter2", Err: errors.New("connection refused")}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("traces export: %w", refused), "connection refused"},
+		{errors.New("traces export: failed to send to http://host/hunter2: 401 Unauthorized (body: hunter2)"),
+			"it answers 401 Unauthorized"},
+		{fmt.Errorf("traces export: %w", context.DeadlineExceeded), "it doesn't answer in time"},
+		{errors.New("retry-able request failure: body: hunter2"), "see its own log"},
+	} {
+		if got := reason(c.err); got != c.want {
+			t.Errorf("%v: got %q, want %q", c.err, got, c.want)
+		}
+	}
+}
+
+// A consensus client that isn't traced itself decides that its calls aren't.
+func TestSampling(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+	tracer := Open(Options{Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+	defer tracer.Close(t.Context())
+	for _, c := range []struct {
+		flags trace.TraceFlags
+		want  bool
+	}{{trace.FlagsSampled, true}, {0, false}} {
+		caller := trace.NewSpanContext(trace.SpanContextConfig{
+			TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}, TraceFlags: c.flags, Remote: true,
+		})
+		ctx, span := tracer.Call(trace.ContextWithRemoteSpanContext(t.Context(), caller), "eth_chainId")
+		if IsOn(ctx) != c.want || span.IsRecording() != c.want || span.SpanContext().TraceID() != caller.TraceID() {
+			t.Errorf("flags %v: on %t, span %v, want %t", c.flags, IsOn(ctx), span.SpanContext(), c.want)
+		}
+		if told := Parent(ctx); !strings.HasSuffix(told, c.flags.String()) {
+			t.Errorf("flags %v: a node is told %q", c.flags, told)
+		}
+		span.End()
+		if _, late := Child(ctx, "hash check"); IsOn(ctx) && !late.IsRecording() {
+			t.Error("what begins when its call has ended isn't recorded")
+		}
+	}
+}
