@@ -20,6 +20,7 @@ import (
 	"executionbackup/internal/front"
 	"executionbackup/internal/memory"
 	"executionbackup/internal/node"
+	"executionbackup/internal/tracing"
 )
 
 // App is a running ExecutionBackup. Addr, Reload and Settings are safe for concurrent use, with each other and with
@@ -34,7 +35,8 @@ type App struct {
 	admin    *door // of the page, metrics and the REST API; nil where they are at calls
 	fleet    *fleet.Fleet
 	router   *calls.Router
-	evidence *evidence.Log // nil where none is kept
+	evidence *evidence.Log   // nil where none is kept
+	tracer   *tracing.Tracer // nil where nothing is traced
 	metrics  *metrics
 	draining atomic.Bool // we are about to end
 
@@ -96,7 +98,10 @@ func New(o Options) (_ *App, err error) {
 		Pool: a.newPool(c, registry), Settings: settings(c), Evidence: a.evidence, State: file, Shared: shared,
 		Metrics: registry, Log: log,
 	})
-	a.router = calls.New(calls.Options{Fleet: a.fleet, ReplayBytes: c.ReplayBytes, Metrics: registry})
+	a.tracer = tracing.Open(tracing.Options{Version: c.Version, Metrics: registry, Log: log})
+	a.router = calls.New(calls.Options{
+		Fleet: a.fleet, ReplayBytes: c.ReplayBytes, Metrics: registry, Tracer: a.tracer,
+	})
 	a.serve(registry)
 	return a, nil
 }

@@ -15,6 +15,9 @@ const (
 	// lastRest is how long answers of the REST API, and streams of the page, may take when no call is in flight any
 	// more.
 	lastRest = 500 * time.Millisecond
+
+	// lastTraces is how long the receiver of traces may take over the last of them.
+	lastTraces = 2 * time.Second
 )
 
 // drain ends us, in order, when nobody waits for an answer:
@@ -25,7 +28,7 @@ const (
 //  3. No connection is accepted any more, and WebSocket connections take no more calls. Those that came in that very
 //     moment have their answers, until lastMoment.
 //  4. What is left of connections is closed, and of nodes' work given up. The page, metrics and the REST API go last,
-//     where they have a port of their own.
+//     where they have a port of their own; then the traces of the last calls are sent.
 //
 // The socket may be somebody else's, too: whoever connects from 3 on waits in it for our successor.
 func (a *App) drain() {
@@ -49,6 +52,9 @@ func (a *App) drain() {
 		a.admin.closed()
 		a.admin.end(end, a.log)
 	}
+	traces, cancel := context.WithTimeout(context.Background(), lastTraces)
+	defer cancel()
+	a.tracer.Close(traces)
 	a.log.Info("stopped")
 }
 

@@ -28,6 +28,9 @@ const (
 	Invalid
 )
 
+// String returns the outcome in a word, fit for a metric's label.
+func (o Outcome) String() string { return [...]string{"skipped", "match", "invalid"}[o] }
+
 // Result is an outcome and, unless it is Match, the reason for it.
 type Result struct {
 	Outcome Outcome

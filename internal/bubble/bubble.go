@@ -248,7 +248,7 @@ func (b *Bubble) Send(body []byte) (status string, took time.Duration) {
 	b.t.Helper()
 	begun := time.Now()
 	if b.Bench != nil {
-		a := b.Bench.Judge(b.Fleet.Controller, Call(b.t, body), verdict.Mode{})(b.t.Context())
+		a := b.Bench.Judge(b.t.Context(), b.Fleet.Controller, Call(b.t, body), verdict.Mode{})()
 		took = time.Since(begun)
 		if a.Err != nil {
 			b.t.Fatal(a.Err)

@@ -17,6 +17,7 @@ import (
 	"executionbackup/internal/outlet"
 	"executionbackup/internal/proposal"
 	"executionbackup/internal/session"
+	"executionbackup/internal/tracing"
 	"executionbackup/internal/verdict"
 )
 
@@ -26,6 +27,7 @@ type Router struct {
 	verdicts  *verdict.Bench
 	proposals *proposal.Proposer
 	lists     *lists.Merger
+	tracer    *tracing.Tracer
 }
 
 // Options are what a Router is made of.
@@ -33,6 +35,7 @@ type Options struct {
 	Fleet       *fleet.Fleet
 	ReplayBytes int64                 // of the payloads that are kept for nodes which come back; 0 keeps none
 	Metrics     prometheus.Registerer // with which all metrics of calls are registered
+	Tracer      *tracing.Tracer       // of all calls; nil: none is traced
 }
 
 // New returns what answers calls with the nodes of a fleet. From then on it is told of the events of the fleet's pool,
@@ -42,7 +45,7 @@ func New(o Options) *Router {
 	c := catchup.New(f, o.ReplayBytes, o.Metrics)
 	r := &Router{
 		fleet: f, verdicts: verdict.New(f, c, o.Metrics), proposals: proposal.New(f, o.Metrics),
-		lists: lists.New(f, c.Payloads, o.Metrics),
+		lists: lists.New(f, c.Payloads, o.Metrics), tracer: o.Tracer,
 	}
 	f.OnMode(func() { r.rejoin() })
 	f.Pool.Tell(node.Events{
@@ -69,10 +72,12 @@ func (r *Router) Answer(ctx context.Context, s *session.Session, c *engine.Call,
 		why := "the method " + c.Method.Name + " does not exist/is not available"
 		return engine.Failed(engine.CodeMethodNotFound, why), false
 	}
+	ctx, span := r.tracer.Call(ctx, c.Method.Name)
+	defer span.End()
 	mode, alone := r.rejoin()
 	switch c.Method.Family {
 	case engine.NewPayload, engine.ForkchoiceUpdated:
-		return r.verdicts.Judge(s, c, verdict.Mode{Alone: alone, Off: mode == config.Off})(ctx), false
+		return r.verdicts.Judge(ctx, s, c, verdict.Mode{Alone: alone, Off: mode == config.Off})(), false
 	}
 	if mode != config.Active && !r.proposals.IsOfAnother(s, alone, c) {
 		return r.ofOne(ctx, s, c, mode, alone, out)

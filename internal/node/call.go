@@ -3,12 +3,17 @@ package node
 import (
 	"context"
 	"io"
+	"strconv"
 	"time"
+
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/enginejson"
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/lane"
+	"executionbackup/internal/tracing"
 	"executionbackup/internal/wire"
 )
 
@@ -23,6 +28,8 @@ func (n *Node) Call(ctx context.Context, c *engine.Call) (engine.Answer, error) 
 
 // CallRetried is Call, and reports whether the connection broke in mid-call: then the node may have had the call twice.
 func (n *Node) CallRetried(ctx context.Context, c *engine.Call) (a engine.Answer, retried bool, err error) {
+	ctx, span := tracing.Client(ctx, c.Method.Name, n.Name())
+	defer span.End()
 	reply, retried, err := n.do(ctx, c.Method.Family, request(c))
 	if err != nil {
 		return engine.Answer{}, retried, err
@@ -31,12 +38,17 @@ func (n *Node) CallRetried(ctx context.Context, c *engine.Call) (a engine.Answer
 	if a.Methods != nil {
 		n.setMethods(a.Methods)
 	}
+	if a.Status != engine.None && span.IsRecording() {
+		span.SetAttributes(tracing.Status.String(a.Status.String()))
+	}
 	return a, retried, err
 }
 
 // Build is Call for getPayload, whose answer is large. The answer is read into the memory of *into; where that is too
 // little, *into is the larger memory that was needed. The answer is good until that memory is used for something else.
 func (n *Node) Build(ctx context.Context, c *engine.Call, into *[]byte) (engine.Answer, error) {
+	ctx, span := tracing.Client(ctx, c.Method.Name, n.Name())
+	defer span.End()
 	built := enginejson.NewBuiltReader(c.Method)
 	r := request(c)
 	r.Into, r.Fields = into, built.Fields()
@@ -56,6 +68,8 @@ func (n *Node) Build(ctx context.Context, c *engine.Call, into *[]byte) (engine.
 // itself, and nothing is tried again. With whole, take reads all that the node writes, around the result too.
 func (n *Node) Stream(ctx context.Context, c *engine.Call, whole bool, take func(io.Reader) error) (
 	engine.Answer, error) {
+	ctx, span := tracing.Client(ctx, c.Method.Name, n.Name())
+	defer span.End()
 	r := request(c)
 	r.Take, r.Whole = take, whole
 	reply, _, err := n.do(ctx, c.Method.Family, r)
@@ -70,6 +84,8 @@ func (n *Node) Stream(ctx context.Context, c *engine.Call, whole bool, take func
 // memory. release, if not nil, lets the memory of the entries be used for something else.
 func (n *Node) StreamList(ctx context.Context, c *engine.Call, take func(e *engine.Entry, follows bool)) (
 	a engine.Answer, release func(), err error) {
+	ctx, span := tracing.Client(ctx, c.Method.Name, n.Name())
+	defer span.End()
 	list, opened := enginejson.NewListReader(&c.List), false
 	r := request(c)
 	r.Take = func(result io.Reader) error {
@@ -95,7 +111,12 @@ func request(c *engine.Call) wire.Request { return wire.Request{Body: c.Body, ID
 // *wire.Failure came of it. The turn is over when Deliver returns. ctx ends the wait as well as the call.
 func (n *Node) Deliver(ctx context.Context, t *lane.Turn) (engine.Answer, error) {
 	defer t.Done()
-	if err := t.Start(ctx); err != nil {
+	came := time.Now()
+	err := t.Start(ctx)
+	if tracing.IsOn(ctx) && time.Since(came) >= time.Millisecond {
+		n.traceLane(ctx, came)
+	}
+	if err != nil {
 		if err == lane.ErrOverflow {
 			n.FellBehind() // it lacks a payload
 		}
@@ -109,6 +130,13 @@ func (n *Node) Deliver(ctx context.Context, t *lane.Turn) (engine.Answer, error)
 		err = wire.MalformedAnswer(err)
 	}
 	return a, err
+}
+
+// traceLane tells how long a call has waited for its turn.
+func (n *Node) traceLane(ctx context.Context, came time.Time) {
+	span := tracing.Since(ctx, "wait for the lane", came)
+	span.SetAttributes(tracing.Node.String(n.Name()))
+	span.End()
 }
 
 // maxOwnAnswer bounds the answer to a question of our own, in bytes: a probe's, a block's header, a client's name.
@@ -131,10 +159,24 @@ func (n *Node) do(ctx context.Context, f engine.Family, r wire.Request) (reply j
 	start := time.Now()
 	reply, retried, failure := n.client.Do(ctx, r)
 	n.observe(f, failure, time.Since(start))
+	if span, recorded := tracing.Recorded(ctx); recorded {
+		n.trace(span, reply, failure)
+	}
 	if failure != nil {
 		err = failure
 	}
 	return reply, retried, err
+}
+
+// trace tells what came of a call in its span.
+func (n *Node) trace(span trace.Span, reply jsonrpc.Reply, failure *wire.Failure) {
+	span.SetAttributes(tracing.Node.String(n.Name()))
+	switch {
+	case failure != nil:
+		span.SetStatus(codes.Error, failure.Kind.String())
+	case reply.Err != nil:
+		span.SetStatus(codes.Error, "JSON-RPC error "+strconv.Itoa(reply.Err.Code))
+	}
 }
 
 // Disconnect lets go of the connections that aren't in use, and of the others when their calls have ended.

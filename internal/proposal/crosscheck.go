@@ -9,6 +9,7 @@ import (
 	"executionbackup/internal/engine"
 	"executionbackup/internal/fleet"
 	"executionbackup/internal/node"
+	"executionbackup/internal/tracing"
 )
 
 // minCrossCheck is how much time must be left for a cross-check: less would only delay the proposal.
@@ -46,12 +47,14 @@ func (p *proposal) crossCheck(ctx context.Context, c *candidate) {
 	if err != nil || call == nil {
 		return
 	}
+	ctx, span := tracing.Child(ctx, "cross-check")
+	defer func() { p.traceCheck(span, c) }()
 	wrong := make(chan string, 1)
 	p.fleet.Go(func() { wrong <- p.wrongHash(ctx, call) })
 	h := new(hearing) // before nobody
 	if left := time.Until(p.deadline); p.settings.CrossCheck > 0 && left >= minCrossCheck {
 		c.shown = call
-		h = p.show(c)
+		h = p.show(ctx, c)
 		h.listen(ctx, min(p.settings.CrossCheck, left))
 	}
 	if c.out = <-wrong; c.out != "" {
@@ -73,10 +76,16 @@ const minHashCheck = 50 * time.Millisecond
 
 // wrongHash returns why a payload's block hash isn't that of its content, or "". It gives up at the deadline.
 func (p *proposal) wrongHash(ctx context.Context, call *engine.Call) string {
+	ctx, span := tracing.Child(ctx, "hash check")
+	defer span.End()
 	left := max(time.Until(p.deadline), minHashCheck)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), left)
 	defer cancel()
-	if r := blockhash.Check(ctx, call.Method.Name, call.Params); r.Outcome == blockhash.Invalid {
+	r := blockhash.Check(ctx, call.Method.Name, call.Params)
+	if span.IsRecording() {
+		span.SetAttributes(tracing.Outcome.String(r.Outcome.String()))
+	}
+	if r.Outcome == blockhash.Invalid {
 		return r.Reason
 	}
 	return ""
@@ -98,7 +107,7 @@ type hearing struct {
 }
 
 // show puts a candidate to the judges. The calls run on when the proposal ends: the judges may need the block later.
-func (p *proposal) show(c *candidate) *hearing {
+func (p *proposal) show(ctx context.Context, c *candidate) *hearing {
 	h := &hearing{
 		proposal: p, candidate: c, judges: p.judges(c),
 		came: make(map[*node.Node]fleet.Reply), fresh: make(map[*node.Node]uint64),
@@ -110,7 +119,7 @@ func (p *proposal) show(c *candidate) *hearing {
 			h.fresh[n] = breaks
 		}
 	}
-	h.arrivals = p.fleet.AskEach(p.fleet.Context(), h.judges, c.shown)
+	h.arrivals = p.fleet.AskEach(tracing.Carry(p.fleet.Context(), ctx), h.judges, c.shown)
 	return h
 }
 

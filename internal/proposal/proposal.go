@@ -94,6 +94,7 @@ func (pr *Proposer) GetPayload(ctx context.Context, s *session.Session, c *engin
 		s.Builds.Won(c.PayloadID, best.Node.ID)
 	}
 	answer = p.answer(best)
+	p.traceChoice(ctx, best)
 	gone = out != nil && out.Send(&answer)
 	if won && best.Node.ID != p.build.Winner {
 		p.fleet.SaveBuild(s, c.PayloadID)

@@ -13,6 +13,7 @@ import (
 	"executionbackup/internal/fleet"
 	"executionbackup/internal/node"
 	"executionbackup/internal/session"
+	"executionbackup/internal/tracing"
 )
 
 // shadow is the node that alone answers the CL, and what it does answer.
@@ -43,7 +44,7 @@ func (pr *Proposer) Shadow(ctx context.Context, s *session.Session, n *node.Node
 	engine.Answer, error) {
 	p := pr.begin(c)
 	p.shadow = &shadow{node: n, done: make(chan struct{})}
-	pr.fleet.Go(func() { p.follow(s) })
+	pr.fleet.Go(func() { p.follow(ctx, s) })
 	defer close(p.shadow.done)
 	ctx, cancel := context.WithTimeout(ctx, pr.fleet.Timeout(n, c.Method))
 	defer cancel()
@@ -52,8 +53,8 @@ func (pr *Proposer) Shadow(ctx context.Context, s *session.Session, n *node.Node
 }
 
 // follow finds out what we would have proposed, and compares it with what the CL got.
-func (p *proposal) follow(s *session.Session) {
-	ctx, cancel := context.WithCancel(p.fleet.Context())
+func (p *proposal) follow(call context.Context, s *session.Session) {
+	ctx, cancel := context.WithCancel(tracing.Carry(p.fleet.Context(), call))
 	defer cancel()
 	best := p.find(ctx, s)
 	<-p.shadow.done

@@ -35,6 +35,7 @@ import (
 	"executionbackup/internal/outlet"
 	"executionbackup/internal/rawjson"
 	"executionbackup/internal/session"
+	"executionbackup/internal/tracing"
 )
 
 // Proxy is the http.Handler that a consensus client talks to, behind authentication. Safe for concurrent use.
@@ -74,12 +75,13 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return // else the CL has gone
 	}
+	ctx := tracing.WithParent(r.Context(), r.Header)
 	if !rawjson.IsArray(body) {
-		p.answerOne(r.Context(), body, w)
+		p.answerOne(ctx, body, w)
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
-	w.Write(p.answerBatch(r.Context(), body))
+	w.Write(p.answerBatch(ctx, body))
 }
 
 // read reads the body of a request, into memory of its size where it says what that is.

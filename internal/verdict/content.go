@@ -3,6 +3,7 @@ package verdict
 import (
 	"crypto/sha256"
 	"slices"
+	"time"
 
 	"executionbackup/internal/blockhash"
 	"executionbackup/internal/claim"
@@ -23,6 +24,7 @@ type content struct {
 	another   bool              // another content is known under the hash
 	unchecked bool              // the content could not be checked
 	check     *claim.Check      // ours, under way; nil where none is
+	begun     time.Time         // when it was
 	awaited   []<-chan struct{} // closed when other calls' checks are over, and what was said in those is remembered
 	wrong     string            // why the content isn't the block's; "" where it is, or that isn't known
 	wrongHash bool              // it is the block hash that is wrong, not another part of the call
@@ -199,7 +201,7 @@ func (pl *poll) beginCheck() {
 		return
 	}
 	check, run := pl.bench.checks.Begin(pl.fleet.Context(), pl.call.Call)
-	pl.content.check = check
+	pl.content.check, pl.content.begun = check, time.Now()
 	if !pl.alone() {
 		pl.bench.claims.BeginCheck(&pl.content.own)
 	}
@@ -220,6 +222,7 @@ func (pl *poll) takeCheck() {
 	r := c.check.Result
 	c.check = nil
 	pl.bench.metrics.checked(r)
+	pl.traceCheck(r)
 	log := pl.fleet.Log.With("block_hash", pl.call.Block, "number", pl.call.Payload.Number)
 	switch r.Outcome {
 	case blockhash.Match:

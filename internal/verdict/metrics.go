@@ -104,14 +104,7 @@ func (m *metrics) tried(name string, said, ours engine.Status) {
 
 // checked counts a check of a payload's content.
 func (m *metrics) checked(r blockhash.Result) {
-	outcome := "skipped"
-	switch r.Outcome {
-	case blockhash.Match:
-		outcome = "match"
-	case blockhash.Invalid:
-		outcome = "invalid"
-	}
-	m.hashChecks.WithLabelValues(outcome).Inc()
+	m.hashChecks.WithLabelValues(r.Outcome.String()).Inc()
 }
 
 // statusWords bounds the labels of statuses that we don't know: what comes after these is counted together.

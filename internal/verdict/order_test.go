@@ -104,10 +104,10 @@ func runSchedule(t *testing.T, recorders []*recorder, calls []*sent, clock *atom
 					ctx, hangUp = bubble.WithTimeout(c.patience)
 				}
 				c.begun = clock.Add(1)
-				wait := b.Bench.Judge(b.Fleet.Controller, bubble.Call(t, body), mode)
+				wait := b.Bench.Judge(ctx, b.Fleet.Controller, bubble.Call(t, body), mode)
 				return func() {
 					defer hangUp()
-					wait(ctx)
+					wait()
 					c.ended = clock.Add(1)
 				}
 			}

@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -40,6 +41,7 @@ type poll struct {
 
 	noneTimely bool // when it was settled who votes, every voter was a laggard, or dead
 
+	traced  context.Context // of the calls to nodes: the fleet's, with the span of the CL's call
 	begun   time.Time
 	next    time.Duration  // when to look again though nothing comes, from begun; 0 for never
 	answer  chan given     // has room for the only one

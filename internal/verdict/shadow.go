@@ -54,6 +54,7 @@ func (pl *poll) tell() {
 		sh.answer.Status = engine.Syncing
 	}
 	sh.told, sh.took = true, time.Since(pl.begun)
+	pl.traceAnswer(sh.answer.Status)
 	pl.answer <- given{Answer: sh.answer}
 	pl.compareShadow()
 }

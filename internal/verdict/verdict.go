@@ -25,6 +25,7 @@ import (
 	"executionbackup/internal/node"
 	"executionbackup/internal/quorum"
 	"executionbackup/internal/session"
+	"executionbackup/internal/tracing"
 )
 
 // Bench is where calls are judged. Safe for concurrent use.
@@ -52,9 +53,9 @@ func (b *Bench) Forget(name string) {
 }
 
 // Judge puts a newPayload or forkchoiceUpdated of a CL to all nodes. It has its place in their lanes when Judge
-// returns; wait returns the answer for the CL. What the nodes say after that is still read: they need the call, and an
-// objection may come late.
-func (b *Bench) Judge(s *session.Session, c *engine.Call, mode Mode) (wait func(context.Context) engine.Answer) {
+// returns; wait returns the answer for the CL, or gives up when ctx ends. What the nodes say after that is still read:
+// they need the call, and an objection may come late.
+func (b *Bench) Judge(ctx context.Context, s *session.Session, c *engine.Call, mode Mode) (wait func() engine.Answer) {
 	came := time.Now()
 	b.fleet.Spoke(c.Method.Family)
 	b.fleet.Pool.Reach(c.Payload.Timestamp)
@@ -64,9 +65,10 @@ func (b *Bench) Judge(s *session.Session, c *engine.Call, mode Mode) (wait func(
 	}
 	b.noteMissed(mode, c)
 	pl := b.newPoll(s, c, came, clock, mode)
+	pl.traced = tracing.Carry(b.fleet.Context(), ctx)
 	pl.fanOut()
 	b.fleet.Go(pl.gather)
-	return func(ctx context.Context) engine.Answer {
+	return func() engine.Answer {
 		if pl.shadow.on {
 			defer pl.call.MarkHeard()
 		} else {
@@ -106,7 +108,7 @@ func (pl *poll) fanOut() {
 	}
 	for i, turn := range pl.place.Turns {
 		pl.fleet.Go(func() {
-			answer, err := nodes[i].Deliver(pl.fleet.Context(), turn)
+			answer, err := nodes[i].Deliver(pl.traced, turn)
 			pl.arrivals <- arrival{seats[i], answer, err, time.Since(pl.begun)}
 		})
 	}
@@ -258,6 +260,7 @@ func (pl *poll) decide(j judgement) {
 		pl.fleet.History.Decide(pl.record, heard(pl.verdict), pl.took, pl.rule.String(), pl.why)
 	}
 	pl.followUp() // so that a node which is behind is seen to be
+	pl.traceVerdict(j.Dispute)
 	if j.Dispute && !pl.shadow.on {
 		pl.keep(&answer, true)
 	}

@@ -17,6 +17,7 @@ import (
 	"executionbackup/internal/budget"
 	"executionbackup/internal/jsonrpc"
 	"executionbackup/internal/rawjson"
+	"executionbackup/internal/tracing"
 )
 
 // Client makes calls to one node. Safe for concurrent use: what isn't atomic is set by New, and locks itself.
@@ -159,6 +160,10 @@ func (c *Client) post(ctx context.Context, body []byte) (*http.Response, error) 
 	to := c.target.Load()
 	req := to.request.WithContext(ctx)
 	req.Header = c.header(to.bearer.Bearer(time.Now()))
+	if parent := tracing.Parent(ctx); parent != "" {
+		req.Header = req.Header.Clone() // the other calls have that one
+		req.Header[tracing.Header] = []string{parent}
+	}
 	req.Body = io.NopCloser(bytes.NewReader(body))
 	req.ContentLength = int64(len(body))
 	return c.via.RoundTrip(req)
