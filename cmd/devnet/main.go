@@ -1,6 +1,6 @@
 // Command devnet is the demonstration: three real geth nodes in this process, ExecutionBackup before them, and a
-// consensus client that makes a block every few seconds through ExecutionBackup alone. Keys stop nodes, hang them, or
-// make them lie.
+// consensus client that makes a block every few seconds through ExecutionBackup alone, or your own in its place. Keys
+// stop nodes, hang them, or make them lie.
 package main
 
 import (
@@ -38,48 +38,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return 0
 }
 
-// options are what the flags say.
-type options struct {
-	port   int
-	period time.Duration
-	blocks int
-	chaos  bool
-	data   string
-}
-
-func parseOptions(args []string, stderr io.Writer) (o options, err error) {
-	flags := flag.NewFlagSet("devnet", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.IntVar(&o.port, "port", 7000, "`port` of ExecutionBackup; the nodes have the next three; 0 = any free ones")
-	flags.DurationVar(&o.period, "period", 2*time.Second,
-		"`time` from block to block; with less than 1s the chain runs ahead of the clock")
-	flags.IntVar(&o.blocks, "blocks", 0,
-		"end after this `number` of blocks, with status 1 if one was missed or a call failed")
-	flags.BoolVar(&o.chaos, "chaos", false, "break the nodes by itself, one after the other")
-	flags.StringVar(&o.data, "data", "", "empty or new `directory` for the nodes' data and the log, kept at the end")
-	flags.Usage = func() {
-		fmt.Fprintln(stderr, "Three geth nodes, ExecutionBackup before them, "+
-			"and a consensus client that makes blocks through it.\n\nFlags:")
-		flags.PrintDefaults()
-	}
-	if err := flags.Parse(args); err != nil {
-		return o, err
-	}
-	complain := func(text string) (options, error) {
-		fmt.Fprintln(stderr, "devnet:", text)
-		return o, errors.New(text)
-	}
-	switch {
-	case flags.NArg() > 0:
-		return complain(fmt.Sprintf("unexpected %q: there are only flags (see --help)", flags.Arg(0)))
-	case o.period <= 0:
-		return complain("--period must be more than 0")
-	case o.port < 0 || o.port > 65535-len(nodeNames):
-		return complain("--port must have room for three more ports after it")
-	}
-	return o, nil
-}
-
 // demonstrate runs the whole until ctx or a key ends it, or the blocks that were asked for are there.
 func demonstrate(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) error {
 	screen := newScreen(stdout)
@@ -106,7 +64,7 @@ func demonstrate(ctx context.Context, o options, stdin io.Reader, stdout io.Writ
 	return nil
 }
 
-// play makes blocks and takes keys.
+// play tells of block after block, and takes keys.
 func play(ctx context.Context, o options, net *network, story *story, stdin io.Reader) (err error) {
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
@@ -115,9 +73,14 @@ func play(ctx context.Context, o options, net *network, story *story, stdin io.R
 		return err
 	}
 	defer release()
-	client, err := newConsensusClient(ctx, net)
-	if err != nil {
-		return err
+	next, period := story.follow, glance
+	if !o.cl {
+		client, err := newConsensusClient(ctx, net)
+		if err != nil {
+			return err
+		}
+		next = func(ctx context.Context) (well, news bool) { return story.tell(ctx, client.slot(ctx)), true }
+		period = o.period
 	}
 	operator := startOperator(ctx, net, story.screen, o.chaos, keys, quit)
 	defer func() {
@@ -127,47 +90,15 @@ func play(ctx context.Context, o options, net *network, story *story, stdin io.R
 	for {
 		// A slot begins with a multiple of the period: with a whole second, as a timestamp is, if periods are of such.
 		select {
-		case <-time.After(time.Until(time.Now().Truncate(o.period).Add(o.period))):
+		case <-time.After(time.Until(time.Now().Truncate(period).Add(period))):
 		case <-ctx.Done():
 			return nil
 		}
-		if slot := client.slot(ctx); ctx.Err() == nil {
-			operator.hear(story.tell(ctx, slot))
+		if well, news := next(ctx); news && ctx.Err() == nil {
+			operator.hear(well)
 		}
 		if story.enough(o.blocks) {
 			return nil
 		}
 	}
-}
-
-// banner says what runs, and how to break it.
-func banner(s *screen, net *network) {
-	kept := "kept at the end"
-	if net.remove {
-		kept = "removed at the end"
-	}
-	s.write(
-		"",
-		s.paint(bold,
-			"Three geth nodes, ExecutionBackup before them. Each block is put to all of them, and their votes decide."),
-		"",
-		"  ExecutionBackup  "+net.url+"    look there at /nodes /blocks /metrics",
-	)
-	for _, n := range net.nodes {
-		s.line("  %-15s  %s", n.name, n.gate.url())
-	}
-	s.write("  data and log     "+net.dir+"    "+kept, "")
-	help(s)
-}
-
-// help tells the keys.
-func help(s *screen) {
-	s.write(
-		"  keys   1 2 3   stop geth-1, geth-2, geth-3; again: start it",
-		"         q w e   hang it: it takes calls in and doesn't answer; again: resume",
-		"         a s d   make it lie: INVALID for VALID; again: make it honest",
-		"         c       clear objections      ?  these keys      x  end",
-		"         m       mode shadow: geth-1 alone answers; again: off; again: active",
-		"",
-	)
 }

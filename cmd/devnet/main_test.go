@@ -132,6 +132,10 @@ func TestBadFlags(t *testing.T) {
 		{"--port 65535", 2, "--port must have room for three more ports"},
 		{fmt.Sprint("--port ", port-1), 1, "--port"},
 		{fmt.Sprint("--data ", os.Args[0]), 1, "--data"},
+		{"--genesis genesis.json", 2, "--genesis is for your own consensus client"},
+		{"--cl --period 500ms", 2, "--period must be 1s or more with --cl"},
+		{"--cl --genesis nowhere.json", 1, "--genesis: open nowhere.json"},
+		{"--cl --genesis main_test.go", 1, "--genesis: "},
 	} {
 		var complaints bytes.Buffer
 		status := run(t.Context(), strings.Fields(c.args), strings.NewReader(""), io.Discard, &complaints)

@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core"
@@ -29,14 +28,12 @@ const localhost = "127.0.0.1"
 
 var nodeNames = [...]string{"geth-1", "geth-2", "geth-3"}
 
-// amsterdamSlot is the first slot of that fork, from the start on. Before it is Osaka.
-const amsterdamSlot = 20
-
 // network is what the demonstration shows: the nodes, and ExecutionBackup before them.
 type network struct {
 	dir     string // with everybody's data
 	remove  bool   // dir at the end
 	genesis *core.Genesis
+	foreign bool // the consensus client is somebody else's
 	nodes   []*node
 	secret  [32]byte // of the consensus client
 	token   string   // of the administrator
@@ -49,14 +46,20 @@ type network struct {
 
 // newNetwork takes the ports and makes what start starts.
 func newNetwork(o options, s *screen) (_ *network, err error) {
-	net := &network{genesis: newGenesis(o.period), stopApp: func() error { return nil }}
+	net := &network{foreign: o.cl, stopApp: func() error { return nil }}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, net.stop())
 		}
 	}()
+	if net.genesis, err = chooseGenesis(o); err != nil {
+		return nil, fmt.Errorf("--genesis: %w", err)
+	}
 	if err := net.makeDir(o.data); err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
+	}
+	if err := writeGenesis(net.file("genesis.json"), net.genesis); err != nil {
+		return nil, err
 	}
 	if net.secret, err = net.newSecret("cl.jwt"); err != nil {
 		return nil, err
@@ -89,7 +92,7 @@ func (net *network) addNode(name string, port int) error {
 		return fmt.Errorf("%w (choose other ports with --port)", err)
 	}
 	net.nodes = append(net.nodes, &node{name: name, gate: gate, config: geth.Config{
-		Genesis: net.genesis, DataDir: filepath.Join(net.dir, name), Secret: secret,
+		Genesis: net.genesis, DataDir: net.file(name), Secret: secret,
 	}})
 	return nil
 }
@@ -100,7 +103,7 @@ func (net *network) newApp(o options, s *screen) error {
 	flags := map[string][]string{
 		"port": {strconv.Itoa(o.port)}, "jwt-secret": {"cl.jwt"}, "admin-token-file": {"admin.token"},
 		"shadow-node":  {net.nodes[0].name},
-		"evidence-dir": {filepath.Join(net.dir, "evidence")}, "state-dir": {filepath.Join(net.dir, "state")},
+		"evidence-dir": {net.file("evidence")}, "state-dir": {net.file("state")},
 	}
 	if isTimely(o.period) {
 		flags["slot"] = []string{o.period.String()}
@@ -108,12 +111,12 @@ func (net *network) newApp(o options, s *screen) error {
 	for _, n := range net.nodes {
 		flags["nodes"] = append(flags["nodes"], n.gate.url()+"#jwt-secret="+n.name+".jwt#name="+n.name)
 	}
-	readFile := func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(net.dir, name)) }
+	readFile := func(name string) ([]byte, error) { return os.ReadFile(net.file(name)) }
 	c, err := config.Load(config.Inputs{Flags: flags, ReadFile: readFile})
 	if err != nil {
 		return err
 	}
-	if net.log, err = os.Create(filepath.Join(net.dir, "executionbackup.log")); err != nil {
+	if net.log, err = os.Create(net.file("executionbackup.log")); err != nil {
 		return err
 	}
 	everything := slog.NewTextHandler(net.log, &slog.HandlerOptions{Level: slog.LevelDebug})
@@ -141,25 +144,6 @@ func (net *network) start(ctx context.Context) error {
 	return net.rest(ctx, "/recheck", nil, nil)
 }
 
-// isTimely reports whether timestamps, which are whole seconds, can keep up with the blocks.
-func isTimely(period time.Duration) bool { return period >= time.Second }
-
-// newGenesis begins a chain now. It is on Osaka, and comes to Amsterdam by itself. Where its timestamps can't keep up
-// it begins in the future, so that no verdict goes by them.
-func newGenesis(period time.Duration) *core.Genesis {
-	first := time.Now() // of block 1
-	if !isTimely(period) {
-		first = first.Add(time.Hour)
-	}
-	amsterdam := uint64(first.Add(amsterdamSlot * max(period, time.Second)).Unix())
-	begin := new(uint64)
-	genesis := geth.Genesis(geth.Schedule{
-		Shanghai: begin, Cancun: begin, Prague: begin, Osaka: begin, BPO1: begin, Amsterdam: &amsterdam,
-	})
-	genesis.Timestamp = uint64(first.Unix()) - 1
-	return genesis
-}
-
 // makeDir makes the directory for everybody's data. It must be empty: a chain of another run has another genesis.
 func (net *network) makeDir(data string) (err error) {
 	if data == "" {
@@ -180,20 +164,26 @@ func (net *network) makeDir(data string) (err error) {
 	return err
 }
 
+// file returns the path of a file of ours.
+func (net *network) file(name string) string { return filepath.Join(net.dir, name) }
+
 // newSecret makes a secret and writes it to a file.
 func (net *network) newSecret(file string) (secret [32]byte, err error) {
 	rand.Read(secret[:])
-	return secret, os.WriteFile(filepath.Join(net.dir, file), []byte(hex.EncodeToString(secret[:])+"\n"), 0o600)
+	return secret, os.WriteFile(net.file(file), []byte(hex.EncodeToString(secret[:])+"\n"), 0o600)
 }
 
-// startNodes starts the nodes on a chain of one block. A geth that is killed goes back to the last state on its disk,
-// and that is written by a clean stop: without one it would have nothing but genesis, from where it couldn't be brought
-// back.
+// startNodes starts the nodes on a chain of one block; a consensus client that isn't ours begins at genesis. A geth that
+// is killed goes back to the last state on its disk, and that is written by a clean stop: without one it would have
+// nothing but genesis, from where it couldn't be brought back.
 func (net *network) startNodes(ctx context.Context) error {
 	var first geth.Payload
 	for _, n := range net.nodes {
 		if err := n.start(); err != nil {
 			return err
+		}
+		if net.foreign {
+			continue
 		}
 		call, err := n.geth.Dial()
 		if err != nil {

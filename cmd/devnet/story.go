@@ -43,6 +43,11 @@ func (r record) disputed() bool {
 	return r.Dispute || slices.ContainsFunc(r.Votes, func(v vote) bool { return v.Status == engine.INVALID })
 }
 
+// unanimous reports whether every node has called the block VALID.
+func (r record) unanimous() bool {
+	return !slices.ContainsFunc(r.Votes, func(v vote) bool { return v.Status != engine.VALID })
+}
+
 // story tells what becomes of the blocks, and counts.
 type story struct {
 	net    *network
@@ -52,7 +57,7 @@ type story struct {
 	halted bool // by a dispute
 
 	produced, missed int // blocks; slots without one, though there was no dispute
-	halts            int // slots without a block in a dispute
+	disputes         int // slots without a block in one
 	failed           int // calls
 	slowest          record
 	votes            map[string]int // by node and status
@@ -69,14 +74,18 @@ func (s *story) tell(ctx context.Context, now slot) bool {
 		s.fail(err)
 	}
 	s.lateVotes(records)
+	txs := fmt.Sprintf("%d txs", now.txs)
+	if now.txs == 1 {
+		txs = "1 tx"
+	}
 	for _, r := range records {
 		if _, old := s.told[r.Time]; !old {
-			s.block(r, now)
+			s.block(r, fmt.Sprintf("  %-5s", txs))
 		}
 	}
 	s.remember(records)
 	s.outcome(now)
-	return now.err == nil && !slices.ContainsFunc(s.last.Votes, func(v vote) bool { return v.Status != engine.VALID })
+	return now.err == nil && s.last.unanimous()
 }
 
 // lateVotes tells what has come to blocks that have been told.
@@ -101,17 +110,13 @@ func (s *story) lateVotes(records []record) {
 	}
 }
 
-// block writes the line of a newPayload.
-func (s *story) block(r record, now slot) {
+// block writes the line of a newPayload, with what else is known of the block.
+func (s *story) block(r record, known string) {
 	if s.last.Method != "" && s.last.Method != r.Method {
 		s.screen.remark(bold, "a fork: from now on "+r.Method)
 	}
-	txs := fmt.Sprintf("%d txs", now.txs)
-	if now.txs == 1 {
-		txs = "1 tx"
-	}
-	line := fmt.Sprintf("#%-4d %s  %-5s  %s %7s",
-		r.Number, shortHash(r.Hash), txs, s.status(r.Verdict), milliseconds(r.Took))
+	line := fmt.Sprintf("#%-4d %s%s  %s %7s",
+		r.Number, shortHash(r.Hash), known, s.status(r.Verdict), milliseconds(r.Took))
 	for _, v := range r.Votes {
 		line += fmt.Sprintf("   %s %s", v.Node, s.cell(v))
 	}
@@ -167,19 +172,9 @@ func (s *story) outcome(now slot) {
 	status, refused := errors.AsType[*geth.StatusError](now.err)
 	switch {
 	case now.err == nil:
-		s.produced++
-		if s.halted {
-			s.screen.remark(bold, "the dispute is over: the chain goes on")
-		}
-		s.halted = false
+		s.goesOn()
 	case refused && status.Status.Status == engine.SYNCING && s.last.disputed():
-		s.halts++
-		if !s.halted {
-			s.screen.remark(bold,
-				"halted: dispute. Any of the nodes may be right, so the consensus client must not act on the block.",
-				"It asks again in every slot.")
-		}
-		s.halted = true
+		s.halts("It asks again in every slot.")
 	default:
 		s.missed++
 		s.screen.remark(red, "missed a block:", now.err.Error())
@@ -190,6 +185,26 @@ func (s *story) outcome(now slot) {
 	if now.sendErr != nil {
 		s.fail(now.sendErr)
 	}
+}
+
+// goesOn counts a block.
+func (s *story) goesOn() {
+	s.produced++
+	if s.halted {
+		s.screen.remark(bold, "the dispute is over: the chain goes on")
+	}
+	s.halted = false
+}
+
+// halts counts a block that no verdict lets the consensus client act on.
+func (s *story) halts(advice ...string) {
+	s.disputes++
+	if !s.halted {
+		s.screen.remark(bold, append([]string{
+			"halted: dispute. Any of the nodes may be right, so the consensus client must not act on the block.",
+		}, advice...)...)
+	}
+	s.halted = true
 }
 
 // fail counts and tells a call that has failed.
@@ -203,9 +218,13 @@ func (s *story) enough(blocks int) bool { return blocks > 0 && s.produced+s.miss
 
 // end sums up.
 func (s *story) end() {
+	counts := fmt.Sprintf("%d blocks, %d missed, %d failed calls; %d slots halted by a dispute",
+		s.produced, s.missed, s.failed, s.disputes)
+	if s.net.foreign { // what it missed it doesn't tell us
+		counts = fmt.Sprintf("%d blocks; %d payloads halted by a dispute", s.produced, s.disputes)
+	}
 	s.screen.write("")
-	s.screen.line("%d blocks, %d missed, %d failed calls; %d slots halted by a dispute; slowest verdict %s (#%d)",
-		s.produced, s.missed, s.failed, s.halts, milliseconds(s.slowest.Took), s.slowest.Number)
+	s.screen.line("%s; slowest verdict %s (#%d)", counts, milliseconds(s.slowest.Took), s.slowest.Number)
 	for _, name := range nodeNames {
 		line := "  " + name
 		for _, status := range statuses {
