@@ -23,10 +23,10 @@ func banner(s *screen, net *network) {
 		kept = "removed at the end"
 	}
 	s.write("  data and log     "+net.dir+"    "+kept, "")
-	help(s)
 	if net.foreign {
 		needs(s, net)
 	}
+	help(s)
 }
 
 // needs says what a consensus client needs to make this chain's blocks.
@@ -37,9 +37,10 @@ func needs(s *screen, net *network) {
 		"    Engine API     "+net.url,
 		"    JWT secret     "+net.file("cl.jwt"),
 		"    genesis        "+net.file("genesis.json"),
-		fmt.Sprintf("                   hash %s", first.Hash()),
-		fmt.Sprintf("                   time %d, chain id %s", first.Time(), net.genesis.Config.ChainID),
-		"  and a beacon genesis made with it: docs/clients.md has an example. Nothing is told below until it sends a block.",
+		fmt.Sprintf("      hash         %s", first.Hash()),
+		fmt.Sprintf("      time         %d", first.Time()),
+		fmt.Sprintf("      chain id     %s", net.genesis.Config.ChainID),
+		"  and a beacon genesis made for that one: docs/clients.md has an example. Nothing is told until it sends a block.",
 		"",
 	)
 }

@@ -32,8 +32,8 @@ func TestOwnConsensusClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ name, args, chain string }{
-		{"our chain", "", "chain id 1337"},
-		{"its chain", " --genesis " + brought, "chain id 4242"},
+		{"our chain", "", `chain id +1337`},
+		{"its chain", " --genesis " + brought, `chain id +4242`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

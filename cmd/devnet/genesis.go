@@ -44,10 +44,11 @@ func newGenesis(period time.Duration) *core.Genesis {
 	return genesis
 }
 
-// plainGenesis begins a chain now that stays on Osaka: nobody's consensus client has to know the next fork.
+// plainGenesis begins a chain now that stays on Prague: every consensus client can begin there, and no later fork's time
+// depends on how long its slots and epochs are.
 func plainGenesis() *core.Genesis {
 	begin := new(uint64)
-	genesis := geth.Genesis(geth.Schedule{Shanghai: begin, Cancun: begin, Prague: begin, Osaka: begin})
+	genesis := geth.Genesis(geth.Schedule{Shanghai: begin, Cancun: begin, Prague: begin})
 	genesis.Config.BlobScheduleConfig.BPO1 = nil
 	genesis.Timestamp = uint64(time.Now().Unix())
 	return genesis

@@ -82,7 +82,7 @@ func TestDashboard(t *testing.T) {
 		{"theme", dashboardTheme}, {"keyboard", dashboardKeyboard}, {"screens", dashboardScreens},
 		{"forks", dashboardForks}, {"fork dispute", dashboardForkDispute}, {"loads", dashboardLoads},
 		{"behind a proxy", dashboardBehindProxy}, {"ongoing", dashboardOngoing}, {"builds of one", dashboardAlone},
-		{"mode", dashboardMode},
+		{"mode", dashboardMode}, {"picture", dashboardPicture},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, chromium) })
 	}
