@@ -12,7 +12,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## three real geth nodes, ExecutionBackup before them, and a block every two seconds
-	go run ./cmd/devnet $(ARGS)
+	@echo 'go run ./cmd/devnet $(ARGS)    (compiles for some minutes the first time)'
+	@go run ./cmd/devnet $(ARGS)
 
 # How many random streams of calls are compared with what one honest client says.
 STREAMS ?= 2000

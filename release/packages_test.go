@@ -72,7 +72,7 @@ func TestArtifacts(t *testing.T) {
 	contents := output(t, "tar", "-tzf", one(t, "executionbackup_*_linux_amd64.tar.gz"))
 	for _, want := range []string{
 		"/executionbackup\n", "/LICENSE\n", "/THIRD_PARTY_NOTICES\n",
-		"/executionbackup.example.yaml\n", "/docs/configuration.md\n",
+		"/executionbackup.example.yaml\n", "/docs/configuration.md\n", "/docs/images/page.png\n",
 		"/extras/executionbackup.1.gz\n",
 	} {
 		if !strings.Contains(contents, want) {

@@ -14,7 +14,11 @@ func banner(s *screen, net *network) {
 	if command := tunnel(net.url, os.Getenv("SSH_CONNECTION"), userName()); command != "" {
 		s.write("  you are here over ssh; so first, on your own machine:", "    "+s.paint(bold, command))
 	}
-	s.write("", "Three geth nodes, ExecutionBackup before them. Each block is put to all of them, and their votes decide.", "")
+	s.write(
+		"",
+		"Three geth nodes, ExecutionBackup before them. Each block is put to all of them, and their votes decide.",
+		"",
+	)
 	for _, n := range net.nodes {
 		s.line("  %-15s  %s", n.name, n.gate.url())
 	}
@@ -40,7 +44,8 @@ func needs(s *screen, net *network) {
 		fmt.Sprintf("      hash         %s", first.Hash()),
 		fmt.Sprintf("      time         %d", first.Time()),
 		fmt.Sprintf("      chain id     %s", net.genesis.Config.ChainID),
-		"  and a beacon genesis made for that one: docs/clients.md has an example. Nothing is told until it sends a block.",
+		"  and a beacon genesis made for that one: docs/clients.md has an example.",
+		"  Nothing more is told until it sends a block.",
 		"",
 	)
 }

@@ -146,7 +146,8 @@ func TestAddressFirst(t *testing.T) {
 	if status := run(t.Context(), args, strings.NewReader(""), &out, io.Discard); status != 0 {
 		t.Fatalf("status %d:\n%s", status, out.String())
 	}
-	want := regexp.MustCompile(`^\n  http://127\.0\.0\.1:(\d+)/    the page.*\n.*ssh.*\n    ssh -L (\d+):127\.0\.0\.1:(\d+) \S*192\.0\.2\.1\n`)
+	want := regexp.MustCompile(`^\n  http://127\.0\.0\.1:(\d+)/    the page.*\n` +
+		`.*ssh.*\n    ssh -L (\d+):127\.0\.0\.1:(\d+) \S*192\.0\.2\.1\n`)
 	m := want.FindStringSubmatch(out.String())
 	if m == nil || m[1] != m[2] || m[1] != m[3] {
 		t.Errorf("got\n%s", out.String())

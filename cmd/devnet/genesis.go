@@ -44,8 +44,8 @@ func newGenesis(period time.Duration) *core.Genesis {
 	return genesis
 }
 
-// plainGenesis begins a chain now that stays on Prague: every consensus client can begin there, and no later fork's time
-// depends on how long its slots and epochs are.
+// plainGenesis begins a chain now that stays on Prague: every consensus client can begin there, and no later fork's
+// time depends on how long its slots and epochs are.
 func plainGenesis() *core.Genesis {
 	begin := new(uint64)
 	genesis := geth.Genesis(geth.Schedule{Shanghai: begin, Cancun: begin, Prague: begin})

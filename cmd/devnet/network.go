@@ -173,9 +173,9 @@ func (net *network) newSecret(file string) (secret [32]byte, err error) {
 	return secret, os.WriteFile(net.file(file), []byte(hex.EncodeToString(secret[:])+"\n"), 0o600)
 }
 
-// startNodes starts the nodes on a chain of one block; a consensus client that isn't ours begins at genesis. A geth that
-// is killed goes back to the last state on its disk, and that is written by a clean stop: without one it would have
-// nothing but genesis, from where it couldn't be brought back.
+// startNodes starts the nodes on a chain of one block; a consensus client that isn't ours begins at genesis. A geth
+// that is killed goes back to the last state on its disk, and that is written by a clean stop: without one it would
+// have nothing but genesis, from where it couldn't be brought back.
 func (net *network) startNodes(ctx context.Context) error {
 	var first geth.Payload
 	for _, n := range net.nodes {
