@@ -2,11 +2,14 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
+	"fmt"
+	"math/big"
 	"os"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core"
+	"github.com/ethereum/go-ethereum/params"
 
 	"executionbackup/internal/geth"
 )
@@ -62,10 +65,19 @@ func readGenesis(file string) (*core.Genesis, error) {
 	}
 	genesis := new(core.Genesis)
 	if err := json.Unmarshal(text, genesis); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if genesis.Config == nil || genesis.Config.ChainID == nil {
-		return nil, errors.New("no config.chainId in " + file)
+		return nil, fmt.Errorf("%s has no config.chainId", file)
+	}
+	if !genesis.Config.IsPrague(new(big.Int), genesis.Timestamp) {
+		return genesis, nil
+	}
+	// geth makes no block without them, and tells its caller that the payload's attributes are invalid.
+	for _, contract := range []common.Address{params.WithdrawalQueueAddress, params.ConsolidationQueueAddress} {
+		if len(genesis.Alloc[contract].Code) == 0 {
+			return nil, fmt.Errorf("%s lacks the system contract %s, without which Prague has no block", file, contract)
+		}
 	}
 	return genesis, nil
 }

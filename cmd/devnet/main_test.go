@@ -135,7 +135,9 @@ func TestBadFlags(t *testing.T) {
 		{"--genesis genesis.json", 2, "--genesis is for your own consensus client"},
 		{"--cl --period 500ms", 2, "--period must be 1s or more with --cl"},
 		{"--cl --genesis nowhere.json", 1, "--genesis: open nowhere.json"},
-		{"--cl --genesis main_test.go", 1, "--genesis: "},
+		{"--cl --genesis main_test.go", 1, "--genesis: main_test.go: invalid character"},
+		{"--cl --genesis testdata/empty.json", 1, "--genesis: testdata/empty.json has no config.chainId"},
+		{"--cl --genesis testdata/nocontracts.json", 1, "lacks the system contract 0x00000961"},
 	} {
 		var complaints bytes.Buffer
 		status := run(t.Context(), strings.Fields(c.args), strings.NewReader(""), io.Discard, &complaints)
