@@ -55,13 +55,31 @@ func (s *screen) remark(c colour, words ...string) {
 	line := "    " + words[0]
 	for _, word := range words[1:] {
 		if utf8.RuneCountInString(line+"  "+word) > columns {
-			lines = append(lines, s.paint(c, line))
+			lines = append(lines, fold(line)...)
 			line = "      " + word
 		} else {
 			line += "  " + word
 		}
 	}
-	s.write(append(lines, s.paint(c, line))...)
+	lines = append(lines, fold(line)...)
+	for i := range lines {
+		lines[i] = s.paint(c, lines[i])
+	}
+	s.write(lines...)
+}
+
+// fold breaks a line that is too wide at spaces, where it has any.
+func fold(line string) (lines []string) {
+	const indent = "        "
+	for utf8.RuneCountInString(line) > columns {
+		cut := strings.LastIndexByte(string([]rune(line)[:columns+1]), ' ')
+		if cut < len(indent) {
+			break
+		}
+		lines = append(lines, line[:cut])
+		line = indent + line[cut+1:]
+	}
+	return append(lines, line)
 }
 
 // columns is how wide the screen is.
