@@ -667,7 +667,11 @@ func (m *multiplexer) settled(t testing.TB, block enginetest.Payload) {
 func propose(t testing.TB, m *multiplexer, nodes []*enginetest.Node, head enginetest.Payload) {
 	t.Helper()
 	for _, wrong := range []uint64{0, 1} {
+		begun := func() float64 { return m.Metric(t, "executionbackup_builds_total") }
+		before := begun()
 		id := m.build(t, head).PayloadID
+		// In shadow mode the consensus client has its id before the others have given theirs.
+		apptest.Until(t, "every node's id is known", func() bool { return begun() > before })
 		for i, n := range nodes {
 			value := fmt.Sprintf("0x%x", 31_000_000_000_000_000+uint64(i*7919%5)*4_123_456_789_012_345)
 			offer(n, head, value, func(p *enginetest.Payload) {
