@@ -44,7 +44,8 @@ func (pr *Proposer) Shadow(ctx context.Context, s *session.Session, n *node.Node
 	engine.Answer, error) {
 	p := pr.begin(c)
 	p.shadow = &shadow{node: n, done: make(chan struct{})}
-	pr.fleet.Go(func() { p.follow(ctx, s) })
+	beside := tracing.Carry(pr.fleet.Context(), ctx)
+	pr.fleet.Go(func() { p.follow(beside, s) })
 	defer close(p.shadow.done)
 	ctx, cancel := context.WithTimeout(ctx, pr.fleet.Timeout(n, c.Method))
 	defer cancel()
@@ -53,8 +54,8 @@ func (pr *Proposer) Shadow(ctx context.Context, s *session.Session, n *node.Node
 }
 
 // follow finds out what we would have proposed, and compares it with what the CL got.
-func (p *proposal) follow(call context.Context, s *session.Session) {
-	ctx, cancel := context.WithCancel(tracing.Carry(p.fleet.Context(), call))
+func (p *proposal) follow(ctx context.Context, s *session.Session) {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	best := p.find(ctx, s)
 	<-p.shadow.done
