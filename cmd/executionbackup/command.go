@@ -16,7 +16,8 @@ import (
 
 // program is one run of the command, with the world that it sees.
 type program struct {
-	environ        []string
+	environ        []string // without links
+	links          []string // the variables that Kubernetes set for a Service, which are no settings
 	stdout, stderr io.Writer
 	given          map[string][]string // the settings among the flags, as config.Inputs has them
 	files          config.Files        // those that the settings come from

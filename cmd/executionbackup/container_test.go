@@ -76,3 +76,19 @@ func TestContainerErrors(t *testing.T) {
 		t.Errorf("container after a flag: status %d, %q", status, stderr)
 	}
 }
+
+// Beside a Service named executionbackup the container has its variables, too. They are no settings, and hide none.
+func TestContainerWithServiceLinks(t *testing.T) {
+	node := enginetest.New(t, enginetest.Client{})
+	links := []string{"EXECUTIONBACKUP_SERVICE_HOST=10.96.7.1", "EXECUTIONBACKUP_SERVICE_PORT=7000",
+		"EXECUTIONBACKUP_PORT=tcp://10.96.7.1:7000", "EXECUTIONBACKUP_PORT_7000_TCP_ADDR=10.96.7.1"}
+	d := start(t, append(links, "NODES="+spec(node, ""), "JWT_SECRET="+node.SecretFile, "PORT=1"), "container")
+	d.log.Match(t, `are no settings: ignored" variables=.*EXECUTIONBACKUP_PORT`)
+
+	environ := []string{"NODES=a:1", "JWT_SECRET=" + node.SecretFile, links[2]} // without the Service's address
+	status, _, stderr := execute(t, environ, "container")
+	if want := `executionbackup: EXECUTIONBACKUP_PORT: "tcp://10.96.7.1:7000" is not a port`; status != 78 ||
+		!strings.HasPrefix(stderr, want) {
+		t.Errorf("status %d, %q, want %q", status, stderr, want)
+	}
+}

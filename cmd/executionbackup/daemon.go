@@ -45,6 +45,9 @@ func (p *program) daemon(ctx context.Context, _ *cli.Command) error {
 		return err
 	}
 	log.Info("starting", "version", fullVersion())
+	if len(p.links) > 0 {
+		log.Info("Kubernetes' variables for a Service are no settings: ignored", "variables", p.links)
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
 	tellSystemd(log, sd.SdNotifyReady)

@@ -47,7 +47,8 @@ const (
 
 // run carries out a command line and returns the exit status. An error is one line on stderr.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	p := &program{environ: environ, stdout: stdout, stderr: stderr, given: make(map[string][]string)}
+	p := &program{stdout: stdout, stderr: stderr, given: make(map[string][]string)}
+	p.environ, p.links = config.WithoutServiceLinks(environ)
 	if len(args) > 1 && args[1] == "container" {
 		p.enterContainer()
 		args = slices.Delete(slices.Clone(args), 1, 2)
