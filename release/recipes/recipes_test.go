@@ -100,14 +100,6 @@ func TestComposeWithMonitoring(t *testing.T) {
 	}
 }
 
-func TestEthDocker(t *testing.T) {
-	project := compose(t, []string{"EB_OTHER_NODES=http://b:8551"}, "../../deploy/eth-docker/executionbackup.yml")
-	nodes := project.Services["executionbackup"].Environment["NODES"]
-	if nodes == nil || *nodes != "http://execution:8551#name=local,http://b:8551" {
-		t.Errorf("NODES is %v", nodes)
-	}
-}
-
 // Every document is strictly what its kind has. None is a Secret: those are made by who applies the file.
 func TestKubernetes(t *testing.T) {
 	deployment, service, monitor := new(apps.Deployment), new(core.Service), new(monitoring.ServiceMonitor)
