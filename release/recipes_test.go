@@ -136,7 +136,7 @@ func TestKeepalived(t *testing.T) {
 // The units say nothing that systemd doesn't know. That the clients aren't installed here is no fault of theirs.
 func TestUnits(t *testing.T) {
 	needs(t, "systemd-analyze")
-	for _, unit := range []string{"geth.service", "nethermind.service"} {
+	for _, unit := range []string{"geth.service", "nethermind.service", "lighthouse.service"} {
 		out, _ := exec.Command("systemd-analyze", "verify", "--man=no", "../deploy/systemd/"+unit).CombinedOutput()
 		for line := range strings.Lines(string(out)) {
 			if strings.Contains(line, unit) && !strings.Contains(line, "is not executable") {

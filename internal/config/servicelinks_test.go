@@ -22,7 +22,9 @@ func TestServiceLinks(t *testing.T) {
 			"EXECUTIONBACKUP_A_SERVICE_HOST=10.96.7.1 EXECUTIONBACKUP_A_SERVICE_PORT=7000 " +
 				"EXECUTIONBACKUP_A_PORT=tcp://10.96.7.1:7000 EXECUTIONBACKUP_A_PORT_7000_TCP=tcp://10.96.7.1:7000", "",
 		},
-		"IPv6":                            {"EXECUTIONBACKUP_SERVICE_HOST=fd00::1 EXECUTIONBACKUP_PORT=tcp://[fd00::1]:7000", ""},
+		"IPv6": {
+			"EXECUTIONBACKUP_SERVICE_HOST=fd00::1 EXECUTIONBACKUP_PORT=tcp://[fd00::1]:7000", "",
+		},
 		"a port of ours beside a Service": {service + "EXECUTIONBACKUP_PORT=9000", "EXECUTIONBACKUP_PORT=9000"},
 		"a mistake beside a Service":      {service + "EXECUTIONBACKUP_PORT=tcp", "EXECUTIONBACKUP_PORT=tcp"},
 		"a typing error beside a Service": {service + "EXECUTIONBACKUP_PROT=1", "EXECUTIONBACKUP_PROT=1"},
