@@ -88,7 +88,8 @@ func parties(t *testing.T, root string) (all []*party) {
 	const units = "etc/systemd/system/"
 	for i, files := range [][]string{
 		{units + "geth.service"}, {units + "nethermind.service"}, {units + "lighthouse.service"},
-		{"executionbackup.service", units + "executionbackup.service.d/nodes.conf", "etc/executionbackup/executionbackup.yaml"},
+		{"executionbackup.service", units + "executionbackup.service.d/nodes.conf",
+			"etc/executionbackup/executionbackup.yaml"},
 	} {
 		p := &party{unit: filepath.Base(files[0]), user: uint32(64001 + i), credentials: make(map[string]string)}
 		for _, file := range files {
@@ -134,7 +135,9 @@ func TestSystemdSecrets(t *testing.T) {
 	}
 	asRecipe(t, root, 0, 0)
 	all := parties(t, root)
-	want := map[string]int{"geth.service": 1, "nethermind.service": 1, "lighthouse.service": 1, "executionbackup.service": 4}
+	want := map[string]int{
+		"geth.service": 1, "nethermind.service": 1, "lighthouse.service": 1, "executionbackup.service": 4,
+	}
 	sees := make(map[string]string) // what each reads, by party and name
 	var delivered []string
 	for _, p := range all {

@@ -3,7 +3,7 @@
 package recipes
 
 import (
-	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -100,36 +100,23 @@ func TestComposeWithMonitoring(t *testing.T) {
 	}
 }
 
-// Every document is strictly what its kind has. None is a Secret: those are made by who applies the file.
+// None of the objects is a Secret: those are made by who applies the file.
 func TestKubernetes(t *testing.T) {
-	deployment, service, monitor := new(apps.Deployment), new(core.Service), new(monitoring.ServiceMonitor)
-	kinds := map[string]any{
-		"ConfigMap": new(core.ConfigMap), "Service": service,
-		"Deployment": deployment, "PersistentVolumeClaim": new(core.PersistentVolumeClaim),
-		"NetworkPolicy": new(networking.NetworkPolicy), "ServiceMonitor": monitor,
-	}
+	objects := make(map[string]any)
 	for _, file := range []string{"executionbackup.yaml", "servicemonitor.yaml"} {
-		for _, document := range documents(t, "../../deploy/kubernetes/"+file) {
-			var head struct{ Kind string }
-			if err := yaml.Unmarshal(document, &head); err != nil {
-				t.Fatal(err)
-			}
-			object := kinds[head.Kind]
-			if object == nil {
-				t.Fatalf("%s: kind %q is not looked for, or there twice", file, head.Kind)
-			}
-			if err := yaml.UnmarshalStrict(document, object); err != nil {
-				t.Errorf("%s: %s: %v", file, head.Kind, err)
-			}
-			delete(kinds, head.Kind)
+		data, err := os.ReadFile("../../deploy/kubernetes/" + file)
+		if err != nil {
+			t.Fatal(err)
 		}
+		maps.Copy(objects, decode(t, string(data)))
 	}
-	if len(kinds) > 0 {
-		t.Errorf("missing: %v", kinds)
+	if len(objects) != 6 {
+		t.Errorf("%d kinds of objects, want 6", len(objects))
 	}
-	pod := deployment.Spec.Template.Spec
+	service, monitor := objects["Service"].(*core.Service), objects["ServiceMonitor"].(*monitoring.ServiceMonitor)
+	pod := objects["Deployment"].(*apps.Deployment).Spec.Template.Spec
 	if pod.EnableServiceLinks == nil || *pod.EnableServiceLinks {
-		t.Error("service links would set unknown EXECUTIONBACKUP_ variables")
+		t.Error("service links would set EXECUTIONBACKUP_ variables that are no settings")
 	}
 	c := pod.Containers[0]
 	for name, probe := range map[string]*core.Probe{"/healthz": c.StartupProbe, "/readyz": c.ReadinessProbe} {
@@ -145,15 +132,31 @@ func TestKubernetes(t *testing.T) {
 	}
 }
 
-// documents splits a file of YAML documents.
-func documents(t *testing.T, path string) (all [][]byte) {
+// decode returns the objects in YAML by their kinds, of which each must be there once at most, and be strictly what its
+// kind has.
+func decode(t *testing.T, text string) map[string]any {
 	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+	objects := make(map[string]any)
+	for document := range strings.SplitSeq("\n"+text, "\n---\n") {
+		if strings.TrimSpace(document) == "" {
+			continue
+		}
+		var head struct{ Kind string }
+		if err := yaml.Unmarshal([]byte(document), &head); err != nil {
+			t.Fatal(err)
+		}
+		object, known := map[string]any{
+			"ConfigMap": new(core.ConfigMap), "Service": new(core.Service), "Deployment": new(apps.Deployment),
+			"PersistentVolumeClaim": new(core.PersistentVolumeClaim), "NetworkPolicy": new(networking.NetworkPolicy),
+			"ServiceMonitor": new(monitoring.ServiceMonitor),
+		}[head.Kind]
+		if !known || objects[head.Kind] != nil {
+			t.Fatalf("kind %q is not looked for, or there twice", head.Kind)
+		}
+		if err := yaml.UnmarshalStrict([]byte(document), object); err != nil {
+			t.Errorf("%s: %v", head.Kind, err)
+		}
+		objects[head.Kind] = object
 	}
-	for document := range bytes.SplitSeq(data, []byte("\n---\n")) {
-		all = append(all, document)
-	}
-	return all
+	return objects
 }
