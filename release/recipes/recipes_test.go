@@ -3,8 +3,10 @@
 package recipes
 
 import (
+	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +17,8 @@ import (
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
+
+	alertmanager "github.com/prometheus/alertmanager/config"
 
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 )
@@ -71,32 +75,93 @@ func TestCompose(t *testing.T) {
 	}
 }
 
+// Prometheus scrapes us and has our rules, and what they find goes by Alertmanager to the receiver in .env.
 func TestComposeWithMonitoring(t *testing.T) {
 	dir := copied(t)
-	project := compose(t, []string{"GRAFANA_PASSWORD=x"}, filepath.Join(dir, "docker-compose.yml"),
-		filepath.Join(dir, "docker-compose.monitoring.yml"))
-	for _, name := range []string{"executionbackup", "prometheus", "grafana"} {
+	const receiver = "https://alerts.example/hook?key=a%20b"
+	project := compose(t, []string{"GRAFANA_PASSWORD=x", "ALERT_WEBHOOK_URL=" + receiver},
+		filepath.Join(dir, "docker-compose.yml"), filepath.Join(dir, "docker-compose.monitoring.yml"))
+	for _, name := range []string{"executionbackup", "prometheus", "alertmanager", "grafana"} {
 		if _, err := project.GetService(name); err != nil {
 			t.Error(err)
 		}
-	}
-	// What is mounted is there, and the rule file has the name that Prometheus' configuration gives it.
-	if !strings.Contains(project.Configs["prometheus"].Content, "/etc/prometheus/executionbackup/rules.yml") {
-		t.Error("prometheus reads no rules")
 	}
 	for _, file := range []string{"deploy/prometheus/rules.yml", "deploy/grafana/executionbackup.json"} {
 		if _, err := os.Stat("../../" + file); err != nil {
 			t.Error(err)
 		}
 	}
-	var scrape struct {
+	var prometheus struct {
 		ScrapeConfigs []struct {
 			Params map[string][]string `json:"params"`
 		} `json:"scrape_configs"`
+		Alerting struct {
+			Alertmanagers []struct {
+				StaticConfigs []struct{ Targets []string } `json:"static_configs"`
+			}
+		}
 	}
-	err := yaml.Unmarshal([]byte(project.Configs["prometheus"].Content), &scrape)
-	if err != nil || len(scrape.ScrapeConfigs) != 1 || scrape.ScrapeConfigs[0].Params["format"][0] != "prometheus" {
-		t.Errorf("the scrape configuration is %+v, %v", scrape, err)
+	text := project.Configs["prometheus"].Content
+	err := yaml.Unmarshal([]byte(text), &prometheus)
+	if err != nil || len(prometheus.ScrapeConfigs) != 1 ||
+		prometheus.ScrapeConfigs[0].Params["format"][0] != "prometheus" {
+		t.Errorf("the scrape configuration is %+v, %v", prometheus, err)
+	}
+	where := fmt.Sprint("alertmanager:", project.Services["alertmanager"].Ports[0].Target)
+	if got := prometheus.Alerting.Alertmanagers; len(got) != 1 || got[0].StaticConfigs[0].Targets[0] != where {
+		t.Errorf("alerts go to %+v, want %s", got, where)
+	}
+	checkPrometheus(t, text)
+
+	alerts, err := alertmanager.Load(project.Configs["alertmanager"].Content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hook := alerts.Receivers[0].WebhookConfigs
+	if alerts.Route.Receiver != alerts.Receivers[0].Name || len(hook) != 1 || string(hook[0].URL) != receiver ||
+		!hook[0].SendResolved() {
+		t.Errorf("the route is %+v, the receivers are %+v", alerts.Route, alerts.Receivers)
+	}
+}
+
+// checkPrometheus has Prometheus' own program read its settings, with the rules that they name.
+func checkPrometheus(t *testing.T, text string) {
+	t.Helper()
+	if _, err := exec.LookPath("promtool"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Log("without promtool")
+		return
+	}
+	rules, err := filepath.Abs("../../deploy/prometheus")
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := strings.Replace(text, "/etc/prometheus/executionbackup/", rules+"/", 1)
+	if here == text {
+		t.Error("prometheus reads no rules")
+	}
+	file := filepath.Join(t.TempDir(), "prometheus.yml")
+	if err := os.WriteFile(file, []byte(here), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("promtool", "check", "config", file).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "rules found") {
+		t.Errorf("promtool: %v\n%s", err, out)
+	}
+}
+
+// Without a receiver nobody would be told: that is said, rather than found out in the night.
+func TestComposeWithoutReceiver(t *testing.T) {
+	dir := copied(t)
+	options, err := cli.NewProjectOptions([]string{filepath.Join(dir, "docker-compose.monitoring.yml")},
+		cli.WithEnv([]string{"GRAFANA_PASSWORD=x"}), cli.WithName("test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := options.LoadProject(t.Context()); err == nil || !strings.Contains(err.Error(), "ALERT_WEBHOOK_URL") {
+		t.Errorf("%v", err)
 	}
 }
 
