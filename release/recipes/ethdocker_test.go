@@ -263,15 +263,28 @@ func TestEthDocker(t *testing.T) {
 	}
 }
 
-// The address that stands for the execution client is on the network that we bring along.
-func TestEthDockerSubnet(t *testing.T) {
+// The network that we bring along leads nowhere else, and whoever is on it has an address of its own there: one that is
+// given out by chance might be the one that stands for the execution client.
+func TestEthDockerAddresses(t *testing.T) {
 	project := follow(t).load()
-	subnet := project.Networks["executionbackup"].Ipam.Config[0].Subnet
-	us := project.Services["executionbackup"].Networks["executionbackup"].Ipv4Address
-	if !project.Networks["executionbackup"].Internal {
+	network := project.Networks["executionbackup"]
+	if !network.Internal {
 		t.Error("the network leads out")
 	}
-	if !netip.MustParsePrefix(subnet).Contains(netip.MustParseAddr(us)) {
-		t.Errorf("%s isn't in %s", us, subnet)
+	subnet := netip.MustParsePrefix(network.Ipam.Config[0].Subnet)
+	owners := map[netip.Addr]string{subnet.Addr(): "the network", subnet.Addr().Next(): "the gateway"}
+	for name, service := range project.Services {
+		at, on := service.Networks["executionbackup"]
+		if !on {
+			continue
+		}
+		address, err := netip.ParseAddr(at.Ipv4Address)
+		if err != nil || !subnet.Contains(address) || owners[address] != "" {
+			t.Errorf("%s has address %q in %s: %v, %s", name, at.Ipv4Address, subnet, err, owners[address])
+		}
+		owners[address] = name
+	}
+	if len(owners) != 4 {
+		t.Errorf("on the network are %v", owners)
 	}
 }
