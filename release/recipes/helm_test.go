@@ -18,7 +18,9 @@ import (
 	"strings"
 	"testing"
 
+	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -108,6 +110,23 @@ func TestChartIsTheManifest(t *testing.T) {
 	}
 }
 
+// Variables come to the container, and what else we call may be called.
+func TestChartEnvironment(t *testing.T) {
+	objects := decode(t, rendered(t, "-f", chart+"/ci/everything-values.yaml"))
+	var names []string
+	for _, v := range objects["Deployment"].(*apps.Deployment).Spec.Template.Spec.Containers[0].Env {
+		names = append(names, v.Name)
+	}
+	want := []string{"EXECUTIONBACKUP_CONFIG", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"}
+	if !slices.Equal(names, want) {
+		t.Errorf("the container has %q, want %q", names, want)
+	}
+	egress := objects["NetworkPolicy"].(*networking.NetworkPolicy).Spec.Egress
+	if last := egress[len(egress)-1].Ports; len(last) != 1 || last[0].Port.IntVal != 4318 {
+		t.Errorf("last we may call %v, want port 4318", last)
+	}
+}
+
 // generic is an object without its labels; settings in it are values, not text.
 func generic(t *testing.T, object any) map[string]any {
 	t.Helper()
@@ -187,18 +206,20 @@ func TestChartRecipe(t *testing.T) {
 // Values that are no good are refused, and the message says which and why.
 func TestChartRefuses(t *testing.T) {
 	for values, want := range map[string]string{
-		`{}`:                               "at '/nodes': minItems: got 0, want 1",
-		`nodes: [{url: "geth:8551"}]`:      "at '/nodes/0/url': 'geth:8551' does not match pattern '^https?://[^#]+$'",
-		`nodes: [{name: geth}]`:            "at '/nodes/0': missing property 'url'",
-		`nodes: [{url: http://a, nme: b}]`: "at '/nodes/0': additional properties 'nme' not allowed",
-		`settings: {on_disput: halt}`:      "at '/settings': additional properties 'on_disput' not allowed",
-		`settings: {on_dispute: stop}`:     "at '/settings/on_dispute': value must be one of 'halt', 'majority'",
-		`settings: {mode: off}`:            "at '/settings/mode': value must be one of 'active', 'shadow', 'off'",
-		`settings: {port: 7000}`:           "at '/settings': additional properties 'port' not allowed",
-		`networkPolicy: {consensus: []}`:   "at '/networkPolicy/consensus': minItems: got 0, want 1",
-		`redis: {url: "redis://u:p@h"}`:    "at '/redis/url'",
-		`tls: {secret: x}`:                 "at '/tls': additional properties 'secret' not allowed",
-		`replicas: 2`:                      "additional properties 'replicas' not allowed",
+		`{}`:                                              "at '/nodes': minItems: got 0, want 1",
+		`nodes: [{url: "geth:8551"}]`:                     "at '/nodes/0/url': 'geth:8551' does not match pattern '^https?://[^#]+$'",
+		`nodes: [{name: geth}]`:                           "at '/nodes/0': missing property 'url'",
+		`nodes: [{url: http://a, nme: b}]`:                "at '/nodes/0': additional properties 'nme' not allowed",
+		`settings: {on_disput: halt}`:                     "at '/settings': additional properties 'on_disput' not allowed",
+		`settings: {on_dispute: stop}`:                    "at '/settings/on_dispute': value must be one of 'halt', 'majority'",
+		`settings: {mode: off}`:                           "at '/settings/mode': value must be one of 'active', 'shadow', 'off'",
+		`settings: {port: 7000}`:                          "at '/settings': additional properties 'port' not allowed",
+		`networkPolicy: {consensus: []}`:                  "at '/networkPolicy/consensus': minItems: got 0, want 1",
+		`redis: {url: "redis://u:p@h"}`:                   "at '/redis/url'",
+		`tls: {secret: x}`:                                "at '/tls': additional properties 'secret' not allowed",
+		`replicas: 2`:                                     "additional properties 'replicas' not allowed",
+		`env: [{name: EXECUTIONBACKUP_PORT, value: "1"}]`: "at '/env/0/name': 'not' failed",
+		`env: [{name: A, value: 1}]`:                      "at '/env/0/value': got number, want string",
 	} {
 		file := filepath.Join(t.TempDir(), "values.yaml")
 		if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
