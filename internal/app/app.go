@@ -21,6 +21,7 @@ import (
 	"executionbackup/internal/memory"
 	"executionbackup/internal/node"
 	"executionbackup/internal/tracing"
+	"executionbackup/internal/webhook"
 )
 
 // App is a running ExecutionBackup. Addr, Reload and Settings are safe for concurrent use, with each other and with
@@ -37,6 +38,7 @@ type App struct {
 	router   *calls.Router
 	evidence *evidence.Log   // nil where none is kept
 	tracer   *tracing.Tracer // nil where nothing is traced
+	webhook  *webhook.Webhook
 	metrics  *metrics
 	draining atomic.Bool // we are about to end
 
@@ -167,6 +169,7 @@ func (a *App) Run(ctx context.Context) error {
 	if a.evidence != nil {
 		parts.Go(func() { a.evidence.Run(watching) })
 	}
+	parts.Go(func() { a.webhook.Run(watching) })
 	serving, failed := context.WithCancel(ctx)
 	defer failed()
 	for _, d := range a.doors() {

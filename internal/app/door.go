@@ -158,6 +158,7 @@ func (a *App) serve(registry *prometheus.Registry) {
 		Reload: a.reloadFailure, Refused: a.tokens.tell,
 		Flags: func() overview.Flags { return commandFlags(a.config.Load(), a.adminDoor().Addr()) },
 	}
+	a.webhook = a.newWebhook(source, registry)
 	page := dashboard.New(source)
 	mux := http.NewServeMux()
 	requests, sockets := a.callsHandlers(registry)

@@ -83,6 +83,10 @@ type Config struct {
 	StateURL, StatePrefix, StateUser, StatePasswordFile, StateCAFile string
 	// EvidenceDir is where disputes are recorded; empty = nowhere.
 	EvidenceDir string
+	// Webhook is who is told of alerts, that of --webhook-url or of the file of --webhook-url-file; zero = nobody.
+	Webhook auth.URL
+	// WebhookFile is the file that it came from; empty = there is none.
+	WebhookFile string
 	// AllowNamespaces are the JSON-RPC namespaces that pass beside engine, eth, net and web3.
 	AllowNamespaces []string
 

@@ -128,6 +128,14 @@ func (d *draft) resolve(read func(string) ([]byte, error)) (err error) {
 			return fmt.Errorf("%s: %w", d.from["admin-token-file"], err)
 		}
 	}
+	if d.WebhookFile != "" {
+		if !d.Webhook.IsZero() {
+			return fmt.Errorf("%s and %s exclude each other", d.from["webhook-url"], d.from["webhook-url-file"])
+		}
+		if d.Webhook, err = auth.ReadURL(d.WebhookFile, read); err != nil {
+			return fmt.Errorf("%s: %w", d.from["webhook-url-file"], err)
+		}
+	}
 	if d.CAFile != "" {
 		if d.CAs, err = ReadCAs(d.CAFile, read); err != nil {
 			return fmt.Errorf("%s: %w", d.from["ca-file"], err)

@@ -13,9 +13,11 @@ import (
 
 // What many errors end with.
 const (
-	notAddress   = " is not an address: write one without a port, such as 127.0.0.1, ::1 or localhost"
-	notDuration  = " is not a duration: write milliseconds (500) or a unit (500ms, 2s)"
-	notSize      = " is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)"
+	notAddress  = " is not an address: write one without a port, such as 127.0.0.1, ::1 or localhost"
+	notDuration = " is not a duration: write milliseconds (500) or a unit (500ms, 2s)"
+	notSize     = " is not a size: write bytes (1048576) or a unit (128MiB, 128MB, 1GiB)"
+	notWebhook  = "not a URL: write one that begins with http:// or https:// (it isn't repeated here, " +
+		"as it may be a secret)"
 	noSecret     = ": no JWT secret: add #jwt-secret=PATH to the node, or set --jwt-secret for all"
 	secretItself = "this is a secret itself: give the path of a file that contains it"
 	noSecretFile = "read the secret file: open no.hex: file does not exist: " +
@@ -350,6 +352,18 @@ func TestFlagErrors(t *testing.T) {
 			"--admin-token-file: short: not a token: want at least 16 characters, got 10"},
 		{node + "--admin-token-file=", "--admin-token-file: the path is empty"},
 		{node + "--open-admin --admin-token-file=admin", "--open-admin and --admin-token-file exclude each other"},
+		{node + "--webhook-url=hooks.example/secret", "--webhook-url: " + notWebhook},
+		{node + "--webhook-url=ftp://h/secret", "--webhook-url: " + notWebhook},
+		{node + "--webhook-url=https:///secret", "--webhook-url: " + notWebhook},
+		{node + "--webhook-url=http://h/%zz", "--webhook-url: " + notWebhook},
+		{node + "--webhook-url-file=admin", "--webhook-url-file: admin: " + notWebhook},
+		{node + "--webhook-url-file=empty", "--webhook-url-file: empty: the file is empty"},
+		{node + "--webhook-url-file=", "--webhook-url-file: the path is empty"},
+		{node + "--webhook-url-file=no.txt", "--webhook-url-file: open no.txt: file does not exist"},
+		{node + "--webhook-url=http://h --webhook-url-file=hook",
+			"--webhook-url and --webhook-url-file exclude each other"},
+		{node + "--webhook-url-file=https://h/secret", "--webhook-url-file: file does not exist "+
+			"(the path isn't shown, as it may be the secret itself)"},
 		{node + "--open-admin=yes", `--open-admin: "yes" is neither true nor false`},
 		{node + "--holesky=maybe", `--holesky: "maybe" is neither true nor false`},
 		{node + "--log-level=loud",

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"executionbackup/internal/auth"
 	"executionbackup/internal/quorum"
 )
 
@@ -253,6 +254,17 @@ func Settings() []Setting {
 			Help: "directory for records of disputes " +
 				"(default: executionbackup/evidence in the user's state directory)",
 			value: one(parseText, func(c *Config) *string { return &c.EvidenceDir }),
+		},
+		{
+			Key: "webhook-url",
+			Help: "http or https URL that alerts are sent to, as Alertmanager sends them to a webhook; " +
+				"who has it can write there, so that a file may be a better place (default: nobody is told)",
+			value: one(auth.ParseURL, func(c *Config) *auth.URL { return &c.Webhook }),
+		},
+		{
+			Key:   "webhook-url-file",
+			Help:  "file with that URL",
+			value: one(parsePath, func(c *Config) *string { return &c.WebhookFile }),
 		},
 		{
 			Key: "allow-namespaces", List: true,

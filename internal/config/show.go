@@ -91,6 +91,8 @@ func Changes(old, now *Config) []Change {
 			add(s, s.of(old), s.of(now)+another(old.JWTSecret, now.JWTSecret))
 		case "admin-token-file":
 			add(s, s.of(old), s.of(now)+another(old.AdminToken, now.AdminToken))
+		case "webhook-url":
+			add(s, s.of(old), s.of(now)+another(old.Webhook, now.Webhook))
 		case "ca-file":
 			add(s, s.of(old), s.of(now)+otherCAs(old, now))
 		default:

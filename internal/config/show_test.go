@@ -28,6 +28,7 @@ func TestValuesCanBeWritten(t *testing.T) {
 		--slot=5s --attest-by=4100 --late-grace=0 --cross-check=0 --replay-bytes=0 --max-body=1000 --max-in-flight=3GiB
 		--allow-namespaces=debug,txpool --admin-token-file=admin --log-level=critical --node-timings
 		--state-dir= --state-url=redis://r?master=users`,
+		twoNodes + "--webhook-url-file=hook",
 	} {
 		c := load(t, line)
 		again := ""
@@ -35,7 +36,7 @@ func TestValuesCanBeWritten(t *testing.T) {
 			if strings.Contains(v.Text, "secret") || strings.Contains(v.Text, hexA) {
 				t.Errorf("%s shows a secret: %s", v.Key, v.Text)
 			}
-			if v.Text != "" && v.Key != "config" {
+			if v.Text != "" && v.Key != "config" && v.Key != "webhook-url" { // that is shown in part only
 				again += " --" + v.Key + "=" + v.Text
 			}
 		}
@@ -88,6 +89,12 @@ func TestChanges(t *testing.T) {
 		{"", "--admin-token-file=admin", []string{"admin_token_file: (not set) → admin"}},
 		{"--admin-token-file=admin", "--admin-token-file=admin2", []string{
 			"admin_token_file: admin → admin2 (another secret)"}},
+		{"", "--webhook-url=http://u:p@h:1/x?y#z", []string{"webhook_url: (not set) → http://h:1/…"}},
+		{"--webhook-url=http://h/x", "--webhook-url=http://h/y", []string{
+			"webhook_url: http://h/… → http://h/… (another secret)"}},
+		{"--webhook-url-file=hook", "--webhook-url-file=hook2", []string{
+			"webhook_url: https://hooks.example/… → https://hooks.example/… (another secret)",
+			"webhook_url_file: hook → hook2"}},
 	} {
 		got := []string(nil)
 		for _, c := range Changes(load(t, twoNodes+test.old), load(t, twoNodes+test.now)) {

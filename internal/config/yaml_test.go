@@ -168,6 +168,7 @@ func TestExample(t *testing.T) {
 		"/etc/executionbackup/reth.hex": hexB, "/etc/executionbackup/admin.token": "0123456789abcdef",
 	}
 	pair := enginetest.NewCertificate(t)
+	fs["/etc/executionbackup/webhook.url"] = "https://hooks.example/services/T0/B0"
 	for path, from := range map[string]string{"tls.crt": pair.File, "tls.key": pair.KeyFile, "ca.pem": pair.File} {
 		content, err := os.ReadFile(from)
 		if err != nil {

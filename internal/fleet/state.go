@@ -455,21 +455,37 @@ func (f *Fleet) changeChain(to identity.Chain) {
 	f.Pool.Elect()
 }
 
-// Degraded says why what should outlive us isn't kept; nothing where all is well.
-func (f *Fleet) Degraded() (why []string) {
+// Degraded is why what should outlive us isn't kept, for people; each is "" where all is well.
+type Degraded struct {
+	File   string // it isn't on disk
+	Shared string // the other instance lacks it
+	Split  string // consensus clients talk to both instances
+}
+
+// Words are those that aren't "".
+func (d Degraded) Words() (why []string) {
+	for _, reason := range []string{d.File, d.Shared, d.Split} {
+		if reason != "" {
+			why = append(why, reason)
+		}
+	}
+	return why
+}
+
+// Degraded says why what should outlive us isn't kept.
+func (f *Fleet) Degraded() (d Degraded) {
 	if f.saver.file != nil {
 		if reason := f.saver.file.Degraded(); reason != "" {
-			why = append(why, "What must outlive a restart isn't kept on disk: "+reason)
+			d.File = "What must outlive a restart isn't kept on disk: " + reason
 		}
 	}
 	if f.saver.shared != nil {
 		if reason := f.saver.shared.Degraded(); reason != "" {
-			why = append(why, "Another instance knows less of us, and we of it: "+reason)
+			d.Shared = "Another instance knows less of us, and we of it: " + reason
 		}
 	}
 	if f.IsSplit() {
-		why = append(why, "Consensus clients talk to this instance and to another one in turn: "+
-			"all must talk to the same one")
+		d.Split = "Consensus clients talk to this instance and to another one in turn: all must talk to the same one"
 	}
-	return why
+	return d
 }

@@ -21,6 +21,8 @@ type Proposal struct {
 	Did    string  `json:"did,omitempty"`
 	Gain   Wei     `json:"gain"`   // how much more that is than the primary's own is worth
 	Offers []Offer `json:"offers"` // not nil
+
+	Outcome string `json:"-"` // as executionbackup_proposals_total counts it; "" where it doesn't
 }
 
 // Offer is what one node had for a proposal.

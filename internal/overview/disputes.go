@@ -24,9 +24,11 @@ func (s State) standing() (worst *history.Dispute) {
 	return worst
 }
 
-// dispute tells of a dispute that goes on: who objects to what, what the consensus client hears, and what to do.
-func (s State) dispute() (f finding) {
-	d := s.standing()
+// dispute tells of the dispute that goes on, if any.
+func (s State) dispute() finding { return s.tell(s.standing()) }
+
+// tell tells of a dispute: who objects to what, what the consensus client hears, and what to do.
+func (s State) tell(d *history.Dispute) (f finding) {
 	if d == nil || s.Mode == config.Off || s.Mode == config.Shadow && !wasShadow(d) { // what was said before is over
 		return f
 	}

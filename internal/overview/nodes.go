@@ -56,10 +56,14 @@ func (s State) count() (voters, voting int) {
 	return e.may, e.prompt
 }
 
+// look is what to do about nodes that don't answer.
+func look() []Step {
+	return []Step{{"See what keeps the nodes from answering, and start or repair them:", "executionbackup check"}}
+}
+
 // votes tells how many of the nodes that may vote do. Who is late has a vote, and mostly it is over by then.
 func (s State) votes() (f finding) {
 	e := s.electorate()
-	look := []Step{{"See what keeps the nodes from answering, and start or repair them:", "executionbackup check"}}
 	switch {
 	case e.alive == 0 && e.unknown > 0:
 		return finding{level: Warn, text: "nodes are being probed for the first time"}
@@ -70,8 +74,8 @@ func (s State) votes() (f finding) {
 		}
 	case e.reachable == 0:
 		return finding{
-			level: Bad, text: "no node can be reached: the consensus client hears SYNCING", since: e.changed, do: look,
-			meaning: "Validators neither attest nor propose until one is back.",
+			level: Bad, text: "no node can be reached: the consensus client hears SYNCING", since: e.changed,
+			do: look(), meaning: "Validators neither attest nor propose until one is back.",
 		}
 	case e.alive == 0:
 		return finding{
@@ -82,12 +86,12 @@ func (s State) votes() (f finding) {
 			do:      []Step{{Text: "Wait until a node is synced, or add one that is (executionbackup nodes add)."}},
 		}
 	case e.prompt == 0:
-		return s.late(e, look)
+		return s.late(e)
 	case len(s.Nodes) == 1:
 		return finding{level: Good, text: "the only node answers, and nothing checks it"}
 	case e.alive < e.may && e.alive == 1:
 		return finding{
-			level: Bad, since: e.changed, do: look,
+			level: Bad, since: e.changed, do: look(),
 			text:    fmt.Sprintf("only 1 of %d nodes votes: nothing checks it", e.may),
 			meaning: "Validators go on, and attest to whatever that node calls VALID.",
 		}
@@ -108,9 +112,9 @@ func (s State) votes() (f finding) {
 }
 
 // late tells that no node answers in time, and what the consensus client heard last.
-func (s State) late(e electorate, look []Step) finding {
+func (s State) late(e electorate) finding {
 	f := finding{
-		level: Bad, text: fmt.Sprintf("none of %s answers in time", count(e.may, "node")), do: look,
+		level: Bad, text: fmt.Sprintf("none of %s answers in time", count(e.may, "node")), do: look(),
 		meaning: "Validators attest late or not at all, and may miss proposals, until one does.",
 	}
 	if len(s.Nodes) == 1 {

@@ -7,6 +7,7 @@
 //	invalid      what the CL has heard INVALID about    invalid.go
 //	dispute      what nodes disagree about              disputes.go
 //	forks        who isn't ready for the next one       forks.go
+//	Alerts       what somebody is to be told of         alerts.go
 //	Source       where a State comes from               source.go
 package overview
 
@@ -86,11 +87,13 @@ type State struct {
 	Nodes    []admin.Node
 	Blocks   []history.Record  // oldest first
 	Disputes []history.Dispute // oldest first
-	Forks    admin.Forks
-	Kept     []string // what is the matter with what should outlive us
-	Evidence bool     // disputes are written down
-	Reload   string   // why the last reload failed; "" where it didn't
-	Refused  Refusals // of consensus clients' requests
+	// Proposals are the last ones, oldest first. Overviews don't tell of them, alerts do.
+	Proposals []history.Proposal
+	Forks     admin.Forks
+	Kept      fleet.Degraded // what is the matter with what should outlive us
+	Evidence  bool           // disputes are written down
+	Reload    string         // why the last reload failed; "" where it didn't
+	Refused   Refusals       // of consensus clients' requests
 	// Decisions count the calls in mode shadow, in some order.
 	Decisions []fleet.ShadowDecision
 	Flags     Flags
@@ -145,7 +148,7 @@ func Of(s State) Overview {
 	} {
 		o.raise(f.level)
 	}
-	if len(s.Kept) > 0 || s.Reload != "" {
+	if s.Kept != (fleet.Degraded{}) || s.Reload != "" {
 		o.raise(Warn)
 	}
 	var head finding
@@ -188,7 +191,7 @@ func Of(s State) Overview {
 		first = append(first, "the configuration is no good, and an older one stays in force: "+s.Reload)
 	}
 	o.Do = s.Flags.addTo(o.Do)
-	for _, note := range slices.Concat(first, s.Kept, s.nodeNotes(), s.forkNotes()) {
+	for _, note := range slices.Concat(first, s.Kept.Words(), s.nodeNotes(), s.forkNotes()) {
 		if note != "" {
 			o.Notes = append(o.Notes, note)
 		}

@@ -273,8 +273,8 @@ func TestNetwork(t *testing.T) {
 func TestSummaryOfWhatIsNotKept(t *testing.T) {
 	s := State{Now: noon, Instance: started(time.Hour), Nodes: nodesOf("alive alive"), Blocks: payloads(41)}
 	was := Of(s)
-	s.Kept = []string{"the disk is full"}
-	if got := Of(s); got.Level != Warn || got.Headline != was.Headline || !slices.Contains(got.Notes, s.Kept[0]) {
+	s.Kept.File = "the disk is full"
+	if got := Of(s); got.Level != Warn || got.Headline != was.Headline || !slices.Contains(got.Notes, s.Kept.File) {
 		t.Errorf("got %+v, without it %+v", got, was)
 	}
 }

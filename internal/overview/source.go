@@ -30,7 +30,8 @@ func (s *Source) State(now time.Time) State {
 			Policy: Policy{rules.OnDispute, rules.Threshold, rules.VoteBy, rules.MinValid}, ModeReport: s.API.Mode(),
 		},
 		Now: now, Nodes: nodes, Blocks: f.History.Records(), Disputes: f.History.Disputes(),
-		Forks: s.API.Forks(), Kept: f.Degraded(), Evidence: f.Evidence != nil,
+		Proposals: f.Proposals.List(),
+		Forks:     s.API.Forks(), Kept: f.Degraded(), Evidence: f.Evidence != nil,
 		Reload: s.Reload(), Refused: s.Refused(), Decisions: f.ShadowDecisions(), Flags: s.Flags(),
 	}
 }

@@ -62,15 +62,15 @@ func (m *metrics) forget(name string) {
 // report tells who offered what, and what is proposed: a line in the log, the history, and the metrics.
 func (p *proposal) report(best *candidate) {
 	metrics, log := p.proposer.metrics, p.fleet.Log
-	p.fleet.Proposals.Add(p.forHistory(best))
+	shown, outcome := p.forHistory(best), best.quality()
+	shown.Outcome = outcome
+	p.fleet.Proposals.Add(shown)
 	p.countOffers(best)
+	metrics.proposals.WithLabelValues(outcome).Inc()
 	if best == nil {
-		metrics.proposals.WithLabelValues("none").Inc()
 		log.Error("no payload for a proposal", "method", p.call.Method.Name, "offers", p.forLog(nil))
 		return
 	}
-	outcome := best.quality()
-	metrics.proposals.WithLabelValues(outcome).Inc()
 	attrs := []any{
 		"method", p.call.Method.Name, "node", best.Node.Name(), "number", best.Payload.Number,
 		"block_hash", best.Payload.Hash,
@@ -91,9 +91,11 @@ func (p *proposal) report(best *candidate) {
 	log.Error("payload for a proposal is "+outcome, append(attrs, "reason", best.out)...)
 }
 
-// quality says how good what is proposed is, for the metrics and the log.
+// quality says how good what is proposed is, for the metrics, the history and the log.
 func (c *candidate) quality() string {
 	switch {
+	case c == nil:
+		return "none"
 	case c.out != "":
 		return "doubtful"
 	case c.wrongRecipient:

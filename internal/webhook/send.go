@@ -1,0 +1,146 @@
+package webhook
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"executionbackup/internal/auth"
+)
+
+const (
+	tryTimeout = 10 * time.Second // for one try, from the connection to the answer's head
+	maxSaid    = 1 << 10          // bytes of an answer that says no; the rest isn't read
+	maxHeader  = 64 << 10
+)
+
+// pauses are those between the tries of one message.
+var pauses = []time.Duration{2 * time.Second, 8 * time.Second}
+
+// sender POSTs messages. A connection is not kept: there are hours between two messages. Redirects are not followed:
+// they would carry to somebody else what is meant for one.
+type sender struct {
+	client *http.Client
+	agent  string
+}
+
+func newSender(version string) *sender {
+	return &sender{agent: "executionbackup/" + version, client: &http.Client{
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: maxHeader,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Send sends a message: once, and again after each pause as long as that may help. An error says why the last try
+// failed, without what of the URL is a secret.
+func (s *sender) Send(ctx context.Context, to auth.URL, m *Message, pauses ...time.Duration) error {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	for {
+		mayHelp, err := s.try(ctx, to, body)
+		if err == nil || !mayHelp || len(pauses) == 0 {
+			return err
+		}
+		select {
+		case <-time.After(pauses[0]):
+			pauses = pauses[1:]
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// try sends a message once. As with Alertmanager another try may help where there was no answer, and after 429 and 5xx.
+func (s *sender) try(ctx context.Context, to auth.URL, body []byte) (mayHelp bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, tryTimeout, fmt.Errorf("no answer within %v", tryTimeout))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.Reveal(), bytes.NewReader(body))
+	if err != nil {
+		return false, errors.New("the URL is no good")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", s.agent)
+	resp, err := s.client.Do(req)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return true, cause
+		}
+		if e, ok := errors.AsType[*url.Error](err); ok { // it has the URL
+			err = e.Err
+		}
+		return true, errors.New(hide(to, err.Error()))
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 == 2 {
+		return false, nil
+	}
+	mayHelp = resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, maxSaid)) // what comes within the time
+	text := fmt.Sprintf("HTTP %d", resp.StatusCode)
+	if resp.StatusCode/100 == 3 {
+		text += " (redirects are not followed)"
+	}
+	if words := visible(string(said)); words != "" {
+		text += ": " + words
+	}
+	return mayHelp, errors.New(hide(to, text))
+}
+
+// visible is a text in one line, without what a terminal would take for commands.
+func visible(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) || !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, ""))
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// shortest is the length from which on a part of a URL is hidden, in characters.
+const shortest = 4
+
+var (
+	parts = regexp.MustCompile(`[0-9A-Za-z_-]{4,}`)
+	runs  = regexp.MustCompile(`[0-9A-Za-z]{4,}`)
+)
+
+// hide returns a text without any part of the URL that may be a secret: what stands beside scheme and host, as it is
+// and unescaped, as a whole and in its parts, because whoever repeats a URL may write it in another way.
+func hide(to auth.URL, text string) string {
+	u, err := url.Parse(to.Reveal())
+	if err != nil {
+		return "the URL is no good"
+	}
+	var secrets []string
+	password, _ := u.User.Password()
+	query, _ := url.QueryUnescape(u.RawQuery)
+	for _, s := range []string{
+		u.EscapedPath(), u.Path, u.RawQuery, query, u.Fragment, u.User.String(), u.User.Username(), password,
+	} {
+		if len(strings.Trim(s, "/")) >= shortest {
+			secrets = append(secrets, strings.Trim(s, "/"))
+		}
+		secrets = slices.Concat(secrets, parts.FindAllString(s, -1), runs.FindAllString(s, -1))
+	}
+	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) }) // the longest first
+	for _, s := range secrets {
+		text = regexp.MustCompile("(?i)"+regexp.QuoteMeta(s)).ReplaceAllString(text, "…")
+	}
+	return text
+}
