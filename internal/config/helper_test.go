@@ -28,7 +28,7 @@ func (f files) ReadFile(path string) ([]byte, error) {
 var disk = files{
 	"a.hex": "0x" + hexA + "\n", "b.hex": hexB, "bad.hex": "0x1234",
 	"admin": "0123456789abcdef\n", "admin2": "fedcba9876543210\n", "short": "0123456789\n",
-	"hook": "https://u:p@hooks.example/services/T0/secret?key=secret\n",
+	"hook":  "https://u:p@hooks.example/services/T0/secret?key=secret\n",
 	"hook2": "https://hooks.example/T0", "empty": " \n",
 }
 

@@ -362,7 +362,7 @@ func TestFlagErrors(t *testing.T) {
 		{node + "--webhook-url-file=no.txt", "--webhook-url-file: open no.txt: file does not exist"},
 		{node + "--webhook-url=http://h --webhook-url-file=hook",
 			"--webhook-url and --webhook-url-file exclude each other"},
-		{node + "--webhook-url-file=https://h/secret", "--webhook-url-file: file does not exist "+
+		{node + "--webhook-url-file=https://h/secret", "--webhook-url-file: file does not exist " +
 			"(the path isn't shown, as it may be the secret itself)"},
 		{node + "--open-admin=yes", `--open-admin: "yes" is neither true nor false`},
 		{node + "--holesky=maybe", `--holesky: "maybe" is neither true nor false`},

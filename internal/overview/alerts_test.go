@@ -73,7 +73,8 @@ func TestAlerts(t *testing.T) {
 			}
 		}, "Dispute (" + n2Bad + "); LateObjection (Late objection: n2 calls block 7 INVALID after the consensus " +
 			"client heard SYNCING, since 2026-03-01 11:58:25 UTC); " +
-			"ProposalDispute (Dispute: n2 calls block 7 INVALID before it was proposed, since 2026-03-01 11:58:20 UTC)"},
+			"ProposalDispute (Dispute: n2 calls block 7 INVALID before it was proposed, " +
+			"since 2026-03-01 11:58:20 UTC)"},
 		{"alive alive alive", func(s *State) { s.Blocks = heard("VALID INVALID SYNCING") },
 			"InvalidIsLast (The consensus client hears INVALID about block 101, since 2026-03-01 11:59:36 UTC)"},
 		{"alive alive alive", func(s *State) { s.Blocks = heard("INVALID VALID -") }, ""},

@@ -123,7 +123,8 @@ func TestFor(t *testing.T) {
 func TestFlapping(t *testing.T) {
 	s := story{{at: "0s", alert: "Dispute", tells: "firing Dispute: firing"}}
 	for i := range 100 {
-		s = append(s, story{{at: fmt.Sprintf("%ds", 200*i+100)}, {at: fmt.Sprintf("%ds", 200*i+200), alert: "Dispute"}}...)
+		goes, comes := fmt.Sprintf("%ds", 200*i+100), fmt.Sprintf("%ds", 200*i+200)
+		s = append(s, story{{at: goes}, {at: comes, alert: "Dispute"}}...)
 	}
 	s = append(s, story{{at: "20299s"}, {at: "20300s", tells: "resolved Dispute: resolved"}}...)
 	s.play(t)

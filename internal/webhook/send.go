@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,12 +18,14 @@ import (
 	"unicode"
 
 	"executionbackup/internal/auth"
+	"executionbackup/internal/engine"
 )
 
 const (
-	tryTimeout = 10 * time.Second // for one try, from the connection to the answer's head
-	maxSaid    = 1 << 10          // bytes of an answer that says no; the rest isn't read
-	maxHeader  = 64 << 10
+	// maxRead is how many bytes are read of an answer that says no. Fewer are told of: a secret that is cut in two
+	// could not be hidden.
+	maxRead   = 4 << 10
+	maxHeader = 64 << 10 // likewise
 )
 
 // pauses are those between the tries of one message.
@@ -31,12 +34,13 @@ var pauses = []time.Duration{2 * time.Second, 8 * time.Second}
 // sender POSTs messages. A connection is not kept: there are hours between two messages. Redirects are not followed:
 // they would carry to somebody else what is meant for one.
 type sender struct {
-	client *http.Client
-	agent  string
+	client  *http.Client
+	agent   string
+	timeout time.Duration // for one try
 }
 
 func newSender(version string) *sender {
-	return &sender{agent: "executionbackup/" + version, client: &http.Client{
+	return &sender{agent: "executionbackup/" + version, timeout: 10 * time.Second, client: &http.Client{
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: maxHeader,
 		},
@@ -67,7 +71,7 @@ func (s *sender) Send(ctx context.Context, to auth.URL, m *Message, pauses ...ti
 
 // try sends a message once. As with Alertmanager another try may help where there was no answer, and after 429 and 5xx.
 func (s *sender) try(ctx context.Context, to auth.URL, body []byte) (mayHelp bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, tryTimeout, fmt.Errorf("no answer within %v", tryTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("no answer within %v", s.timeout))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.Reveal(), bytes.NewReader(body))
 	if err != nil {
@@ -90,15 +94,15 @@ func (s *sender) try(ctx context.Context, to auth.URL, body []byte) (mayHelp boo
 		return false, nil
 	}
 	mayHelp = resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500
-	said, _ := io.ReadAll(io.LimitReader(resp.Body, maxSaid)) // what comes within the time
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, maxRead)) // what comes within the time
 	text := fmt.Sprintf("HTTP %d", resp.StatusCode)
 	if resp.StatusCode/100 == 3 {
 		text += " (redirects are not followed)"
 	}
-	if words := visible(string(said)); words != "" {
-		text += ": " + words
+	if words := hide(to, visible(string(said))); words != "" {
+		text += ": " + engine.Excerpt(words)
 	}
-	return mayHelp, errors.New(hide(to, text))
+	return mayHelp, errors.New(text)
 }
 
 // visible is a text in one line, without what a terminal would take for commands.
@@ -132,6 +136,7 @@ func hide(to auth.URL, text string) string {
 	query, _ := url.QueryUnescape(u.RawQuery)
 	for _, s := range []string{
 		u.EscapedPath(), u.Path, u.RawQuery, query, u.Fragment, u.User.String(), u.User.Username(), password,
+		base64.StdEncoding.EncodeToString([]byte(u.User.Username() + ":" + password)), // in the Authorization header
 	} {
 		if len(strings.Trim(s, "/")) >= shortest {
 			secrets = append(secrets, strings.Trim(s, "/"))
