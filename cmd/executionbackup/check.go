@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/urfave/cli/v3"
 
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
 	"executionbackup/internal/state"
+	"executionbackup/internal/webhook"
 )
 
 func (p *program) checkCommand() *cli.Command {
@@ -22,20 +25,23 @@ an estimate, FORK has the fork ids that a node tells of (eth_config), and LACKS 
 have. The exit status is 1 if something is wrong; warnings and notes are not.
 
 With --fork it shows what each node says of the next fork, and the exit status is 0 only if all know the same one. With
---offline it asks no node: it reads the file, the environment, the flags and the secrets as the daemon would.
+--offline it asks no node: it reads the file, the environment, the flags and the secrets as the daemon would. With
+--webhook a test alert, and its end, are sent to --webhook-url: see whether both arrive.
 
 Example:
   executionbackup check --nodes http://127.0.0.1:8551,http://127.0.0.1:8552 --jwt-secret /etc/ethereum/jwt.hex`,
 		Flags: append(p.settingFlags(),
 			&cli.BoolFlag{Name: "fork", Usage: "show who is ready for the next fork, and nothing else", Local: true},
-			&cli.BoolFlag{Name: "offline", Usage: "check the configuration, and ask no node", Local: true}, jsonFlag()),
+			&cli.BoolFlag{Name: "offline", Usage: "check the configuration, and ask no node", Local: true},
+			&cli.BoolFlag{Name: "webhook", Usage: "send a test alert to --webhook-url, too", Local: true}, jsonFlag()),
 		Action: alone(p.check),
 	}
 }
 
 func (p *program) check(ctx context.Context, cmd *cli.Command) error {
-	if cmd.Bool("fork") && (cmd.Bool("offline") || cmd.Bool("json")) {
-		return usageError("check: --fork goes neither with --offline nor with --json (which has what --fork shows)")
+	if cmd.Bool("fork") && (cmd.Bool("offline") || cmd.Bool("json") || cmd.Bool("webhook")) {
+		return usageError("check: --fork goes neither with --offline nor with --webhook nor with --json (which has " +
+			"what --fork shows)")
 	}
 	c, err := p.load()
 	if err != nil {
@@ -62,6 +68,9 @@ func (p *program) check(ctx context.Context, cmd *cli.Command) error {
 	}
 	if c.FirstNodeSecret {
 		f.note("", "without --jwt-secret the consensus client must use the secret of %s", c.Nodes[0].Name)
+	}
+	if cmd.Bool("webhook") {
+		f.tryWebhook(ctx, c)
 	}
 	if cmd.Bool("json") {
 		err = printJSON(p.stdout, f)
@@ -105,6 +114,20 @@ func (p *program) unasked(c *config.Config) (*findings, error) {
 	return f, nil
 }
 
+// tryWebhook finds out whether alerts would get out.
+func (f *findings) tryWebhook(ctx context.Context, c *config.Config) {
+	err := errors.New("there is no --webhook-url")
+	if !c.Webhook.IsZero() {
+		host, _ := os.Hostname() // "" where the system doesn't tell
+		if err = webhook.Try(ctx, c.Webhook, cmp.Or(host, "executionbackup"), c.Version); err == nil {
+			f.note("", "%v took a test alert and its end (ExecutionBackupTest)", c.Webhook)
+			return
+		}
+		err = fmt.Errorf("%v can't be told of alerts: %w", c.Webhook, err)
+	}
+	f.OK, f.Problems = false, append(f.Problems, remark{"", "--webhook: " + err.Error()})
+}
+
 // printFindings writes the findings for people.
 func (p *program) printFindings(f *findings) error {
 	if err := printTable(p.stdout, f.table()); err != nil {
@@ -115,9 +138,10 @@ func (p *program) printFindings(f *findings) error {
 		fmt.Fprintln(p.stdout, printable(line))
 	}
 	switch {
+	case !f.OK:
 	case f.Offline:
 		fmt.Fprintln(p.stdout, "the configuration is good; no node was asked")
-	case f.OK:
+	default:
 		fmt.Fprintln(p.stdout, "no problem found")
 	}
 	return nil

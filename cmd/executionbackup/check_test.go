@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -312,6 +314,44 @@ func TestCheckOffline(t *testing.T) {
 	}
 	if calls := n.CallsOf(""); len(calls) > 0 {
 		t.Errorf("it was asked: %v", calls)
+	}
+}
+
+// check --webhook sends a test alert and its end, and says what becomes of them without the URL's secrets.
+func TestCheckWebhook(t *testing.T) {
+	var got []string
+	refuse := false
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got = append(got, r.URL.Path+" "+regexp.MustCompile(`"status":"\w+"`).FindString(string(body)))
+		if refuse {
+			http.Error(w, "no hook "+r.URL.Path, http.StatusNotFound)
+		}
+	}))
+	t.Cleanup(receiver.Close)
+	url := receiver.URL + "/hunter2"
+	node := "http://h:1#jwt-secret=" + file(t, strings.Repeat("ab", 32))
+	args := []string{"check", "--offline", "--webhook", "-n", node, "--webhook-url-file", file(t, url)}
+	status, stdout, stderr := execute(t, nil, args...)
+	if status != 0 || !strings.Contains(stdout, "note: "+receiver.URL+"/… took a test alert and its end") {
+		t.Errorf("status %d, %s, %s", status, stdout, stderr)
+	}
+	if want := []string{`/hunter2 "status":"firing"`, `/hunter2 "status":"resolved"`}; !slices.Equal(got, want) {
+		t.Errorf("it was told %q", got)
+	}
+	refuse = true
+	status, stdout, stderr = execute(t, nil, args...)
+	want := "problem: --webhook: " + receiver.URL + "/… can't be told of alerts: HTTP 404: no hook /…\n"
+	if status != 1 || !strings.Contains(stdout, want) || strings.Contains(stdout+stderr, "hunter2") ||
+		strings.Contains(stdout, "the configuration is good") {
+		t.Errorf("status %d, %s, %s", status, stdout, stderr)
+	}
+	status, stdout, _ = execute(t, nil, args[:len(args)-2]...)
+	if status != 1 || !strings.Contains(stdout, "problem: --webhook: there is no --webhook-url\n") {
+		t.Errorf("without a URL: status %d, %s", status, stdout)
+	}
+	if status, _, _ = execute(t, nil, append(args, "--fork")...); status != 2 {
+		t.Errorf("with --fork: status %d", status)
 	}
 }
 

@@ -155,7 +155,7 @@ func (a *App) serve(registry *prometheus.Registry) {
 	}
 	host, _ := os.Hostname() // "" where the system doesn't tell
 	source := &overview.Source{API: api, Name: host, Version: a.started.Version, Started: time.Now(),
-		Reload: a.reloadFailure, Refused: a.tokens.tell,
+		Reload: a.reloadFailure, Refused: a.tokens.tell, Untold: func() bool { return a.webhook.Failing() },
 		Flags: func() overview.Flags { return commandFlags(a.config.Load(), a.adminDoor().Addr()) },
 	}
 	a.webhook = a.newWebhook(source, registry)

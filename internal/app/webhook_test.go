@@ -182,9 +182,9 @@ func TestHungWebhook(t *testing.T) {
 		return took[len(took)/2]
 	}
 	before := median(chain[:100])
-	undo := nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: chain[100].Hash(), Status: "INVALID"})
-	m.hears(t, "SYNCING", "engine_newPayload", chain[100])
-	undo()
+	bad := chain[100]
+	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: bad.Hash(), Status: "INVALID"})
+	m.hears(t, "SYNCING", "engine_newPayload", bad)
 	apptest.Until(t, "a message hangs", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.tries > 0 })
 	side := enginetest.Chain(4, 100, func(p *enginetest.Payload) { p.ExtraData = []byte("side") })
 	after := median(side)

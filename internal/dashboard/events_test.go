@@ -82,6 +82,7 @@ func inBubble(t *testing.T, test func(t *testing.T, s *site)) {
 		}
 		d := New(&overview.Source{
 			Started: time.Now(), API: api, Flags: func() overview.Flags { return overview.Flags{} },
+			Untold: func() bool { return false },
 			Reload: func() string { return "" }, Refused: func() (none overview.Refusals) { return },
 		})
 		mux := http.NewServeMux()

@@ -93,6 +93,7 @@ type State struct {
 	Kept      fleet.Degraded // what is the matter with what should outlive us
 	Evidence  bool           // disputes are written down
 	Reload    string         // why the last reload failed; "" where it didn't
+	Untold    bool           // alerts don't reach --webhook-url
 	Refused   Refusals       // of consensus clients' requests
 	// Decisions count the calls in mode shadow, in some order.
 	Decisions []fleet.ShadowDecision
@@ -148,7 +149,7 @@ func Of(s State) Overview {
 	} {
 		o.raise(f.level)
 	}
-	if s.Kept != (fleet.Degraded{}) || s.Reload != "" {
+	if s.Kept != (fleet.Degraded{}) || s.Reload != "" || s.Untold {
 		o.raise(Warn)
 	}
 	var head finding
@@ -189,6 +190,9 @@ func Of(s State) Overview {
 	}
 	if s.Reload != "" {
 		first = append(first, "the configuration is no good, and an older one stays in force: "+s.Reload)
+	}
+	if s.Untold {
+		first = append(first, "alerts don't reach --webhook-url: the log says why")
 	}
 	o.Do = s.Flags.addTo(o.Do)
 	for _, note := range slices.Concat(first, s.Kept.Words(), s.nodeNotes(), s.forkNotes()) {

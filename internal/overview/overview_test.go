@@ -273,6 +273,12 @@ func TestNetwork(t *testing.T) {
 func TestSummaryOfWhatIsNotKept(t *testing.T) {
 	s := State{Now: noon, Instance: started(time.Hour), Nodes: nodesOf("alive alive"), Blocks: payloads(41)}
 	was := Of(s)
+	s.Untold = true
+	if got := Of(s); got.Level != Warn || got.Headline != was.Headline ||
+		!slices.Contains(got.Notes, "alerts don't reach --webhook-url: the log says why") {
+		t.Errorf("nobody is told: got %+v, without it %+v", got, was)
+	}
+	s.Untold = false
 	s.Kept.File = "the disk is full"
 	if got := Of(s); got.Level != Warn || got.Headline != was.Headline || !slices.Contains(got.Notes, s.Kept.File) {
 		t.Errorf("got %+v, without it %+v", got, was)

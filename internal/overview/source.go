@@ -18,6 +18,7 @@ type Source struct {
 	Flags   func() Flags
 	Reload  func() string   // why the last reload failed; "" where it didn't
 	Refused func() Refusals // of consensus clients
+	Untold  func() bool     // alerts don't reach --webhook-url
 }
 
 // State takes what there is to tell now.
@@ -32,7 +33,7 @@ func (s *Source) State(now time.Time) State {
 		Now: now, Nodes: nodes, Blocks: f.History.Records(), Disputes: f.History.Disputes(),
 		Proposals: f.Proposals.List(),
 		Forks:     s.API.Forks(), Kept: f.Degraded(), Evidence: f.Evidence != nil,
-		Reload: s.Reload(), Refused: s.Refused(), Decisions: f.ShadowDecisions(), Flags: s.Flags(),
+		Reload: s.Reload(), Refused: s.Refused(), Untold: s.Untold(), Decisions: f.ShadowDecisions(), Flags: s.Flags(),
 	}
 }
 

@@ -64,6 +64,7 @@ func TestAnHour(t *testing.T) {
 		source := &overview.Source{
 			API: &admin.API{Fleet: b.Fleet}, Name: "eb", Started: time.Now(),
 			Flags:  func() overview.Flags { return overview.Flags{} },
+			Untold: func() bool { return false },
 			Reload: func() string { return "" }, Refused: func() overview.Refusals { return overview.Refusals{} },
 		}
 		url, err := auth.ParseURL("http://receiver/")

@@ -12,6 +12,7 @@ package webhook
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,6 +43,7 @@ type Webhook struct {
 	Options
 	sender   *sender
 	messages *prometheus.CounterVec
+	failing  atomic.Bool // the last message failed; written by the goroutine of Run alone
 }
 
 // New returns a Webhook, which Run runs.
@@ -54,16 +56,21 @@ func New(o Options) *Webhook {
 // run is what there is to do for one receiver. The goroutine of Run alone uses it.
 type run struct {
 	*Webhook
-	to      auth.URL
-	book    *book
-	failing bool // the last message failed
+	to   auth.URL
+	book *book
 
 	sending *Message   // nil: none
 	giveUp  func()     // ends that soon
 	done    chan error // what became of it
 }
 
-func newRun(w *Webhook, to auth.URL) *run { return &run{Webhook: w, to: to, book: newBook(w.Page)} }
+func newRun(w *Webhook, to auth.URL) *run {
+	w.failing.Store(false)
+	return &run{Webhook: w, to: to, book: newBook(w.Page)}
+}
+
+// Failing reports whether the receiver couldn't be told the last time. Safe for concurrent use.
+func (w *Webhook) Failing() bool { return w.failing.Load() }
 
 // Run looks and sends until ctx ends, and waits for what it has begun. What is then still to be told is tried once
 // more, for lastWord. What was told is forgotten: after a restart what still fires is told again, and so it is to
@@ -131,13 +138,13 @@ func (r *run) note(m *Message, err error) {
 		r.book.fail(m, time.Now())
 		r.messages.WithLabelValues("failed").Inc()
 		level := slog.LevelWarn
-		if r.failing {
+		if r.Failing() {
 			level = slog.LevelDebug
 		}
 		r.Log.Log(context.Background(), level, "the webhook can't be told, and will be tried again",
 			append(about, "error", err)...)
 	}
-	r.failing = err != nil
+	r.failing.Store(err != nil)
 }
 
 // leave gives up what is being sent: somebody else is to be told.
@@ -157,7 +164,7 @@ func (r *run) end() {
 		r.ended(<-r.done)
 		stop()
 	}
-	for m := r.book.next(time.Now()); m != nil && !r.failing; m = r.book.next(time.Now()) {
+	for m := r.book.next(time.Now()); m != nil && !r.Failing(); m = r.book.next(time.Now()) {
 		r.note(m, r.sender.Send(ctx, r.to, m))
 	}
 }

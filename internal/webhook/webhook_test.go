@@ -139,11 +139,16 @@ func TestEachOnce(t *testing.T) {
 			"1m26s first hang: firing Dead: a firing",
 			"1m44s first hang: firing Dead: a firing",
 		)
-		s.now("Dispute, Dead a", "ok", 8*time.Second)
-		s.wants()
-		s.now("Dispute, Dead a", "ok", 62*time.Second)
+		s.now("Dispute, Dead a", "ok", 8*time.Second+time.Minute/2)
+		if s.wants(); !s.Failing() {
+			t.Error("it doesn't say that nobody is told")
+		}
+		s.now("Dispute, Dead a", "ok", 32*time.Second)
 		s.wants("2m54s first ok: firing Dead: a firing")
 		s.counts(2, 1)
+		if s.Failing() {
+			t.Error("it says that nobody is told")
+		}
 		s.now("", "ok", quiet)
 		s.wants("7m54s first ok: resolved Dispute: resolved", "7m54s first ok: resolved Dead: a resolved")
 		s.now("", "ok", time.Hour)
