@@ -1,4 +1,5 @@
-// Package recipes tests the files for Docker Compose and Kubernetes with the types of those who read them. It is a
+// Package recipes tests the files for Docker Compose and Kubernetes, and the form of alerts, with the types of those who
+// read them. It is a
 // module of its own, so that nobody who builds ExecutionBackup needs them.
 package recipes
 
