@@ -17,6 +17,9 @@ type URL struct{ text unique.Handle[string] }
 // IsZero reports whether u is no URL.
 func (u URL) IsZero() bool { return u == URL{} }
 
+// maxURL bounds a URL, in bytes: nobody takes longer ones.
+const maxURL = 4 << 10
+
 // ParseURL reads an http or https URL; white space around it is ignored, and an empty text is none. An error has
 // nothing of the text.
 func ParseURL(text string) (URL, error) {
@@ -31,6 +34,9 @@ func ParseURL(text string) (URL, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return URL{}, errors.New("not a URL: write one that begins with http:// or https:// (it isn't repeated here, " +
 			"as it may be a secret)")
+	}
+	if len(text) > maxURL {
+		return URL{}, fmt.Errorf("not a URL: it has more than %d bytes", maxURL)
 	}
 	if IsPlaceholder(u.Path + "?" + u.RawQuery) {
 		return URL{}, errors.New("a placeholder, not a URL")

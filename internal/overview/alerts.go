@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"executionbackup/internal/fleet"
 	"executionbackup/internal/history"
@@ -155,7 +156,15 @@ func (a *alerts) describe(f finding) string {
 	for _, step := range f.do {
 		lines = append(lines, strings.TrimSpace("- "+step.Text+" "+step.Command))
 	}
-	text := strings.ToValidUTF8(strings.Join(lines, "\n"), "�")
+	for i := range lines { // a receiver may be a terminal, and words in them are of nodes
+		lines[i] = strings.Map(func(r rune) rune {
+			if unicode.IsPrint(r) {
+				return r
+			}
+			return ' '
+		}, strings.ToValidUTF8(lines[i], "�"))
+	}
+	text := strings.Join(lines, "\n")
 	if len(text) > maxDescription {
 		text = strings.ToValidUTF8(text[:maxDescription], "") + "…"
 	}

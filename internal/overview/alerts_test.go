@@ -146,7 +146,8 @@ func TestAlertDescription(t *testing.T) {
 	s = State{Now: noon, Nodes: nodesOf("alive dead alive")}
 	s.Nodes[1].Reason = strings.Repeat("é\x00\xff", 1<<20)
 	got = Alerts(s, "eb:7000")[0].Annotations["description"]
-	if len(got) > maxDescription+10 || !strings.HasSuffix(got, "…") || !strings.HasPrefix(got, "n2 has been dead (é") {
+	if strings.Contains(got, "\x00") || len(got) > maxDescription+10 ||
+		!strings.HasSuffix(got, "…") || !strings.HasPrefix(got, "n2 has been dead (é") {
 		t.Errorf("%d bytes: %.60s", len(got), got)
 	}
 }

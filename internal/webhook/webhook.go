@@ -11,6 +11,7 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,9 @@ type run struct {
 	done    chan error // what became of it
 }
 
+// errGivenUp is why a message didn't arrive that nobody waits for any more.
+var errGivenUp = errors.New("given up at our end")
+
 func newRun(w *Webhook, to auth.URL) *run {
 	w.failing.Store(false)
 	return &run{Webhook: w, to: to, book: newBook(w.Page)}
@@ -113,9 +117,9 @@ func (r *run) sendNext() {
 	if m == nil {
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	done := make(chan error, 1)
-	r.sending, r.giveUp, r.done = m, cancel, done
+	r.sending, r.giveUp, r.done = m, func() { cancel(errGivenUp) }, done
 	go func() { done <- r.sender.Send(ctx, r.to, m, pauses...) }()
 }
 
@@ -157,7 +161,7 @@ func (r *run) leave() {
 
 // end says the last word: what is being sent has a moment to get there, and what is left is tried once.
 func (r *run) end() {
-	ctx, cancel := context.WithTimeout(context.Background(), lastWord)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), lastWord, errGivenUp)
 	defer cancel()
 	if r.sending != nil {
 		stop := context.AfterFunc(ctx, r.giveUp)

@@ -1,6 +1,5 @@
-// Package recipes tests the files for Docker Compose and Kubernetes, and the form of alerts, with the types of those who
-// read them. It is a
-// module of its own, so that nobody who builds ExecutionBackup needs them.
+// Package recipes tests the files for Docker Compose and Kubernetes, and the form of alerts, with the types of those
+// who read them. It is a module of its own, so that nobody who builds ExecutionBackup needs them.
 package recipes
 
 import (
