@@ -111,7 +111,14 @@ func TestAlerts(t *testing.T) {
 		{"alive alive", func(s *State) { s.Kept = fleet.Degraded{File: "disk", Shared: "Redis", Split: "two"} },
 			"StateNotKept (Disk); SharedStateDegraded (Redis); SplitActive (Two)"},
 
-		// Where one node alone answers, alerts of what would have been said rest.
+		{"alive alive alive+drained alive+unused", func(s *State) {
+			s.Forks = forksIn(hour, "ready ready late late")
+		}, ""},
+
+		// What would have been said, in mode shadow or where one node alone answers, is no alert.
+		{"alive alive", func(s *State) {
+			s.Disputes = []history.Dispute{disputed(0, func(d *history.Dispute) { d.Would = "SYNCING" })}
+		}, ""},
 		{"dead alive+laggard", func(s *State) {
 			s.Mode, s.Alone = config.Shadow, "n1"
 			s.Disputes, s.Blocks = []history.Dispute{disputed(0, nil)}, heard("INVALID")

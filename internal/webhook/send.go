@@ -21,12 +21,9 @@ import (
 	"executionbackup/internal/engine"
 )
 
-const (
-	// maxRead is how many bytes are read of an answer that says no. Fewer are told of: a secret that is cut in two
-	// could not be hidden.
-	maxRead   = 4 << 10
-	maxHeader = 64 << 10 // likewise
-)
+// maxRead is how many bytes are read of an answer that says no. Fewer are told of: a secret that is cut in two could
+// not be hidden.
+const maxRead = 4 << 10
 
 // pauses are those between the tries of one message.
 var pauses = []time.Duration{2 * time.Second, 8 * time.Second}
@@ -41,9 +38,7 @@ type sender struct {
 
 func newSender(version string) *sender {
 	return &sender{agent: "executionbackup/" + version, timeout: 10 * time.Second, client: &http.Client{
-		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: maxHeader,
-		},
+		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }

@@ -174,6 +174,9 @@ func TestLooksGoOn(t *testing.T) {
 			"2m4s first refuse: firing Slow: firing")
 		s.now("Dispute, Slow, Dead b", "ok", 2*time.Minute)
 		s.wants("3m4s first ok: firing Dead: b firing", "3m4s first ok: firing Slow: firing")
+		if lines := strings.Count(s.log.String(), "can't be told"); lines != 1 {
+			t.Errorf("%d lines say that nobody is told: %s", lines, &s.log)
+		}
 	})
 }
 
