@@ -216,8 +216,8 @@ func TestEnd(t *testing.T) {
 	play(t, func(s *stage) {
 		last = s
 		s.now("Dispute, Dead a, Slow", "hang", 11500*time.Millisecond) // in the pause after the first try
+		s.wants("1s first hang: firing Dispute: firing")
 		s.now("Dispute, Dead a, Slow", "ok", 600*time.Millisecond)
-		s.heard = nil
 	})
 	if len(last.heard) != 3 { // at 13 s, which is 900 ms after the end
 		t.Errorf("heard %q", last.heard)
