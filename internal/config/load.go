@@ -135,6 +135,7 @@ func (d *draft) resolve(read func(string) ([]byte, error)) (err error) {
 		if d.Webhook, err = auth.ReadURL(d.WebhookFile, read); err != nil {
 			return fmt.Errorf("%s: %w", d.from["webhook-url-file"], err)
 		}
+		d.from["webhook-url"] = d.from["webhook-url-file"]
 	}
 	if d.CAFile != "" {
 		if d.CAs, err = ReadCAs(d.CAFile, read); err != nil {

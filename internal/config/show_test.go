@@ -67,6 +67,15 @@ func TestWhoSetIt(t *testing.T) {
 	}
 }
 
+// A webhook's URL that came from a file is shown as far as it is no secret, with who named the file.
+func TestWebhookFromFile(t *testing.T) {
+	for _, v := range load(t, twoNodes+"--webhook-url-file=hook").Values() {
+		if v.Key == "webhook-url" && (v.Text != "https://hooks.example/…" || v.From != "--webhook-url-file") {
+			t.Errorf("got %q from %q", v.Text, v.From)
+		}
+	}
+}
+
 func TestChanges(t *testing.T) {
 	for _, test := range []struct {
 		old, now string
