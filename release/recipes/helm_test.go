@@ -254,13 +254,15 @@ func checkSettings(t *testing.T, config string) {
 	}
 	chain := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	for _, name := range []string{"jwt.hex", "geth.hex", "besu.hex", "admin.token", "redis.password",
-		"redis.pem", "ca.pem", "tls.crt", "tls.key"} {
+		"redis.pem", "ca.pem", "tls.crt", "tls.key", "webhook.url"} {
 		secret := make([]byte, 32)
 		rand.Read(secret)
 		text := hex.EncodeToString(secret)
 		switch filepath.Ext(name) {
 		case ".pem", ".crt":
 			text = chain
+		case ".url":
+			text = "https://hooks.example/" + text
 		case ".key":
 			text = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs}))
 		}
