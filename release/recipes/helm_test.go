@@ -206,20 +206,20 @@ func TestChartRecipe(t *testing.T) {
 // Values that are no good are refused, and the message says which and why.
 func TestChartRefuses(t *testing.T) {
 	for values, want := range map[string]string{
-		`{}`:                                              "at '/nodes': minItems: got 0, want 1",
-		`nodes: [{url: "geth:8551"}]`:                     "at '/nodes/0/url': 'geth:8551' does not match pattern '^https?://[^#]+$'",
-		`nodes: [{name: geth}]`:                           "at '/nodes/0': missing property 'url'",
-		`nodes: [{url: http://a, nme: b}]`:                "at '/nodes/0': additional properties 'nme' not allowed",
-		`settings: {on_disput: halt}`:                     "at '/settings': additional properties 'on_disput' not allowed",
-		`settings: {on_dispute: stop}`:                    "at '/settings/on_dispute': value must be one of 'halt', 'majority'",
-		`settings: {mode: off}`:                           "at '/settings/mode': value must be one of 'active', 'shadow', 'off'",
-		`settings: {port: 7000}`:                          "at '/settings': additional properties 'port' not allowed",
-		`networkPolicy: {consensus: []}`:                  "at '/networkPolicy/consensus': minItems: got 0, want 1",
-		`redis: {url: "redis://u:p@h"}`:                   "at '/redis/url'",
-		`tls: {secret: x}`:                                "at '/tls': additional properties 'secret' not allowed",
-		`replicas: 2`:                                     "additional properties 'replicas' not allowed",
-		`env: [{name: EXECUTIONBACKUP_PORT, value: "1"}]`: "at '/env/0/name': 'not' failed",
-		`env: [{name: A, value: 1}]`:                      "at '/env/0/value': got number, want string",
+		`{}`:                               "at '/nodes': minItems: got 0, want 1",
+		`nodes: [{url: "geth:8551"}]`:      "at '/nodes/0/url': 'geth:8551' does not match pattern '^https?://",
+		`nodes: [{name: geth}]`:            "at '/nodes/0': missing property 'url'",
+		`nodes: [{url: http://a, nme: b}]`: "at '/nodes/0': additional properties 'nme' not allowed",
+		`settings: {on_disput: halt}`:      "at '/settings': additional properties 'on_disput' not allowed",
+		`settings: {on_dispute: stop}`:     "at '/settings/on_dispute': value must be one of 'halt', 'majority'",
+		`settings: {mode: off}`:            "at '/settings/mode': value must be one of 'active', 'shadow', 'off'",
+		`settings: {port: 7000}`:           "at '/settings': additional properties 'port' not allowed",
+		`networkPolicy: {consensus: []}`:   "at '/networkPolicy/consensus': minItems: got 0, want 1",
+		`redis: {url: "redis://u:p@h"}`:    "at '/redis/url'",
+		`tls: {secret: x}`:                 "at '/tls': additional properties 'secret' not allowed",
+		`replicas: 2`:                      "additional properties 'replicas' not allowed",
+		`env: [{name: EXECUTIONBACKUP_A}]`: "at '/env/0/name': 'not' failed",
+		`env: [{name: A, value: 1}]`:       "at '/env/0/value': got number, want string",
 	} {
 		file := filepath.Join(t.TempDir(), "values.yaml")
 		if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
