@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -59,12 +60,41 @@ func variable(names ...string) string {
 	return ""
 }
 
-// queueSize is how many spans may wait.
-func queueSize() int64 {
-	if n, err := strconv.ParseInt(variable("OTEL_BSP_MAX_QUEUE_SIZE"), 10, 32); err == nil && n > 0 {
-		return n
+// batching is how spans are gathered before they are sent.
+type batching struct {
+	room, batch   int           // how many may wait; how many go together
+	delay, giveUp time.Duration // how long one may wait for others; how long sending a batch may take
+}
+
+// maxWait bounds times that the environment names, in milliseconds.
+const maxWait = int(time.Hour / time.Millisecond)
+
+// batches reads the variables of the batch span processor. OpenTelemetry's own library takes any number: a negative
+// batch is a panic, a delay of nothing a processor's whole time, and without a time to give up one answer is waited for
+// for ever.
+func batches(log *slog.Logger) (b batching) {
+	b.room = number("OTEL_BSP_MAX_QUEUE_SIZE", sdk.DefaultMaxQueueSize, 1<<16, log)
+	b.batch = min(number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", sdk.DefaultMaxExportBatchSize, 1<<16, log), b.room)
+	milliseconds := func(name string, usual int) time.Duration {
+		return time.Duration(number(name, usual, maxWait, log)) * time.Millisecond
 	}
-	return sdk.DefaultMaxQueueSize
+	b.delay = milliseconds("OTEL_BSP_SCHEDULE_DELAY", sdk.DefaultScheduleDelay)
+	b.giveUp = milliseconds("OTEL_BSP_EXPORT_TIMEOUT", sdk.DefaultExportTimeout)
+	return b
+}
+
+// number is an environment variable from 1 to most, or what is usual.
+func number(name string, usual, most int, log *slog.Logger) int {
+	v := variable(name)
+	if v == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > most {
+		log.Warn(name+" can't be used", "from", 1, "to", most, "instead", usual)
+		return usual
+	}
+	return n
 }
 
 // refusal is how OpenTelemetry's exporter words what an HTTP response said.

@@ -30,7 +30,7 @@ func Open(o Options) *Tracer {
 		Help: "Spans of traces, by outcome: sent; dropped for want of a receiver that takes them in time.",
 	}, []string{"outcome"})
 	e := &export{
-		log: o.Log, sent: spans.WithLabelValues("sent"), dropped: spans.WithLabelValues("dropped"), room: queueSize(),
+		log: o.Log, sent: spans.WithLabelValues("sent"), dropped: spans.WithLabelValues("dropped"),
 		over: make(chan struct{}),
 	}
 	to, why := destination()
@@ -51,7 +51,10 @@ func Open(o Options) *Tracer {
 		return nil
 	}
 	e.sender = sender
-	e.queue = sdk.NewBatchSpanProcessor(exporter{e}, sdk.WithMaxQueueSize(int(e.room)))
+	b := batches(o.Log)
+	e.room = int64(b.room)
+	e.queue = sdk.NewBatchSpanProcessor(exporter{e}, sdk.WithMaxQueueSize(b.room), sdk.WithMaxExportBatchSize(b.batch),
+		sdk.WithBatchTimeout(b.delay), sdk.WithExportTimeout(b.giveUp))
 	e.provider = sdk.NewTracerProvider(sdk.WithResource(about(o)), sdk.WithSpanProcessor(processor{e}))
 	o.Log.Info("traces of calls are sent", "to", to)
 	return &Tracer{tracer: e.provider.Tracer(scope), export: e}

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
@@ -133,6 +134,41 @@ func TestOpen(t *testing.T) {
 				t.Errorf("the log has a secret: %s", &said)
 			}
 		})
+	}
+}
+
+// Numbers that OpenTelemetry's own library would panic at, spin on or fill the memory with.
+func TestBadNumbers(t *testing.T) {
+	const queue, batch = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
+	const delay, giveUp = "OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_EXPORT_TIMEOUT"
+	for name, values := range map[string][]string{
+		queue:  {"-5", "0", "2147483647", "9223372036854775807", "many"},
+		batch:  {"-1", "0", "9223372036854775807", "1e3"},
+		delay:  {"-1", "0", "9223372036854775807", "soon"},
+		giveUp: {"-1", "0", "9223372036854775807"},
+	} {
+		for _, value := range values {
+			t.Run(name+"="+value, func(t *testing.T) {
+				t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+				t.Setenv(name, value)
+				var said bytes.Buffer
+				log := slog.New(slog.NewTextHandler(&said, nil))
+				Open(Options{Metrics: prometheus.NewRegistry(), Log: log}).Close(t.Context())
+				if !strings.Contains(said.String(), name+" can't be used") {
+					t.Errorf("the log doesn't name the variable: %s", &said)
+				}
+				want := batching{room: 2048, batch: 512, delay: 5 * time.Second, giveUp: 30 * time.Second}
+				if got := batches(log); got != want {
+					t.Errorf("got %+v, want what is usual: %+v", got, want)
+				}
+			})
+		}
+	}
+	t.Setenv(queue, "20")
+	t.Setenv(delay, "10")
+	want := batching{room: 20, batch: 20, delay: 10 * time.Millisecond, giveUp: 30 * time.Second}
+	if got := batches(slog.New(slog.DiscardHandler)); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
