@@ -1,6 +1,7 @@
 package tracing
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,39 +17,36 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// destination is where spans are to go, to be shown; "" where they aren't to go anywhere, and why if somebody meant
-// them to. The variables are those of opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables and of
+// destination is the URL to which spans are to go; nil where they aren't to go anywhere, and why if somebody meant them
+// to. The variables are those of opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables and of
 // opentelemetry.io/docs/specs/otel/protocol/exporter. OpenTelemetry's own library reads them again, with all others.
-func destination() (to, why string) {
-	exporter, named := variable("OTEL_TRACES_EXPORTER"), endpoint()
+func destination() (to *url.URL, why string) {
+	exporter, whole, base := variable("OTEL_TRACES_EXPORTER"), variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+		variable("OTEL_EXPORTER_OTLP_ENDPOINT")
 	protocol := variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 	switch {
 	case strings.EqualFold(variable("OTEL_SDK_DISABLED"), "true"), exporter == "none":
-		return "", ""
-	case exporter == "" && named == "":
-		return "", ""
+		return nil, ""
+	case exporter == "" && whole == "" && base == "":
+		return nil, ""
 	case exporter != "" && exporter != "otlp":
-		return "", fmt.Sprintf("OTEL_TRACES_EXPORTER is %q: we know otlp", exporter)
+		return nil, fmt.Sprintf("OTEL_TRACES_EXPORTER is %q: we know otlp", exporter)
 	case protocol != "" && protocol != "http/protobuf" && protocol != "http/json":
-		return "", fmt.Sprintf("OTEL_EXPORTER_OTLP_PROTOCOL is %q: we know http/protobuf and http/json, which a "+
+		return nil, fmt.Sprintf("OTEL_EXPORTER_OTLP_PROTOCOL is %q: we know http/protobuf and http/json, which a "+
 			"collector takes at port 4318", protocol)
-	case named == "":
-		return defaultEndpoint, ""
 	}
-	u, err := url.Parse(named)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return "", "OTEL_EXPORTER_OTLP_ENDPOINT is no http or https URL"
+	to, err := url.Parse(cmp.Or(whole, base, defaultEndpoint))
+	if err != nil || to.Scheme != "http" && to.Scheme != "https" || to.Host == "" {
+		return nil, "OTEL_EXPORTER_OTLP_ENDPOINT is no http or https URL"
 	}
-	return u.Scheme + "://" + u.Host, "" // some have a key in the path
+	if whole == "" {
+		to = to.JoinPath("v1", "traces")
+	}
+	return to, ""
 }
 
 // defaultEndpoint is where traces go where nothing says where. The library's own has https.
 const defaultEndpoint = "http://localhost:4318"
-
-// endpoint is the URL that the environment names; "" where it names none.
-func endpoint() string {
-	return variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-}
 
 // variable is the value of the first environment variable that has one; "" where none has.
 func variable(names ...string) string {

@@ -34,18 +34,16 @@ func Open(o Options) *Tracer {
 		over: make(chan struct{}),
 	}
 	to, why := destination()
-	if to == "" {
+	if to == nil {
 		if why != "" {
 			o.Log.Warn("no traces are sent", "reason", why)
 		}
 		return nil
 	}
 	hush(o.Log)
-	var options []otlptracehttp.Option // all else is in the environment
-	if endpoint() == "" {
-		options = append(options, otlptracehttp.WithEndpointURL(defaultEndpoint+"/v1/traces"))
-	}
-	sender, err := otlptracehttp.New(context.Background(), options...)
+	// All else is in the environment. The URL is, too, but the library lets OTEL_EXPORTER_OTLP_INSECURE, which is about
+	// URLs without a scheme, take https from one that has it: keys would go in the clear.
+	sender, err := otlptracehttp.New(context.Background(), otlptracehttp.WithEndpointURL(to.String()))
 	if err != nil {
 		o.Log.Warn("no traces are sent", "reason", reason(err))
 		return nil
@@ -56,7 +54,7 @@ func Open(o Options) *Tracer {
 	e.queue = sdk.NewBatchSpanProcessor(exporter{e}, sdk.WithMaxQueueSize(b.room), sdk.WithMaxExportBatchSize(b.batch),
 		sdk.WithBatchTimeout(b.delay), sdk.WithExportTimeout(b.giveUp))
 	e.provider = sdk.NewTracerProvider(sdk.WithResource(about(o)), sdk.WithSpanProcessor(processor{e}))
-	o.Log.Info("traces of calls are sent", "to", to)
+	o.Log.Info("traces of calls are sent", "to", to.Scheme+"://"+to.Host) // without the path: some have a key in it
 	return &Tracer{tracer: e.provider.Tracer(scope), export: e}
 }
 

@@ -3,11 +3,17 @@ package tracing
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +138,97 @@ func TestOpen(t *testing.T) {
 			}
 			if strings.Contains(said.String(), "hunter2") {
 				t.Errorf("the log has a secret: %s", &said)
+			}
+		})
+	}
+}
+
+// receiver returns a server that takes spans at one path, and that path's calls.
+func receiver(t *testing.T, serve http.HandlerFunc, secured bool) (url string, asked <-chan string) {
+	t.Helper()
+	paths := make(chan string, 100)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		paths <- r.URL.Path
+		if serve != nil {
+			serve(w, r)
+		}
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if secured {
+		server.StartTLS()
+		file := filepath.Join(t.TempDir(), "ca.pem")
+		pem := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+		if err := os.WriteFile(file, pem, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", file)
+	} else {
+		server.Start()
+	}
+	t.Cleanup(server.Close)
+	return server.URL, paths
+}
+
+// sent is what is counted and logged when spans have gone to where the environment says.
+type sent struct {
+	sent, dropped float64
+	log           string
+}
+
+// send sends spans, a batch for each.
+func send(t *testing.T, spans int) sent {
+	t.Helper()
+	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
+	var said bytes.Buffer
+	metrics := prometheus.NewRegistry()
+	tracer := Open(Options{Metrics: metrics, Log: slog.New(slog.NewTextHandler(&said, nil))})
+	for range spans {
+		_, span := tracer.Call(t.Context(), "eth_chainId")
+		span.End()
+	}
+	tracer.Close(t.Context())
+	count := func(outcome string) float64 {
+		families, err := metrics.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range families[0].Metric {
+			if m.Label[0].GetValue() == outcome {
+				return m.Counter.GetValue()
+			}
+		}
+		return 0
+	}
+	return sent{count("sent"), count("dropped"), said.String()}
+}
+
+// A URL says where spans go, and whether that is encrypted: no other variable does. Its path is taken as the
+// specification has it.
+func TestEndpoints(t *testing.T) {
+	const whole, base = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
+	for _, c := range []struct {
+		name, variable, path, insecure string
+		secured                        bool
+		want                           string
+	}{
+		{"http", base, "", "", false, "/v1/traces"},
+		{"a path before it", base, "/otlp/", "", false, "/otlp/v1/traces"},
+		{"for traces", whole, "/api/traces", "", false, "/api/traces"},
+		{"for traces, with no path", whole, "", "", false, "/"},
+		{"https", base, "", "", true, "/v1/traces"},
+		{"https that isn't secure", base, "", "true", true, "/v1/traces"},
+		{"https for traces that isn't secure", whole, "/v1/traces", "true", true, "/v1/traces"},
+		{"http that is secure", base, "", "false", false, "/v1/traces"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			url, asked := receiver(t, nil, c.secured)
+			t.Setenv(c.variable, url+c.path)
+			t.Setenv("OTEL_EXPORTER_OTLP_INSECURE", c.insecure)
+			if got := send(t, 1); got.sent != 1 {
+				t.Fatalf("got %+v", got)
+			}
+			if got := <-asked; got != c.want {
+				t.Errorf("spans went to %s, want %s", got, c.want)
 			}
 		})
 	}
