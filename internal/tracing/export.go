@@ -2,7 +2,10 @@ package tracing
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,7 +46,8 @@ func Open(o Options) *Tracer {
 	hush(o.Log)
 	// All else is in the environment. The URL is, too, but the library lets OTEL_EXPORTER_OTLP_INSECURE, which is about
 	// URLs without a scheme, take https from one that has it: keys would go in the clear.
-	sender, err := otlptracehttp.New(context.Background(), otlptracehttp.WithEndpointURL(to.String()))
+	sender, err := otlptracehttp.New(context.Background(),
+		otlptracehttp.WithEndpointURL(to.String()), otlptracehttp.WithProxy(unlessRedirected))
 	if err != nil {
 		o.Log.Warn("no traces are sent", "reason", reason(err))
 		return nil
@@ -56,6 +60,15 @@ func Open(o Options) *Tracer {
 	e.provider = sdk.NewTracerProvider(sdk.WithResource(about(o)), sdk.WithSpanProcessor(processor{e}))
 	o.Log.Info("traces of calls are sent", "to", to.Scheme+"://"+to.Host) // without the path: some have a key in it
 	return &Tracer{tracer: e.provider.Tracer(scope), export: e}
+}
+
+// unlessRedirected is the proxy of the environment, and an error for a request that a redirect leads to: the headers
+// with our key would go to whom we don't know, and spans be lost that count as sent.
+func unlessRedirected(r *http.Request) (*url.URL, error) {
+	if r.Response != nil {
+		return nil, errors.New("it redirects us elsewhere")
+	}
+	return http.ProxyFromEnvironment(r)
 }
 
 // about says who we are. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win.

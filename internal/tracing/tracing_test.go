@@ -234,6 +234,25 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
+// A redirect isn't followed: the key is for the receiver that was named.
+func TestRedirects(t *testing.T) {
+	for _, code := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect} {
+		elsewhere, asked := receiver(t, nil, false)
+		named, _ := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere+"/hunter2", code)
+		}, false)
+		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", named)
+		t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2")
+		got := send(t, 1)
+		if got.dropped != 1 || got.sent != 0 || !strings.Contains(got.log, "redirects") {
+			t.Errorf("%d: got %+v, want the span dropped", code, got)
+		}
+		if len(asked) > 0 || strings.Contains(got.log, "hunter2") {
+			t.Errorf("%d: %d requests went elsewhere; the log says %q", code, len(asked), got.log)
+		}
+	}
+}
+
 // Numbers that OpenTelemetry's own library would panic at, spin on or fill the memory with.
 func TestBadNumbers(t *testing.T) {
 	const queue, batch = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
