@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -166,11 +167,11 @@ func TestTracesNobodyTakes(t *testing.T) {
 		}
 		return most
 	}
-	run := func(t *testing.T, instead http.HandlerFunc) (*apptest.Collector, *multiplexer) {
+	run := func(t *testing.T, room int, instead http.HandlerFunc) (*apptest.Collector, *multiplexer) {
 		collector := apptest.NewCollector(t)
 		collector.Instead = instead
 		collector.Listen(t)
-		t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "20")
+		t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", strconv.Itoa(room))
 		m := start(t, apptest.Fakes(enginetest.New(t, enginetest.Client{})), nil)
 		if most := slowest(m); most > time.Second {
 			t.Errorf("a call took %v", most)
@@ -179,7 +180,7 @@ func TestTracesNobodyTakes(t *testing.T) {
 	}
 	t.Run("it hangs", func(t *testing.T) {
 		let, asked := make(chan struct{}), make(chan struct{}, calls)
-		_, m := run(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, m := run(t, room, func(_ http.ResponseWriter, r *http.Request) {
 			asked <- struct{}{}
 			<-let
 		})
@@ -197,7 +198,7 @@ func TestTracesNobodyTakes(t *testing.T) {
 	})
 	t.Run("it refuses, and is back", func(t *testing.T) {
 		var back atomic.Bool
-		collector, m := run(t, func(w http.ResponseWriter, _ *http.Request) {
+		collector, m := run(t, 4*calls, func(w http.ResponseWriter, _ *http.Request) {
 			if !back.Load() {
 				http.Error(w, "token hunter2 is no good", http.StatusForbidden)
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"os"
 	"regexp"
@@ -95,22 +96,56 @@ func number(name string, usual, most int, log *slog.Logger) int {
 	return n
 }
 
-// refusal is how OpenTelemetry's exporter words what an HTTP response said.
-var refusal = regexp.MustCompile(`: (\d{3} [A-Za-z ]+) \(body: `)
+// How OpenTelemetry's exporter words what an HTTP response said.
+var (
+	refusal = regexp.MustCompile(`: (\d{3}) `)
+	partial = regexp.MustCompile(`\((\d+) spans rejected\)$`)
+)
+
+// rejects reports whether a receiver took spans but for some, and how many it rejected: none where it only has
+// something to say.
+func rejects(err error) (spans int, partly bool) {
+	if err == nil || !strings.Contains(err.Error(), "OTLP partial success: ") {
+		return 0, false
+	}
+	said := partial.FindStringSubmatch(err.Error())
+	if said == nil {
+		return 0, false
+	}
+	spans, err = strconv.Atoi(said[1])
+	return spans, err == nil
+}
 
 // reason says why spans weren't taken, without the receiver's URL and its own words: there may be secrets in these.
 func reason(err error) string {
 	if failed, ok := errors.AsType[*url.Error](err); ok {
-		return failed.Err.Error()
+		said, _, quotes := strings.Cut(failed.Err.Error(), `"`) // what it quotes, the receiver has written
+		if quotes {
+			said += "…"
+		}
+		return strings.ToValidUTF8(said[:min(len(said), maxReason)], "\uFFFD")
 	}
-	if said := refusal.FindStringSubmatch(err.Error()); said != nil {
-		return "it answers " + said[1]
+	if _, partly := rejects(err); partly {
+		return "it rejects some of them"
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	said := err.Error()
+	if code := refusal.FindStringSubmatch(said); code != nil && strings.Contains(said, "failed to send to ") {
+		n, _ := strconv.Atoi(code[1])
+		return strings.TrimSpace("it answers " + code[1] + " " + http.StatusText(n))
+	}
+	switch {
+	case strings.Contains(said, "retry-able request failure"):
+		return "it answers that it is too busy: 429, 502, 503 or 504"
+	case strings.Contains(said, "failed to marshal "):
+		return "they can't be written: is a value of OTEL_RESOURCE_ATTRIBUTES no UTF-8?"
+	case errors.Is(err, context.DeadlineExceeded):
 		return "it doesn't answer in time"
 	}
 	return "see its own log"
 }
+
+// maxReason bounds a reason, in bytes.
+const maxReason = 200
 
 // wordless returns a logger whose messages go to log without their values.
 func wordless(log *slog.Logger) logr.Logger { return logr.FromSlogHandler(valueless{log.Handler()}) }

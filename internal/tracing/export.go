@@ -103,7 +103,7 @@ type export struct {
 	sent, dropped prometheus.Counter
 	room          int64         // how many may wait or be under way
 	pending       atomic.Int64  // how many do
-	failing       atomic.Bool   // the last ones weren't taken
+	failing       atomic.Bool   // spans are being dropped, and the log has said so
 	over          chan struct{} // closed when nothing is sent any more
 }
 
@@ -118,7 +118,7 @@ func (p processor) OnStart(context.Context, sdk.ReadWriteSpan) {}
 func (p processor) OnEnd(s sdk.ReadOnlySpan) {
 	if p.pending.Add(1) > p.room {
 		p.pending.Add(-1)
-		p.dropped.Inc()
+		p.drop(1, "more wait than OTEL_BSP_MAX_QUEUE_SIZE")
 		return
 	}
 	p.queue.OnEnd(s)
@@ -137,18 +137,26 @@ type exporter struct{ *export }
 func (e exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	err := e.sender.ExportSpans(ctx, spans)
 	e.pending.Add(-int64(len(spans)))
-	if err == nil {
-		e.sent.Add(float64(len(spans)))
-		if e.failing.Swap(false) {
-			e.log.Info("traces are taken again")
-		}
-		return nil
+	lost := len(spans)
+	if rejected, partly := rejects(err); err == nil || partly {
+		lost = min(rejected, len(spans))
 	}
-	e.dropped.Add(float64(len(spans)))
-	if !e.failing.Swap(true) {
-		e.log.Warn("traces are dropped: the receiver doesn't take them", "reason", reason(err))
+	e.sent.Add(float64(len(spans) - lost))
+	switch {
+	case lost > 0:
+		e.drop(lost, reason(err))
+	case e.pending.Load() <= e.room/2 && e.failing.Swap(false):
+		e.log.Info("traces are taken again")
 	}
 	return nil
+}
+
+// drop counts spans that aren't taken, and says so where that begins.
+func (e *export) drop(spans int, why string) {
+	e.dropped.Add(float64(spans))
+	if !e.failing.Swap(true) {
+		e.log.Warn("traces are dropped: the receiver doesn't take them", "reason", why)
+	}
 }
 
 // Shutdown implements sdk.SpanExporter. The queue calls it when it has handed over everything.

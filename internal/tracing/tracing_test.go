@@ -253,6 +253,93 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// A receiver that takes spans but for some says so, and one that takes all may have something to say.
+func TestPartialSuccess(t *testing.T) {
+	for _, c := range []struct {
+		name, says    string
+		sent, dropped float64
+	}{
+		{"one of one", `{"partialSuccess":{"rejectedSpans":"1","errorMessage":"hunter2"}}`, 0, 1},
+		{"none, and advice", `{"partialSuccess":{"errorMessage":"hunter2 (1 spans rejected) use gzip"}}`, 1, 0},
+		{"more than it got", `{"partialSuccess":{"rejectedSpans":"9223372036854775807"}}`, 0, 1},
+		{"fewer than none", `{"partialSuccess":{"rejectedSpans":"-1"}}`, 0, 1},
+		{"nothing", `{}`, 1, 0},
+	} {
+		url, _ := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, c.says)
+		}, false)
+		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+		got := send(t, 1)
+		if got.sent != c.sent || got.dropped != c.dropped || strings.Contains(got.log, "hunter2") ||
+			strings.Contains(got.log, "dropped") != (c.dropped > 0) {
+			t.Errorf("%s: got %+v, want %v sent and %v dropped", c.name, got, c.sent, c.dropped)
+		}
+	}
+}
+
+// What a receiver says, at whatever length, is no part of the log.
+func TestReceiversWords(t *testing.T) {
+	long := strings.Repeat("hunter2", 1<<17)
+	for name, raw := range map[string]string{
+		"a status line":     "HTTP/1.1 403 " + long + "\r\nContent-Length: 0\r\n\r\n",
+		"no HTTP":           long + "\r\n\r\n",
+		"a status":          "HTTP/1.1 " + long + "\r\n\r\n",
+		"where it is":       "HTTP/1.1 302 Found\r\nLocation: http://%zz" + long + "\r\nContent-Length: 0\r\n\r\n",
+		"busy":              "HTTP/1.1 503 Busy\r\nRetry-After: 9223372036854775807\r\nContent-Length: 7\r\n\r\nhunter2",
+		"a megabyte":        "HTTP/1.1 400 Bad\r\nContent-Length: 917504\r\n\r\n" + long,
+		"more than we read": "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat(long, 8),
+	} {
+		url, _ := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			connection, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				io.WriteString(connection, raw)
+				connection.Close()
+			}
+		}, false)
+		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+		t.Setenv("OTEL_BSP_EXPORT_TIMEOUT", "500")
+		got := send(t, 1)
+		if got.dropped != 1 || strings.Contains(got.log, "hunter2") || len(got.log) > 1000 {
+			t.Errorf("%s: %v dropped, %d bytes of log: %.500s", name, got.dropped, len(got.log), got.log)
+		}
+	}
+}
+
+// The log says when spans begin to be dropped, also for want of room alone.
+func TestNoRoom(t *testing.T) {
+	let := make(chan struct{})
+	url, asked := receiver(t, func(http.ResponseWriter, *http.Request) { <-let }, false)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "2")
+	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
+	said := make(chan string, 100)
+	tracer := Open(Options{Metrics: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(lines(said), nil))})
+	for range 10 {
+		_, span := tracer.Call(t.Context(), "eth_chainId")
+		span.End()
+	}
+	<-asked
+	close(let)
+	tracer.Close(t.Context())
+	got := ""
+	for len(said) > 0 {
+		got += <-said
+	}
+	if strings.Count(got, "are dropped") != 1 || strings.Count(got, "taken again") != 1 {
+		t.Errorf("the log says %s", got)
+	}
+}
+
+// lines is a writer to a channel.
+type lines chan<- string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
+}
+
 // Numbers that OpenTelemetry's own library would panic at, spin on or fill the memory with.
 func TestBadNumbers(t *testing.T) {
 	const queue, batch = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
@@ -299,7 +386,8 @@ func TestReason(t *testing.T) {
 		{errors.New("traces export: failed to send to http://host/hunter2: 401 Unauthorized (body: hunter2)"),
 			"it answers 401 Unauthorized"},
 		{fmt.Errorf("traces export: %w", context.DeadlineExceeded), "it doesn't answer in time"},
-		{errors.New("retry-able request failure: body: hunter2"), "see its own log"},
+		{errors.New("retry-able request failure: body: hunter2"), "it answers that it is too busy: 429, 502, 503 or 504"},
+		{errors.New("traces export: response body too large: exceeded 4194304 bytes"), "see its own log"},
 	} {
 		if got := reason(c.err); got != c.want {
 			t.Errorf("%v: got %q, want %q", c.err, got, c.want)
