@@ -73,6 +73,29 @@ func TestTraces(t *testing.T) {
 	}
 }
 
+// What goes to nodes for whom nobody waits is a part of the call, too.
+func TestTracesOfTransactions(t *testing.T) {
+	for _, mode := range []config.Mode{config.Active, config.Shadow} {
+		t.Run(string(mode), func(t *testing.T) {
+			collector, m, nodes := traced(t, func(c *config.Config) { c.Mode = mode })
+			for _, n := range nodes {
+				n.Script(enginetest.Rule{Method: "eth_sendRawTransaction", Result: `"0xhash"`})
+			}
+			if _, err := m.Call(t.Context(), "eth_sendRawTransaction", "0x02"); err != nil {
+				t.Fatal(err)
+			}
+			call := collector.Wait(t, "the call's", func(s apptest.Span) bool { return s.Parent == clSpan })
+			for i, name := range []string{"n1", "n2"} {
+				span := collector.Under(t, call, "eth_sendRawTransaction "+name)
+				told := nodes[i].CallsOf("eth_sendRawTransaction")[0].Header.Get("Traceparent")
+				if want := "00-" + clTrace + "-" + span.ID + "-01"; told != want {
+					t.Errorf("%s was told that the call belongs to %q, want %q", name, told, want)
+				}
+			}
+		})
+	}
+}
+
 // A dispute, and a payload whose content isn't its block's.
 func TestTracesOfDisputes(t *testing.T) {
 	collector, m, nodes := traced(t, nil)

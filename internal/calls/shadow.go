@@ -9,6 +9,7 @@ import (
 	"executionbackup/internal/node"
 	"executionbackup/internal/outlet"
 	"executionbackup/internal/session"
+	"executionbackup/internal/tracing"
 )
 
 // ofOne answers a call that is no verdict in mode Shadow or Off: with what one node answers, byte for byte. Beside it,
@@ -19,9 +20,9 @@ func (r *Router) ofOne(ctx context.Context, s *session.Session, c *engine.Call, 
 	switch f := c.Method.Family; {
 	case f == engine.ExchangeCapabilities:
 		s.Capabilities.Say(c.Params)
-		r.tellOthers(n, c) // also in mode Off: they are to know when they are asked again
+		r.tellOthers(ctx, n, c) // also in mode Off: they are to know when they are asked again
 	case f == engine.SendRawTransaction && mode == config.Shadow:
-		r.tellOthers(n, c)
+		r.tellOthers(ctx, n, c)
 	case f == engine.GetPayload && mode == config.Shadow:
 		ask = func(ctx context.Context, n *node.Node, c *engine.Call) (engine.Answer, error) {
 			return r.proposals.Shadow(ctx, s, n, c)
@@ -47,7 +48,7 @@ func (r *Router) ofOne(ctx context.Context, s *session.Session, c *engine.Call, 
 }
 
 // tellOthers makes a call to all nodes but one.
-func (r *Router) tellOthers(but *node.Node, c *engine.Call) {
+func (r *Router) tellOthers(ctx context.Context, but *node.Node, c *engine.Call) {
 	others := slices.DeleteFunc(r.fleet.Pool.Roll().Reachable(), func(n *node.Node) bool { return n == but })
-	r.fleet.AskEach(r.fleet.Context(), others, c)
+	r.fleet.AskEach(tracing.Carry(r.fleet.Context(), ctx), others, c)
 }

@@ -11,6 +11,7 @@ import (
 	"executionbackup/internal/engine"
 	"executionbackup/internal/fleet"
 	"executionbackup/internal/node"
+	"executionbackup/internal/tracing"
 )
 
 // sendRawTransaction gives a transaction to every alive node, so that it is in every pool; the first success is the
@@ -18,8 +19,9 @@ import (
 func (r *Router) sendRawTransaction(ctx context.Context, c *engine.Call) engine.Answer {
 	nodes := r.fleet.Pool.Serving()
 	replies := make(chan fleet.Reply, len(nodes))
+	beside := tracing.Carry(r.fleet.Context(), ctx)
 	for _, n := range nodes { // they get it even where the caller is content with the first
-		r.fleet.Go(func() { replies <- r.submit(r.fleet.Context(), n, c) })
+		r.fleet.Go(func() { replies <- r.submit(beside, n, c) })
 	}
 	failed := make(map[*node.Node]fleet.Reply)
 	for range nodes {
