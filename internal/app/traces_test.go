@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -93,6 +94,74 @@ func TestTracesOfTransactions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Each node's part says how it failed, which is no failure of the call.
+func TestTracesOfFailures(t *testing.T) {
+	collector, m, nodes := traced(t, func(c *config.Config) { c.Grace = 10 * time.Millisecond })
+	chain := enginetest.Chain(4, 4, nil)
+	for i, c := range []struct {
+		want string
+		rule enginetest.Rule
+	}{
+		{"JSON-RPC error -32603", enginetest.Rule{Error: &enginetest.RPCError{Code: -32603, Message: "hunter2"}}},
+		{"malformed", enginetest.Rule{Result: `{"status":7}`}},
+		{"malformed", enginetest.Rule{Reply: &enginetest.Reply{Body: "hunter2"}}},
+		{"unauthorized", enginetest.Rule{Reply: &enginetest.Reply{Status: http.StatusUnauthorized}}},
+	} {
+		c.rule.Method, c.rule.BlockHash = "engine_newPayload", chain[i].Hash()
+		nodes[1].Script(c.rule)
+		if got, err := m.NewPayload(t.Context(), chain[i]); err != nil || got.Status != "VALID" {
+			t.Fatalf("%s: got %+v, %v", c.want, got, err)
+		}
+		call := collector.Wait(t, c.want, func(s apptest.Span) bool {
+			return s.Parent == clSpan && s.Has["executionbackup.block_hash"] == chain[i].Hash()
+		})
+		part := collector.Under(t, call, "engine_newPayloadV4 n2")
+		wantAttributes(t, part, map[string]string{"node": "n2", "status": ""})
+		if part.Failure != c.want || call.Failure != "" {
+			t.Errorf("n2's part failed with %q, and the call with %q, want %q and none", part.Failure, call.Failure, c.want)
+		}
+	}
+}
+
+// A call that its caller gave up is no failure of the node's.
+func TestTracesOfCallsGivenUp(t *testing.T) {
+	collector, m, nodes := traced(t, nil)
+	nodes[0].Script(enginetest.Rule{Method: "eth_call", Hang: true})
+	ctx, hangUp := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer hangUp()
+	if _, err := m.Call(ctx, "eth_call"); err == nil {
+		t.Fatal("got an answer")
+	}
+	part := collector.Wait(t, "the node's part", func(s apptest.Span) bool { return s.Name == "eth_call n1" })
+	wantAttributes(t, part, map[string]string{"outcome": "stopped"})
+	if part.Failure != "" {
+		t.Errorf("the node's part failed: %s", part.Failure)
+	}
+}
+
+// What we ask nodes for the sake of a call is a part of it, and neither who was asked nor how it went is the call's.
+func TestTracesOfQuestions(t *testing.T) {
+	collector, m, nodes := traced(t, nil)
+	head := enginetest.Genesis(4)
+	for _, n := range nodes {
+		offer(n, head, "0x1", nil)
+		n.Script(enginetest.Rule{Method: "eth_getBlockByNumber", Reply: &enginetest.Reply{Status: http.StatusBadGateway}})
+	}
+	if _, err := m.Call(t.Context(), "engine_getPayloadV4", "0x0000000000000001"); err != nil { // of no build that we know
+		t.Fatal(err)
+	}
+	call := collector.Wait(t, "the proposal's", func(s apptest.Span) bool { return s.Name == "engine_getPayloadV4" })
+	wantAttributes(t, call, map[string]string{"node": ""})
+	if call.Failure != "" {
+		t.Errorf("the call failed: %s", call.Failure)
+	}
+	for _, name := range []string{"n1", "n2"} {
+		if q := collector.Under(t, call, "eth_getBlockByNumber "+name); q.Failure == "" {
+			t.Errorf("the question to %s didn't fail", name)
+		}
 	}
 }
 

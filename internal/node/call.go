@@ -29,7 +29,7 @@ func (n *Node) Call(ctx context.Context, c *engine.Call) (engine.Answer, error) 
 // CallRetried is Call, and reports whether the connection broke in mid-call: then the node may have had the call twice.
 func (n *Node) CallRetried(ctx context.Context, c *engine.Call) (a engine.Answer, retried bool, err error) {
 	ctx, span := tracing.Client(ctx, c.Method.Name, n.Name())
-	defer span.End()
+	defer func() { n.trace(span, a.Status, a.Err, err) }()
 	reply, retried, err := n.do(ctx, c.Method.Family, request(c))
 	if err != nil {
 		return engine.Answer{}, retried, err
@@ -38,17 +38,14 @@ func (n *Node) CallRetried(ctx context.Context, c *engine.Call) (a engine.Answer
 	if a.Methods != nil {
 		n.setMethods(a.Methods)
 	}
-	if a.Status != engine.None && span.IsRecording() {
-		span.SetAttributes(tracing.Status.String(a.Status.String()))
-	}
 	return a, retried, err
 }
 
 // Build is Call for getPayload, whose answer is large. The answer is read into the memory of *into; where that is too
 // little, *into is the larger memory that was needed. The answer is good until that memory is used for something else.
-func (n *Node) Build(ctx context.Context, c *engine.Call, into *[]byte) (engine.Answer, error) {
+func (n *Node) Build(ctx context.Context, c *engine.Call, into *[]byte) (a engine.Answer, err error) {
 	ctx, span := tracing.Client(ctx, c.Method.Name, n.Name())
-	defer span.End()
+	defer func() { n.trace(span, engine.None, a.Err, err) }()
 	built := enginejson.NewBuiltReader(c.Method)
 	r := request(c)
 	r.Into, r.Fields = into, built.Fields()
@@ -56,7 +53,7 @@ func (n *Node) Build(ctx context.Context, c *engine.Call, into *[]byte) (engine.
 	if err != nil {
 		return engine.Answer{}, err
 	}
-	a, err := enginejson.ReadAnswer(c, reply)
+	a, err = enginejson.ReadAnswer(c, reply)
 	if err == nil && a.OK() {
 		a.Built, err = built.Read(reply.Result)
 	}
@@ -67,9 +64,9 @@ func (n *Node) Build(ctx context.Context, c *engine.Call, into *[]byte) (engine.
 // without a further buffer. Then the answer is empty, an error means that take has only a part of the result, or failed
 // itself, and nothing is tried again. With whole, take reads all that the node writes, around the result too.
 func (n *Node) Stream(ctx context.Context, c *engine.Call, whole bool, take func(io.Reader) error) (
-	engine.Answer, error) {
+	a engine.Answer, err error) {
 	ctx, span := tracing.Client(ctx, c.Method.Name, n.Name())
-	defer span.End()
+	defer func() { n.trace(span, engine.None, a.Err, err) }()
 	r := request(c)
 	r.Take, r.Whole = take, whole
 	reply, _, err := n.do(ctx, c.Method.Family, r)
@@ -85,7 +82,7 @@ func (n *Node) Stream(ctx context.Context, c *engine.Call, whole bool, take func
 func (n *Node) StreamList(ctx context.Context, c *engine.Call, take func(e *engine.Entry, follows bool)) (
 	a engine.Answer, release func(), err error) {
 	ctx, span := tracing.Client(ctx, c.Method.Name, n.Name())
-	defer span.End()
+	defer func() { n.trace(span, engine.None, a.Err, err) }()
 	list, opened := enginejson.NewListReader(&c.List), false
 	r := request(c)
 	r.Take = func(result io.Reader) error {
@@ -143,11 +140,13 @@ func (n *Node) traceLane(ctx context.Context, came time.Time) {
 const maxOwnAnswer = 1 << 20
 
 // ask asks the node about itself, within a probe's time. The answer may have 1 MiB.
-func (n *Node) ask(ctx context.Context, method, params string) (jsonrpc.Reply, error) {
+func (n *Node) ask(ctx context.Context, method, params string) (reply jsonrpc.Reply, err error) {
+	ctx, span := tracing.Client(ctx, method, n.Name()) // where a call makes us ask
+	defer func() { n.trace(span, engine.None, reply.Err, err) }()
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	r := wire.Request{Body: jsonrpc.NewCall(method, []byte(params)), Limit: maxOwnAnswer}
-	reply, _, err := n.do(ctx, engine.Other, r)
+	reply, _, err = n.do(ctx, engine.Other, r)
 	if f, failed := err.(*wire.Failure); failed {
 		n.missed(f)
 	}
@@ -159,23 +158,32 @@ func (n *Node) do(ctx context.Context, f engine.Family, r wire.Request) (reply j
 	start := time.Now()
 	reply, retried, failure := n.client.Do(ctx, r)
 	n.observe(f, failure, time.Since(start))
-	if span, recorded := tracing.Recorded(ctx); recorded {
-		n.trace(span, reply, failure)
-	}
 	if failure != nil {
 		err = failure
 	}
 	return reply, retried, err
 }
 
-// trace tells what came of a call in its span.
-func (n *Node) trace(span trace.Span, reply jsonrpc.Reply, failure *wire.Failure) {
+// trace tells what came of a call in its span, and ends that. A call that we gave up has not failed.
+func (n *Node) trace(span trace.Span, status engine.Status, refused *engine.Error, err error) {
+	defer span.End()
+	if !span.IsRecording() {
+		return
+	}
 	span.SetAttributes(tracing.Node.String(n.Name()))
+	if status != engine.None {
+		span.SetAttributes(tracing.Status.String(status.String()))
+	}
+	failure, failed := err.(*wire.Failure)
 	switch {
-	case failure != nil:
+	case failed && failure.Kind == wire.Stopped:
+		span.SetAttributes(tracing.Outcome.String(failure.Kind.String()))
+	case failed:
 		span.SetStatus(codes.Error, failure.Kind.String())
-	case reply.Err != nil:
-		span.SetStatus(codes.Error, "JSON-RPC error "+strconv.Itoa(reply.Err.Code))
+	case err != nil:
+		span.SetStatus(codes.Error, wire.Malformed.String())
+	case refused != nil:
+		span.SetStatus(codes.Error, "JSON-RPC error "+strconv.Itoa(refused.Code))
 	}
 }
 
