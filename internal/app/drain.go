@@ -16,8 +16,9 @@ const (
 	// more.
 	lastRest = 500 * time.Millisecond
 
-	// lastTraces is how long the receiver of traces may take over the last of them.
-	lastTraces = 2 * time.Second
+	// lastTraces is how long the receiver of traces may take over the last of them. Calls wait meanwhile, in the socket
+	// or for our successor.
+	lastTraces = 300 * time.Millisecond
 )
 
 // drain ends us, in order, when nobody waits for an answer:
