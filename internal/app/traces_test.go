@@ -121,7 +121,7 @@ func TestTracesOfFailures(t *testing.T) {
 		part := collector.Under(t, call, "engine_newPayloadV4 n2")
 		wantAttributes(t, part, map[string]string{"node": "n2", "status": ""})
 		if part.Failure != c.want || call.Failure != "" {
-			t.Errorf("n2's part failed with %q, and the call with %q, want %q and none", part.Failure, call.Failure, c.want)
+			t.Errorf("n2's part failed with %q, the call with %q, want %q and none", part.Failure, call.Failure, c.want)
 		}
 	}
 }
@@ -146,11 +146,13 @@ func TestTracesOfCallsGivenUp(t *testing.T) {
 func TestTracesOfQuestions(t *testing.T) {
 	collector, m, nodes := traced(t, nil)
 	head := enginetest.Genesis(4)
+	gone := &enginetest.Reply{Status: http.StatusBadGateway}
 	for _, n := range nodes {
 		offer(n, head, "0x1", nil)
-		n.Script(enginetest.Rule{Method: "eth_getBlockByNumber", Reply: &enginetest.Reply{Status: http.StatusBadGateway}})
+		n.Script(enginetest.Rule{Method: "eth_getBlockByNumber", Reply: gone})
 	}
-	if _, err := m.Call(t.Context(), "engine_getPayloadV4", "0x0000000000000001"); err != nil { // of no build that we know
+	const unknown = "0x0000000000000001" // of no build that we know
+	if _, err := m.Call(t.Context(), "engine_getPayloadV4", unknown); err != nil {
 		t.Fatal(err)
 	}
 	call := collector.Wait(t, "the proposal's", func(s apptest.Span) bool { return s.Name == "engine_getPayloadV4" })

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -166,7 +167,11 @@ func (e exporter) Shutdown(ctx context.Context) error {
 }
 
 // hush has what OpenTelemetry itself logs go to our log, without the values: headers with credentials are among them.
+// Of an error, what stands behind the first colon is one: "unsupported sampler: …".
 func hush(log *slog.Logger) {
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Debug("OpenTelemetry", "reason", reason(err)) }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		what, _, _ := strings.Cut(err.Error(), ":")
+		log.Warn("OpenTelemetry: " + what[:min(len(what), maxReason)])
+	}))
 	otel.SetLogger(wordless(log))
 }

@@ -286,7 +286,7 @@ func TestReceiversWords(t *testing.T) {
 		"no HTTP":           long + "\r\n\r\n",
 		"a status":          "HTTP/1.1 " + long + "\r\n\r\n",
 		"where it is":       "HTTP/1.1 302 Found\r\nLocation: http://%zz" + long + "\r\nContent-Length: 0\r\n\r\n",
-		"busy":              "HTTP/1.1 503 Busy\r\nRetry-After: 9223372036854775807\r\nContent-Length: 7\r\n\r\nhunter2",
+		"busy":              "HTTP/1.1 503 Busy\r\nRetry-After: 9223372036854775807\r\n\r\nhunter2",
 		"a megabyte":        "HTTP/1.1 400 Bad\r\nContent-Length: 917504\r\n\r\n" + long,
 		"more than we read": "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat(long, 8),
 	} {
@@ -375,6 +375,69 @@ func TestBadNumbers(t *testing.T) {
 	}
 }
 
+// No variable keeps us from starting, whatever is in it, or comes to stand in the log.
+func TestBadVariables(t *testing.T) {
+	values := []string{
+		"hunter2", "-1", "0", "9223372036854775807", "hunter2=hunter2", "hunter2=%FFhunter2", "=,=hunter2,;", "%",
+		"\xffhunter2", "http://%zzhunter2", "http://hunter2:hunter2@127.0.0.1:1/hunter2", "/nowhere/hunter2",
+		strings.Repeat("hunter2,", 1<<12),
+	}
+	for _, name := range []string{
+		"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_LOG_LEVEL", "OTEL_PROPAGATORS", "OTEL_SDK_DISABLED",
+		"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_ENTITIES", "OTEL_CONFIG_FILE",
+		"OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_EXPORT_TIMEOUT", "OTEL_BSP_MAX_QUEUE_SIZE",
+		"OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+		"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+		"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_EVENT_COUNT_LIMIT", "OTEL_SPAN_LINK_COUNT_LIMIT",
+		"OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
+		"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+		"OTEL_EXPORTER_OTLP_INSECURE", "OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_CERTIFICATE",
+		"OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+		"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+		"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_COMPRESSION",
+		"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+		"OTEL_GO_X_OBSERVABILITY", "OTEL_GO_X_RESOURCE", "HTTP_PROXY",
+	} {
+		for _, value := range values {
+			t.Run(name, func(t *testing.T) {
+				t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+				t.Setenv(name, value)
+				var said bytes.Buffer
+				log := slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug - 10}))
+				tracer := Open(Options{Metrics: prometheus.NewRegistry(), Log: log})
+				ctx, span := tracer.Call(t.Context(), "eth_chainId")
+				_, child := Client(ctx, "eth_chainId", "geth")
+				child.SetAttributes(Node.String("geth"))
+				child.End()
+				span.End()
+				tracer.Close(t.Context())
+				if strings.Contains(said.String(), "hunter2") {
+					t.Errorf("%.40q: the log has it: %.300s", value, &said)
+				}
+			})
+		}
+	}
+}
+
+// A sampler that there isn't would trace all, and nobody would know why.
+func TestBadSampler(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+	for _, c := range []struct{ sampler, arg, want string }{
+		{"one in ten", "", "unsupported sampler"},
+		{"parentbased_traceidratio", "10%", "parsing sampler argument"},
+		{"parentbased_traceidratio", "10", "invalid trace ID ratio"},
+	} {
+		t.Setenv("OTEL_TRACES_SAMPLER", c.sampler)
+		t.Setenv("OTEL_TRACES_SAMPLER_ARG", c.arg)
+		var said bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&said, nil))
+		Open(Options{Metrics: prometheus.NewRegistry(), Log: log}).Close(t.Context())
+		if !strings.Contains(said.String(), c.want) {
+			t.Errorf("%s %s: the log says %s, want %q", c.sampler, c.arg, &said, c.want)
+		}
+	}
+}
+
 // Why spans weren't taken is said without secrets.
 func TestReason(t *testing.T) {
 	refused := &url.Error{Op: "Post", URL: "https://x:hunter2@host/hunter2", Err: errors.New("connection refused")}
@@ -386,7 +449,8 @@ func TestReason(t *testing.T) {
 		{errors.New("traces export: failed to send to http://host/hunter2: 401 Unauthorized (body: hunter2)"),
 			"it answers 401 Unauthorized"},
 		{fmt.Errorf("traces export: %w", context.DeadlineExceeded), "it doesn't answer in time"},
-		{errors.New("retry-able request failure: body: hunter2"), "it answers that it is too busy: 429, 502, 503 or 504"},
+		{errors.New("retry-able request failure: body: hunter2"),
+			"it answers that it is too busy: 429, 502, 503 or 504"},
 		{errors.New("traces export: response body too large: exceeded 4194304 bytes"), "see its own log"},
 	} {
 		if got := reason(c.err); got != c.want {
