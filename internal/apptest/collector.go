@@ -103,7 +103,7 @@ func read(service string, s *trace.Span) Span {
 		Service: service, Name: s.Name, Kind: s.Kind, Has: attributes(s.Attributes),
 		Trace: hex.EncodeToString(s.TraceId), ID: hex.EncodeToString(s.SpanId),
 		Parent: hex.EncodeToString(s.ParentSpanId),
-		Begun: time.Unix(0, int64(s.StartTimeUnixNano)), Ended: time.Unix(0, int64(s.EndTimeUnixNano)),
+		Begun:  time.Unix(0, int64(s.StartTimeUnixNano)), Ended: time.Unix(0, int64(s.EndTimeUnixNano)),
 	}
 	if s.Status.GetCode() == trace.Status_STATUS_CODE_ERROR {
 		span.Failure = s.Status.Message
