@@ -34,9 +34,12 @@ func (t *Tracer) Call(ctx context.Context, method string) (context.Context, trac
 const maxName = 64
 
 // spanName is a method that a caller named, as OTLP takes it: one string that is no UTF-8 would cost all spans that are
-// sent with it.
+// sent with it. A name of megabytes isn't kept for the sake of its beginning.
 func spanName(method string) string {
-	return strings.ToValidUTF8(method[:min(len(method), maxName)], "\uFFFD")
+	if len(method) > maxName {
+		method = strings.Clone(method[:maxName])
+	}
+	return strings.ToValidUTF8(method, "\uFFFD")
 }
 
 // none is a span that records nothing.

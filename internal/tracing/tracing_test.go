@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
@@ -84,6 +85,8 @@ func TestMethodNames(t *testing.T) {
 	} {
 		if got := spanName(c.name); got != c.want {
 			t.Errorf("%q: got %q, want %q", c.name, got, c.want)
+		} else if len(c.name) > maxName && unsafe.StringData(got) == unsafe.StringData(c.name) {
+			t.Errorf("%.20q…: all %d bytes are kept", c.name, len(c.name))
 		}
 	}
 }
