@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -216,6 +217,45 @@ func TestTracesOfProposals(t *testing.T) {
 	wantAttributes(t, check, map[string]string{"node": proposed, "outcome": "passed", "disputed": "false"})
 	wantAttributes(t, collector.Under(t, check, "hash check"), map[string]string{"outcome": "match"})
 	collector.Under(t, check, "engine_newPayloadV4 "+other)
+}
+
+// What is proposed is told whoever chose it: one node alone, in modes shadow and off, or where there is but one.
+func TestTracesOfOneNodesProposals(t *testing.T) {
+	for _, c := range []struct {
+		mode  config.Mode
+		nodes int
+	}{{config.Shadow, 2}, {config.Off, 2}, {config.Active, 1}} {
+		t.Run(fmt.Sprint(c.mode, c.nodes), func(t *testing.T) {
+			collector := apptest.NewCollector(t)
+			collector.Listen(t)
+			m := startLed(t, apptest.Fakes(builders(t, c.nodes)...), func(o *config.Config) { o.Mode = c.mode })
+			built := m.build(t, enginetest.Genesis(4))
+			if _, err := m.Call(t.Context(), "engine_getPayloadV4", built.PayloadID); err != nil {
+				t.Fatal(err)
+			}
+			call := collector.Wait(t, "the call's", func(s apptest.Span) bool { return s.Name == "engine_getPayloadV4" })
+			if call.Has["executionbackup.value"] == "" || call.Has["executionbackup.block_hash"] == "" {
+				t.Errorf("the call's span has %v", call.Has)
+			}
+			wantAttributes(t, call, map[string]string{"proposed": "n1"})
+		})
+	}
+}
+
+// A caller that has gone hears no verdict, and its span says what its call was about.
+func TestTracesOfCallersThatHaveGone(t *testing.T) {
+	collector, m, nodes := traced(t, nil)
+	for _, n := range nodes {
+		n.Script(enginetest.Rule{Method: "engine_newPayload", Hang: true})
+	}
+	payload := enginetest.Chain(4, 1, nil)[0]
+	ctx, hangUp := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer hangUp()
+	if _, err := m.NewPayload(ctx, payload); err == nil {
+		t.Fatal("got an answer")
+	}
+	call := collector.Wait(t, "the call's", func(s apptest.Span) bool { return s.Parent == clSpan })
+	wantAttributes(t, call, map[string]string{"block_hash": payload.Hash(), "number": "1", "verdict": ""})
 }
 
 // Where nothing is traced, what the consensus client says goes to the nodes as it is; but not what somebody else says,

@@ -126,6 +126,7 @@ func (pr *Proposer) Pass(ctx context.Context, n *node.Node, c *engine.Call) (eng
 	default:
 		p.failures = []fleet.Reply{reply}
 	}
+	p.traceChoice(ctx, best)
 	pr.fleet.Proposals.Add(p.forHistory(best))
 	return a, err
 }

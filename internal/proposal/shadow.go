@@ -50,6 +50,9 @@ func (pr *Proposer) Shadow(ctx context.Context, s *session.Session, n *node.Node
 	ctx, cancel := context.WithTimeout(ctx, pr.fleet.Timeout(n, c.Method))
 	defer cancel()
 	p.shadow.answer, p.shadow.err = n.Build(ctx, c, new([]byte))
+	if own := p.shadow.built(); own != nil {
+		p.traceChoice(ctx, &candidate{Reply: fleet.Reply{Node: n}, Built: own})
+	}
 	return p.shadow.answer, p.shadow.err
 }
 
