@@ -14,18 +14,24 @@ import (
 // What is told of a poll in the span of its call (package tracing), and in those below it: a node's is the business of
 // package node.
 
-// traceAnswer tells what the CL hears, before it does: then the call's span ends.
-func (pl *poll) traceAnswer(status engine.Status) {
+// traceCall tells what the call is about: at once, as its span ends when the caller has gone.
+func (pl *poll) traceCall() {
 	span, recorded := tracing.Recorded(pl.traced)
 	if !recorded {
 		return
 	}
-	span.SetAttributes(tracing.Verdict.String(heard(status)))
 	if pl.call.Named {
 		span.SetAttributes(tracing.BlockHash.String(pl.call.Block.Hex()))
 	}
 	if number := pl.number(); number > 0 {
 		span.SetAttributes(tracing.Number.Int64(int64(number)))
+	}
+}
+
+// traceAnswer tells what the CL hears, before it does: then the call's span ends.
+func (pl *poll) traceAnswer(status engine.Status) {
+	if span, recorded := tracing.Recorded(pl.traced); recorded {
+		span.SetAttributes(tracing.Verdict.String(heard(status)))
 	}
 }
 

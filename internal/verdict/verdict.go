@@ -66,6 +66,7 @@ func (b *Bench) Judge(ctx context.Context, s *session.Session, c *engine.Call, m
 	b.noteMissed(mode, c)
 	pl := b.newPoll(s, c, came, clock, mode)
 	pl.traced = tracing.Carry(b.fleet.Context(), ctx)
+	pl.traceCall()
 	pl.fanOut()
 	b.fleet.Go(pl.gather)
 	return func() engine.Answer {
