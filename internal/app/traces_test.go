@@ -233,7 +233,8 @@ func TestTracesOfOneNodesProposals(t *testing.T) {
 			if _, err := m.Call(t.Context(), "engine_getPayloadV4", built.PayloadID); err != nil {
 				t.Fatal(err)
 			}
-			call := collector.Wait(t, "the call's", func(s apptest.Span) bool { return s.Name == "engine_getPayloadV4" })
+			isCall := func(s apptest.Span) bool { return s.Name == "engine_getPayloadV4" }
+			call := collector.Wait(t, "the call's", isCall)
 			if call.Has["executionbackup.value"] == "" || call.Has["executionbackup.block_hash"] == "" {
 				t.Errorf("the call's span has %v", call.Has)
 			}

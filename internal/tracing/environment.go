@@ -136,6 +136,8 @@ func reason(err error) string {
 	switch {
 	case strings.Contains(said, "retry-able request failure"):
 		return "it answers that it is too busy: 429, 502, 503 or 504"
+	case strings.Contains(said, "TLS client configuration"):
+		return "OTEL_EXPORTER_OTLP_CERTIFICATE and its like are for https"
 	case strings.Contains(said, "failed to marshal "):
 		return "they can't be written: is a value of OTEL_RESOURCE_ATTRIBUTES no UTF-8?"
 	case errors.Is(err, context.DeadlineExceeded):

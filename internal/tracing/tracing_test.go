@@ -343,6 +343,15 @@ func (l lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// A certificate for an endpoint without encryption is a mistake that the log names.
+func TestCertificateForHTTP(t *testing.T) {
+	receiver(t, nil, true) // whose certificate is in the environment now
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+	if got := send(t, 1); !strings.Contains(got.log, "OTEL_EXPORTER_OTLP_CERTIFICATE and its like are for https") {
+		t.Errorf("the log says %s", got.log)
+	}
+}
+
 // Numbers that OpenTelemetry's own library would panic at, spin on or fill the memory with.
 func TestBadNumbers(t *testing.T) {
 	const queue, batch = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
