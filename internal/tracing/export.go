@@ -58,9 +58,9 @@ func Open(o Options) *Tracer {
 	e.room = int64(b.room)
 	e.queue = sdk.NewBatchSpanProcessor(exporter{e}, sdk.WithMaxQueueSize(b.room), sdk.WithMaxExportBatchSize(b.batch),
 		sdk.WithBatchTimeout(b.delay), sdk.WithExportTimeout(b.giveUp))
-	e.provider = sdk.NewTracerProvider(sdk.WithResource(about(o)), sdk.WithSpanProcessor(processor{e}))
+	provider := sdk.NewTracerProvider(sdk.WithResource(about(o)), sdk.WithSpanProcessor(processor{e}))
 	o.Log.Info("traces of calls are sent", "to", to.Scheme+"://"+to.Host) // without the path: some have a key in it
-	return &Tracer{tracer: e.provider.Tracer(scope), export: e}
+	return &Tracer{tracer: provider.Tracer(scope), export: e}
 }
 
 // unlessRedirected is the proxy of the environment, and an error for a request that a redirect leads to: the headers
@@ -89,7 +89,7 @@ func (t *Tracer) Close(ctx context.Context) {
 	if t == nil {
 		return
 	}
-	if t.export.provider.Shutdown(ctx) != nil {
+	if t.export.queue.Shutdown(ctx) != nil { // the provider's own does nothing where ctx has ended
 		t.export.sender.Shutdown(ctx) // breaks off what is under way
 	}
 	<-t.export.over
@@ -97,7 +97,6 @@ func (t *Tracer) Close(ctx context.Context) {
 
 // export takes spans that have ended to their receiver. Safe for concurrent use.
 type export struct {
-	provider      *sdk.TracerProvider
 	queue         sdk.SpanProcessor
 	sender        sdk.SpanExporter
 	log           *slog.Logger

@@ -335,6 +335,33 @@ func TestNoRoom(t *testing.T) {
 	}
 }
 
+// The end comes though there is no time left for it, and the receiver hangs.
+func TestCloseWithoutTime(t *testing.T) {
+	let := make(chan struct{})
+	url, asked := receiver(t, func(http.ResponseWriter, *http.Request) { <-let }, false)
+	defer close(let)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
+	tracer := Open(Options{Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+	for range 10 {
+		_, span := tracer.Call(t.Context(), "eth_chainId")
+		span.End()
+	}
+	<-asked
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	closed := make(chan struct{})
+	go func() {
+		tracer.Close(ctx)
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("Close doesn't return")
+	}
+}
+
 // lines is a writer to a channel.
 type lines chan<- string
 
