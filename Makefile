@@ -51,17 +51,18 @@ cross: ## binaries for every platform, into dist/
 	done; done
 
 e2e-clients: ## install the real clients of the end-to-end tests (about 15 minutes, once)
-	e2e/clients/install.sh geth prysm ethereumjs
+	e2e/clients/install.sh geth prysm ethereumjs lodestar
 
 e2e-short: e2e-clients ## the tests with processes of their own, and a few scenarios with real clients (8 minutes)
-	go test -tags e2e -count 1 -parallel 8 -timeout 8m ./e2e
+	go test -tags e2e -count 1 -parallel 8 -timeout 8m -v -short ./e2e
 	go test -tags e2e -count 1 -timeout 8m -short ./e2e/hostile
 	@mkdir -p dist
 	go test -tags e2e -count 1 -timeout 8m -v -short ./e2e/live -report $(CURDIR)/dist/e2e-short
 
 e2e: e2e-clients ## every scenario with real clients, and the same faults without us; writes docs/e2e-report.md (an hour or two)
 	e2e/clients/install.sh erigon
-	go test -tags e2e -count 1 -timeout 10m ./e2e ./e2e/hostile
+	go test -tags e2e -count 1 -timeout 10m -v ./e2e
+	go test -tags e2e -count 1 -timeout 10m ./e2e/hostile
 	go test -tags e2e -count 1 -timeout 6h -v ./e2e/live -report $(CURDIR)/docs/e2e-report
 
 FUZZTIME ?= 10s

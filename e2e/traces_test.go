@@ -19,20 +19,6 @@ import (
 	"executionbackup/internal/geth"
 )
 
-// gethProgram is the geth that e2e/clients/install.sh builds.
-func gethProgram(t *testing.T) string {
-	t.Helper()
-	home := os.Getenv("EXECUTIONBACKUP_E2E_HOME")
-	if home == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			t.Fatal(err)
-		}
-		home = filepath.Join(cache, "executionbackup-e2e")
-	}
-	return filepath.Join(home, "bin", "geth")
-}
-
 // startTelemetry starts a geth as an operator does who wants its traces, and returns its Engine API's URL.
 func startTelemetry(t *testing.T, genesis *core.Genesis, secret []byte, collector string) (url string) {
 	t.Helper()
@@ -49,11 +35,12 @@ func startTelemetry(t *testing.T, genesis *core.Genesis, secret []byte, collecto
 		t.Fatal(err)
 	}
 	data := filepath.Join(dir, "data")
-	init := exec.Command(gethProgram(t), "--datadir", data, "init", file("genesis.json", text))
+	program := apptest.Installed(t, "bin/geth")
+	init := exec.Command(program, "--datadir", data, "init", file("genesis.json", text))
 	if said, err := init.CombinedOutput(); err != nil {
 		t.Fatalf("geth init: %v: %s", err, said)
 	}
-	cmd := exec.Command(gethProgram(t), "--datadir", data, "--networkid", genesis.Config.ChainID.String(),
+	cmd := exec.Command(program, "--datadir", data, "--networkid", genesis.Config.ChainID.String(),
 		"--syncmode", "full", "--nodiscover", "--maxpeers", "0", "--port", strconv.Itoa(freePort(t)), "--nat", "none",
 		"--ipcdisable", "--authrpc.port", port,
 		"--authrpc.jwtsecret", file("jwt.hex", []byte(hex.EncodeToString(secret))),

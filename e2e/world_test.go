@@ -107,6 +107,7 @@ type world struct {
 	*apptest.Multiplexer
 	t        *testing.T
 	clients  []*client
+	call     geth.Call // what the CL calls
 	producer *geth.Producer
 	slowest  time.Duration // of the CL's calls
 	calls    int
@@ -119,8 +120,8 @@ func newWorld(t *testing.T, clients ...*client) *world {
 		options.Nodes = append(options.Nodes, apptest.Node{URL: c.url, Secret: c.config.Secret[:]})
 	}
 	w := &world{Multiplexer: apptest.Start(t, options), t: t, clients: clients}
-	call, err := geth.Dial(w.URL, clients[0].config.Secret)
-	if err != nil {
+	var err error
+	if w.call, err = geth.Dial(w.URL, clients[0].config.Secret); err != nil {
 		t.Fatal(err)
 	}
 	timed := func(ctx context.Context, method string, params ...any) (json.RawMessage, error) {
@@ -129,7 +130,7 @@ func newWorld(t *testing.T, clients ...*client) *world {
 			w.calls++
 			w.slowest = max(w.slowest, time.Since(begun))
 		}()
-		return call(ctx, method, params...)
+		return w.call(ctx, method, params...)
 	}
 	if w.producer, err = geth.NewProducer(t.Context(), clients[0].config.Genesis.Config, timed); err != nil {
 		t.Fatal(err)

@@ -1,11 +1,11 @@
 #!/bin/sh
 # install.sh CLIENT...: real clients for the end-to-end tests, at pinned versions, into EXECUTIONBACKUP_E2E_HOME (by
 # default executionbackup-e2e in the user's cache). What is there already is left alone. The versions are in the go.mod and
-# package.json files beside this one; geth's is that of the project. Needs Go, a C compiler and Node.js with npm.
+# package.json files and in SHA512SUMS beside this one; geth's is that of the project. Needs Go, a C compiler and Node.js with npm.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 home=${EXECUTIONBACKUP_E2E_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/executionbackup-e2e}
-mkdir -p "$home/bin" "$home/ethereumjs"
+mkdir -p "$home/bin"
 
 # go_build MODULE PACKAGE...: build programs of a module of ours that only pins a version
 go_build() {
@@ -14,8 +14,15 @@ go_build() {
 	(cd "$here/$module" && go build -buildvcs=false -ldflags '-s -w' -o "$home/bin/" "$@")
 }
 
+# npm_ci CLIENT: the packages of a package-lock.json of ours, with what is beside it, into a folder of their own
+npm_ci() {
+	mkdir -p "$home/$1"
+	cp "$here/$1"/* "$home/$1/"
+	(cd "$home/$1" && npm ci --no-audit --no-fund --ignore-scripts)
+}
+
 # version CLIENT: what pins it
-version() { cat "$here/$1"/go.mod "$here/$1"/*.json "$here/$1"/*.cjs 2>/dev/null || true; }
+version() { cat "$here/$1"/go.mod "$here/$1"/*.json "$here/$1"/*.[cm]js "$here/$1"/SHA512SUMS 2>/dev/null || true; }
 
 # is_new CLIENT: whether that version of it is not yet there
 is_new() {
@@ -36,12 +43,20 @@ for client in "$@"; do
 		CGO_CFLAGS="-O2 -DMDBX_FORCE_ASSERTIONS=0 -DMDBX_ENV_CHECKPID=0 -D__BLST_PORTABLE__ -Wno-unknown-warning-option -Wno-enum-int-mismatch -Wno-strict-prototypes -Wno-unused-but-set-variable" \
 			go_build erigon -pgo=off -trimpath -tags nosqlite,noboltdb,nosilkworm github.com/erigontech/erigon/cmd/erigon
 		;;
-	ethereumjs)
-		cp "$here"/ethereumjs/* "$home/ethereumjs/"
-		(cd "$home/ethereumjs" && npm ci --no-audit --no-fund --ignore-scripts)
+	ethereumjs) npm_ci ethereumjs ;;
+	lodestar)
+		npm_ci lodestar
+		# Not by npm ci: half of what its package.json wants isn't there, and its Engine API client doesn't need it.
+		(
+			cd "$home/lodestar"
+			npm pack --silent @lodestar/beacon-node@1.44.0
+			sha512sum -c SHA512SUMS
+			mkdir -p node_modules/@lodestar/beacon-node
+			tar xzf lodestar-beacon-node-1.44.0.tgz -C node_modules/@lodestar/beacon-node --strip-components 1
+		)
 		;;
 	*)
-		echo "install.sh: $client: there are geth, prysm, ethereumjs, erigon" >&2
+		echo "install.sh: $client: there are geth, prysm, ethereumjs, erigon, lodestar" >&2
 		exit 2
 		;;
 	esac
