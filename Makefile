@@ -6,10 +6,10 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The race detector needs a C compiler. Where there is none the tests run without it, and say so.
 RACE    := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 
-.PHONY: help demo test race-note lint rules build cross e2e-clients e2e-short e2e fuzz bench bench-micro bench-keep extras package image-root notices clean
+.PHONY: help demo test race-note lint rules build cross e2e-clients e2e-short e2e e2e-beaconkit fuzz bench bench-micro bench-keep extras package image-root notices clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## three real geth nodes, ExecutionBackup before them, and a block every two seconds
 	@echo 'go run ./cmd/devnet $(ARGS)    (compiles for some minutes the first time)'
@@ -64,6 +64,10 @@ e2e: e2e-clients ## every scenario with real clients, and the same faults withou
 	go test -tags e2e -count 1 -timeout 10m -v ./e2e
 	go test -tags e2e -count 1 -timeout 10m ./e2e/hostile
 	go test -tags e2e -count 1 -timeout 6h -v ./e2e/live -report $(CURDIR)/docs/e2e-report
+
+e2e-beaconkit: ## Berachain's consensus client, with geth and with its own (builds for 5 to 30 minutes, once; then 3)
+	e2e/clients/install.sh geth beaconkit
+	go test -tags e2e -count 1 -timeout 10m -v ./e2e/beaconkit
 
 FUZZTIME ?= 10s
 fuzz: ## every fuzz target for FUZZTIME (10s; or so many inputs: 3000x)
