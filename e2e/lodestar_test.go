@@ -109,6 +109,45 @@ func TestLodestar(t *testing.T) {
 	}
 }
 
+// The same with nothing between Lodestar and its only geth costs slots, and Lodestar sees it.
+func TestLodestarDirect(t *testing.T) {
+	if testing.Short() {
+		t.Skip("part of the whole form only")
+	}
+	const blocks, restart, kill, back = 20, 3, 6, 8
+	c := startClient(t, 1)
+	lodestar := startLodestar(t, c.url, c.config.Secret, blocks)
+	for n := 1; n <= blocks; n++ {
+		lodestar.Log.Wait(t, fmt.Sprintf(`{"slot":%d,`, n))
+		switch n {
+		case restart:
+			c.end(syscall.SIGTERM)
+			c.start()
+		case kill:
+			c.end(syscall.SIGKILL)
+		case back:
+			c.start()
+		}
+	}
+	if err := lodestar.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	var failed []int
+	var states []string
+	for _, l := range lodestarLines(t, lodestar) {
+		if l.Failed != "" {
+			failed = append(failed, l.Slot)
+		}
+		if l.State != "" {
+			states = append(states, l.State)
+		}
+	}
+	t.Logf("slots %v failed, and to Lodestar it was %v", failed, states)
+	if len(failed) == 0 || !slices.Contains(states, "OFFLINE") {
+		t.Error("that is no fault that Lodestar would notice")
+	}
+}
+
 // wantNoneFailed checks all that Lodestar printed, and returns its head.
 func wantNoneFailed(t *testing.T, lines []lodestarLine) (head common.Hash) {
 	t.Helper()

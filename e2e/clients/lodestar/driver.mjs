@@ -100,9 +100,9 @@ const [body] = await engine.getPayloadBodiesByHash(fork, [back(0)])
 print({
   last: {
     state: engine.state,
-    bodies: bodies.map((b) => b.transactions.length),
-    body: body.transactions.length,
-    client: engine.clientVersion.code
+    bodies: bodies.map((b) => b?.transactions.length),
+    body: body?.transactions.length,
+    client: engine.clientVersion?.code
   }
 })
 process.exit()
