@@ -21,9 +21,12 @@ import (
 	"executionbackup/internal/engine"
 )
 
-// maxRead is how many bytes are read of an answer that says no. Fewer are told of: a secret that is cut in two could
-// not be hidden.
-const maxRead = 4 << 10
+const (
+	// maxRead is how many bytes are read of an answer that says no.
+	maxRead = 4 << 10
+	// maxHead bounds an answer's head, in bytes: what is no HTTP may be repeated by an error.
+	maxHead = 16 << 10
+)
 
 // pauses are those between the tries of one message.
 var pauses = []time.Duration{2 * time.Second, 8 * time.Second}
@@ -38,7 +41,9 @@ type sender struct {
 
 func newSender(version string) *sender {
 	return &sender{agent: "executionbackup/" + version, timeout: 10 * time.Second, client: &http.Client{
-		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: maxHead,
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
@@ -82,7 +87,7 @@ func (s *sender) try(ctx context.Context, to auth.URL, body []byte) (mayHelp boo
 		if e, ok := errors.AsType[*url.Error](err); ok { // it has the URL
 			err = e.Err
 		}
-		return true, errors.New(hide(to, err.Error()))
+		return true, errors.New(engine.Excerpt(hide(to, visible(err.Error()))))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 == 2 {
@@ -90,11 +95,15 @@ func (s *sender) try(ctx context.Context, to auth.URL, body []byte) (mayHelp boo
 	}
 	mayHelp = resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, maxRead)) // what comes within the time
+	words := visible(string(said))
+	if len(said) == maxRead { // half of a secret could not be hidden
+		words = words[:max(0, strings.LastIndexByte(words, ' '))]
+	}
 	text := fmt.Sprintf("HTTP %d", resp.StatusCode)
 	if resp.StatusCode/100 == 3 {
 		text += " (redirects are not followed)"
 	}
-	if words := hide(to, visible(string(said))); words != "" {
+	if words = hide(to, words); words != "" {
 		text += ": " + engine.Excerpt(words)
 	}
 	return mayHelp, errors.New(text)

@@ -211,6 +211,8 @@ func TestHostileAnswers(t *testing.T) {
 		"no HTTP": raw("220 mail.example ESMTP\r\n"), "endless head": raw("HTTP/1.1 200 OK\r\nX: …"),
 		"endless line": raw("HTTP/1.1 …"), "odd status": raw("HTTP/1.1 999 X\r\n\r\n"),
 		"half an answer": raw("HTTP/1.1 500 X\r\nContent-Length: 100\r\n\r\nhalf"),
+		"long name":      raw("HTTP/1.1 200 OK\r\n" + strings.Repeat("x", 5<<20) + "\r\n\r\n"),
+		"long status":    raw("HTTP/1.1 " + strings.Repeat("x", 8<<10) + "\r\n\r\n"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -248,6 +250,13 @@ func TestHidden(t *testing.T) {
 	} {
 		if strings.Contains(strings.ToLower(err.Error()), strings.ToLower(secret)) {
 			t.Errorf("%v has %s", err, secret)
+		}
+	}
+	for _, blanks := range []int{4075, 4082, 4090} { // what is read ends in the middle of a secret
+		url, _ := receiver(t, status(400, "no"+strings.Repeat(" ", blanks)+"/services/T0AB/hunter2"))
+		err := newSender("").Send(t.Context(), parseURL(t, url+"/services/T0AB/hunter2"), someNews())
+		if fmt.Sprint(err) != "HTTP 400: no" {
+			t.Errorf("cut after %d blanks: %v", blanks, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
