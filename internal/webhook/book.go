@@ -34,6 +34,7 @@ type entry struct {
 	alert overview.Alert
 	begun time.Time // when it began
 	last  time.Time // when it was last so
+	again time.Time // since when it is so now; zero while it isn't
 	// status is none until it has been so for as long as its rule wants, and told what the receiver knows.
 	status, told Status
 }
@@ -61,8 +62,10 @@ func newBook(page string) *book {
 // see takes in which alerts there are now.
 func (b *book) see(now time.Time, alerts []overview.Alert) {
 	b.missing = make(map[string]int)
+	is := make(map[string]bool, len(alerts))
 	for _, a := range alerts {
 		key := fingerprint(a.Labels)
+		is[key] = true
 		e := b.entries[key]
 		if e == nil && len(b.entries) >= maxAlerts {
 			b.missing[a.Name()]++
@@ -72,12 +75,22 @@ func (b *book) see(now time.Time, alerts []overview.Alert) {
 			e = &entry{begun: now}
 			b.entries[key] = e
 		}
+		if e.again.IsZero() {
+			e.again = now
+		}
+		fires := e.status == Firing || now.Sub(e.again) >= a.For
+		if e.status == Resolved && !fires {
+			continue // so far it is over
+		}
 		e.alert, e.last = a, now
-		if e.status != Firing && now.Sub(e.begun) >= a.For {
+		if fires && e.status != Firing {
 			b.set(e, Firing)
 		}
 	}
 	for key, e := range b.entries {
+		if !is[key] {
+			e.again = time.Time{}
+		}
 		since := now.Sub(e.last)
 		switch {
 		case e.status == "" && since > 0, e.status == Resolved && since > oldNews:

@@ -184,6 +184,35 @@ func TestReceiverIsDown(t *testing.T) {
 	}.play(t)
 }
 
+// What must be so for a while must be so anew when it comes again, also while nobody could be told of its end: what
+// was so for a moment doesn't fire, and doesn't move that end.
+func TestForAfterAnEndThatNobodyHeardOf(t *testing.T) {
+	s := story{
+		{at: "0s", alert: "Dead/5m a"},
+		{at: "5m", alert: "Dead/5m a", tells: "firing Dead: a firing", down: true},
+		{at: "10m", tells: "resolved Dead: a resolved", down: true},
+		{at: "3h", alert: "Dead/5m a", tells: "resolved Dead: a resolved", down: true},
+		{at: "3h1s"},
+		{at: "3h4m", alert: "Dead/5m a", tells: "resolved Dead: a resolved", down: true},
+	}
+	append(s, story{
+		{at: "3h6m", alert: "Dead/5m a", tells: "resolved Dead: a resolved"},
+		{at: "3h7m", alert: "Dead/5m a"},
+		{at: "3h11m"},
+	}...).play(t)
+	append(s, story{
+		{at: "3h9m", alert: "Dead/5m a", tells: "firing Dead: a firing"},
+		{at: "3h14m", tells: "resolved Dead: a resolved"},
+	}...).play(t)
+	b, begun := newBook(""), time.Now()
+	for _, at := range []time.Duration{0, 5 * time.Minute, 10 * time.Minute, 3 * time.Hour} {
+		b.see(begun.Add(at), alertsOf(t, map[bool]string{true: "Dead/5m a"}[at != 10*time.Minute]))
+	}
+	if got := b.all()[0].EndsAt; !got.Equal(begun.Add(5 * time.Minute)) {
+		t.Errorf("it ended after %v", got.Sub(begun))
+	}
+}
+
 // What changes while a message is under way is told after it.
 func TestChangesOnTheWay(t *testing.T) {
 	b, now := newBook(""), time.Now()
