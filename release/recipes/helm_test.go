@@ -127,6 +127,31 @@ func TestChartEnvironment(t *testing.T) {
 	}
 }
 
+// To Redis' Sentinels belongs the Redis that they name, at its own port; the ports are those of the hosts, whatever else
+// has a colon before digits.
+func TestChartRedisPorts(t *testing.T) {
+	for url, want := range map[string][]int32{
+		"redis://redis":                           {6379},
+		"rediss://redis:6380/1":                   {6380},
+		"redis://s1,s2:5000?master=eb":            {5000, 6379, 26379},
+		"redis://s1:26379,s2:26379/0?master=eb":   {6379, 26379},
+		"redis://[fd00::12]:6400":                 {6400},
+		"redis://[fd00::12]":                      {6379},
+		"redis://c1:7001,c2:7002,c3?cluster=true": {6379, 7001, 7002},
+	} {
+		out := rendered(t, "-f", chart+"/ci/minimal-values.yaml", "--set-json", `redis.url="`+url+`"`)
+		egress := decode(t, out)["NetworkPolicy"].(*networking.NetworkPolicy).Spec.Egress
+		var ports []int32
+		for _, p := range egress[len(egress)-1].Ports {
+			ports = append(ports, p.Port.IntVal)
+		}
+		slices.Sort(ports)
+		if !slices.Equal(ports, want) {
+			t.Errorf("%s: we may call %v, want %v", url, ports, want)
+		}
+	}
+}
+
 // generic is an object without its labels; settings in it are values, not text.
 func generic(t *testing.T, object any) map[string]any {
 	t.Helper()
@@ -219,6 +244,8 @@ func TestChartRefuses(t *testing.T) {
 		`tls: {secret: x}`:                 "at '/tls': additional properties 'secret' not allowed",
 		`replicas: 2`:                      "additional properties 'replicas' not allowed",
 		`env: [{name: EXECUTIONBACKUP_A}]`: "at '/env/0/name': 'not' failed",
+		`env: [{name: PORT, value: "1"}]`:  "at '/env/0/name': 'not' failed",
+		`env: [{name: JWT_SECRET}]`:        "at '/env/0/name': 'not' failed",
 		`env: [{name: A, value: 1}]`:       "at '/env/0/value': got number, want string",
 	} {
 		file := filepath.Join(t.TempDir(), "values.yaml")

@@ -55,9 +55,15 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 {{- end }}
 
-{{/* The ports of Redis, and of its Sentinels. */}}
+{{/* The ports of Redis, of its Sentinels, and of the Redis that those name. */}}
 {{- define "executionbackup.redisPorts" -}}
-{{- range regexFindAll ":[0-9]+" .Values.redis.url -1 | default (list ":6379" ":26379") | uniq }}
-- {protocol: TCP, port: {{ trimPrefix ":" . }}}
+{{- $hosts := regexReplaceAll "^[a-z]+://|[/?].*$" .Values.redis.url "" }}
+{{- $sentinel := contains "master=" .Values.redis.url }}
+{{- $ports := ternary (list "6379") list $sentinel }}
+{{- range splitList "," $hosts }}
+{{- $ports = append $ports (regexFind ":[0-9]+$" (regexReplaceAll "^\\[.*\\]" . "") | default (ternary ":26379" ":6379" $sentinel) | trimPrefix ":") }}
+{{- end }}
+{{- range $ports | uniq | sortAlpha }}
+- {protocol: TCP, port: {{ . }}}
 {{- end }}
 {{- end }}
