@@ -193,8 +193,28 @@ func block(t *testing.T, page string) string {
 	return commands
 }
 
-// follow does what the recipe says, with eth-docker and us where it says. ethd and the editor only say that they ran.
+// follow does what the recipe says.
 func follow(t *testing.T) ethDocker {
+	t.Helper()
+	e := prepare(t)
+	if out, err := e.recipe(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return e
+}
+
+// recipe runs the recipe's commands. The editor only says that it ran; so does ethd.
+func (e ethDocker) recipe() (string, error) {
+	e.t.Helper()
+	script := "set -e; git() { :; }; nano() { test -e $1; }\n" + block(e.t, "../../docs/recipes/eth-docker.md")
+	cmd := exec.Command("sh", "-c", script)
+	cmd.Env = append(os.Environ(), "HOME="+filepath.Dir(e.dir))
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// prepare puts eth-docker and us where the recipe says.
+func prepare(t *testing.T) ethDocker {
 	t.Helper()
 	home := t.TempDir()
 	e := ethDocker{t, filepath.Join(home, "eth-docker")}
@@ -212,13 +232,30 @@ func follow(t *testing.T) ethDocker {
 	if err := os.Chmod(filepath.Join(e.dir, "ethd"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	script := "set -e; git() { :; }; nano() { test -e $1; }\n" + block(t, "../../docs/recipes/eth-docker.md")
-	cmd := exec.Command("sh", "-c", script)
-	cmd.Env = append(os.Environ(), "HOME="+home)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	return e
+}
+
+// Who has a custom.yml of his own, or files of his own in CUSTOM_FILES, and takes the commands as they are, keeps both;
+// nothing starts without ours.
+func TestEthDockerOverwritesNothing(t *testing.T) {
+	for name, mine := range map[string]func(ethDocker){
+		"custom.yml":   func(e ethDocker) { e.write("custom.yml", "services: {mine: {image: x}}\n") },
+		"CUSTOM_FILES": func(e ethDocker) { e.set("CUSTOM_FILES", "mine.yml") },
+	} {
+		e := prepare(t)
+		mine(e)
+		out, err := e.recipe()
+		custom, _ := os.ReadFile(filepath.Join(e.dir, "custom.yml"))
+		if name == "custom.yml" && !strings.Contains(string(custom), "mine") {
+			t.Errorf("%s is overwritten: %s", name, custom)
+		}
+		if files := e.env()["CUSTOM_FILES"]; name == "CUSTOM_FILES" && files != "mine.yml" {
+			t.Errorf("%s is overwritten: %s", name, files)
+		}
+		if err == nil && name == "CUSTOM_FILES" {
+			t.Errorf("%s: all goes on as if ours were there: %s", name, out)
+		}
+	}
 }
 
 // Whatever eth-docker does to .env, its files and ours are one project, our nodes stay, and the consensus client calls
