@@ -151,5 +151,5 @@ func hide(to auth.URL, text string) string {
 	for _, s := range secrets {
 		text = regexp.MustCompile("(?i)"+regexp.QuoteMeta(s)).ReplaceAllString(text, "…")
 	}
-	return text
+	return auth.Redact(text) // the host may be one
 }

@@ -259,6 +259,11 @@ func TestHidden(t *testing.T) {
 			t.Errorf("cut after %d blanks: %v", blanks, err)
 		}
 	}
+	const host = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" // who wrote a secret in its place
+	if err := newSender("").Send(t.Context(), parseURL(t, "http://"+host), someNews()); err == nil ||
+		strings.Contains(err.Error(), host) {
+		t.Errorf("a secret as host: %v", err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := newSender("").Send(ctx, to, someNews(), time.Hour); err == nil || strings.Contains(err.Error(), "T0AB") {
