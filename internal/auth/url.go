@@ -6,7 +6,9 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"strconv"
 	"strings"
+	"unicode"
 	"unique"
 )
 
@@ -34,6 +36,12 @@ func ParseURL(text string) (URL, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return URL{}, errors.New("not a URL: write one that begins with http:// or https:// (it isn't repeated here, " +
 			"as it may be a secret)")
+	}
+	if strings.ContainsFunc(text, unicode.IsSpace) {
+		return URL{}, errors.New("not a URL: there is white space in it")
+	}
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || port == 0) {
+		return URL{}, errors.New("not a URL: the port must be 1 to 65535")
 	}
 	if len(text) > maxURL {
 		return URL{}, fmt.Errorf("not a URL: it has more than %d bytes", maxURL)

@@ -50,6 +50,8 @@ func TestNoURL(t *testing.T) {
 	for _, text := range []string{
 		"hunter2", "hooks.example/hunter2", "ftp://h/hunter2", "http:hunter2", "http:///hunter2", "http://h/hunter2%zz",
 		"http://h:port/hunter2", `"http://h/hunter2"`, "\ufeffhttp://h/hunter2", "http://h/hunter2\x7f",
+		"http://h/hunter2 http://h/", "http://h/ hunter2", "http://h/\u00a0hunter2",
+		"http://h:65536/hunter2", "http://h:0/hunter2",
 		"http://h/changeme-hunter2", "http://h/hunter2" + strings.Repeat("/", maxURL),
 	} {
 		if u, err := ParseURL(text); err == nil || strings.Contains(err.Error(), "hunter2") || !u.IsZero() {
