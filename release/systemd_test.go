@@ -4,6 +4,7 @@ package release_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,6 +81,24 @@ func read(user uint32, path string) string {
 	return string(out)
 }
 
+// secretsOf are the secrets that the recipe makes, by file.
+func secretsOf(t *testing.T, root string) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, "etc/executionbackup/*.[ht]*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[string]string)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[file] = string(text)
+	}
+	return all
+}
+
 var secretPath = regexp.MustCompile(`[^\s=]*/[\w.-]+\.(hex|token)\b`)
 
 // parties are the services of the recipe, by their units.
@@ -134,6 +153,11 @@ func TestSystemdSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	asRecipe(t, root, 0, 0)
+	first := secretsOf(t, root)
+	asRecipe(t, root, 0, 0) // again, after something in it went wrong: the services that run have the secrets by now
+	if again := secretsOf(t, root); len(first) != 4 || !maps.Equal(first, again) {
+		t.Errorf("done twice, the secrets are other ones: %v, %v", first, again)
+	}
 	all := parties(t, root)
 	want := map[string]int{
 		"geth.service": 1, "nethermind.service": 1, "lighthouse.service": 1, "executionbackup.service": 4,

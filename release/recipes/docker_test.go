@@ -20,10 +20,14 @@ func TestDocker(t *testing.T) {
 nano() { sed -i 's,^NODES=.*,NODES=geth:8551,; s,^JWT_SECRET=.*,JWT_SECRET=/run/secrets/jwt,; s,^GRAFANA_P.*=,&pass,
 	s,^ALERT_WEBHOOK_URL=,&'"'"'https://alerts.example/?key=$a'"'"',' $1; }
 `
-	cmd := exec.Command("sh", "-ec", stubs+block(t, "../../docs/recipes/docker.md"))
+	cmd := exec.Command("sh", "-ec", "umask 022\n"+stubs+block(t, "../../docs/recipes/docker.md"))
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+	env, err := os.Stat(filepath.Join(root, "dockerized/.env"))
+	if err != nil || env.Mode().Perm()&0o077 != 0 {
+		t.Errorf("others can read the secrets in .env: %v, %v", env.Mode(), err)
 	}
 	said, err := os.ReadFile(filepath.Join(root, "said"))
 	if err != nil {
