@@ -127,8 +127,39 @@ func TestChartEnvironment(t *testing.T) {
 	}
 }
 
-// To Redis' Sentinels belongs the Redis that they name, at its own port; the ports are those of the hosts, whatever else
-// has a colon before digits.
+// A new pod or container has the name of the old one: alerts are told under it, and so with the same fingerprint.
+func TestNamesStay(t *testing.T) {
+	manifest, err := os.ReadFile("../../deploy/kubernetes/executionbackup.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, objects := range map[string]string{
+		"the manifest": string(manifest), "the chart": rendered(t, "-f", chart+"/ci/minimal-values.yaml"),
+	} {
+		pod := decode(t, objects)["Deployment"].(*apps.Deployment).Spec.Template.Spec
+		if name := pod.Hostname; name != "executionbackup" {
+			t.Errorf("%s: each pod has another name than %q", file, name)
+		}
+	}
+	for _, file := range []string{"dockerized/docker-compose.yml", "deploy/eth-docker/executionbackup.yml"} {
+		data, err := os.ReadFile("../../" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var compose struct {
+			Services map[string]struct{ Hostname string }
+		}
+		if err := yaml.Unmarshal(data, &compose); err != nil {
+			t.Fatal(err)
+		}
+		if name := compose.Services["executionbackup"].Hostname; !strings.Contains(name, "executionbackup") {
+			t.Errorf("%s: each container has another name than %q", file, name)
+		}
+	}
+}
+
+// To Redis' Sentinels belongs the Redis that they name, at its own port; the ports are those of the hosts, whatever
+// else has a colon before digits.
 func TestChartRedisPorts(t *testing.T) {
 	for url, want := range map[string][]int32{
 		"redis://redis":                           {6379},

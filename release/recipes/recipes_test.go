@@ -73,6 +73,10 @@ func TestCompose(t *testing.T) {
 	if _, err := os.Stat(filepath.Join("../..", strings.TrimPrefix(eb.Build.Dockerfile, "/"))); err != nil {
 		t.Error(err)
 	}
+	other := compose(t, []string{"INSTANCE=other"}, filepath.Join(dir, "docker-compose.yml"))
+	if is := other.Services["executionbackup"].Hostname; eb.Hostname != "executionbackup" || is != "other" {
+		t.Errorf("the containers of a pair are %q and %q", eb.Hostname, is)
+	}
 }
 
 // Prometheus scrapes us and has our rules, and what they find goes by Alertmanager to the receiver in .env.
