@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode"
 
+	"executionbackup/internal/config"
 	"executionbackup/internal/fleet"
 	"executionbackup/internal/history"
 )
@@ -93,7 +94,7 @@ type alerts struct {
 func Alerts(s State, instance string) []Alert {
 	a := &alerts{State: s, instance: instance}
 	inChain := a.disputes()
-	if invalid, _ := s.invalid(); invalid.text != "" && !inChain && !s.isOfOne() {
+	if invalid, _ := s.invalid(); invalid.text != "" && !inChain && s.Mode != config.Shadow {
 		a.add("InvalidIsLast", invalid)
 	}
 	a.voters()

@@ -123,6 +123,11 @@ func TestAlerts(t *testing.T) {
 			s.Mode, s.Alone = config.Shadow, "n1"
 			s.Disputes, s.Blocks = []history.Dispute{disputed(0, nil)}, heard("INVALID")
 		}, "NoVoterInTime (); NodeDead n1 (n1 has been dead (no connection: connection refused))"},
+		// What it has heard of that node in mode off is one.
+		{"alive alive", func(s *State) {
+			s.Mode, s.Alone = config.Off, "n1"
+			s.Blocks = heard("VALID INVALID")
+		}, "InvalidIsLast (The consensus client hears INVALID about block 101, since 2026-03-01 11:59:48 UTC)"},
 	} {
 		s := State{Now: noon, Instance: started(hour), Nodes: nodesOf(test.nodes), Blocks: payloads(41)}
 		if test.change != nil {
