@@ -299,7 +299,7 @@ func TestStatus(t *testing.T) {
 	d.nodes(t)
 	_, stdout, _ := execute(t, nil, "status", "--url", d.URL)
 	for _, want := range []string{
-		"3 of 3 nodes vote, no call from the consensus client yet, no dispute yet\n",
+		"3 of 3 nodes vote, no payload from the consensus client yet, no dispute yet\n",
 		"NAME URL STATE SINCE PRIMARY LAGGARD OBJECTIONS CLIENT RESPONSE TIME\na " + nodes[0].URL + " alive TIME ",
 	} {
 		if !strings.Contains(fields(stdout), want) {

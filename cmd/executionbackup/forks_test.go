@@ -222,7 +222,7 @@ func TestStatusForks(t *testing.T) {
 	lines := strings.Split(strings.ReplaceAll(stdout, date, "DATE"), "\n")
 	for i, want := range []string{
 		"next fork in 6 days, DATE (fork id 0x0000000a), 2 of 3 nodes know it",
-		"3 of 3 nodes vote, no call from the consensus client yet, no dispute yet",
+		"3 of 3 nodes vote, no payload from the consensus client yet, no dispute yet",
 		"n3's next: no next fork; the others: one at DATE, in 6 days (fork id 0x0000000a)",
 	} {
 		if lines[i] != want {

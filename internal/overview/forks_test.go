@@ -123,7 +123,7 @@ func TestForks(t *testing.T) {
 // Nodes that have not been probed yet say nothing.
 func TestBeforeForks(t *testing.T) {
 	got := Of(State{Now: noon, Instance: started(0), Nodes: nodesOf("alive"), Forks: forksIn(time.Hour, "")})
-	const want = "The only node answers, and nothing checks it, no call from the consensus client yet"
+	const want = "The only node answers, and nothing checks it, no payload from the consensus client yet"
 	if got.Level != Good || got.Headline != want {
 		t.Errorf("got %+v", got)
 	}

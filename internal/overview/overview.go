@@ -262,7 +262,7 @@ func (s State) speed() (level Level, text string) {
 	case s.Now.Sub(s.lastNews()) >= quietAfter:
 		return Good, ""
 	case len(took) == 0:
-		return Good, "no call from the consensus client yet"
+		return Good, "no payload from the consensus client yet"
 	}
 	if _, voting := s.count(); voting == 0 {
 		return Good, "" // it was so before

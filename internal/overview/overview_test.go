@@ -101,7 +101,7 @@ func TestOf(t *testing.T) {
 		{"alive alive alive", payloads(41), []history.Dispute{disputed(5*time.Minute, nil)}, day, Warn,
 			"3 of 3 nodes vote, verdicts in 41 ms, last dispute 5 minutes ago", ""},
 		{"alive alive alive", nil, nil, 10 * time.Second, Good,
-			"3 of 3 nodes vote, no call from the consensus client yet, no dispute yet", ""},
+			"3 of 3 nodes vote, no payload from the consensus client yet, no dispute yet", ""},
 		{"alive alive alive", nil, nil, 3 * time.Minute, Warn,
 			"No payload from the consensus client since the start 3 minutes ago",
 			"3 of 3 nodes vote, no dispute for 3 minutes"},
@@ -135,7 +135,7 @@ func TestOf(t *testing.T) {
 			"no dispute for 24 hours; n1 has been dead (no connection: connection refused); " +
 				"n2 has been dead (no connection: connection refused)"},
 		{"unknown unknown", nil, nil, time.Second, Warn,
-			"Nodes are being probed for the first time, no call from the consensus client yet, no dispute yet", ""},
+			"Nodes are being probed for the first time, no payload from the consensus client yet, no dispute yet", ""},
 
 		{"alive", payloads(41), nil, day, Good, "The only node answers, and nothing checks it, verdicts in 41 ms", ""},
 		{"alive+laggard", payloads(41), nil, day, Bad,
