@@ -200,9 +200,12 @@ func (a *alerts) disputes() (inChain bool) {
 	return last[history.OfTheChain] != nil
 }
 
-// voters tells that nobody votes, or nobody in time, or only one of several.
+// voters tells that nobody votes, or nobody in time, or only one of several, and what is the matter with each node.
 func (a *alerts) voters() {
 	e, f := a.electorate(), a.votes()
+	for _, note := range a.nodeNotes() {
+		f.do = append(f.do, Step{Text: note})
+	}
 	if a.isOfOne() {
 		f = finding{} // what the consensus client hears doesn't depend on it
 	}

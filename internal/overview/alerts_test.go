@@ -155,6 +155,18 @@ func TestAlertDescription(t *testing.T) {
 			t.Errorf("%s\nhas no %q, or too much", got, want)
 		}
 	}
+	s = State{Now: noon, Nodes: nodesOf("dead syncing")}
+	got = Alerts(s, "eb:7000")[0].Annotations["description"]
+	s = State{Now: noon, Nodes: nodesOf("alive dead")}
+	got += Alerts(s, "eb:7000")[0].Annotations["description"]
+	for _, want := range []string{
+		"\n- n1 has been dead (no connection: connection refused)\n", "\n- n2 has been syncing",
+		"\n- n2 has been dead (no connection: connection refused)",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s\nhas no %q", got, want)
+		}
+	}
 	s = State{Now: noon, Nodes: nodesOf("alive dead alive")}
 	s.Nodes[1].Reason = strings.Repeat("é\x00\xff", 1<<20)
 	got = Alerts(s, "eb:7000")[0].Annotations["description"]
