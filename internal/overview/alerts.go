@@ -142,7 +142,7 @@ func (a *alerts) add(name string, f finding, labels ...string) {
 }
 
 // describe puts a finding into lines. Commands are without the paths and URLs that Flags would add: they may go to
-// somebody else's machine.
+// somebody else's machine. Who is to paste them is told that.
 func (a *alerts) describe(f finding) string {
 	if f.text == "" {
 		return ""
@@ -154,8 +154,13 @@ func (a *alerts) describe(f finding) string {
 	if f.meaning != "" {
 		lines = append(lines, f.meaning)
 	}
+	commands := false
 	for _, step := range f.do {
 		lines = append(lines, strings.TrimSpace("- "+step.Text+" "+step.Command))
+		commands = commands || step.Command != ""
+	}
+	if commands {
+		lines = append(lines, "Commands are for its machine, and its settings: add its --config, or its flags.")
 	}
 	for i := range lines { // a receiver may be a terminal, and words in them are of nodes
 		lines[i] = strings.Map(func(r rune) rune {

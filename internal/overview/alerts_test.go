@@ -149,7 +149,7 @@ func TestAlertDescription(t *testing.T) {
 	got := Alerts(s, "eb:7000")[0].Annotations["description"]
 	for _, want := range []string{
 		"\nValidators don't attest to the block", "executionbackup evidence show last\n",
-		"executionbackup nodes drain n2\n",
+		"executionbackup nodes drain n2\n", "\nCommands are for its machine, and its settings: add its --config",
 	} {
 		if !strings.Contains(got, want) || strings.Contains(got, "10.0.0.1") || strings.Contains(got, "/srv") {
 			t.Errorf("%s\nhas no %q, or too much", got, want)
