@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"strconv"
 
 	"github.com/urfave/cli/v3"
 
@@ -119,7 +121,12 @@ func (f *findings) tryWebhook(ctx context.Context, c *config.Config) {
 	err := errors.New("there is no --webhook-url")
 	if !c.Webhook.IsZero() {
 		host, _ := os.Hostname() // "" where the system doesn't tell
-		if err = webhook.Try(ctx, c.Webhook, cmp.Or(host, "executionbackup"), c.Version); err == nil {
+		port := strconv.Itoa(c.Port)
+		if _, admin, err := net.SplitHostPort(c.AdminAddr); err == nil {
+			port = admin
+		}
+		instance := net.JoinHostPort(cmp.Or(host, "executionbackup"), port) // as in the alerts to come
+		if err = webhook.Try(ctx, c.Webhook, instance, c.Version); err == nil {
 			f.note("", "%v took a test alert and its end (ExecutionBackupTest)", c.Webhook)
 			return
 		}

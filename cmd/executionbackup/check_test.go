@@ -320,10 +320,11 @@ func TestCheckOffline(t *testing.T) {
 // check --webhook sends a test alert and its end, and says what becomes of them without the URL's secrets.
 func TestCheckWebhook(t *testing.T) {
 	var got []string
-	refuse := false
+	instance, refuse := "", false
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		got = append(got, r.URL.Path+" "+regexp.MustCompile(`"status":"\w+"`).FindString(string(body)))
+		instance = regexp.MustCompile(`"instance":"[^"]*:7001"`).FindString(string(body))
 		if refuse {
 			http.Error(w, "no hook "+r.URL.Path, http.StatusNotFound)
 		}
@@ -331,18 +332,20 @@ func TestCheckWebhook(t *testing.T) {
 	t.Cleanup(receiver.Close)
 	url := receiver.URL + "/hunter2"
 	node := "http://h:1#jwt-secret=" + file(t, strings.Repeat("ab", 32))
-	args := []string{"check", "--offline", "--webhook", "-n", node, "--webhook-url-file", file(t, url)}
+	args := []string{"check", "--offline", "--webhook", "-n", node, "--admin-addr", "127.0.0.1:7001",
+		"--webhook-url-file", file(t, url)}
 	status, stdout, stderr := execute(t, nil, args...)
 	if status != 0 || !strings.Contains(stdout, "note: "+receiver.URL+"/… took a test alert and its end") {
 		t.Errorf("status %d, %s, %s", status, stdout, stderr)
 	}
-	if want := []string{`/hunter2 "status":"firing"`, `/hunter2 "status":"resolved"`}; !slices.Equal(got, want) {
-		t.Errorf("it was told %q", got)
+	want := []string{`/hunter2 "status":"firing"`, `/hunter2 "status":"resolved"`}
+	if !slices.Equal(got, want) || instance == "" {
+		t.Errorf("it was told %q, of %q", got, instance)
 	}
 	refuse = true
 	status, stdout, stderr = execute(t, nil, args...)
-	want := "problem: --webhook: " + receiver.URL + "/… can't be told of alerts: HTTP 404: no hook /…\n"
-	if status != 1 || !strings.Contains(stdout, want) || strings.Contains(stdout+stderr, "hunter2") ||
+	problem := "problem: --webhook: " + receiver.URL + "/… can't be told of alerts: HTTP 404: no hook /…\n"
+	if status != 1 || !strings.Contains(stdout, problem) || strings.Contains(stdout+stderr, "hunter2") ||
 		strings.Contains(stdout, "the configuration is good") {
 		t.Errorf("status %d, %s, %s", status, stdout, stderr)
 	}
