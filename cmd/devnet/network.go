@@ -97,25 +97,25 @@ func (net *network) addNode(name string, port int) error {
 	return nil
 }
 
-// newApp makes an ExecutionBackup out of flags, as on a command line. It logs everything to a file and the essence to
-// the screen.
+// newApp makes an ExecutionBackup out of flags, as on a command line; their paths are whole, so that the commands
+// which it advises can be pasted anywhere. It logs everything to a file and the essence to the screen.
 func (net *network) newApp(o options, s *screen) error {
 	flags := map[string][]string{
-		"port": {strconv.Itoa(o.port)}, "jwt-secret": {"cl.jwt"}, "admin-token-file": {"admin.token"},
-		"shadow-node":  {net.nodes[0].name},
+		"port": {strconv.Itoa(o.port)}, "shadow-node": {net.nodes[0].name},
+		"jwt-secret": {net.file("cl.jwt")}, "admin-token-file": {net.file("admin.token")},
 		"evidence-dir": {net.file("evidence")}, "state-dir": {net.file("state")},
 	}
 	if isTimely(o.period) {
 		flags["slot"] = []string{o.period.String()}
 	}
 	for _, n := range net.nodes {
-		flags["nodes"] = append(flags["nodes"], n.gate.url()+"#jwt-secret="+n.name+".jwt#name="+n.name)
+		flags["nodes"] = append(flags["nodes"], n.gate.url()+"#jwt-secret="+net.file(n.name+".jwt")+"#name="+n.name)
 	}
-	readFile := func(name string) ([]byte, error) { return os.ReadFile(net.file(name)) }
-	c, err := config.Load(config.Inputs{Flags: flags, ReadFile: readFile})
+	c, err := config.Load(config.Inputs{Flags: flags, ReadFile: config.ReadFile})
 	if err != nil {
 		return err
 	}
+	c.Version = "demo"
 	if net.log, err = os.Create(net.file("executionbackup.log")); err != nil {
 		return err
 	}
