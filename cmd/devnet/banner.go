@@ -26,7 +26,8 @@ func banner(s *screen, net *network) {
 	if net.remove {
 		kept = "removed at the end"
 	}
-	s.write("  data and log     "+net.dir+"    "+kept, "")
+	s.write("  data and log     " + net.dir + "    " + kept)
+	s.write("  its commands     make build, then bin/executionbackup status "+net.url, "")
 	if net.foreign {
 		needs(s, net)
 	}
@@ -45,7 +46,7 @@ func needs(s *screen, net *network) {
 		fmt.Sprintf("      time         %d", first.Time()),
 		fmt.Sprintf("      chain id     %s", net.genesis.Config.ChainID),
 		"  and a beacon genesis made for that one: docs/clients.md has an example.",
-		"  Nothing more is told until it sends a block.",
+		"  Only the nodes' states are told until it sends a block.",
 		"",
 	)
 }
@@ -56,8 +57,8 @@ func help(s *screen) {
 		"  keys   1 2 3   stop geth-1, geth-2, geth-3; again: start it",
 		"         q w e   hang it: it takes calls in and doesn't answer; again: resume",
 		"         a s d   make it lie: INVALID for VALID; again: make it honest",
-		"         c       clear objections      ?  these keys      x  end",
 		"         m       mode shadow: geth-1 alone answers; again: off; again: active",
+		"         c       clear objections      ?  these keys      x  end",
 		"",
 	)
 }
