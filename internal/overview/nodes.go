@@ -2,10 +2,12 @@ package overview
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"executionbackup/internal/admin"
 	"executionbackup/internal/fleet"
+	"executionbackup/internal/history"
 )
 
 // electorate counts the nodes that may vote, without the backups that rest.
@@ -175,8 +177,21 @@ func (s State) trouble(n *admin.Node) string {
 	if n.Objections > 0 {
 		words = append(words, fmt.Sprintf("objects to %s", count(n.Objections, "block")))
 	}
+	if s.ignored(n) {
+		words = append(words, "calls the last block INVALID, which doesn't count: started, and not yet seen to follow")
+	}
 	if n.Drained {
 		words = append(words, "is drained")
 	}
 	return join(words, " and ")
+}
+
+// ignored reports whether a node that may vote calls the last block INVALID, and that doesn't count.
+func (s State) ignored(n *admin.Node) bool {
+	if len(s.Blocks) == 0 || len(s.Nodes) == 1 || s.isOfOne() || n.State != "alive" || n.Backup || !mayVote(n) {
+		return false
+	}
+	return slices.ContainsFunc(s.Blocks[len(s.Blocks)-1].Votes, func(v history.Vote) bool {
+		return v.Node == n.Name && v.Status == "INVALID" && v.Vote != "INVALID"
+	})
 }

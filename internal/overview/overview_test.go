@@ -284,3 +284,20 @@ func TestSummaryOfWhatIsNotKept(t *testing.T) {
 		t.Errorf("got %+v, without it %+v", got, was)
 	}
 }
+
+// A node whose INVALID doesn't count is named all the same.
+func TestIgnored(t *testing.T) {
+	for _, c := range []struct{ node, vote, want string }{
+		{"alive", "", "n2 calls the last block INVALID, which doesn't count: started, and not yet seen to follow"},
+		{"alive", "INVALID", ""},
+		{"alive+drained", "", "n2 is drained"},
+	} {
+		s := State{Now: noon, Nodes: nodesOf("alive " + c.node), Blocks: payloads(41)}
+		s.Blocks[0].Votes = []history.Vote{
+			{Node: "n1", Status: "VALID", Vote: "VALID"}, {Node: "n2", Status: "INVALID", Vote: c.vote},
+		}
+		if got := strings.Join(s.nodeNotes(), "; "); got != c.want {
+			t.Errorf("%s, vote %q: %q, want %q", c.node, c.vote, got, c.want)
+		}
+	}
+}
