@@ -30,6 +30,9 @@ func banner(s *screen, net *network) {
 	s.write("  its commands     make build, then bin/executionbackup status "+net.url, "")
 	if net.foreign {
 		needs(s, net)
+	} else {
+		s.write(fmt.Sprintf("  The chain comes to a fork, Amsterdam, with block %d: the log and the page speak of it before.",
+			amsterdamSlot), "")
 	}
 	help(s)
 }
