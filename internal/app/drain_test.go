@@ -188,7 +188,7 @@ func TestDrainWithoutAPause(t *testing.T) {
 
 	// Six at a time, which never end together.
 	var done []func()
-	for i, takes := range []time.Duration{607, 653, 701, 751, 797, 853} {
+	for i, takes := range []time.Duration{307, 353, 401, 449, 503, 557} {
 		method := fmt.Sprint("eth_call", i)
 		n.Script(enginetest.Rule{Method: method, Delay: takes * time.Millisecond, Result: `"0x1"`})
 		done = append(done, apptest.CallOn(t, func() error { _, err := m.Call(t.Context(), method); return err }))
