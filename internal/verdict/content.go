@@ -243,7 +243,7 @@ func (pl *poll) takeCheck() {
 	}
 }
 
-// isVotedValid reports whether a voter called the payload VALID, or a backup that might vote: it shows what the others
+// isVotedValid reports whether a voter called the block VALID, or a backup that might vote: it shows what the others
 // lack, and could never take their place otherwise.
 func (pl *poll) isVotedValid() bool {
 	return slices.ContainsFunc(pl.votes, func(v quorum.Seat) bool {

@@ -209,6 +209,18 @@ func TestPowerCut(t *testing.T) {
 	})
 }
 
+// Nor do they where the chain stands still, because all its validators are behind us: then the CL goes on saying which
+// block its head is, and no payload comes.
+func TestPowerCutOfTheOnlyValidators(t *testing.T) {
+	short := func() *bubble.Fake { return &bubble.Fake{Status: func(string, int) string { return "SYNCING" }} }
+	bubble.In(t, fakes{short(), bubble.Healthy(), short()}, func(t *testing.T, b *bubble.Bubble) {
+		b.Send(bubble.ForkchoiceCall(21))
+		if status, _ := b.Send(bubble.ForkchoiceCall(21)); status != "VALID" {
+			t.Errorf("forkchoiceUpdated: %s", status)
+		}
+	})
+}
+
 // A port without the Engine API is no alive voter, whatever it says of itself, and never primary. It still gets every
 // call.
 func TestPortWithoutEngineAPI(t *testing.T) {

@@ -70,7 +70,8 @@ func (pl *poll) backupObjects() int {
 }
 
 // compareToHead notes that a node which says SYNCING is behind: to a payload of the head's chain that another voter
-// calls VALID, or to a forkchoiceUpdated on the head that it hasn't called VALID.
+// calls VALID, or to a forkchoiceUpdated on the head that it hasn't called VALID. Before there is a head, what another
+// voter calls VALID is one: while the chain stands still nothing but forkchoices comes.
 //
 // A SYNCING to a child of the head that nobody calls VALID is no such sign: whoever proposes a block with a wrong
 // number, say, makes every client look for its parent in vain, and must not have set aside all but the one that hangs
@@ -82,7 +83,8 @@ func (pl *poll) compareToHead(i int) {
 	}
 	lacks, behind := false, false
 	if !pl.isPayload() {
-		behind = pl.isHead(pl.call.Block) && pl.fleet.Memory.Word(s.node.ID, pl.call.Block) != engine.Valid
+		isHead := pl.isHead(pl.call.Block) || pl.head() == zeroHash && pl.isVotedValid()
+		behind = isHead && pl.fleet.Memory.Word(s.node.ID, pl.call.Block) != engine.Valid
 	} else if pl.content.state == genuine {
 		lacks = pl.isHead(pl.call.Payload.Parent)
 		behind = pl.isVotedValid() && pl.isOnHeadsChain() || lacks && pl.alone()
