@@ -22,7 +22,17 @@ func TestMain(m *testing.M) {
 	if config := os.Getenv(gethVariable); config != "" {
 		os.Exit(runGeth(config))
 	}
-	os.Exit(m.Run())
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	var err error
+	if commandDir, err = os.MkdirTemp("", "executionbackup"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(commandDir)
+	return m.Run()
 }
 
 // runGeth is a geth until SIGTERM, or until it is killed. It says on standard output when it serves.

@@ -55,6 +55,14 @@ func (r *Redis) Start() {
 // Kill is kill -9.
 func (r *Redis) Kill() { r.process.Kill() }
 
+// Terminate is SIGTERM, and returns when it is gone.
+func (r *Redis) Terminate() {
+	r.t.Helper()
+	if err := r.process.Terminate(); err != nil {
+		r.t.Error(err)
+	}
+}
+
 // Stop has it hang (SIGSTOP), until Continue.
 func (r *Redis) Stop() { r.process.Signal(syscall.SIGSTOP) }
 
