@@ -144,6 +144,13 @@ var faults = []fault{
 		},
 	},
 	{
+		name:  "forged payloads",
+		short: true,
+		about: "A second beacon node, with the same secret, sends each of Prysm's payloads with another state root " +
+			"under its hash: at once, and half a slot later.",
+		who: other, path: overProxy, slots: 6, do: forge,
+	},
+	{
 		name: "lies INVALID",
 		about: "It calls every payload and head INVALID, although it executes them. Behind ExecutionBackup that is a " +
 			"dispute, which halts the chain until the liar is removed, four slots later.",

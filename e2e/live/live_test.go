@@ -87,7 +87,8 @@ func scenarios() []scenario {
 	}
 	// The short form has time for the first of them before the fork, the whole one for its long baseline.
 	early := long(0, 1)
-	all := slices.Concat([]scenario{baseline, restarts}, more[:early], []scenario{fork}, disputes, more[early:])
+	all := slices.Concat([]scenario{baseline, restarts}, more[:early], []scenario{fork, rolling}, disputes)
+	all = append(all, more[early:]...)
 	// ExecutionBackup's own end comes late: what it kept of the chain, to feed nodes with, goes with it.
 	return slices.Concat(all, []scenario{both, liesValid, killed}, changes)
 }

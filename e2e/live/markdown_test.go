@@ -164,7 +164,7 @@ func (r *result) missedByPhase() string {
 	}
 	text := fmt.Sprintf("%d / %d / %d", missed["before"], missed["during"], missed["after"])
 	if r.Halts {
-		text += " (a dispute)"
+		text += " (rightly)"
 	}
 	return text
 }

@@ -4,6 +4,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -36,11 +37,13 @@ type multiplexer struct {
 	slot      time.Duration
 	nodes     []string // specifications
 	onDispute string
+	admin     string   // the line about who may change something
 	more      []string // lines of its configuration beside these
 
 	mu      sync.Mutex
 	process *apptest.Process
 	starts  int
+	power   chan struct{} // closed when there is power again; nil where it hasn't been cut
 	stopped bool
 	done    chan struct{} // closed when the supervisor has ended
 
@@ -56,7 +59,7 @@ func startMultiplexer(
 	m := &multiplexer{
 		Client: apptest.NewClient(t, "http://127.0.0.1:"+port, nil), t: t, port: port, dir: dir,
 		binary: binary, secret: secretFile, slot: slot, nodes: nodes, onDispute: "halt", more: more,
-		done: make(chan struct{}),
+		admin: "open_admin: true", done: make(chan struct{}),
 	}
 	m.socket = apptest.NewSocket(t, "127.0.0.1:"+port)
 	m.write()
@@ -77,9 +80,9 @@ func (m *multiplexer) log() string        { return filepath.Join(m.dir, "executi
 func (m *multiplexer) write() {
 	var b strings.Builder
 	fmt.Fprintf(&b,
-		"port: %s\njwt_secret: %s\nlog_format: json\nopen_admin: true\nevidence_dir: %s\nstate_dir: %s\n"+
+		"port: %s\njwt_secret: %s\nlog_format: json\n%s\nevidence_dir: %s\nstate_dir: %s\n"+
 			"on_dispute: %s\nslot: %v\nnodes:\n",
-		m.port, m.secret, filepath.Join(m.dir, "evidence"), filepath.Join(m.dir, "state"), m.onDispute, m.slot)
+		m.port, m.secret, m.admin, filepath.Join(m.dir, "evidence"), filepath.Join(m.dir, "state"), m.onDispute, m.slot)
 	for _, n := range m.nodes {
 		fmt.Fprintf(&b, "  - %q\n", n)
 	}
@@ -111,13 +114,37 @@ func (m *multiplexer) supervise() {
 		<-p.Gone()
 		time.Sleep(restartPause)
 		m.mu.Lock()
-		stopped := m.stopped
+		stopped, power := m.stopped, m.power
 		m.mu.Unlock()
+		if power != nil {
+			<-power
+		}
 		if stopped {
 			return
 		}
 		m.start()
 	}
+}
+
+// cut is kill -9, after which the supervisor is without power, too, until the returned function is called. That returns
+// when the next process takes calls.
+func (m *multiplexer) cut() (restore func()) {
+	m.t.Helper()
+	power := make(chan struct{})
+	m.mu.Lock()
+	p, starts := m.process, m.starts
+	m.power = power
+	m.mu.Unlock()
+	p.Kill()
+	return sync.OnceFunc(func() {
+		close(power)
+		apptest.Try(m.t, apptest.Patience, func() error {
+			if _, now := m.current(); now == starts {
+				return errors.New("it isn't started again")
+			}
+			return m.get("/readyz", nil)
+		})
+	})
 }
 
 // current is the process that runs now, and how many have been started.
