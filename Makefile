@@ -53,7 +53,7 @@ cross: ## binaries for every platform, into dist/
 e2e-clients: ## install the real clients of the end-to-end tests (about 15 minutes, once)
 	e2e/clients/install.sh geth prysm ethereumjs lodestar
 
-e2e-short: e2e-clients ## the tests with processes of their own, and a few scenarios with real clients (8 minutes)
+e2e-short: e2e-clients ## the tests with processes of their own, and a few scenarios with real clients (10 minutes)
 	go test -tags e2e -count 1 -parallel 8 -timeout 8m -v -short ./e2e
 	go test -tags e2e -count 1 -timeout 8m -short ./e2e/hostile
 	@mkdir -p dist
