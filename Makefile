@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # The race detector needs a C compiler. Where there is none the tests run without it, and say so.
 RACE    := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 
-.PHONY: help demo test race-note lint rules build cross e2e-clients e2e-short e2e e2e-beaconkit fuzz bench bench-micro bench-keep extras package image-root notices clean
+.PHONY: help demo test race-note lint rules build cross e2e-clients e2e-short e2e e2e-beaconkit soak fuzz bench bench-micro bench-keep extras package image-root notices clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,7 @@ e2e-clients: ## install the real clients of the end-to-end tests (about 15 minut
 e2e-short: e2e-clients ## the tests with processes of their own, and a few scenarios with real clients (10 minutes)
 	go test -tags e2e -count 1 -parallel 8 -timeout 8m -v -short ./e2e
 	go test -tags e2e -count 1 -timeout 8m -short ./e2e/hostile
+	go test -tags e2e -count 1 ./e2e/soak # its rules alone
 	@mkdir -p dist
 	go test -tags e2e -count 1 -timeout 8m -v -short ./e2e/live -report $(CURDIR)/dist/e2e-short
 
@@ -68,6 +69,14 @@ e2e: e2e-clients ## every scenario with real clients, and the same faults withou
 e2e-beaconkit: ## Berachain's consensus client, with geth and with its own (builds for 5 to 30 minutes, once; then 3)
 	e2e/clients/install.sh geth beaconkit
 	go test -tags e2e -count 1 -timeout 10m -v ./e2e/beaconkit
+
+SEED     ?= 1
+DURATION ?= 2h
+soak: ## a fault every minute for DURATION (2h), drawn by SEED (1), RACE=1 with the race detector; writes dist/soak.md
+	e2e/clients/install.sh geth
+	@mkdir -p dist
+	go test -tags e2e -count 1 -timeout 0 -v ./e2e/soak -run TestSoak -seed $(SEED) -duration $(DURATION) \
+		-race-build=$(if $(filter 1,$(RACE)),true,false) -report $(CURDIR)/dist/soak.md
 
 FUZZTIME ?= 10s
 fuzz: ## every fuzz target for FUZZTIME (10s; or so many inputs: 3000x)

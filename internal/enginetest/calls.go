@@ -41,6 +41,13 @@ func (n *Node) CallsOf(method string) []Call {
 	return n.callsOf(method, false)
 }
 
+// Forget drops the calls that have ended, for a node that runs for hours.
+func (n *Node) Forget() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.calls = slices.DeleteFunc(n.calls, func(c *Call) bool { return c.Ended > 0 })
+}
+
 // Wait returns once want such calls have arrived, and fails the test if they don't.
 func (n *Node) Wait(method string, want int) []Call {
 	n.t.Helper()

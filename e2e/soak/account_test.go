@@ -1,0 +1,90 @@
+//go:build e2e
+
+package soak
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// outcome is what became of one slot.
+type outcome struct {
+	start time.Time
+	lost  string        // what the consensus client heard instead of a block that is VALID; "" if it had one in time
+	pause time.Duration // the longest in it for which a goroutine that wanted to run didn't: the machine was busy
+}
+
+// told is an event as it came to pass.
+type told struct {
+	event
+	begun, over time.Time
+	back        time.Duration // from its end until all nodes were alive again without objections
+	disputes    int           // until the next event
+}
+
+// longestPause is how long the machine may stand still in a slot that is counted as ours. The calls of a slot whose
+// nodes hang, with all that is waited for, take less than the rest of it.
+const longestPause = 500 * time.Millisecond
+
+// mostPaused is the share of the slots that may be lost to the machine, in thousandths.
+const mostPaused = 10
+
+// account is what the faults cost.
+type account struct {
+	slots   int
+	lost    []int    // by event
+	quiet   int      // lost before the first event
+	paused  int      // lost while the machine stood still
+	wrong   []string // what should not have been
+	details []string // of each slot that was lost
+}
+
+// settle says which event cost which slots. A slot is the latest event's that had begun before the slot was over.
+func settle(events []told, outcomes []outcome) account {
+	a := account{slots: len(outcomes), lost: make([]int, len(events))}
+	for _, o := range outcomes {
+		if o.lost == "" {
+			continue
+		}
+		last := -1
+		for i, e := range events {
+			if e.begun.Before(o.start.Add(slot)) {
+				last = i
+			}
+		}
+		because := "nothing was broken yet"
+		if last >= 0 {
+			because = events[last].String()
+		}
+		a.details = append(a.details, fmt.Sprintf("%s: %s (%s; the longest pause of the machine was %v)",
+			o.start.UTC().Format(time.TimeOnly), o.lost, because, o.pause.Round(time.Millisecond)))
+		switch {
+		case o.pause > longestPause:
+			a.paused++
+		case last < 0:
+			a.quiet++
+		default:
+			a.lost[last]++
+		}
+	}
+	if a.quiet > 0 {
+		a.fault("%d slots were lost while nothing was broken", a.quiet)
+	}
+	if a.paused*1000 > a.slots*mostPaused {
+		a.fault("%d of %d slots were lost while the machine stood still: that says nothing of us", a.paused, a.slots)
+	}
+	for i, e := range events {
+		if a.lost[i] > e.mayLose() {
+			a.fault("%v: %d slots were lost, and it may cost %d", e, a.lost[i], e.mayLose())
+		}
+		if e.disputes > 0 && !e.mayDispute() {
+			a.fault("%v: %d calls were disputed", e, e.disputes)
+		}
+	}
+	return a
+}
+
+func (a *account) fault(format string, args ...any) {
+	a.wrong = append(a.wrong, strings.TrimSpace(fmt.Sprintf(format, args...)))
+}

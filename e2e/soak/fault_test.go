@@ -1,0 +1,157 @@
+//go:build e2e
+
+package soak
+
+import (
+	"syscall"
+	"time"
+
+	"executionbackup/internal/enginetest"
+)
+
+// slot is how long a slot takes. Payloads have its beginning as their timestamp, so it is whole seconds.
+const slot = 2 * time.Second
+
+// fault is what can break, and what that may cost.
+type fault struct {
+	name     string
+	about    string
+	lasts    [2]time.Duration // at least, and at most
+	lost     int              // slots that it may cost
+	disputes bool             // it makes a dispute, and may cost every slot in which it lasts, too
+	alone    bool             // never beside another: it lasts long, or the consensus client can't tell whose fault it is
+	ends     bool             // the process of ExecutionBackup ends
+	node     bool             // it happens to a node, else to ExecutionBackup
+	// begin makes the fault, and returns what ends it. v is the node, or nil.
+	begin func(w *world, v *node) (undo func())
+}
+
+// short and long are how long most faults last. What is long is longer than --timeout, and than two slots' graces.
+var (
+	atOnce = [2]time.Duration{}
+	short  = [2]time.Duration{2 * time.Second, 15 * time.Second}
+	long   = [2]time.Duration{25 * time.Second, 35 * time.Second}
+)
+
+// faults are all that can break. One node of three, and two for as long as the third is well, may cost no slot at all.
+var faults = []fault{
+	{
+		name: "kill -9", about: "kill -9 of a geth, which is started again",
+		lasts: short, node: true, begin: kill,
+	},
+	{
+		name: "kill -9, long", about: "the same, for longer",
+		lasts: long, node: true, alone: true, begin: kill,
+	},
+	{
+		name: "SIGTERM", about: "a geth ends as it should, and is started again",
+		lasts: short, node: true, begin: func(w *world, v *node) func() { v.terminate(); return v.start },
+	},
+	{
+		name: "SIGSTOP", about: "a geth hangs with its connections open",
+		lasts: short, node: true, begin: hang,
+	},
+	{
+		name: "SIGSTOP, long", about: "the same, for longer than any call is waited for",
+		lasts: long, node: true, alone: true, begin: hang,
+	},
+	{
+		name: "slow", about: "every answer of a node takes 400 ms more",
+		lasts: short, node: true, begin: script(enginetest.Rule{Delay: 400 * time.Millisecond}),
+	},
+	{
+		name: "late", about: "every answer of a node takes more than a slot",
+		lasts: short, node: true, begin: script(enginetest.Rule{Delay: 2500 * time.Millisecond}),
+	},
+	{
+		name: "resets", about: "three of ten calls to a node end with a reset connection",
+		lasts: short, node: true, begin: script(enginetest.Rule{Share: 0.3, Fault: enginetest.Reset}),
+	},
+	{
+		name: "half answers", about: "three of ten answers of a node break off in the middle",
+		lasts: short, node: true, begin: script(enginetest.Rule{Share: 0.3, Fault: enginetest.Truncated}),
+	},
+	{
+		name: "lies INVALID", about: "a node calls every payload and head INVALID. The chain halts, rightly, and " +
+			"goes on within two slots of its first VALID",
+		lasts: short, node: true, alone: true, disputes: true, lost: 2,
+		begin: script(enginetest.Rule{Method: "engine_", Status: "INVALID", ValidationError: "a lie"}),
+	},
+	{
+		name: "removed", about: "a node is removed over the REST API, and added again",
+		lasts: short, node: true, begin: func(w *world, v *node) func() {
+			w.change("/remove_nodes", v.name)
+			return func() { w.add(v) }
+		},
+	},
+	{
+		name: "drained", about: "a node is drained over the REST API, and back again",
+		lasts: short, node: true, begin: func(w *world, v *node) func() {
+			w.change("/drain_nodes", v.name)
+			return func() { w.change("/undrain_nodes", v.name) }
+		},
+	},
+	{
+		name: "wrong secret", about: "SIGHUP with another secret for a node, which answers 401; and with the right one",
+		lasts: short, node: true, begin: func(w *world, v *node) func() {
+			w.eb.reload(func() { w.eb.wrong = v.name })
+			return func() { w.eb.reload(func() { w.eb.wrong = "" }) }
+		},
+	},
+	{
+		name: "SIGHUP", about: "SIGHUP with another timeout, and back again",
+		lasts: short, begin: func(w *world, _ *node) func() {
+			w.eb.reload(func() { w.eb.timeout = 3 * time.Second })
+			return func() { w.eb.reload(func() { w.eb.timeout = 0 }) }
+		},
+	},
+	{
+		name: "kill -9 of ExecutionBackup", about: "a supervisor that keeps its socket starts it again. The call " +
+			"in flight is lost, and with it the slot",
+		lasts: atOnce, ends: true, lost: 1, begin: func(w *world, _ *node) func() {
+			w.eb.end(syscall.SIGKILL)
+			return func() {}
+		},
+	},
+	{
+		name: "SIGTERM of ExecutionBackup", about: "the same with SIGTERM: calls in flight are answered",
+		lasts: atOnce, ends: true, begin: func(w *world, _ *node) func() {
+			w.eb.end(syscall.SIGTERM)
+			return func() {}
+		},
+	},
+	{
+		name: "disk full", about: "no file of ExecutionBackup's may grow (RLIMIT_FSIZE)",
+		lasts: short, begin: func(w *world, _ *node) func() {
+			w.eb.limitFiles(0)
+			return func() { w.eb.limitFiles(unlimited) }
+		},
+	},
+	{
+		name: "forged payloads", about: "before and beside each payload another beacon node sends another " +
+			"content under its hash",
+		lasts: short, begin: func(w *world, _ *node) func() {
+			w.chain.forge.Store(true)
+			return func() { w.chain.forge.Store(false) }
+		},
+	},
+	{
+		name: "wrong token", about: "somebody without the secret makes 50 calls a second",
+		lasts: short, begin: func(w *world, _ *node) func() { return w.knock() },
+	},
+}
+
+func kill(_ *world, v *node) func() {
+	v.kill()
+	return v.start
+}
+
+func hang(_ *world, v *node) func() {
+	v.Signal(syscall.SIGSTOP)
+	return func() { v.Signal(syscall.SIGCONT) }
+}
+
+// script makes the door before a node follow a rule.
+func script(rule enginetest.Rule) func(*world, *node) func() {
+	return func(_ *world, v *node) func() { return v.door.Script(rule) }
+}

@@ -1,0 +1,99 @@
+//go:build e2e
+
+package soak
+
+import (
+	"context"
+	"flag"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+var (
+	seed     = flag.Uint64("seed", 1, "which sequence of faults")
+	duration = flag.Duration("duration", 0, "how long; 0 skips the test")
+	period   = flag.Duration("period", time.Minute, "from one fault to the next")
+	race     = flag.Bool("race-build", false, "build ExecutionBackup with the race detector")
+	reportTo = flag.String("report", "", "write the report to this file")
+)
+
+// TestSoak makes a block in every slot while something breaks in every period. See docs/end-to-end.md.
+func TestSoak(t *testing.T) {
+	if *duration == 0 {
+		t.Skip("make soak")
+	}
+	events := newPlan(*seed, *duration, *period)
+	t.Logf("seed %d, %v, %d faults:", *seed, *duration, len(events))
+	for i, e := range events {
+		t.Logf("%3d. %v", i+1, e)
+	}
+	w := newWorld(t, build(t, *race))
+	begin := time.Now().Truncate(slot).Add(2 * slot)
+	ctx, stop := context.WithCancel(t.Context())
+	var producing sync.WaitGroup
+	defer producing.Wait()
+	defer stop()
+	producing.Go(func() { w.chain.run(ctx, begin, int(*duration/slot)) })
+
+	r := report{seed: *seed, race: *race, begun: begin}
+	defer func() { // also of a run that broke off
+		r.took = time.Since(begin)
+		stop()
+		producing.Wait()
+		w.finish(&r)
+		if *reportTo != "" {
+			if err := r.save(*reportTo); err != nil {
+				t.Error(err)
+			}
+		}
+		t.Log("\n" + r.markdown())
+		for _, line := range r.wrong {
+			t.Error(line)
+		}
+	}()
+	for _, e := range events {
+		if !waitUntil(begin.Add(e.at), begin.Add(*duration)) {
+			break
+		}
+		for _, n := range w.nodes {
+			n.door.Forget()
+		}
+		r.levels = append(r.levels, w.level()...)
+		r.events = append(r.events, w.play(e))
+	}
+	waitUntil(begin.Add(*duration), begin.Add(*duration))
+	producing.Wait()
+	r.levels = append(r.levels, w.level()...)
+	w.end()
+}
+
+// waitUntil waits for a time, and reports whether that is before the end. A fault that was late makes all others late.
+func waitUntil(at, end time.Time) bool {
+	if time.Now().After(end) {
+		return false
+	}
+	<-time.After(time.Until(at))
+	return true
+}
+
+// level is what is in use now, or nothing where that can't be read.
+func (w *world) level() []level {
+	l, err := w.eb.level()
+	if err != nil {
+		w.fault("read what is in use: %v", err)
+		return nil
+	}
+	return []level{l}
+}
+
+// finish writes down what came out.
+func (w *world) finish(r *report) {
+	r.account = settle(r.events, w.chain.outcomes)
+	r.verdicts, r.answered = w.chain.took, w.chain.answeredAt
+	r.wrong = slices.Concat(r.account.wrong, w.wrong, w.chain.wrong, w.eb.ends())
+	if len(r.levels) > 0 {
+		r.wrong = append(r.wrong, compare(base(r.levels), r.levels[len(r.levels)-1])...)
+	}
+}
