@@ -19,7 +19,7 @@ type fault struct {
 	lasts    [2]time.Duration // at least, and at most
 	lost     int              // slots that it may cost
 	disputes bool             // it makes a dispute, and may cost every slot in which it lasts, too
-	alone    bool             // never beside another: it lasts long, or the consensus client can't tell whose fault it is
+	alone    bool             // never beside another: it lasts long, or halts the chain
 	ends     bool             // the process of ExecutionBackup ends
 	node     bool             // it happens to a node, else to ExecutionBackup
 	// begin makes the fault, and returns what ends it. v is the node, or nil.

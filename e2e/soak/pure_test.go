@@ -27,7 +27,7 @@ func TestPlanKeepsTheRules(t *testing.T) {
 	for seed := range uint64(200) {
 		seen, pairs := map[string]bool{}, 0
 		events := newPlan(seed, duration, period)
-		if got, want := len(events), int(duration/period)-2; got != want {
+		if got, want := len(events), int((duration-rest)/period)-1; got != want {
 			t.Fatalf("seed %d: %d events, want %d", seed, got, want)
 		}
 		for i, e := range events {

@@ -21,6 +21,7 @@ type report struct {
 	levels   []level
 	verdicts []time.Duration
 	answered []time.Duration // in their slots
+	overdue  int
 	wrong    []string
 }
 
@@ -53,6 +54,7 @@ func (r report) markdown() string {
 		percentile(r.verdicts, 99))
 	fmt.Fprintf(&m, "| answered in the slot, p50 / p99 | %v / %v |\n", percentile(r.answered, 50),
 		percentile(r.answered, 99))
+	fmt.Fprintf(&m, "| overdue: later than the slot's clock wants it, though the quorum was there | %d |\n", r.overdue)
 	if len(r.levels) > 0 {
 		before, after := base(r.levels), r.levels[len(r.levels)-1]
 		fmt.Fprintf(&m, "| in use after %v of the last process | %v |\n", before.age.Round(time.Second), before)

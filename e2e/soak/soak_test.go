@@ -53,6 +53,14 @@ func TestSoak(t *testing.T) {
 			t.Error(line)
 		}
 	}()
+	tally := w.disputes()
+	count := func() { // those since the last event
+		now := w.disputes()
+		if n := len(r.events); n > 0 {
+			r.events[n-1].disputes = tally.since(now)
+		}
+		tally = now
+	}
 	for _, e := range events {
 		if !waitUntil(begin.Add(e.at), begin.Add(*duration)) {
 			break
@@ -60,11 +68,13 @@ func TestSoak(t *testing.T) {
 		for _, n := range w.nodes {
 			n.door.Forget()
 		}
+		count()
 		r.levels = append(r.levels, w.level()...)
 		r.events = append(r.events, w.play(e))
 	}
 	waitUntil(begin.Add(*duration), begin.Add(*duration))
 	producing.Wait()
+	count()
 	r.levels = append(r.levels, w.level()...)
 	w.end()
 }
@@ -91,7 +101,7 @@ func (w *world) level() []level {
 // finish writes down what came out.
 func (w *world) finish(r *report) {
 	r.account = settle(r.events, w.chain.outcomes)
-	r.verdicts, r.answered = w.chain.took, w.chain.answeredAt
+	r.verdicts, r.answered, r.overdue = w.chain.took, w.chain.answeredAt, w.overdue
 	r.wrong = slices.Concat(r.account.wrong, w.wrong, w.chain.wrong, w.eb.ends())
 	if len(r.levels) > 0 {
 		r.wrong = append(r.wrong, compare(base(r.levels), r.levels[len(r.levels)-1])...)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,8 @@ type world struct {
 	nodes []*node
 	eb    *multiplexer
 	chain *chain
+
+	overdue int // VALIDs that went out late in the slot though their quorum was there in time
 
 	mu    sync.Mutex
 	wrong []string // what should not have been, beside slots and disputes
@@ -57,30 +60,20 @@ const mostBack = 2 * time.Minute
 func (w *world) play(e event) told {
 	w.t.Logf("%s: %v", time.Now().UTC().Format(time.TimeOnly), e)
 	story := told{event: e, begun: time.Now()}
-	disputes := w.disputes()
-	type end struct {
-		at   time.Time
-		undo func()
-	}
-	var ends []end
+	var undo []func()
 	for _, p := range e.parts {
-		begun := time.Now()
 		var victim *node
 		if p.node {
 			victim = w.nodes[p.victim]
 		}
-		ends = append(ends, end{begun.Add(p.lasts), p.begin(w, victim)})
+		over, end := time.Now().Add(p.lasts), p.begin(w, victim)
+		undo = append(undo, func() { <-time.After(time.Until(over)); end() })
 	}
-	for len(ends) > 0 {
-		first := 0
-		for i := range ends {
-			if ends[i].at.Before(ends[first].at) {
-				first = i
-			}
-		}
-		<-time.After(time.Until(ends[first].at))
-		ends[first].undo()
-		ends = append(ends[:first], ends[first+1:]...)
+	if len(e.parts) == 2 && e.parts[1].lasts < e.parts[0].lasts {
+		slices.Reverse(undo)
+	}
+	for _, end := range undo {
+		end()
 	}
 	story.over = time.Now()
 	for {
@@ -95,7 +88,6 @@ func (w *world) play(e event) told {
 		}
 		<-time.After(200 * time.Millisecond)
 	}
-	story.disputes = disputes.since(w.disputes())
 	return story
 }
 
@@ -125,16 +117,23 @@ func (w *world) trouble() error {
 // tally is how many calls of newPayload and forkchoiceUpdated a process has found disputed.
 type tally struct{ process, calls int }
 
-func (w *world) disputes() tally {
-	_, starts := w.eb.current()
-	var calls float64
-	for _, method := range []string{"NewPayload", "ForkchoiceUpdated"} {
-		ctx, cancel := context.WithTimeout(w.t.Context(), slot)
-		n, _ := w.eb.ReadMetric(ctx, fmt.Sprintf("executionbackup_disputes_total{method=%q}", method))
-		cancel()
-		calls += n
-	}
-	return tally{starts, int(calls)}
+func (w *world) disputes() (t tally) {
+	w.t.Helper()
+	apptest.Try(w.t, apptest.Patience, func() error {
+		_, t.process = w.eb.current()
+		t.calls = 0
+		for _, method := range []string{"NewPayload", "ForkchoiceUpdated"} {
+			ctx, cancel := context.WithTimeout(w.t.Context(), slot)
+			n, err := w.eb.ReadMetric(ctx, fmt.Sprintf("executionbackup_disputes_total{method=%q}", method))
+			cancel()
+			if err != nil {
+				return err
+			}
+			t.calls += int(n)
+		}
+		return nil
+	})
+	return t
 }
 
 // since is how many came between two tallies. Those of a process that ended in between are lost.
@@ -235,6 +234,7 @@ func (w *world) end() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.overdue = strings.Count(string(log), "msg=\"overdue")
 	for _, word := range []string{"DATA RACE", "panic: ", "fatal error: "} {
 		if n := strings.Count(string(log), word); n > 0 {
 			w.fault("the log of ExecutionBackup has %q %d times", word, n)
