@@ -48,6 +48,14 @@ var faults = []fault{
 		lasts: short, node: true, begin: func(w *world, v *node) func() { v.terminate(); return v.start },
 	},
 	{
+		name: "empty data directory", about: "a geth ends, and is started again with nothing: it syncs from its peers",
+		lasts: short, node: true, begin: func(w *world, v *node) func() {
+			v.terminate()
+			v.empty()
+			return v.start
+		},
+	},
+	{
 		name: "SIGSTOP", about: "a geth hangs with its connections open",
 		lasts: short, node: true, begin: hang,
 	},

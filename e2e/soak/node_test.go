@@ -30,8 +30,9 @@ type node struct {
 	t       testing.TB
 	name    string
 	dir     string
-	command []string
-	auth    string // port of its Engine API
+	genesis string   // file
+	command []string // that runs it
+	auth    string   // port of its Engine API
 	secret  [32]byte
 	door    *enginetest.Node
 }
@@ -76,7 +77,7 @@ func startNodes(t testing.TB, dir string, genesis *core.Genesis) (all []*node) {
 	}
 	known, _ := json.Marshal(peers) // TOML writes a list of strings likewise
 	for i := range nodes {
-		n := &node{t: t, name: nodeName(i), auth: port(t), secret: [32]byte{1: byte(i + 1)}}
+		n := &node{t: t, name: nodeName(i), auth: port(t), secret: [32]byte{1: byte(i + 1)}, genesis: genesisFile}
 		n.dir = filepath.Join(dir, n.name)
 		n.door = enginetest.Proxy(t, "http://127.0.0.1:"+n.auth, n.secret[:])
 		config := writeFile(t, dir, n.name+".toml", fmt.Sprintf(
@@ -88,14 +89,23 @@ func startNodes(t testing.TB, dir string, genesis *core.Genesis) (all []*node) {
 			"--networkid", genesis.Config.ChainID.String(), "--syncmode", "full", "--state.scheme", "path",
 			"--cache", "128", "--cache.gc", "0", "--nat", "none", "--ipcdisable", "--authrpc.port", n.auth,
 			"--authrpc.jwtsecret", writeFile(t, dir, n.name+".hex", hex.EncodeToString(n.secret[:]))}
-		init := exec.Command(program, "--datadir", n.dir, "--state.scheme", "path", "init", genesisFile)
-		if said, err := init.CombinedOutput(); err != nil {
-			t.Fatalf("geth init: %v: %s", err, said)
-		}
+		n.empty()
 		n.start()
 		all = append(all, n)
 	}
 	return all
+}
+
+// empty leaves a geth that doesn't run with the genesis alone.
+func (n *node) empty() {
+	n.t.Helper()
+	if err := os.RemoveAll(n.dir); err != nil {
+		n.t.Fatal(err)
+	}
+	init := exec.Command(n.command[0], "--datadir", n.dir, "--state.scheme", "path", "init", n.genesis)
+	if said, err := init.CombinedOutput(); err != nil {
+		n.t.Fatalf("geth init: %v: %s", err, said)
+	}
 }
 
 // start starts the geth on what its data directory has, and opens its door when it serves.
