@@ -58,16 +58,16 @@ func (m *multiplexer) level() (l level, err error) {
 // grown is from when on a process should not grow: what it keeps is full.
 const grown = 10 * time.Minute
 
-// base is the level of the last process that its later ones are held against: its first after ten minutes, or where it
-// isn't twice as old, after half of its life.
-func base(levels []level) level {
+// base is the level of the last process that its last one is held against: that after ten minutes, or where it isn't
+// twice as old, after half of its life. Of those before, the nearest counts; where there is none, the first after it.
+func base(levels []level) (b level) {
 	last := levels[len(levels)-1]
 	for _, l := range levels {
-		if l.process == last.process && l.age >= min(grown, last.age/2) {
-			return l
+		if l.process == last.process && (b.process == 0 || l.age <= min(grown, last.age/2)) {
+			b = l
 		}
 	}
-	return last
+	return b
 }
 
 // compare says what has grown from one level to another. The margins are for what comes and goes: a goroutine and a
@@ -104,6 +104,8 @@ func TestLevels(t *testing.T) {
 		{[]level{at(1, 1), at(1, 9), at(1, 10), at(1, 11), at(1, 60)}, at(1, 10)},
 		{[]level{at(1, 10), at(2, 1), at(2, 2), at(2, 3), at(2, 4)}, at(2, 2)},
 		{[]level{at(1, 10), at(2, 1)}, at(2, 1)},
+		{[]level{at(1, 2), at(1, 3), at(1, 8), at(1, 10)}, at(1, 3)},
+		{[]level{at(1, 8), at(1, 9), at(1, 10)}, at(1, 8)},
 	} {
 		if got := base(c.levels); got != c.want {
 			t.Errorf("the base of %v is %v, want %v", c.levels, got, c.want)

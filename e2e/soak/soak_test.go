@@ -71,6 +71,7 @@ func TestSoak(t *testing.T) {
 		count()
 		r.levels = append(r.levels, w.level()...)
 		r.events = append(r.events, w.play(e))
+		r.levels = append(r.levels, w.level()...)
 	}
 	waitUntil(begin.Add(*duration), begin.Add(*duration))
 	producing.Wait()
