@@ -85,14 +85,19 @@ func (m *multiplexer) write() {
 	writeFile(m.t, m.dir, "executionbackup.yaml", b.String())
 }
 
-func (m *multiplexer) start() {
+// start starts the process, unless it is to end for good.
+func (m *multiplexer) start() (started bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.stopped {
+		return false
+	}
 	cmd := exec.Command(m.binary, "--config", filepath.Join(m.dir, "executionbackup.yaml"))
 	apptest.Hand(cmd, m.socket.File)
 	m.process = launch(m.t, m.log(), cmd)
 	m.begun = time.Now()
 	m.starts++
+	return true
 }
 
 // restartPause is systemd's default of RestartSec.
@@ -105,18 +110,17 @@ func (m *multiplexer) supervise() {
 		p, _ := m.current()
 		<-p.Gone()
 		m.mu.Lock()
-		state, stopped := p.Cmd.ProcessState, m.stopped
+		state := p.Cmd.ProcessState
 		killed := state.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
 		if !m.ordered || !killed && !state.Success() {
 			m.strange = append(m.strange, fmt.Sprintf("ExecutionBackup ended: %v (ordered: %t)", state, m.ordered))
 		}
 		m.ordered = false
 		m.mu.Unlock()
-		if stopped {
+		<-time.After(restartPause)
+		if !m.start() {
 			return
 		}
-		<-time.After(restartPause)
-		m.start()
 	}
 }
 
