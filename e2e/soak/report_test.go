@@ -86,6 +86,9 @@ func (r report) markdown() string {
 			disputes += e.disputes
 			back = max(back, e.back)
 		}
+		if times == 0 {
+			continue
+		}
 		fmt.Fprintf(&m, "| %s | %s | %d | %d | %d | %d | %d | %.1f |\n", f.name, f.about, times, beside, lost, may,
 			disputes, back.Seconds())
 	}
