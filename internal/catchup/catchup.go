@@ -42,7 +42,15 @@ type patient struct {
 	returned bool                    // the attempt under way, or the next one, is the first since it has returned
 	failures int                     // in a row
 	stranded bool                    // the log has told that it must sync by itself
+	walk     *walk                   // what it makes of that; nil where it needn't
 	deaths   map[common.Hash]*deaths // by the payload's block
+}
+
+// walk is how a node gets nearer that has to sync by itself.
+type walk struct {
+	at     node.Head // where it was at the last look
+	since  time.Time // since when it has been there
+	looked time.Time // when that look was
 }
 
 // deaths count how often a node died under a payload.
@@ -114,7 +122,7 @@ func (c *CatchUp) noteReturn(n *node.Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.patient(n.ID)
-	p.back, p.returned = true, true
+	p.back, p.returned, p.walk = true, true, nil
 }
 
 // Try starts an attempt to bring a node up to the head, unless there was one just now. It doesn't wait for it. A node
@@ -238,10 +246,34 @@ func (c *CatchUp) feed(ctx context.Context, n *node.Node) (began bool, err error
 	if err != nil {
 		return false, err
 	}
-	if way, err := c.way(n, latest); err != nil || len(way) == 0 {
+	way, err := c.way(n, latest)
+	if c.walks(n, latest, way, err) || err != nil || len(way) == 0 {
 		return false, err
 	}
 	return true, c.feedIn(ctx, n, c.fleet.Pool.Reserve(n))
+}
+
+// walks reports whether a node that had to sync by itself gets nearer: it has moved within attemptInterval. To
+// feed it now would make it go back to where it was a moment ago; a geth has lost its state over that, and never come
+// back. A node that nobody has looked at for long has been at the head meanwhile.
+func (c *CatchUp) walks(n *node.Node, latest node.Head, way []step, err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, now := c.patient(n.ID), time.Now()
+	if err == nil && len(way) == 0 || p.walk != nil && now.Sub(p.walk.looked) > 2*attemptInterval {
+		p.walk = nil
+	}
+	if errors.Is(err, errStranded) && p.walk == nil {
+		p.walk = new(walk)
+	}
+	if p.walk == nil {
+		return false
+	}
+	if p.walk.at != latest {
+		p.walk.at, p.walk.since = latest, now
+	}
+	p.walk.looked = now
+	return now.Sub(p.walk.since) < attemptInterval
 }
 
 // feedIn is feed in a turn of the node's lane: live calls wait until the node has what they build on.

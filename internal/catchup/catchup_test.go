@@ -157,6 +157,45 @@ func TestNodeAtGenesisIsFed(t *testing.T) {
 	})
 }
 
+// A node that syncs by itself is left alone as long as it gets nearer, though the kept payloads would bring it to the
+// head: what it is fed makes it go back. When it has stood still for half a minute, it is fed.
+func TestNodeThatSyncsByItselfIsNotFed(t *testing.T) {
+	var away atomic.Bool
+	var at atomic.Int64
+	at.Store(1) // older than what is kept
+	walker := &bubble.Fake{Refuse: away.Load, Answer: func(method string) (string, bool) {
+		return fmt.Sprintf(`{"hash":%q,"number":"0x%x"}`, bubble.Hash(int(at.Load())).Hex(), at.Load()),
+			method == "eth_getBlockByNumber"
+	}}
+	walker.Status = func(string, int) string { return "SYNCING" }
+	bubble.In(t, []*bubble.Fake{{}, {}, walker}, func(t *testing.T, b *bubble.Bubble) {
+		away.Store(true)
+		b.Follow(11, 9)
+		away.Store(false)
+		time.Sleep(3 * time.Second) // the next probe finds it
+		var want []string           // what the consensus client sends
+		follow := func(block int) {
+			b.Follow(block, 1)
+			want = append(want, fmt.Sprint("P", block), fmt.Sprint("F", block))
+			time.Sleep(10 * time.Second)
+		}
+		for block := 20; block < 26; block++ {
+			follow(block)
+			at.Store(int64(block - 9)) // 11 is the first that is kept
+		}
+		follow(26)
+		if got := walker.Seen(); !slices.Equal(got, want) {
+			t.Errorf("while it gets nearer it got %v, want %v", got, want)
+		}
+		for block := 27; block < 31; block++ {
+			follow(block)
+		}
+		if own := "F16"; !slices.Contains(walker.Seen(), own) {
+			t.Errorf("it has stood still, and isn't fed: %v", walker.Seen())
+		}
+	})
+}
+
 // A node that restarts at the head may have lost what it had been sent on top of it.
 func TestLostPayloadIsFedAgain(t *testing.T) {
 	restarted := shortAt(3, "0x3")
