@@ -48,6 +48,7 @@ func TestCatchUpReachesBeyondTheHead(t *testing.T) {
 				away.Store(false)
 				time.Sleep(3 * time.Second) // the next probe finds it
 				b.Send(bubble.ForkchoiceCall(next))
+				time.Sleep(time.Second) // one that waits is dropped for the next, which would come at the same time
 				b.Follow(next+1, 1)
 
 				if got := fmt.Sprint(short.Seen()); got != c.want {
