@@ -48,9 +48,9 @@ type patient struct {
 
 // walk is how a node gets nearer that has to sync by itself.
 type walk struct {
-	at     node.Head // where it was at the last look
-	since  time.Time // since when it has been there
-	looked time.Time // when that look was
+	at     uint64    // the number of its latest block at the last look
+	since  time.Time // when it was found to have got further
+	looked time.Time // when the last look was
 }
 
 // deaths count how often a node died under a payload.
@@ -122,7 +122,7 @@ func (c *CatchUp) noteReturn(n *node.Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.patient(n.ID)
-	p.back, p.returned, p.walk = true, true, nil
+	p.back, p.returned = true, true
 }
 
 // Try starts an attempt to bring a node up to the head, unless there was one just now. It doesn't wait for it. A node
@@ -253,9 +253,9 @@ func (c *CatchUp) feed(ctx context.Context, n *node.Node) (began bool, err error
 	return true, c.feedIn(ctx, n, c.fleet.Pool.Reserve(n))
 }
 
-// walks reports whether a node that had to sync by itself gets nearer: it has moved within attemptInterval. To
-// feed it now would make it go back to where it was a moment ago; a geth has lost its state over that, and never come
-// back. A node that nobody has looked at for long has been at the head meanwhile.
+// walks reports whether a node that had to sync by itself gets nearer: it has moved within attemptInterval, also where
+// its connections broke since. To feed it now would make it go back to where it was a moment ago; a geth has lost its
+// state over that, and never come back. A node that nobody has looked at for long has been at the head meanwhile.
 func (c *CatchUp) walks(n *node.Node, latest node.Head, way []step, err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -264,15 +264,15 @@ func (c *CatchUp) walks(n *node.Node, latest node.Head, way []step, err error) b
 		p.walk = nil
 	}
 	if errors.Is(err, errStranded) && p.walk == nil {
-		p.walk = new(walk)
+		p.walk = &walk{since: now}
 	}
 	if p.walk == nil {
 		return false
 	}
-	if p.walk.at != latest {
-		p.walk.at, p.walk.since = latest, now
+	if latest.Number > p.walk.at {
+		p.walk.since = now
 	}
-	p.walk.looked = now
+	p.walk.at, p.walk.looked = latest.Number, now
 	return now.Sub(p.walk.since) < attemptInterval
 }
 

@@ -183,6 +183,12 @@ func TestNodeThatSyncsByItselfIsNotFed(t *testing.T) {
 		for block := 20; block < 26; block++ {
 			follow(block)
 			at.Store(int64(block - 9)) // 11 is the first that is kept
+			if block == 23 {           // in the middle its connections break
+				away.Store(true)
+				b.Fleet.Pool.Recheck(b.Fleet.Context())
+				away.Store(false)
+				time.Sleep(3 * time.Second)
+			}
 		}
 		follow(26)
 		if got := walker.Seen(); !slices.Equal(got, want) {
