@@ -31,8 +31,8 @@ func banner(s *screen, net *network) {
 	if net.foreign {
 		needs(s, net)
 	} else {
-		s.line("  The chain comes to a fork, Amsterdam, with block %d: the log and the page speak of it before.\n",
-			amsterdamSlot)
+		s.line("  The chain comes to the fork Amsterdam with block %d: log and page speak of it before.", amsterdamSlot)
+		s.write("")
 	}
 	help(s)
 }
