@@ -157,8 +157,10 @@ func TestShadowIsDirect(t *testing.T) {
 		}).Draw(rt, "delays")}
 		kinds := []enginetest.Kind{enginetest.Grow, enginetest.Grow}
 		for k := enginetest.Grow; k <= enginetest.Wait; k++ {
-			// Two at a time have no order; nor has what is started again.
-			if k != enginetest.Both && k != enginetest.Restart {
+			switch k {
+			case enginetest.Both, enginetest.Restart: // two at a time have no order; nor has what is started again
+			case enginetest.Read: // in mode active one may go to a dead node, which is a break that shadow mode doesn't see
+			default:
 				kinds = append(kinds, k)
 			}
 		}
