@@ -159,7 +159,7 @@ func TestShadowIsDirect(t *testing.T) {
 		for k := enginetest.Grow; k <= enginetest.Wait; k++ {
 			switch k {
 			case enginetest.Both, enginetest.Restart: // two at a time have no order; nor has what is started again
-			case enginetest.Read: // in mode active one may go to a dead node, which is a break that shadow mode doesn't see
+			case enginetest.Read: // in mode active one may go to a dead node: a break that shadow mode doesn't see
 			default:
 				kinds = append(kinds, k)
 			}
