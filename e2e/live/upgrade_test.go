@@ -36,9 +36,9 @@ var rolling = scenario{
 		for _, n := range r.nodes {
 			if !n.doNotUse {
 				r.upgrade(n, commands, token)
+				r.during(1) // or what is built for the next proposal would be lost on one node after the other
 			}
 		}
-		r.during(1)
 		r.after(3)
 	},
 }
