@@ -221,6 +221,30 @@ func TestPowerCutOfTheOnlyValidators(t *testing.T) {
 	})
 }
 
+// But a node that objects to the block lacks nothing: clients forget what they objected to, and say SYNCING.
+func TestObjectorBeforeThereIsAHead(t *testing.T) {
+	forgets := &bubble.Fake{Status: func(method string, block int) string {
+		switch {
+		case block < 21:
+			return "VALID"
+		case strings.HasPrefix(method, "engine_newPayload"):
+			return "INVALID"
+		}
+		return "SYNCING"
+	}}
+	bubble.In(t, fakes{bubble.Healthy(), bubble.Healthy(), forgets}, func(t *testing.T, b *bubble.Bubble) {
+		b.Send(bubble.PayloadCall(20)) // all prove themselves, and no block is the head
+		for _, call := range [][]byte{bubble.PayloadCall(21), bubble.ForkchoiceCall(21)} {
+			if status, _ := b.Send(call); status != "SYNCING" {
+				t.Errorf("got %s, want a dispute", status)
+			}
+		}
+		if state := b.Fleet.Pool.Nodes()[2].Status().State; state != health.Alive {
+			t.Errorf("the objector is %v", state)
+		}
+	})
+}
+
 // A port without the Engine API is no alive voter, whatever it says of itself, and never primary. It still gets every
 // call.
 func TestPortWithoutEngineAPI(t *testing.T) {
