@@ -41,6 +41,6 @@ func Run(t *testing.T, o Options) {
 	}
 	p.end()
 	t.Logf("%d slots and %d answers in %v; %d kills, %d of them in the middle of a call; the twin said %v, and the "+
-		"other one %d times SYNCING to its INVALID; %d late objections were lost", s.slots, p.answers,
+		"other one %d times SYNCING to its INVALID; %d times something said late was lost", s.slots, p.answers,
 		time.Since(begun).Round(time.Second), p.killed, p.broken, p.heard, p.unsure, p.excused)
 }

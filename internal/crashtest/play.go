@@ -32,7 +32,7 @@ type play struct {
 	answered                                 time.Time      // when the subject had answered the last step
 }
 
-// moment is how long before a kill a late objection may have been said that isn't on disk.
+// moment is how long before a kill something may have been said late that isn't on disk.
 const moment = 100 * time.Millisecond
 
 // step plays a step to both, and compares.
@@ -101,26 +101,34 @@ func (p *play) compareNodes(when string, of func(kept) kept) {
 	})
 }
 
-// settleLate deals with an objection that was said after the answer, and is saved behind it: it is lost where the
-// process was killed before it could be. Then the twin is to forget it, too.
+// settleLate deals with an objection that was said after the answer, or ended then. That is saved behind it, and lost
+// where the process was killed before it could be: then both are to forget the objection.
 func (p *play) settleLate(st *step, answered time.Time) {
 	p.t.Helper()
 	p.killing.Wait()
 	name, ctx := names[st.late-1], p.t.Context()
-	want, err := p.twin.condition(ctx)
-	if err != nil {
-		p.t.Fatal(err)
+	for begun := time.Now(); ; <-time.After(10 * time.Millisecond) {
+		want, err := p.twin.condition(ctx)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		got, err := p.subject.condition(ctx)
+		if err == nil && got[name].objections == want[name].objections {
+			return
+		}
+		if err != nil && time.Since(begun) > apptest.Patience {
+			p.t.Fatal(err)
+		}
+		if err == nil && time.Since(begun) > time.Second {
+			break
+		}
 	}
-	var got map[string]kept
-	apptest.Try(p.t, apptest.Patience, func() (err error) {
-		got, err = p.subject.condition(ctx)
-		return err
-	})
-	if got[name].objections == want[name].objections {
-		return
+	said := p.subject.released
+	if st.ends {
+		said = p.answered
 	}
-	if p.killedAt.Before(answered) || p.killedAt.After(p.subject.released.Add(moment)) {
-		p.t.Fatalf("%s, and that is lost; it was %v before the last kill", st.what, p.killedAt.Sub(p.subject.released))
+	if p.killedAt.Before(answered) || p.killedAt.After(said.Add(moment)) {
+		p.t.Fatalf("%s, and that is lost; it was %v before the last kill", st.what, p.killedAt.Sub(said))
 	}
 	p.excused++
 	for _, s := range []*side{p.twin, p.subject} {

@@ -19,7 +19,7 @@ type step struct {
 	call   func(context.Context, *side) (answer string, err error)
 	after  func(*side) // when it has been answered
 	plain  bool        // all nodes that live say VALID to a new payload: so they prove themselves
-	late   int         // the node whose late objection has been heard when this has been answered, counted from 1
+	late   int         // the node, from 1, that has objected late by now, or ends its objection, perhaps late; 0: none
 	ends   bool        // an objection ends, perhaps after the answer: nobody waits for a node that counts as syncing
 }
 
@@ -192,13 +192,13 @@ func (s *script) goOn(node int, disputed enginetest.Payload) (steps []step) {
 	switch s.random.IntN(4) {
 	case 0: // the node calls the block VALID after all
 		end := forkchoice(disputed, names[node]+" says VALID")
-		end.before, end.ends = say(node, "VALID", disputed), true
+		end.before, end.ends, end.late = say(node, "VALID", disputed), true, node+1
 		s.head = top
 		return append(append(steps, end), s.plain()...)
 	case 1: // the node calls a new payload on top of it VALID
 		s.head = top
 		end := s.plain()
-		end[0].ends = true
+		end[0].ends, end[0].late = true, node+1
 		return append(append(steps, end...), s.plain()...)
 	case 2: // the operator takes it back
 		s.head = top
