@@ -71,8 +71,8 @@ func (pl *poll) backupObjects() int {
 
 // compareToHead notes that a node which says SYNCING is behind: to a payload of the head's chain that another voter
 // calls VALID, or to a forkchoiceUpdated on the head that it hasn't called VALID. Before there is a head, what another
-// voter calls VALID is one, as nothing else may come while the chain stands still; but not to a node that objects to it,
-// which lacks nothing.
+// voter calls VALID is one, as nothing else may come while the chain stands still; but not to a node that objects to
+// it, which lacks nothing.
 //
 // A SYNCING to a child of the head that nobody calls VALID is no such sign: whoever proposes a block with a wrong
 // number, say, makes every client look for its parent in vain, and must not have set aside all but the one that hangs
