@@ -163,7 +163,8 @@ func TestWebhookReload(t *testing.T) {
 	}
 }
 
-// While the receiver hangs, calls take no longer, and the end isn't held up for more than a second.
+// While the receiver hangs, which it may for ten seconds in each try, no call waits for it, and the end isn't held up for
+// more than a second.
 func TestHungWebhook(t *testing.T) {
 	t.Parallel()
 	r, nodes := newReceiver(t), three(t)
@@ -171,7 +172,7 @@ func TestHungWebhook(t *testing.T) {
 	m := startLed(t, apptest.Fakes(nodes...), r.use(t))
 	m.prove(t, nodes...)
 	chain := enginetest.Chain(4, 200, nil)
-	median := func(blocks []enginetest.Payload) time.Duration {
+	times := func(blocks []enginetest.Payload) (median, most time.Duration) {
 		var took []time.Duration
 		for _, p := range blocks {
 			begun := time.Now()
@@ -179,18 +180,18 @@ func TestHungWebhook(t *testing.T) {
 			took = append(took, time.Since(begun))
 		}
 		slices.Sort(took)
-		return took[len(took)/2]
+		return took[len(took)/2], took[len(took)-1]
 	}
-	before := median(chain[:100])
+	before, _ := times(chain[:100])
 	bad := chain[100]
 	nodes[2].Script(enginetest.Rule{Method: "engine_newPayload", BlockHash: bad.Hash(), Status: "INVALID"})
 	m.hears(t, "SYNCING", "engine_newPayload", bad)
 	apptest.Until(t, "a message hangs", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.tries > 0 })
 	side := enginetest.Chain(4, 100, func(p *enginetest.Payload) { p.ExtraData = []byte("side") })
-	after := median(side)
-	t.Logf("median %v, with a receiver that hangs %v", before, after)
-	if after > 3*before+5*time.Millisecond {
-		t.Errorf("median %v, with a receiver that hangs %v", before, after)
+	after, most := times(side)
+	t.Logf("median %v, with a receiver that hangs %v", before, after) // beside other tests: of no use for a limit
+	if most > 5*time.Second {
+		t.Errorf("a call took %v", most)
 	}
 	begun := time.Now()
 	m.Stop()
