@@ -163,8 +163,8 @@ func TestWebhookReload(t *testing.T) {
 	}
 }
 
-// While the receiver hangs, which it may for ten seconds in each try, no call waits for it, and the end isn't held up for
-// more than a second.
+// While the receiver hangs, which it may for ten seconds in each try, no call waits for it, and the end isn't held up
+// for more than a second.
 func TestHungWebhook(t *testing.T) {
 	t.Parallel()
 	r, nodes := newReceiver(t), three(t)
