@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -22,28 +21,22 @@ import (
 // startTelemetry starts a geth as an operator does who wants its traces, and returns its Engine API's URL.
 func startTelemetry(t *testing.T, genesis *core.Genesis, secret []byte, collector string) (url string) {
 	t.Helper()
-	dir, port := t.TempDir(), strconv.Itoa(freePort(t))
-	file := func(name string, text []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
+	dir, port := t.TempDir(), apptest.FreePort(t)
 	text, err := json.Marshal(genesis)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data := filepath.Join(dir, "data")
+	data, first, jwt := filepath.Join(dir, "data"), filepath.Join(dir, "genesis.json"), filepath.Join(dir, "jwt.hex")
+	write(t, first, string(text))
+	write(t, jwt, hex.EncodeToString(secret))
 	program := apptest.Installed(t, "bin/geth")
-	init := exec.Command(program, "--datadir", data, "init", file("genesis.json", text))
+	init := exec.Command(program, "--datadir", data, "init", first)
 	if said, err := init.CombinedOutput(); err != nil {
 		t.Fatalf("geth init: %v: %s", err, said)
 	}
 	cmd := exec.Command(program, "--datadir", data, "--networkid", genesis.Config.ChainID.String(),
-		"--syncmode", "full", "--nodiscover", "--maxpeers", "0", "--port", strconv.Itoa(freePort(t)), "--nat", "none",
-		"--ipcdisable", "--authrpc.port", port,
-		"--authrpc.jwtsecret", file("jwt.hex", []byte(hex.EncodeToString(secret))),
+		"--syncmode", "full", "--nodiscover", "--maxpeers", "0", "--port", apptest.FreePort(t), "--nat", "none",
+		"--ipcdisable", "--authrpc.port", port, "--authrpc.jwtsecret", jwt,
 		"--rpc.telemetry", "--rpc.telemetry.endpoint", collector)
 	cmd.Stderr = t.Output()
 	p := apptest.StartProcess(t, cmd)

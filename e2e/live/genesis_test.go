@@ -103,7 +103,7 @@ func (g genesis) generate(t testing.TB, flags ...string) {
 		"--genesis-time", strconv.FormatInt(g.time.Unix(), 10), "--chain-config-file", g.chain,
 		"--output-ssz", g.beacon,
 	}, flags...)
-	if out, err := exec.Command(program("prysmctl"), args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(program(t, "prysmctl"), args...).CombinedOutput(); err != nil {
 		t.Fatalf("prysmctl: %v\n%s", err, out)
 	}
 }

@@ -105,9 +105,9 @@ func (n *node) meet(other *node) error {
 func (n *node) init() []string {
 	switch n.kind {
 	case "geth":
-		return []string{program("geth"), "--datadir", n.dir, "--state.scheme", "path", "init", n.genesis}
+		return []string{program(n.t, "geth"), "--datadir", n.dir, "--state.scheme", "path", "init", n.genesis}
 	case "erigon":
-		return []string{program("erigon"), "init", "--datadir", n.dir, n.genesis}
+		return []string{program(n.t, "erigon"), "init", "--datadir", n.dir, n.genesis}
 	}
 	return nil
 }
@@ -118,7 +118,7 @@ func (n *node) command() []string {
 	switch n.kind {
 	case "geth":
 		return []string{
-			program("geth"), "--config", n.gethConfig(), "--datadir", n.dir,
+			program(n.t, "geth"), "--config", n.gethConfig(), "--datadir", n.dir,
 			"--networkid", "1337", "--syncmode", "full",
 			"--state.scheme", "path", "--nat", "none", "--ipcdisable", "--cache", "256", "--verbosity", "3",
 			"--authrpc.addr", n.host, "--authrpc.port", auth, "--authrpc.jwtsecret", n.secretFile,
@@ -128,7 +128,8 @@ func (n *node) command() []string {
 		}
 	case "erigon":
 		return []string{
-			program("erigon"), "--datadir", n.dir, "--networkid", "1337", "--externalcl", "--prune.mode", "archive",
+			program(n.t, "erigon"), "--datadir", n.dir, "--networkid", "1337", "--externalcl",
+			"--prune.mode", "archive",
 			"--nodiscover", "--maxpeers", "0", "--nat", "none", "--no-downloader", "--snap.stop", "--snap.state.stop",
 			"--port", peers, "--p2p.allowed-ports", peers + "," + strconv.Itoa(n.peers+1),
 			"--private.api.addr", "127.0.0.1:" + strconv.Itoa(n.peers+2),
@@ -140,8 +141,8 @@ func (n *node) command() []string {
 		}
 	}
 	return []string{
-		"node", "--require", ethereumjs("loopback.cjs"),
-		ethereumjs("node_modules/@ethereumjs/client/dist/esm/bin/cli.js"),
+		"node", "--require", apptest.Installed(n.t, "ethereumjs/loopback.cjs"),
+		apptest.Installed(n.t, "ethereumjs/node_modules/@ethereumjs/client/dist/esm/bin/cli.js"),
 		"--dataDir", n.dir, "--gethGenesis", n.genesis, "--rpc", "--rpcAddr", n.host, "--rpcPort", http,
 		"--rpcEngine", "--rpcEngineAddr", n.host, "--rpcEnginePort", auth, "--jwtSecret", n.secretFile,
 		"--discDns=false", "--discV4=false", "--maxPeers", "0", "--port", peers,
@@ -159,20 +160,10 @@ func (n *node) gethConfig() string {
 	return file
 }
 
-// home has the installed clients: EXECUTIONBACKUP_E2E_HOME, or executionbackup-e2e in the user's cache.
-func home() string {
-	if dir := os.Getenv("EXECUTIONBACKUP_E2E_HOME"); dir != "" {
-		return dir
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return filepath.Join(os.TempDir(), "executionbackup-e2e")
-	}
-	return filepath.Join(cache, "executionbackup-e2e")
+// program is that of an installed client.
+func program(t testing.TB, name string) string {
+	return apptest.Installed(t, filepath.Join("bin", name))
 }
-
-func program(name string) string    { return filepath.Join(home(), "bin", name) }
-func ethereumjs(file string) string { return filepath.Join(home(), "ethereumjs", file) }
 
 func exists(path string) bool {
 	_, err := os.Stat(path)

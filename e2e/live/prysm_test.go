@@ -33,7 +33,7 @@ func startPrysm(t testing.TB, dir string, g genesis, ports *ports, endpoint, sec
 	rest, rpc := ports.next(), ports.next()
 	p := &prysm{rest: "http://127.0.0.1:" + rest}
 	feeRecipient := "0x00000000000000000000000000000000000fee01"
-	p.beacon = launch(t, filepath.Join(dir, "beacon.log"), program("beacon-chain"),
+	p.beacon = launch(t, filepath.Join(dir, "beacon.log"), program(t, "beacon-chain"),
 		"--datadir", filepath.Join(dir, "beacon"), "--genesis-state", g.beacon, "--chain-config-file", g.chain,
 		"--contract-deployment-block", "0", "--execution-endpoint", endpoint, "--jwt-secret", secretFile,
 		"--accept-terms-of-use", "--suggested-fee-recipient", feeRecipient, "--log-format", "json",
@@ -43,7 +43,7 @@ func startPrysm(t testing.TB, dir string, g genesis, ports *ports, endpoint, sec
 		"--minimum-peers-per-subnet", "0",
 		"--rpc-host", "127.0.0.1", "--rpc-port", rpc, "--http-host", "127.0.0.1", "--http-port", rest,
 		"--monitoring-port", ports.next())
-	p.validator = launch(t, filepath.Join(dir, "validator.log"), program("validator"),
+	p.validator = launch(t, filepath.Join(dir, "validator.log"), program(t, "validator"),
 		"--datadir", filepath.Join(dir, "validator"), "--wallet-dir", filepath.Join(dir, "validator", "wallet"),
 		"--chain-config-file", g.chain, "--accept-terms-of-use", "--log-format", "json", "--disable-monitoring",
 		"--interop-num-validators", strconv.Itoa(validators), "--interop-start-index", "0",

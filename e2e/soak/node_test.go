@@ -37,28 +37,10 @@ type node struct {
 	door    *enginetest.Node
 }
 
-// gethProgram is the geth that e2e/clients/install.sh builds.
-func gethProgram(t testing.TB) string {
-	t.Helper()
-	home := os.Getenv("EXECUTIONBACKUP_E2E_HOME")
-	if home == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			t.Fatal(err)
-		}
-		home = filepath.Join(cache, "executionbackup-e2e")
-	}
-	program := filepath.Join(home, "bin", "geth")
-	if _, err := os.Stat(program); err != nil {
-		t.Fatalf("%v: e2e/clients/install.sh geth", err)
-	}
-	return program
-}
-
 // startNodes starts all geths at the beginning of a chain.
 func startNodes(t testing.TB, dir string, genesis *core.Genesis) (all []*node) {
 	t.Helper()
-	program := gethProgram(t)
+	program := apptest.Installed(t, "bin/geth")
 	text, err := json.Marshal(genesis)
 	if err != nil {
 		t.Fatal(err)
