@@ -13,6 +13,7 @@ import (
 
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
+	"executionbackup/internal/engine"
 	"executionbackup/internal/state"
 	"executionbackup/internal/webhook"
 )
@@ -142,7 +143,7 @@ func (p *program) printFindings(f *findings) error {
 	}
 	fmt.Fprintln(p.stdout)
 	for _, line := range f.lines() {
-		fmt.Fprintln(p.stdout, printable(line))
+		fmt.Fprintln(p.stdout, engine.Printable(line))
 	}
 	switch {
 	case !f.OK:

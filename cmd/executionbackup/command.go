@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"executionbackup/internal/config"
+	"executionbackup/internal/engine"
 )
 
 // program is one run of the command, with the world that it sees.
@@ -94,7 +95,7 @@ func (p *program) look() (*config.Config, error) {
 		return nil, err
 	}
 	if err != nil {
-		fmt.Fprintln(p.stderr, printable("going on without what is no good: "+err.Error()))
+		fmt.Fprintln(p.stderr, engine.Printable("going on without what is no good: "+err.Error()))
 	}
 	return c, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"executionbackup/internal/engine"
 	"executionbackup/internal/evidence"
 )
 
@@ -131,7 +132,7 @@ func (p *program) showEvidence(ctx context.Context, cmd *cli.Command) error {
 // printCase writes what doesn't depend on a node.
 func (p *program) printCase(c *evidence.Case) {
 	say := func(format string, args ...any) {
-		fmt.Fprintln(p.stdout, printable(fmt.Sprintf(format, args...)))
+		fmt.Fprintln(p.stdout, engine.Printable(fmt.Sprintf(format, args...)))
 	}
 	say("%s, %s, seen by ExecutionBackup %s", c.Kind, moment(c.Time), cmp.Or(c.Program, "(unknown version)"))
 	say("%s on block %d, %s, child of %s", c.Method, c.Number, c.Block, c.Parent)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v3"
+
+	"executionbackup/internal/engine"
 )
 
 // healthTimeout is less than what container runtimes allow a health check.
@@ -51,6 +53,6 @@ func (p *program) healthcheck(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	answer = answer[:min(len(answer), 200)] // it may be the page of something else
-	_, err = fmt.Fprintln(p.stdout, printable(strings.TrimSpace(string(answer))))
+	_, err = fmt.Fprintln(p.stdout, engine.Printable(strings.TrimSpace(string(answer))))
 	return err
 }

@@ -19,6 +19,7 @@ import (
 
 	"executionbackup/internal/auth"
 	"executionbackup/internal/config"
+	"executionbackup/internal/engine"
 )
 
 // The kept payloads (--replay-bytes) are most of the heap. With Go's own setting there might be as much garbage again;
@@ -64,7 +65,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	} else if _, ok := errors.AsType[config.Invalid](err); ok && !errors.Is(err, fs.ErrNotExist) {
 		status = exitConfiguration
 	}
-	fmt.Fprintln(stderr, "executionbackup: "+printable(text))
+	fmt.Fprintln(stderr, "executionbackup: "+engine.Printable(text))
 	return status
 }
 

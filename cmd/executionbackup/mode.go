@@ -10,6 +10,7 @@ import (
 
 	"executionbackup/internal/admin"
 	"executionbackup/internal/config"
+	"executionbackup/internal/engine"
 )
 
 func (p *program) modeCommand() *cli.Command {
@@ -62,10 +63,10 @@ func (p *program) mode(ctx context.Context, cmd *cli.Command) error {
 	case cmd.Bool("json"):
 		return printJSON(p.stdout, now)
 	}
-	fmt.Fprintln(p.stdout, printable(modeText(now)))
+	fmt.Fprintln(p.stdout, engine.Printable(modeText(now)))
 	if now.Configured != "" && now.Configured != now.Mode {
 		const chosen = "(the configuration says %s: this one was chosen since, and stands until that says another)\n"
-		fmt.Fprintf(p.stdout, chosen, printable(string(now.Configured)))
+		fmt.Fprintf(p.stdout, chosen, engine.Printable(string(now.Configured)))
 	}
 	if wanted != config.Active {
 		return nil
@@ -76,7 +77,7 @@ func (p *program) mode(ctx context.Context, cmd *cli.Command) error {
 	}
 	for i := range nodes {
 		if note := activeNote(&nodes[i]); note != "" {
-			fmt.Fprintln(p.stdout, printable(note))
+			fmt.Fprintln(p.stdout, engine.Printable(note))
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"executionbackup/internal/admin"
+	"executionbackup/internal/engine"
 )
 
 // restTimeout is long enough for nodes that don't answer the probe after a change.
@@ -125,7 +126,7 @@ func (p *program) showNodes(ctx context.Context, cmd *cli.Command, r *remote) er
 		return err
 	}
 	for _, reason := range reasons {
-		fmt.Fprintln(p.stdout, printable(reason))
+		fmt.Fprintln(p.stdout, engine.Printable(reason))
 	}
 	return nil
 }

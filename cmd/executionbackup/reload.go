@@ -13,6 +13,7 @@ import (
 
 	"executionbackup/internal/admin"
 	"executionbackup/internal/config"
+	"executionbackup/internal/engine"
 )
 
 func (p *program) reloadCommand() *cli.Command {
@@ -152,7 +153,7 @@ func (p *program) unreached(now *admin.Settings) (variables []string) {
 
 // printReload says what a reload changed, and what it can't reach.
 func (p *program) printReload(outcome *admin.Reload) {
-	say := func(text string) { fmt.Fprintln(p.stdout, printable(text)) }
+	say := func(text string) { fmt.Fprintln(p.stdout, engine.Printable(text)) }
 	if outcome.Error != "" {
 		return
 	}

@@ -173,7 +173,7 @@ func (p *program) printSideBySide(method string, recorded []evidence.Reply, now 
 			table = append(table, []string{r.Node, r.Status, "(not asked)", "", clientThen(r), "", ""})
 		}
 	}
-	fmt.Fprintln(p.stdout, printable(method)+":")
+	fmt.Fprintln(p.stdout, engine.Printable(method)+":")
 	return printTable(p.stdout, table)
 }
 
@@ -211,7 +211,7 @@ func (p *program) printVerdicts(c *evidence.Case, recorded bool, rules quorum.Ru
 		if c.Did != "" {
 			then += " (in mode shadow: the consensus client heard " + c.Did + ")"
 		}
-		fmt.Fprintf(p.stdout, "verdict then: %s\n", printable(then))
+		fmt.Fprintf(p.stdout, "verdict then: %s\n", engine.Printable(then))
 	}
 	fmt.Fprintf(p.stdout, "verdict now: %s\n\n", verdictText(v.Status.String(), v.Dispute))
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"executionbackup/internal/admin"
+	"executionbackup/internal/engine"
 	"executionbackup/internal/history"
 	"executionbackup/internal/overview"
 )
@@ -67,7 +68,7 @@ func (p *program) status(ctx context.Context, cmd *cli.Command) error {
 		}
 	}
 	for _, line := range overviewLines(&overall, time.Now()) {
-		fmt.Fprintln(p.stdout, printable(line))
+		fmt.Fprintln(p.stdout, engine.Printable(line))
 	}
 	fmt.Fprintln(p.stdout)
 	if err := printTable(p.stdout, nodeRows(nodes, time.Now())); err != nil {
@@ -75,7 +76,7 @@ func (p *program) status(ctx context.Context, cmd *cli.Command) error {
 	}
 	for _, n := range nodes {
 		if n.Reason != "" {
-			fmt.Fprintln(p.stdout, printable(n.Name+": "+n.Reason))
+			fmt.Fprintln(p.stdout, engine.Printable(n.Name+": "+n.Reason))
 		}
 	}
 	if len(blocks) > 0 {

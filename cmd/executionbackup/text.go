@@ -7,11 +7,11 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 
 	"github.com/urfave/cli/v3"
 
 	"executionbackup/internal/admin"
+	"executionbackup/internal/engine"
 	"executionbackup/internal/identity"
 )
 
@@ -21,7 +21,7 @@ func printTable(w io.Writer, rows [][]string) error {
 	for _, row := range rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
-			cells[i] = cmp.Or(printable(cell), "-")
+			cells[i] = cmp.Or(engine.Printable(cell), "-")
 		}
 		fmt.Fprintln(table, strings.Join(cells, "\t"))
 	}
@@ -36,16 +36,6 @@ func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
-}
-
-// printable makes one line of a text, without what could steer a terminal: nodes and servers send what they like.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, text)
 }
 
 // yes is how a table says true.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/ethereum/go-ethereum/common"
 )
@@ -80,6 +81,16 @@ func Failed(code int, message string) Answer {
 func Unavailable(why string) Answer {
 	data, _ := json.Marshal(map[string]string{"err": why}) // strings always can be
 	return Answer{Err: &Error{Code: CodeServer, Message: "no execution node is available", Data: data}}
+}
+
+// Printable makes one line of a text that somebody else wrote, without what could steer a terminal.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
 }
 
 // maxExcerpt bounds what is kept of a text from outside, in bytes.

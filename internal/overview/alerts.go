@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 
 	"executionbackup/internal/config"
+	"executionbackup/internal/engine"
 	"executionbackup/internal/fleet"
 	"executionbackup/internal/history"
 )
@@ -163,12 +163,7 @@ func (a *alerts) describe(f finding) string {
 		lines = append(lines, "Commands are for its machine, and its settings: add its --config, or its flags.")
 	}
 	for i := range lines { // a receiver may be a terminal, and words in them are of nodes
-		lines[i] = strings.Map(func(r rune) rune {
-			if unicode.IsPrint(r) {
-				return r
-			}
-			return ' '
-		}, strings.ToValidUTF8(lines[i], "�"))
+		lines[i] = engine.Printable(strings.ToValidUTF8(lines[i], "�"))
 	}
 	text := strings.Join(lines, "\n")
 	if len(text) > maxDescription {

@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"executionbackup/internal/auth"
 	"executionbackup/internal/engine"
@@ -111,13 +110,7 @@ func (s *sender) try(ctx context.Context, to auth.URL, body []byte) (mayHelp boo
 
 // visible is a text in one line, without what a terminal would take for commands.
 func visible(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) || !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, ""))
-	return strings.Join(strings.Fields(text), " ")
+	return strings.Join(strings.Fields(engine.Printable(strings.ToValidUTF8(text, ""))), " ")
 }
 
 // shortest is the length from which on a part of a URL is hidden, in characters.
