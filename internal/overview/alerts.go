@@ -7,7 +7,6 @@ import (
 
 	"executionbackup/internal/config"
 	"executionbackup/internal/engine"
-	"executionbackup/internal/fleet"
 	"executionbackup/internal/history"
 )
 
@@ -267,13 +266,10 @@ func (a *alerts) forkReadiness(inChain bool) {
 	default:
 		return
 	}
-	for _, n := range a.Nodes {
-		if mayVote(&n) && n.Forks != nil && n.Forks.Ready != nil && !*n.Forks.Ready {
-			a.add(name, finding{
-				text: fmt.Sprintf("%s isn't ready for the fork in %s: %s", n.Name, next.Left(), n.Forks.Says),
-				do: []Step{{"Upgrade before the fork, or set aside until that is done:",
-					fleet.DrainCommand(n.Name)}},
-			}, "node", n.Name)
-		}
+	for _, n := range a.unready() {
+		a.add(name, finding{
+			text: fmt.Sprintf("%s isn't ready for the fork in %s: %s", n.Name, next.Left(), n.Forks.Says),
+			do:   upgrade(n.Name),
+		}, "node", n.Name)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"executionbackup/internal/admin"
 	"executionbackup/internal/fleet"
 )
 
@@ -26,11 +27,9 @@ func (s State) forks() (f finding) {
 	}
 	var late []string
 	says := ""
-	for _, n := range s.Nodes {
-		if mayVote(&n) && n.Forks != nil && n.Forks.Ready != nil && !*n.Forks.Ready {
-			late = append(late, n.Name)
-			says = ": " + n.Forks.Says
-		}
+	for _, n := range s.unready() {
+		late = append(late, n.Name)
+		says = ": " + n.Forks.Says
 	}
 	next := s.Forks.Next
 	if len(late) == 0 || next == nil || next.In > warnBefore {
@@ -46,8 +45,23 @@ func (s State) forks() (f finding) {
 	f.text = fmt.Sprintf("%s %s ready for the fork in %s%s", join(late, " and "),
 		verb(len(late), "isn't", "aren't"), next.Left(), says)
 	f.meaning = "From the fork on " + verb(len(late), "it follows", "they follow") + " another chain, or none."
-	f.do = []Step{{"Upgrade before the fork, or set aside until that is done:", fleet.DrainCommand(late...)}}
+	f.do = upgrade(late...)
 	return f
+}
+
+// unready are the nodes that may vote and aren't ready for the next fork.
+func (s State) unready() (nodes []*admin.Node) {
+	for i := range s.Nodes {
+		if n := &s.Nodes[i]; mayVote(n) && n.Forks != nil && n.Forks.Ready != nil && !*n.Forks.Ready {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
+}
+
+// upgrade is what to do about them.
+func upgrade(names ...string) []Step {
+	return []Step{{"Upgrade before the fork, or set aside until that is done:", fleet.DrainCommand(names...)}}
 }
 
 // presentDifferences are the nodes that may vote whose present configuration differs, and the fields in which it does.
