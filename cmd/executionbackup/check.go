@@ -1,13 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"strconv"
 
 	"github.com/urfave/cli/v3"
 
@@ -121,12 +117,7 @@ func (p *program) unasked(c *config.Config) (*findings, error) {
 func (f *findings) tryWebhook(ctx context.Context, c *config.Config) {
 	err := errors.New("there is no --webhook-url")
 	if !c.Webhook.IsZero() {
-		host, _ := os.Hostname() // "" where the system doesn't tell
-		port := strconv.Itoa(c.Port)
-		if _, admin, err := net.SplitHostPort(c.AdminAddr); err == nil {
-			port = admin
-		}
-		instance := net.JoinHostPort(cmp.Or(host, "executionbackup"), port) // as in the alerts to come
+		instance := webhook.Instance(adminAddr(c)) // as in the alerts to come
 		if err = webhook.Try(ctx, c.Webhook, instance, c.Version); err == nil {
 			f.note("", "%v took a test alert and its end (ExecutionBackupTest)", c.Webhook)
 			return

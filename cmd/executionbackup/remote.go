@@ -47,7 +47,7 @@ func (p *program) remoteFlags(more ...string) []cli.Flag {
 
 // remote returns the ExecutionBackup that a command is about: the one at --url, else the one with our settings.
 func (p *program) remote(cmd *cli.Command, timeout time.Duration) (*remote, error) {
-	return p.remoteAt(cmd, timeout, func(c *config.Config) string { return cmp.Or(c.AdminAddr, callsAddr(c)) })
+	return p.remoteAt(cmd, timeout, adminAddr)
 }
 
 // remoteAt is remote for one of the two ports, where --url doesn't say which.
@@ -72,6 +72,9 @@ func (p *program) remoteAt(cmd *cli.Command, timeout time.Duration, at func(*con
 
 // callsAddr is where the consensus client calls.
 func callsAddr(c *config.Config) string { return net.JoinHostPort(c.ListenAddr, strconv.Itoa(c.Port)) }
+
+// adminAddr is where the page, metrics and the REST API are.
+func adminAddr(c *config.Config) string { return cmp.Or(c.AdminAddr, callsAddr(c)) }
 
 // addressOf returns the URL under which an ExecutionBackup that listens there is reached from its own machine.
 func addressOf(c *config.Config, address string) (string, error) {

@@ -1,8 +1,6 @@
 package app
 
 import (
-	"cmp"
-	"net"
 	"net/netip"
 	"time"
 
@@ -15,10 +13,9 @@ import (
 
 // newWebhook returns who tells --webhook-url what the source has, and names us as Prometheus would: by host and port.
 func (a *App) newWebhook(source *overview.Source, r prometheus.Registerer) *webhook.Webhook {
-	host, port, _ := net.SplitHostPort(a.AdminAddr().String())
-	instance := net.JoinHostPort(cmp.Or(source.Name, host), port)
-	page := "http://" + a.AdminAddr().String()
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+	address := a.AdminAddr().String()
+	instance, page := webhook.Instance(address), "http://"+address
+	if at, err := netip.ParseAddrPort(address); err == nil && at.Addr().IsUnspecified() {
 		page = "http://" + instance
 	}
 	if a.started.TLSCertFile != "" {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"net"
+	"os"
 	"slices"
 	"time"
 )
@@ -45,6 +47,14 @@ const (
 	Firing   Status = "firing"
 	Resolved Status = "resolved"
 )
+
+// Instance names us by an address of ours, as Prometheus names its targets: the machine's name, where it has one, and
+// the port.
+func Instance(address string) string {
+	host, port, _ := net.SplitHostPort(address)
+	name, _ := os.Hostname() // "" where the system doesn't tell
+	return net.JoinHostPort(cmp.Or(name, host), port)
+}
 
 // message puts together the news of a group, of which there is at least one. One name of alerts comes from one
 // instance, so that these two make the group.
