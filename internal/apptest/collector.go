@@ -50,16 +50,10 @@ func NewCollector(t testing.TB) *Collector {
 	return c
 }
 
-// Environ has who reads the environment send its spans here, as soon as they have ended.
-func (c *Collector) Environ() map[string]string {
-	return map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "OTEL_BSP_SCHEDULE_DELAY": "10"}
-}
-
-// Listen has who reads this process's environment from here on send its spans here.
+// Listen has who reads this process's environment from here on send its spans here, as soon as they have ended.
 func (c *Collector) Listen(t *testing.T) {
-	for name, value := range c.Environ() {
-		t.Setenv(name, value)
-	}
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.URL)
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
 }
 
 // ServeHTTP takes in spans.
