@@ -17,6 +17,7 @@ import (
 	"github.com/ethereum/go-ethereum/params"
 
 	"executionbackup/internal/apptest"
+	"executionbackup/internal/enginetest"
 	"executionbackup/internal/geth"
 )
 
@@ -25,6 +26,8 @@ import (
 type chain struct {
 	producer *geth.Producer
 	call     geth.Call
+	ahead    atomic.Int64   // nanoseconds by which its clock is ahead of the machine's: whole slots
+	network  *node          // which somebody else's validators drive
 	other    apptest.Client // another beacon node, which forges
 	forge    atomic.Bool    // whether that one does
 
@@ -40,9 +43,12 @@ type chain struct {
 	wrong []string // what it should never have heard
 }
 
-func newChain(t testing.TB, url string, config *params.ChainConfig) *chain {
+func newChain(t testing.TB, url string, network *node, config *params.ChainConfig) *chain {
 	t.Helper()
-	c := &chain{call: apptest.NewClient(t, url, clSecret).Call, other: apptest.NewClient(t, url, clSecret)}
+	c := &chain{network: network, other: apptest.NewClient(t, url, clSecret)}
+	client := apptest.NewClient(t, url, clSecret)
+	client.Token = func() string { return enginetest.Token(clSecret, c.byItsClock(time.Now())) }
+	c.call = client.Call
 	var err error
 	if c.producer, err = geth.NewProducer(t.Context(), config, c.call); err != nil {
 		t.Fatal(err)
@@ -50,6 +56,9 @@ func newChain(t testing.TB, url string, config *params.ChainConfig) *chain {
 	c.valid = c.producer.Head
 	return c
 }
+
+// byItsClock is what its clock shows at a time.
+func (c *chain) byItsClock(at time.Time) time.Time { return at.Add(time.Duration(c.ahead.Load())) }
 
 // run makes blocks for so many slots, or until ctx ends.
 func (c *chain) run(ctx context.Context, begin time.Time, slots int) {
@@ -66,10 +75,15 @@ func (c *chain) run(ctx context.Context, begin time.Time, slots int) {
 			return
 		}
 		c.pauses.take()
+		timestamp := uint64(c.byItsClock(o.start).Unix())
+		if timestamp <= c.producer.Head.Timestamp {
+			continue // its clock was put back, and this slot has a block
+		}
 		limited, cancel := context.WithDeadline(ctx, o.start.Add(slot))
-		if err := c.slot(limited, o.start); err != nil {
+		if err := c.slot(limited, o.start, timestamp); err != nil {
 			o.lost = err.Error()
 		} else {
+			c.publish(limited)
 			c.transact(limited) // into the next block
 		}
 		cancel()
@@ -86,8 +100,8 @@ const mostDoubtful = 10
 
 // slot makes a block and makes it the head, as a consensus client does: one that it hears SYNCING to becomes its head,
 // too, and it asks about that again and again.
-func (c *chain) slot(ctx context.Context, start time.Time) error {
-	order := geth.Order{Timestamp: uint64(start.Unix()), FeeRecipient: common.Address{19: 0xfe}, BuildTime: buildTime}
+func (c *chain) slot(ctx context.Context, start time.Time, timestamp uint64) error {
+	order := geth.Order{Timestamp: timestamp, FeeRecipient: common.Address{19: 0xfe}, BuildTime: buildTime}
 	payload, err := c.producer.Build(ctx, order)
 	if err != nil {
 		if c.doubtful++; c.producer.Head.Hash == c.valid.Hash {
@@ -170,6 +184,17 @@ func (c *chain) sendForged(ctx context.Context, p geth.Payload) {
 	raw, err := c.other.Call(ctx, p.Method, args...)
 	if err == nil && json.Unmarshal(raw, &status) == nil && status.Status == "VALID" {
 		c.fault("another content under the hash of block %d is VALID", p.Number)
+	}
+}
+
+// publish gives the network the head. Nothing happens to the network, so what fails there is the test's.
+func (c *chain) publish(ctx context.Context) {
+	call, err := geth.Dial("http://127.0.0.1:"+c.network.auth, c.network.secret)
+	if err == nil {
+		err = c.valid.Import(ctx, call, c.producer.Safe, c.producer.Finalized)
+	}
+	if err != nil {
+		c.fault("the network doesn't take block %d: %v", c.valid.Number, err)
 	}
 }
 

@@ -18,10 +18,12 @@ type fault struct {
 	about    string
 	lasts    [2]time.Duration // at least, and at most
 	lost     int              // slots that it may cost
-	disputes bool             // it makes a dispute, and may cost every slot in which it lasts, too
+	halts    bool             // it may cost every slot in which it lasts, too
+	disputes bool             // it may make a dispute
 	alone    bool             // never beside another: it lasts long, or halts the chain
 	ends     bool             // the process of ExecutionBackup ends
-	node     bool             // it happens to a node, else to ExecutionBackup
+	node     bool             // it happens to a node, else to ExecutionBackup or what is beside it
+	thing    string           // what it happens to, where only one fault at a time may
 	// begin makes the fault, and returns what ends it. v is the node, or nil.
 	begin func(w *world, v *node) (undo func())
 }
@@ -82,8 +84,29 @@ var faults = []fault{
 	{
 		name: "lies INVALID", about: "a node calls every payload and head INVALID. The chain halts, rightly, and " +
 			"goes on within two slots of its first VALID",
-		lasts: short, node: true, alone: true, disputes: true, lost: 2,
-		begin: script(enginetest.Rule{Method: "engine_", Status: "INVALID", ValidationError: "a lie"}),
+		lasts: short, node: true, alone: true, halts: true, disputes: true, lost: 2, begin: lie,
+	},
+	{
+		name: "lies INVALID, upgraded", about: "the same, and what ends it is that the geth is stopped, and another " +
+			"program started behind the same URL. That takes three slots at most",
+		lasts: short, node: true, alone: true, halts: true, disputes: true, lost: 3 + 2,
+		begin: func(w *world, v *node) func() {
+			honest := lie(w, v)
+			return func() { v.terminate(); honest(); v.start() }
+		},
+	},
+	{
+		name: "power cut", about: "kill -9 of all geths and of ExecutionBackup at once, and all are started again. " +
+			"The consensus client hears VALID four slots of a beacon chain's four seconds later",
+		lasts: short, alone: true, ends: true, halts: true, lost: 8,
+		begin: func(w *world, _ *node) func() { return w.powerCut() },
+	},
+	{
+		name: "rolling upgrade", about: "one geth after the other is drained, stopped, started again and undrained",
+		lasts: atOnce, alone: true, begin: func(w *world, _ *node) func() {
+			w.upgradeAll()
+			return func() {}
+		},
 	},
 	{
 		name: "removed", about: "a node is removed over the REST API, and added again",
@@ -136,6 +159,28 @@ var faults = []fault{
 		},
 	},
 	{
+		name: "SIGSTOP of Redis", about: "the shared state hangs, and goes on",
+		lasts: short, thing: "Redis", begin: func(w *world, _ *node) func() {
+			w.redis.Stop()
+			return w.redis.Continue
+		},
+	},
+	{
+		name: "SIGTERM of Redis", about: "the shared state ends, and is started again, empty",
+		lasts: short, thing: "Redis", begin: func(w *world, _ *node) func() {
+			w.redis.Terminate()
+			return w.redis.Start
+		},
+	},
+	{
+		name: "clock ahead", about: "the consensus client's clock is 2 s ahead of ExecutionBackup's",
+		lasts: short, thing: "clock", begin: clock(slot),
+	},
+	{
+		name: "clock behind", about: "the consensus client's clock is 2 s behind ExecutionBackup's",
+		lasts: short, thing: "clock", begin: clock(-slot),
+	},
+	{
 		name: "forged payloads", about: "before and beside each payload another beacon node sends another " +
 			"content under its hash",
 		lasts: short, begin: func(w *world, _ *node) func() {
@@ -157,6 +202,16 @@ func kill(_ *world, v *node) func() {
 func hang(_ *world, v *node) func() {
 	v.Signal(syscall.SIGSTOP)
 	return func() { v.Signal(syscall.SIGCONT) }
+}
+
+var lie = script(enginetest.Rule{Method: "engine_", Status: "INVALID", ValidationError: "a lie"})
+
+// clock puts the consensus client's clock forward, and right again.
+func clock(ahead time.Duration) func(*world, *node) func() {
+	return func(w *world, _ *node) func() {
+		w.chain.ahead.Store(int64(ahead))
+		return func() { w.chain.ahead.Store(0) }
+	}
 }
 
 // script makes the door before a node follow a rule.

@@ -29,14 +29,15 @@ var clSecret = bytes.Repeat([]byte{0xc1}, 32)
 // starts it again whenever it ends, and keeps its socket. Its Client is the operator.
 type multiplexer struct {
 	apptest.Client
-	t       testing.TB
-	dir     string
-	binary  string
-	port    string
-	nodes   []*node
-	socket  *apptest.Socket
-	timeout time.Duration // 0 is the default
-	wrong   string        // the node that it has a wrong secret for, or ""
+	t        testing.TB
+	dir      string
+	binary   string
+	stateURL string // of the Redis that another instance would share with it
+	port     string
+	nodes    []*node
+	socket   *apptest.Socket
+	timeout  time.Duration // 0 is the default
+	wrong    string        // the node that it has a wrong secret for, or ""
 
 	mu      sync.Mutex
 	process *apptest.Process
@@ -50,9 +51,12 @@ type multiplexer struct {
 
 // startMultiplexer starts ExecutionBackup and its supervisor until the end of the test, and returns when it takes
 // calls.
-func startMultiplexer(t testing.TB, dir, binary string, nodes []*node) *multiplexer {
+func startMultiplexer(t testing.TB, dir, binary, stateURL string, nodes []*node) *multiplexer {
 	t.Helper()
-	m := &multiplexer{t: t, dir: dir, binary: binary, port: port(t), nodes: nodes, done: make(chan struct{})}
+	m := &multiplexer{
+		t: t, dir: dir, binary: binary, stateURL: stateURL, port: apptest.FreePort(t), nodes: nodes,
+		done: make(chan struct{}),
+	}
 	m.Client = apptest.NewClient(t, "http://127.0.0.1:"+m.port, clSecret)
 	m.socket = apptest.NewSocket(t, "127.0.0.1:"+m.port)
 	m.write()
@@ -69,8 +73,9 @@ func (m *multiplexer) log() string { return filepath.Join(m.dir, "executionbacku
 func (m *multiplexer) write() {
 	var b strings.Builder
 	secret := writeFile(m.t, m.dir, "cl.hex", hex.EncodeToString(clSecret))
-	fmt.Fprintf(&b, "port: %s\njwt_secret: %s\nopen_admin: true\nstate_dir: %s\nevidence_dir: %s\nslot: %v\n",
-		m.port, secret, filepath.Join(m.dir, "state"), filepath.Join(m.dir, "evidence"), slot)
+	fmt.Fprintf(&b, "port: %s\njwt_secret: %s\nopen_admin: true\nevidence_dir: %s\nslot: %v\n",
+		m.port, secret, filepath.Join(m.dir, "evidence"), slot)
+	fmt.Fprintf(&b, "state_dir: %s\nstate_url: %s\n", filepath.Join(m.dir, "state"), m.stateURL)
 	if m.timeout > 0 {
 		fmt.Fprintf(&b, "timeout: %v\n", m.timeout)
 	}

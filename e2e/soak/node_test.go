@@ -37,7 +37,7 @@ type node struct {
 	door    *enginetest.Node
 }
 
-// startNodes starts all geths at the beginning of a chain.
+// startNodes starts all geths at the beginning of a chain: those that ExecutionBackup has, and one more, the network's.
 func startNodes(t testing.TB, dir string, genesis *core.Genesis) (all []*node) {
 	t.Helper()
 	program := apptest.Installed(t, "bin/geth")
@@ -47,24 +47,25 @@ func startNodes(t testing.TB, dir string, genesis *core.Genesis) (all []*node) {
 	}
 	genesisFile := writeFile(t, dir, "genesis.json", string(text))
 	var peers []string
-	var keys, ports [nodes]string
-	for i := range nodes {
+	var keys, ports [nodes + 1]string
+	for i := range keys {
 		key, err := crypto.GenerateKey()
 		if err != nil {
 			t.Fatal(err)
 		}
-		keys[i], ports[i] = hex.EncodeToString(crypto.FromECDSA(key)), port(t)
+		keys[i], ports[i] = hex.EncodeToString(crypto.FromECDSA(key)), apptest.FreePort(t)
 		number, _ := strconv.Atoi(ports[i])
 		peers = append(peers, enode.NewV4(&key.PublicKey, net.IPv4(127, 0, 0, 1), number, 0).URLv4())
 	}
 	known, _ := json.Marshal(peers) // TOML writes a list of strings likewise
-	for i := range nodes {
-		n := &node{t: t, name: nodeName(i), auth: port(t), secret: [32]byte{1: byte(i + 1)}, genesis: genesisFile}
+	for i := range keys {
+		n := &node{t: t, name: nodeName(i), secret: [32]byte{1: byte(i + 1)}, genesis: genesisFile}
+		n.auth = apptest.FreePort(t)
 		n.dir = filepath.Join(dir, n.name)
 		n.door = enginetest.Proxy(t, "http://127.0.0.1:"+n.auth, n.secret[:])
 		config := writeFile(t, dir, n.name+".toml", fmt.Sprintf(
 			"[Node.P2P]\nListenAddr = \"127.0.0.1:%s\"\nNoDiscovery = true\nMaxPeers = %d\nStaticNodes = %s\n",
-			ports[i], nodes, known))
+			ports[i], len(ports), known))
 		// Without a cache of its own for what has changed it has the state of the block 128 back on disk at any time.
 		// That is near enough for ExecutionBackup to bring it to the head after kill -9.
 		n.command = []string{program, "--config", config, "--datadir", n.dir, "--nodekeyhex", keys[i],

@@ -56,7 +56,8 @@ func newPlan(seed uint64, duration, period time.Duration) (events []event) {
 		e.parts = append(e.parts, newPart(random, first, period))
 		if !first.alone && random.IntN(4) == 0 {
 			second := newPart(random, draw(func(f *fault) bool {
-				return !f.alone && f != first && (!f.ends || !late && !first.ends)
+				return !f.alone && f != first && (f.thing == "" || f.thing != first.thing) &&
+					(!f.ends || !late && !first.ends)
 			}), period)
 			if first.node && second.node && second.victim == e.parts[0].victim {
 				second.victim = (second.victim + 1) % nodes
@@ -87,7 +88,7 @@ func (e event) lasts() (longest time.Duration) {
 func (e event) mayLose() (slots int) {
 	for _, p := range e.parts {
 		slots += p.lost
-		if p.disputes {
+		if p.halts {
 			slots += int(p.lasts/slot) + 2 // the first and the last are touched in part
 		}
 	}

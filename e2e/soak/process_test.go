@@ -5,12 +5,9 @@ package soak
 import (
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"testing"
 
@@ -35,20 +32,6 @@ func launch(t testing.TB, log string, cmd *exec.Cmd) *apptest.Process {
 	}
 	t.Cleanup(func() { p.Kill(); out.Close() })
 	return p
-}
-
-// port is one that nobody has now, and that no system gives out by itself while its owner is down.
-func port(t testing.TB) string {
-	t.Helper()
-	for range 1000 {
-		port := strconv.Itoa(10_000 + rand.IntN(10_000))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 // writeFile writes a file, and returns its path.

@@ -53,7 +53,8 @@ func TestPlanKeepsTheRules(t *testing.T) {
 			}
 			if len(e.parts) == 2 {
 				pairs++
-				if e.parts[0].fault == e.parts[1].fault || e.parts[0].ends && e.parts[1].ends {
+				a, b := e.parts[0], e.parts[1]
+				if a.fault == b.fault || a.ends && b.ends || a.thing == b.thing && a.thing != "" {
 					t.Errorf("seed %d: %v is no pair", seed, e)
 				}
 			}
@@ -87,6 +88,8 @@ func TestMayLose(t *testing.T) {
 		{[]part{find("kill -9 of ExecutionBackup", 0)}, 1, false},
 		{[]part{find("kill -9 of ExecutionBackup", 0), find("kill -9", 10*time.Second)}, 1, false},
 		{[]part{find("lies INVALID", 10*time.Second)}, 5 + 2 + 2, true}, // all that it touches, and two
+		{[]part{find("power cut", 4*time.Second)}, 2 + 2 + 8, false},
+		{[]part{find("rolling upgrade", 0)}, 0, false},
 	} {
 		e := event{parts: c.parts}
 		if e.mayLose() != c.slots || e.mayDispute() != c.disputes {

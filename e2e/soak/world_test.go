@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,11 +18,12 @@ import (
 	"executionbackup/internal/geth"
 )
 
-// world is three geths, ExecutionBackup before them, and a consensus client.
+// world is three geths, ExecutionBackup before them with a Redis beside it, a consensus client, and the network.
 type world struct {
 	t     *testing.T
 	dir   string
 	nodes []*node
+	redis *apptest.Redis
 	eb    *multiplexer
 	chain *chain
 
@@ -40,9 +42,10 @@ func newWorld(t *testing.T, binary string) *world {
 	active := uint64(0)
 	genesis := geth.Genesis(geth.Schedule{Shanghai: &active, Cancun: &active, Prague: &active, Osaka: &active})
 	genesis.Timestamp = uint64(time.Now().Add(-time.Minute).Unix())
-	w := &world{t: t, dir: dir, nodes: startNodes(t, dir, genesis)}
-	w.eb = startMultiplexer(t, dir, binary, w.nodes)
-	w.chain = newChain(t, w.eb.URL, genesis.Config)
+	all := startNodes(t, dir, genesis)
+	w := &world{t: t, dir: dir, nodes: all[:nodes], redis: apptest.StartRedis(t)}
+	w.eb = startMultiplexer(t, dir, binary, w.redis.URL, w.nodes)
+	w.chain = newChain(t, w.eb.URL, all[nodes], genesis.Config)
 	return w
 }
 
@@ -106,12 +109,49 @@ func (w *world) trouble() error {
 				s.Name, s.State, s.Laggard, s.Drained, s.Qualified, s.Objections, s.Reason)
 		}
 	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), slot)
-	defer cancel()
-	if degraded, err := w.eb.ReadMetric(ctx, "executionbackup_state_degraded"); err != nil || degraded != 0 {
-		return fmt.Errorf("state degraded: %v, %v", degraded, err)
+	for _, metric := range []string{"executionbackup_state_degraded", "executionbackup_shared_state_degraded"} {
+		ctx, cancel := context.WithTimeout(w.t.Context(), slot)
+		degraded, err := w.eb.ReadMetric(ctx, metric)
+		cancel()
+		if err != nil || degraded != 0 {
+			return fmt.Errorf("%s: %v, %v", metric, degraded, err)
+		}
 	}
 	return nil
+}
+
+// powerCut kills everything but the consensus client and the network, at once, and returns what starts it again.
+// ExecutionBackup is there first: its supervisor doesn't wait.
+func (w *world) powerCut() (start func()) {
+	var cut sync.WaitGroup
+	for _, n := range w.nodes {
+		cut.Go(n.kill)
+	}
+	w.eb.end(syscall.SIGKILL)
+	cut.Wait()
+	return func() {
+		for _, n := range w.nodes {
+			n.start()
+		}
+	}
+}
+
+// upgradeAll drains one node after the other, starts it again and takes it back, as docs/operations.md says.
+func (w *world) upgradeAll() {
+	for _, n := range w.nodes {
+		w.change("/drain_nodes", n.name)
+		n.terminate()
+		n.start()
+		apptest.Within(w.t, mostBack, n.name+" is back", func() bool {
+			var states []apptest.NodeState
+			err := w.eb.get("/nodes", &states)
+			return err == nil && slices.ContainsFunc(states, func(s apptest.NodeState) bool {
+				return s.Name == n.name && s.State == "alive" && !s.Laggard
+			})
+		})
+		w.change("/undrain_nodes", n.name)
+		<-time.After(slot) // or what is built for the next proposal would be lost on one node after the other
+	}
 }
 
 // tally is how many calls of newPayload and forkchoiceUpdated a process has found disputed.
