@@ -284,3 +284,29 @@ func testLyingAncestor(t *testing.T, alone bool) {
 	m = start(t, apptest.Fakes(nodes...), keeping(dir))
 	m.hears(t, "SYNCING", "engine_newPayload", chain[3])
 }
+
+// A node that was repaired while we were down, in a dispute, calls the first new payload VALID: with that its objection
+// has ended, though it isn't known yet that the block is under it. So the CL hears VALID to the head, too.
+func TestRepairedWhileWeWereDown(t *testing.T) {
+	for _, missing := range []int{0, 1, 9, 200} {
+		t.Run(fmt.Sprint(missing, " blocks are missing"), func(t *testing.T) {
+			nodes, dir := three(t), t.TempDir()
+			chain := enginetest.Chain(4, 5+missing, nil)
+			undo := nodes[2].Script(enginetest.Rule{BlockHash: chain[1].Hash(), Status: "INVALID"})
+			m := start(t, apptest.Fakes(nodes...), keeping(dir))
+			m.prove(t, nodes...)
+			m.hears(t, "VALID", "engine_newPayload", chain[0])
+			m.hears(t, "SYNCING", "engine_newPayload", chain[1])
+			m.Stop()
+			undo()
+
+			other := start(t, apptest.Fakes(nodes...), nil)
+			for _, p := range chain[1 : 2+missing] {
+				other.hears(t, "VALID", "engine_newPayload", p)
+			}
+			other.Stop()
+			m = start(t, apptest.Fakes(nodes...), keeping(dir))
+			m.follows(t, chain[2+missing:]...)
+		})
+	}
+}

@@ -33,6 +33,7 @@ type Memory struct {
 	order  []common.Hash // of the blocks by age, behind what was evicted
 	oldest int           // where in order the oldest is
 	nodes  map[quorum.NodeID]*standing
+	last   uint64 // the greatest Note.Seq of a VALID
 	doubts bool   // somebody may have objected provisionally
 	lapses uint64 // how often Lapse has been called
 	// knowsTrust says that records told of a node which had proved itself in another run: then what a node says after a

@@ -30,6 +30,9 @@ type objection struct {
 	since     uint64
 	config    string
 	explained bool
+	// last is the last call to which its node said INVALID to a block that it covers, or after which such a word was
+	// read: that INVALID becomes an objection when this one ends.
+	last uint64
 	// covers counts the blocks that have a mark of it. With the last one it ends.
 	covers int
 	// The nodes that called a block VALID which it covers, and those that died under one.
@@ -187,8 +190,11 @@ func (m *Memory) unmark(marks []*objection) {
 	}
 }
 
-// heed notes who held a block valid that the objection covers.
+// heed notes who held a block valid that the objection covers, and that its node said INVALID.
 func (m *Memory) heed(o *objection, node quorum.NodeID, w word) {
+	if node == o.node && w.status == engine.Invalid {
+		o.last = max(o.last, w.seq, w.after)
+	}
 	if w.status == engine.Valid && !slices.Contains(o.accepted, node) {
 		o.accepted = append(o.accepted, node)
 		m.changes.objection(o.node, o.at)
@@ -238,21 +244,21 @@ func (m *Memory) endAll(node quorum.NodeID) {
 	}
 }
 
-// recant takes back the INVALIDs that a node said to a block and its ancestors before the call with this seq, in which
-// it has executed the block. It reports whether an objection ended with that.
-func (m *Memory) recant(b *block, node quorum.NodeID, seq uint64) (changed bool) {
+// recant takes back the INVALIDs that a node said to a block and its ancestors before the call in which it has executed
+// the block: isBefore tells which. It reports whether an objection ended with that.
+func (m *Memory) recant(b *block, node quorum.NodeID, isBefore func(word) bool) (changed bool) {
 	for range m.max {
 		o := b.bears(node)
 		if o == nil {
 			return changed
 		}
-		ends := o.at.words[node].seq <= seq
+		ends := isBefore(o.at.words[node])
 		if ends {
 			m.end(o)
 			m.takeBack(o.at, node)
 		}
 		for range m.max {
-			if w := b.words[node]; w.status == engine.Invalid && w.seq <= seq {
+			if w := b.words[node]; w.status == engine.Invalid && isBefore(w) {
 				m.takeBack(b, node)
 			}
 			if b == o.at || b.parent == nil {
@@ -270,6 +276,26 @@ func (m *Memory) recant(b *block, node quorum.NodeID, seq uint64) (changed bool)
 	}
 	return changed
 }
+
+// outgrow ends an objection that has come to cover a block, where its node has executed that one or a descendant of it
+// since, when it wasn't known yet that they are under it.
+func (m *Memory) outgrow(b *block, o *objection) {
+	b.walk(func(b *block) (deeper bool) {
+		if seq := b.words[o.node].executed; !o.ended && o.outgrownBy(seq) {
+			m.recant(b, o.node, func(w word) bool { return w.outgrownBy(seq) })
+		}
+		return !o.ended
+	})
+}
+
+// outgrownBy reports whether an objection has ended with the call to which its node answered by executing a block, if
+// it covers that.
+func (o *objection) outgrownBy(seq uint64) bool {
+	return o.at.words[o.node].outgrownBy(seq)
+}
+
+// outgrownBy is the same for an INVALID.
+func (w word) outgrownBy(seq uint64) bool { return seq > max(w.seq, w.after) }
 
 // renew puts a block and its descendants under what is left of a node's INVALIDs when one of its objections has ended
 // alone: a weak objection to an ancestor, and its INVALIDs to the block or to descendants, which become objections.

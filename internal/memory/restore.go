@@ -78,7 +78,7 @@ func (m *Memory) renumber(o *Objection) {
 			continue
 		}
 		w := b.words[o.Node]
-		w.number = o.Number
+		w.number, w.after = o.Number, m.last
 		m.say(b, o.Node, w)
 	}
 }
@@ -169,7 +169,7 @@ func (r *restoring) objections() {
 		m.say(b, o.Node, word{
 			status: engine.Invalid, reason: o.Reason[:min(len(o.Reason), maxReason)], provisional: o.Provisional,
 			seconded: o.Seconded, read: true, number: o.Number, seq: b.words[o.Node].seq, died: b.words[o.Node].died,
-			config: o.Config,
+			config: o.Config, after: m.last,
 		})
 		if s := m.standing(o.Node); o.Provisional {
 			s.doubtful, m.doubts = true, true

@@ -72,6 +72,9 @@ func (m *Memory) Trace(p engine.Payload) {
 	}
 	if b.parent == nil && p.Parent != p.Hash {
 		m.adopt(b, m.block(p.Parent))
+		for _, o := range left(b.marks) {
+			m.outgrow(b, o)
+		}
 	}
 	m.trace(b)
 }
@@ -145,21 +148,37 @@ func (m *Memory) trace(b *block) {
 	})
 }
 
-// suspect fills in the objections that may cover a block which isn't traced: until it is, it is judged as disputed.
-func (m *Memory) suspect(seats []quorum.Seat) {
+// suspect fills in the objections that may cover a block which isn't traced: until it is, it is judged as disputed. A
+// node that has executed it, or an ancestor, objects to none of those: either they aren't under it, or that ended it.
+func (m *Memory) suspect(hash common.Hash, seats []quorum.Seat) {
 	for i := range seats {
 		s := &seats[i]
 		if s.Objects {
 			continue
 		}
+		executed := m.executed(hash, s.Node)
 		for _, o := range m.standing(s.Node).objections {
-			if m.isApart(o) && o.stands() {
+			if m.isApart(o) && o.stands() && (executed <= o.last || !o.outgrownBy(executed)) {
 				s.Objects, s.Read, s.Reason = true, true, o.reason
 				s.Since, s.Config, s.Explained = o.began()
 				break
 			}
 		}
 	}
+}
+
+// executed returns the last call to which a node has answered by executing a block or an ancestor of it: its Note.Seq,
+// or 0 where there is none.
+func (m *Memory) executed(hash common.Hash, node quorum.NodeID) (seq uint64) {
+	b := m.blocks[hash]
+	for range maxWalk {
+		if b == nil {
+			break
+		}
+		seq = max(seq, b.words[node].executed)
+		b = b.parent
+	}
+	return seq
 }
 
 // Saw notes that nodes are sent a payload with this timestamp, in seconds.

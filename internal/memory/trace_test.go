@@ -6,6 +6,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"executionbackup/internal/engine"
+	"executionbackup/internal/quorum"
 )
 
 // at is a block's payload, whose timestamp is its number.
@@ -14,13 +15,15 @@ func at(n, parent int) engine.Payload {
 }
 
 // disputed is a memory of another process in which alice objects to block 12, on which 13 and 14 stand, beside 11.
-func disputed() State {
+func disputed() State { return disputedBy(alice) }
+
+func disputedBy(node quorum.NodeID) State {
 	m := &told{Memory: New(100)}
 	for n := 11; n < 15; n++ {
 		m.Learn(at(n, n-1), Proven, nil)
 	}
-	m.payload(alice, 11, valid)
-	m.payload(alice, 12, invalid)
+	m.payload(node, 11, valid)
+	m.payload(node, 12, invalid)
 	return m.Records()
 }
 
@@ -70,6 +73,52 @@ func TestUntraced(t *testing.T) {
 		}
 		if m.Clear(alice); m.Untraced(hash(30), hash(29)) != (common.Hash{}) || m.recall(30, alice)[0].Objects {
 			t.Errorf("%s: it is still missing when no objection stands", c.name)
+		}
+	}
+}
+
+// A block that isn't traced yet, and is new to a node that calls it VALID, shows that the node objects neither to it
+// nor to what is under it. Where it turns out to be under the objection, that has ended; else it stands. What the node
+// said before the objection was read may be older than it, and shows nothing.
+func TestUntracedIsExecuted(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		before            bool // the node called the block VALID before the objection was read
+		on                int  // on which block its parent is
+		objects, untraced bool
+	}{
+		{"under the objection", false, 14, false, false},
+		{"beside it", false, 11, true, false},
+		{"before it was read", true, 14, true, true},
+	} {
+		m := &told{Memory: New(100)}
+		follow := func() {
+			m.Learn(at(30, 29), Proven, nil)
+			m.payload(alice, 30, valid)
+		}
+		if c.before { // something else is missing, so that the block isn't traced
+			m.Restore(disputedBy(bob))
+			follow()
+		}
+		m.Restore(disputed())
+		m.Clean([]common.Hash{hash(11)})
+		if !c.before {
+			follow()
+		}
+		m.Learn(at(31, 30), Proven, nil)
+		for _, n := range []int{30, 31} {
+			if got := m.recall(n, alice)[0].Objects; got != c.untraced {
+				t.Errorf("%s: to block %d it objects %v before that is traced", c.name, n, got)
+			}
+		}
+		m.Trace(at(29, c.on))
+		if got := m.Objections(alice) == 1; got != c.objects {
+			t.Errorf("%s: it objects %v", c.name, got)
+		}
+		for _, n := range []int{30, 31} {
+			if got := m.recall(n, alice)[0].Objects; got != c.untraced {
+				t.Errorf("%s: to block %d it objects %v", c.name, n, got)
+			}
 		}
 	}
 }
@@ -175,5 +224,105 @@ func TestDrop(t *testing.T) {
 	}
 	if m.Untraced(hash(30), hash(29)) != (common.Hash{}) {
 		t.Error("blocks are missing")
+	}
+}
+
+// What a node has executed before it objected ends nothing when it says VALID to that again, as a restarted client does
+// to all that it has on disk: be the objection read, or said in this run.
+func TestUntracedIsSaidAgain(t *testing.T) {
+	for _, read := range []bool{true, false} {
+		m := &told{Memory: New(100)}
+		m.MayMiss()
+		m.Restore(disputedBy(bob)) // something else is missing, so that the block isn't traced
+		m.Learn(at(30, 29), Proven, nil)
+		m.payload(alice, 30, valid)
+		if read {
+			m.Restore(disputed())
+		} else {
+			m.Learn(at(12, 11), Proven, nil)
+			m.payload(alice, 12, invalid)
+		}
+		m.Broke(alice)
+		m.payload(alice, 30, valid)
+		if !m.recall(30, alice)[0].Objects {
+			t.Errorf("read %v: it doesn't object before the block is traced", read)
+		}
+		m.Trace(at(29, 12))
+		if m.Objections(alice) != 1 || !m.objects(alice, 30) {
+			t.Errorf("read %v: the objection has ended", read)
+		}
+	}
+}
+
+// What a node has executed before an objection was read doesn't end that, whatever it ends besides; nor where the node
+// says so here too, late; nor where what was read goes on with what the node had said here.
+func TestUntracedEndsNothingThatIsRead(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		here, late bool // the node objects here: to block 10 before all else; to block 12, in a call from before
+		again      bool // it objects to block 12 here, and to another instance again
+	}{
+		{name: "it is read"},
+		{name: "under another", here: true},
+		{name: "said late", late: true},
+		{name: "said again", again: true},
+	} {
+		m := &told{Memory: New(100)}
+		m.MayMiss()
+		m.Restore(disputedBy(bob))
+		m.Learn(at(10, 9), Proven, nil)
+		if c.here {
+			m.payload(alice, 10, invalid)
+		}
+		if c.again {
+			m.payload(alice, 12, invalid)
+		}
+		late := m.call(alice, 12, invalid)
+		m.Learn(at(30, 29), Proven, nil)
+		m.payload(alice, 30, valid)
+		there := disputed()
+		if c.again {
+			there.Objections[0].Number++
+			for i := range there.Blocks {
+				there.Blocks[i].Marks[0].Number++
+			}
+		}
+		m.Restore(there)
+		if c.late {
+			m.Keep(late)
+		}
+		for _, p := range []engine.Payload{at(29, 14), at(12, 11), at(11, 10)} {
+			m.Trace(p)
+		}
+		if !m.objects(alice, 12) || !m.objects(alice, 30) {
+			t.Errorf("%s: it has ended", c.name)
+		}
+		if m.objects(alice, 10) {
+			t.Errorf("%s: what was said before stands", c.name)
+		}
+	}
+}
+
+// A node that has executed a block, and says INVALID again since then to one that its objection covers, may object to
+// the block by that: this is no objection of its own as long as the other one stands.
+func TestUntracedAndSaidAgainBelow(t *testing.T) {
+	m := &told{Memory: New(100)}
+	m.Restore(disputedBy(bob)) // something else is missing
+	m.MayMiss()
+	for n := 22; n < 24; n++ {
+		m.Learn(at(n, n-1), Proven, nil)
+	}
+	m.payload(alice, 22, invalid)
+	m.Learn(at(30, 29), Proven, nil)
+	m.payload(alice, 30, valid)
+	if m.recall(30, alice)[0].Objects {
+		t.Error("it objects to what it has executed")
+	}
+	m.payload(alice, 23, invalid)
+	if !m.recall(30, alice)[0].Objects {
+		t.Error("it doesn't object")
+	}
+	if m.Trace(at(29, 23)); m.objects(alice, 22) || !m.objects(alice, 30) {
+		t.Error("the second INVALID doesn't stand alone")
 	}
 }

@@ -14,11 +14,13 @@ type word struct {
 	status      engine.Status // its last definite one, by the order of sending; None where it has said nothing definite
 	reason      string        // the validationError that came with an INVALID
 	seq         uint64        // of the call that it answered
+	executed    uint64        // of the last call in which the block's payload was new to it, where its word is VALID
 	died        bool          // its connection broke while it had the block before it
 	unheard     uint64        // of a call to which it said INVALID when it might not object
 	provisional bool          // an INVALID that stands as long as nobody has proved itself: see Lapse
 	seconded    bool          // an INVALID that stands only beside that of another node
 	read        bool          // an INVALID from records, which the node has not said in this run
+	after       uint64        // of the last call that had been answered VALID when it was read
 	config      string        // the node's fork configuration when it said INVALID; "" where that wasn't known
 	// number counts the node's INVALIDs to the block: each that begins has one more, and it stays when that one ends.
 	number uint64
@@ -95,11 +97,15 @@ func (m *Memory) keepValid(n *Note) (changed bool) {
 	if n.Fresh && n.Breaks == s.breaks {
 		m.qualify(n.Node, s)
 	}
+	m.last = max(m.last, n.Seq)
 	if n.Fresh && n.Seq > s.followed.seq {
 		s.followed.block, s.followed.seq = n.Block, n.Seq
 	}
 	if w := b.words[n.Node]; w.seq <= n.Seq {
-		said := word{status: engine.Valid, seq: n.Seq, died: w.died}
+		said := word{status: engine.Valid, seq: n.Seq, executed: w.executed, died: w.died}
+		if n.Fresh { // any other VALID shows only that it knows the block
+			said.executed = n.Seq
+		}
 		if w.unheard > n.Seq {
 			said.unheard, said.reason = w.unheard, w.reason
 		}
@@ -111,7 +117,7 @@ func (m *Memory) keepValid(n *Note) (changed bool) {
 		}
 	}
 	// To a payload that is new to it, a node can only say VALID after it has executed what it objected to.
-	return n.Fresh && m.recant(b, n.Node, n.Seq) || changed
+	return n.Fresh && m.recant(b, n.Node, func(w word) bool { return w.seq <= n.Seq }) || changed
 }
 
 // keepInvalid remembers an INVALID: as an objection, or where the node may not object as a word that nobody heard.
@@ -134,6 +140,7 @@ func (m *Memory) keepInvalid(n *Note) (changed bool) {
 	}
 	said := word{
 		status: engine.Invalid, reason: reason, seq: n.Seq, died: w.died, seconded: !n.MayObject, config: n.Config,
+		after: w.after,
 	}
 	said.provisional = n.MayObject && !n.Proved && !s.qualified && !s.trusted
 	if w.status == engine.Invalid && said.weak() { // the node stands by an INVALID already, which is no weaker
@@ -205,7 +212,7 @@ func (m *Memory) Recall(hash common.Hash, seats []quorum.Seat) {
 		seats[i].Past = quorum.Past{}
 	}
 	if m.hasGap() && !m.isTraced(hash) {
-		defer m.suspect(seats)
+		defer m.suspect(hash, seats)
 	}
 	b := m.blocks[hash]
 	if b == nil || len(b.words) == 0 && len(b.marks) == 0 {
@@ -313,7 +320,7 @@ func (m *Memory) Silence(node quorum.NodeID) {
 		if w.status == engine.Invalid {
 			w.status = engine.None
 		}
-		b.words[node] = word{status: w.status, seq: w.seq, died: w.died}
+		b.words[node] = word{status: w.status, seq: w.seq, died: w.died, executed: w.executed}
 	}
 }
 
