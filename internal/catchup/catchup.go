@@ -98,10 +98,43 @@ func (p *patient) interval() time.Duration {
 	return attemptInterval
 }
 
-// Returned is Try for a node that is back from the dead: what went before doesn't hold it up for long.
+// Returned is Try for a node that is back from the dead: what went before doesn't hold it up for long. Where it does,
+// the node is tried after that: nothing else may show that it lacks something, where no other follows the CL.
 func (c *CatchUp) Returned(n *node.Node) {
 	c.noteReturn(n)
-	c.Try(n)
+	wait, last := c.wait(n)
+	if wait <= 0 {
+		c.Try(n)
+		return
+	}
+	c.fleet.Background(func(ctx context.Context) {
+		for wait > 0 { // longer, where the attempt under way fails meanwhile
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return
+			}
+			if c.fleet.Pool.Node(n.ID) != n { // it has been removed
+				return
+			}
+			began := last
+			if wait, last = c.wait(n); last != began { // it has been tried since
+				return
+			}
+		}
+		c.Try(n)
+	})
+}
+
+// wait is how long it takes until another attempt may begin, and when the last one began.
+func (c *CatchUp) wait(n *node.Node) (wait time.Duration, last time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.patient(n.ID)
+	if !p.tried {
+		return 0, p.last
+	}
+	return p.interval() - time.Since(p.last), p.last
 }
 
 // Missed is Returned for a node to which payloads didn't go, because another alone answered the CL. Be it the one that

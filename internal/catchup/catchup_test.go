@@ -251,3 +251,43 @@ func TestInvalidBeyondTheHeadIsNoFailure(t *testing.T) {
 		}
 	})
 }
+
+// A node that comes back while it is being fed, before that fails, is fed again when it may be: by then it has to wait
+// longer than when it came back.
+func TestBackBeforeTheAttemptFails(t *testing.T) {
+	short := shortAt(3, "0x3")
+	var away, fails atomic.Bool // the next payload fails, after a second
+	short.Refuse = away.Load
+	short.Delay = func(method string, _ int) time.Duration {
+		if strings.HasPrefix(method, "engine_newPayload") && fails.Load() {
+			return time.Second
+		}
+		return 0
+	}
+	short.Fail = func(method string) string {
+		if strings.HasPrefix(method, "engine_newPayload") && fails.Swap(false) {
+			return `{"code":-32603,"message":"internal error"}`
+		}
+		return ""
+	}
+	bubble.In(t, []*bubble.Fake{{}, {}, short}, func(t *testing.T, b *bubble.Bubble) {
+		toggle := func(to bool) {
+			away.Store(to)
+			b.Fleet.Pool.Recheck(b.Fleet.Context())
+		}
+		b.Follow(1, 3)
+		toggle(true)
+		b.Follow(4, 2)
+		fails.Store(true)
+		for range 2 { // the first attempt begins
+			toggle(false)
+			time.Sleep(300 * time.Millisecond)
+			toggle(true)
+		}
+		toggle(false)
+		time.Sleep(time.Minute)
+		if got, want := fmt.Sprint(short.Seen()), "[P1 F1 P2 F2 P3 F3 F3 P4 F3 P4 F4 P5 F5]"; got != want {
+			t.Errorf("it got %s, want %s", got, want)
+		}
+	})
+}

@@ -1,6 +1,11 @@
 package catchup_test
 
 import (
+	"bytes"
+	"fmt"
+	"maps"
+	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -8,6 +13,8 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"executionbackup/internal/bubble"
+	"executionbackup/internal/engine"
+	"executionbackup/internal/enginejson"
 )
 
 // A node that died once under a payload has died once.
@@ -51,3 +58,88 @@ func TestDeadlyPayloadIsNotFed(t *testing.T) {
 		}
 	})
 }
+
+// crasher is a client without peers that crashes under blocks, and starts again two blocks short.
+type crasher struct {
+	mu      sync.Mutex
+	crashes map[int]int // how often it still does, by the block
+	head    int
+	has     map[int]bool
+	down    time.Time // until when
+}
+
+func (c *crasher) RoundTrip(r *http.Request) (*http.Response, error) {
+	call, err := bubble.Received(r)
+	if err != nil {
+		return nil, err
+	}
+	words, _ := enginejson.ReadCall(&call)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Now().Before(c.down) {
+		return nil, bubble.ErrRefused
+	}
+	number := func(h common.Hash) int { return int(h.Big().Int64()) }
+	status := func(has bool) string {
+		if has {
+			return fmt.Sprintf(`{"status":"VALID","latestValidHash":%q}`, words.Block.Hex())
+		}
+		return `{"status":"SYNCING","latestValidHash":null}`
+	}
+	result := "null"
+	switch n := number(words.Block); {
+	case words.Method.Family == engine.NewPayload && c.crashes[n] > 0:
+		c.crashes[n]--
+		for c.head = max(c.head-2, 1); n > c.head; n-- {
+			delete(c.has, n)
+		}
+		c.down = time.Now().Add(time.Second)
+		return nil, bubble.ErrReset
+	case words.Method.Family == engine.NewPayload:
+		c.has[n] = c.has[n] || c.has[number(words.Payload.Parent)]
+		result = status(c.has[n])
+	case words.Method.Family == engine.ForkchoiceUpdated:
+		if c.has[n] {
+			c.head = n
+		}
+		result = `{"payloadStatus":` + status(c.has[n]) + `,"payloadId":null}`
+	case string(call.Method) == "eth_getBlockByNumber":
+		result = fmt.Sprintf(`{"hash":%q,"number":"0x%x"}`, bubble.Hash(c.head).Hex(), c.head)
+	case string(call.Method) == "eth_syncing":
+		result = "false"
+	}
+	return bubble.Answer([]byte(`{"jsonrpc":"2.0","id":1,"result":` + result + `}`)), nil
+}
+
+// inCrashes plays a CL before three crashers. After five blocks it sends block 900, which builds on the fifth, and goes
+// on beside that for two minutes. crashes are from then on.
+func inCrashes(t *testing.T, crashes map[int]int) {
+	var nodes []*crasher
+	for range 3 {
+		nodes = append(nodes, &crasher{has: map[int]bool{0: true}})
+	}
+	bubble.In(t, nodes, func(t *testing.T, b *bubble.Bubble) {
+		b.Follow(1, 5)
+		for _, n := range nodes {
+			n.mu.Lock()
+			n.crashes = maps.Clone(crashes)
+			n.mu.Unlock()
+		}
+		parent, head := []byte(bubble.Hash(899).Hex()), []byte(bubble.Hash(5).Hex())
+		hostile := bytes.Replace(bubble.PayloadCall(900), parent, head, 1)
+		if got, _ := b.Send(hostile); got != "SYNCING" {
+			t.Errorf("the hostile block: %s", got)
+		}
+		slots := b.Follow(6, 60)
+		for i, s := range slots[20:] {
+			if s.NewPayload != "VALID" || s.Forkchoice != "VALID" {
+				t.Errorf("block %d: %+v", 26+i, s)
+				break
+			}
+		}
+	})
+}
+
+// Nodes that crash again while they are fed, and are back before they may be fed again, are fed when they may: nothing
+// else would bring them to the head, where there is no other node.
+func TestBackTooSoon(t *testing.T) { inCrashes(t, map[int]int{900: 1, 4: 1}) }
