@@ -230,24 +230,32 @@ func (c *CatchUp) Died(id quorum.NodeID, block common.Hash) {
 	d.last = time.Now()
 }
 
-// deadly returns an error where a way has a payload under which the node has died so often that it isn't fed to it.
-// The first such error under a payload is logged.
-func (c *CatchUp) deadly(n *node.Node, way []step) error {
+// harmless leaves out of a way beyond the head each payload under which the node has died so often that it isn't fed to
+// it, and what builds on that. It returns an error where such a payload is before the head. The first time that a
+// payload is withheld is logged.
+func (c *CatchUp) harmless(n *node.Node, way []step) (fed []step, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	out := make(map[common.Hash]bool)
 	for _, s := range way {
 		d := c.patient(n.ID).deaths[s.Block]
-		if d == nil || d.n < maxDeaths || time.Since(d.last) >= deadlyFor {
-			continue
-		}
-		if !d.told {
+		isDeadly := d != nil && d.n >= maxDeaths && time.Since(d.last) < deadlyFor
+		if isDeadly && !d.told {
+			d.told = true
 			c.fleet.Log.Error("a node died again and again under a payload: it isn't fed to it for now",
 				"node", n.Name(), "block_hash", s.Block, "number", s.Payload.Number, "deaths", d.n)
 		}
-		d.told = true
-		return fmt.Errorf("%w: it died %d times under block %d, %s", errStranded, d.n, s.Payload.Number, s.Block)
+		switch {
+		case isDeadly && !s.beyond:
+			return nil, fmt.Errorf("%w: it died %d times under block %d, %s",
+				errStranded, d.n, s.Payload.Number, s.Block)
+		case isDeadly, out[s.Payload.Parent]:
+			out[s.Block] = true
+		default:
+			fed = append(fed, s)
+		}
 	}
-	return nil
+	return fed, nil
 }
 
 // Forget drops what is known of a node that has been removed.
@@ -352,7 +360,7 @@ func (c *CatchUp) way(n *node.Node, from node.Head) ([]step, error) {
 	if from.Hash == head { // of what builds on it, the node lacks only what it wasn't there for, or may have lost
 		way = slices.DeleteFunc(way, func(s step) bool { return c.fleet.Memory.SentSince(n.ID, s.Block) })
 	}
-	return way, c.deadly(n, way)
+	return c.harmless(n, way)
 }
 
 // replay makes the node process the way. Its statuses are neither votes nor words.

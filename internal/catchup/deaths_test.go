@@ -140,6 +140,10 @@ func inCrashes(t *testing.T, crashes map[int]int) {
 	})
 }
 
+// A payload on the head under which all nodes crashed, and came back short, keeps none of them from what comes up to
+// the head: that isn't under it, and neither is the chain that goes on beside it.
+func TestDeadlyPayloadBesideTheChain(t *testing.T) { inCrashes(t, map[int]int{900: 1000}) }
+
 // Nodes that crash again while they are fed, and are back before they may be fed again, are fed when they may: nothing
 // else would bring them to the head, where there is no other node.
 func TestBackTooSoon(t *testing.T) { inCrashes(t, map[int]int{900: 1, 4: 1}) }

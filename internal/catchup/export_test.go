@@ -24,5 +24,6 @@ func (c *CatchUp) Withholds(n *node.Node, way ...common.Hash) bool {
 	for _, block := range way {
 		steps = append(steps, step{Call: &engine.Call{Block: block}})
 	}
-	return c.deadly(n, steps) != nil
+	_, err := c.harmless(n, steps)
+	return err != nil
 }
