@@ -269,3 +269,32 @@ func TestDrainNodes(t *testing.T) {
 	}
 	m.hears(t, "SYNCING", "engine_newPayload", chain[1]) // n1's INVALID counts again
 }
+
+// An INVALID that comes late, of a node that may not vote any more, is no objection when the node votes again.
+func TestLateObjectionOfANodeNotInUse(t *testing.T) {
+	nodes := three(t)
+	m := start(t, apptest.Fakes(nodes...), nil)
+	chain := enginetest.Chain(4, 3, nil)
+	m.prove(t, nodes...)
+	m.hears(t, "VALID", "engine_newPayload", chain[0])
+	release := nodes[2].Script(enginetest.Rule{
+		Method: "engine_newPayload", BlockHash: chain[1].Hash(), Hang: true, Status: "INVALID", ValidationError: "bad",
+	})
+	nodes[2].Script(enginetest.Rule{Method: "engine_", BlockHash: chain[2].Hash(), Status: "SYNCING"})
+	m.hears(t, "VALID", "engine_newPayload", chain[1])
+	reload := func(doNotUse bool) {
+		config := *m.Config
+		config.Nodes = slices.Clone(config.Nodes)
+		config.Nodes[2].DoNotUse = doNotUse
+		m.Reload(&config)
+	}
+	reload(true)
+	release()
+	m.Log.Wait(t, "level=ERROR", "n3", "bad")
+	m.hears(t, "VALID", "engine_newPayload", chain[2])
+	reload(false)
+	if got := m.Node(t, "n3").Objections; got != 0 {
+		t.Errorf("it objects to %d blocks", got)
+	}
+	m.hears(t, "VALID", "engine_forkchoiceUpdated", chain[2])
+}

@@ -1512,3 +1512,19 @@ func TestWhoIsHeardBesideABackup(t *testing.T) {
 		}
 	}
 }
+
+// What a node was sent before it lost its vote, it has been sent, also where that is noted only later; and what didn't
+// reach it, it hasn't.
+func TestSilencedNodeWasSentPayloads(t *testing.T) {
+	m := chain(100, 2)
+	m.sent(alice, 2)
+	_, breaks := m.Standing(alice)
+	m.Silence(alice)
+	m.Sent(alice, hash(1), breaks)
+	m.NotSent(alice, hash(2), breaks)
+	for n, want := range map[int]bool{1: true, 2: false} {
+		if got := m.WasSent(alice, hash(n), 0); got != want {
+			t.Errorf("block %d was sent: %v", n, got)
+		}
+	}
+}

@@ -19,6 +19,7 @@ type standing struct {
 	followed   execution    // the last one
 	gone       bool         // it is no longer configured
 	admitted   uint64       // how many breaks it had had when it was added again; a call with fewer was sent before
+	silenced   uint64       // likewise, when it lost its vote
 }
 
 // execution is a VALID to a payload that was new to the node: it ends what the node objected to below that before the

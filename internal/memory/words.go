@@ -80,7 +80,7 @@ func (m *Memory) Keep(n Note) (changed bool) {
 	m.mu.Lock()
 	defer m.release()
 	switch {
-	case m.standing(n.Node).stale(n.Breaks):
+	case m.standing(n.Node).stale(n.Breaks) || n.Breaks < m.standing(n.Node).silenced:
 		return false
 	case n.Status == engine.Valid:
 		return m.keepValid(&n)
@@ -304,11 +304,14 @@ func (m *Memory) Objections(node quorum.NodeID) (n int) {
 }
 
 // Silence drops all objections of a node that may not vote any more. Unlike Clear it says nothing to another process,
-// where the node may.
+// where the node may. What the node still says to calls under way is not remembered, also when it may vote again.
 func (m *Memory) Silence(node quorum.NodeID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.endAll(node)
+	s := m.standing(node)
+	s.breaks++
+	s.silenced = s.breaks
 	for _, b := range m.blocks {
 		w, known := b.words[node]
 		if !known {
