@@ -63,6 +63,7 @@ func TestDeadlyPayloadIsNotFed(t *testing.T) {
 type crasher struct {
 	mu      sync.Mutex
 	crashes map[int]int // how often it still does, by the block
+	errors  map[int]int // how often it still answers an error to a block that it lacks
 	head    int
 	has     map[int]bool
 	down    time.Time // until when
@@ -95,6 +96,9 @@ func (c *crasher) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		c.down = time.Now().Add(time.Second)
 		return nil, bubble.ErrReset
+	case words.Method.Family == engine.NewPayload && c.errors[n] > 0 && !c.has[n]:
+		c.errors[n]--
+		return bubble.Answer([]byte(`{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"internal error"}}`)), nil
 	case words.Method.Family == engine.NewPayload:
 		c.has[n] = c.has[n] || c.has[number(words.Payload.Parent)]
 		result = status(c.has[n])
@@ -112,8 +116,8 @@ func (c *crasher) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // inCrashes plays a CL before three crashers. After five blocks it sends block 900, which builds on the fifth, and goes
-// on beside that for two minutes. crashes are from then on.
-func inCrashes(t *testing.T, crashes map[int]int) {
+// on beside that for two minutes. crashes and errors are from then on.
+func inCrashes(t *testing.T, crashes, errors map[int]int) {
 	var nodes []*crasher
 	for range 3 {
 		nodes = append(nodes, &crasher{has: map[int]bool{0: true}})
@@ -122,7 +126,7 @@ func inCrashes(t *testing.T, crashes map[int]int) {
 		b.Follow(1, 5)
 		for _, n := range nodes {
 			n.mu.Lock()
-			n.crashes = maps.Clone(crashes)
+			n.crashes, n.errors = maps.Clone(crashes), maps.Clone(errors)
 			n.mu.Unlock()
 		}
 		parent, head := []byte(bubble.Hash(899).Hex()), []byte(bubble.Hash(5).Hex())
@@ -142,8 +146,14 @@ func inCrashes(t *testing.T, crashes map[int]int) {
 
 // A payload on the head under which all nodes crashed, and came back short, keeps none of them from what comes up to
 // the head: that isn't under it, and neither is the chain that goes on beside it.
-func TestDeadlyPayloadBesideTheChain(t *testing.T) { inCrashes(t, map[int]int{900: 1000}) }
+func TestDeadlyPayloadBesideTheChain(t *testing.T) { inCrashes(t, map[int]int{900: 1000}, nil) }
 
 // Nodes that crash again while they are fed, and are back before they may be fed again, are fed when they may: nothing
 // else would bring them to the head, where there is no other node.
-func TestBackTooSoon(t *testing.T) { inCrashes(t, map[int]int{900: 1, 4: 1}) }
+func TestBackTooSoon(t *testing.T) { inCrashes(t, map[int]int{900: 1, 4: 1}, nil) }
+
+// Nodes to which the first attempt failed are fed again when they may be, also where the CL has gone on from the head
+// that they lack.
+func TestFailedAttemptBeforeTheHead(t *testing.T) {
+	inCrashes(t, map[int]int{900: 1}, map[int]int{4: 1})
+}

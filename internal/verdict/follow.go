@@ -74,9 +74,10 @@ func (pl *poll) backupObjects() int {
 // voter calls VALID is one, as nothing else may come while the chain stands still; but not to a node that objects to
 // it, which lacks nothing.
 //
-// A SYNCING to a child of the head that nobody calls VALID is no such sign: whoever proposes a block with a wrong
+// A SYNCING to a block beyond the head that nobody calls VALID is no such sign: whoever proposes a block with a wrong
 // number, say, makes every client look for its parent in vain, and must not have set aside all but the one that hangs
-// or comes back just then. But the node may lack something, and is fed.
+// or comes back just then. But the node may lack something, and is fed: also where the CL is farther by now, as it is
+// when all nodes lack the head and the first attempt to feed them failed.
 func (pl *poll) compareToHead(i int) {
 	s, v := &pl.seats[i], &pl.votes[i]
 	if s.compared || v.Said != engine.Syncing || !pl.call.Named || s.node.FollowedSince(pl.begun) {
@@ -87,8 +88,8 @@ func (pl *poll) compareToHead(i int) {
 		isHead := pl.isHead(pl.call.Block) || pl.head() == zeroHash && pl.isVotedValid() && !v.Objects
 		behind = isHead && pl.fleet.Memory.Word(s.node.ID, pl.call.Block) != engine.Valid
 	} else if pl.content.state == genuine {
-		lacks = pl.isHead(pl.call.Payload.Parent)
-		behind = pl.isVotedValid() && pl.isOnHeadsChain() || lacks && pl.alone()
+		lacks = pl.isBeyondHead()
+		behind = pl.isVotedValid() && pl.isOnHeadsChain() || pl.isHead(pl.call.Payload.Parent) && pl.alone()
 	}
 	if behind {
 		s.compared = true
@@ -101,6 +102,11 @@ func (pl *poll) compareToHead(i int) {
 
 // isHead reports whether a block is the head of the chain which the nodes follow.
 func (pl *poll) isHead(block common.Hash) bool { return pl.fleet.Controller.Chain.IsHead(block) }
+
+// isBeyondHead reports whether the payload builds on the head, or on what builds on that.
+func (pl *poll) isBeyondHead() bool {
+	return pl.head() != zeroHash && pl.fleet.Memory.Descends(pl.call.Payload.Parent, pl.head())
+}
 
 // isOnHeadsChain reports whether the payload is on the head's chain, or continues it: it isn't on a side branch. Before
 // there is a head, every payload is on its chain.
