@@ -126,7 +126,10 @@ func (c *chain) slot(ctx context.Context, start time.Time, timestamp uint64) err
 	if status.Status != "VALID" {
 		if status.Status == "SYNCING" {
 			c.producer.Head = payload
-			payload.ForkchoiceUpdated(ctx, c.call, c.producer.Safe, c.producer.Finalized)
+			head, err := payload.ForkchoiceUpdated(ctx, c.call, c.producer.Safe, c.producer.Finalized)
+			if err == nil {
+				c.judge(&geth.StatusError{Method: "forkchoiceUpdated", Status: head})
+			}
 		}
 		return c.judge(&geth.StatusError{Method: payload.Method, Status: status})
 	}
