@@ -31,9 +31,10 @@ type chain struct {
 	other    apptest.Client // another beacon node, which forges
 	forge    atomic.Bool    // whether that one does
 
-	valid      geth.Payload  // the last block that it heard VALID to
-	doubtful   int           // slots for which the head has been one of which it hears SYNCING
-	ancestors  []common.Hash // of the head, the last ones
+	valid      geth.Payload   // the last block that it heard VALID to
+	doubted    []geth.Payload // under its head, which it heard SYNCING to, and the network doesn't have
+	doubtful   int            // slots for which the head has been one of which it hears SYNCING
+	ancestors  []common.Hash  // of the head, the last ones
 	outcomes   []outcome
 	took       []time.Duration // of newPayloads that were VALID
 	answeredAt []time.Duration // when in their slots
@@ -83,7 +84,7 @@ func (c *chain) run(ctx context.Context, begin time.Time, slots int) {
 		if err := c.slot(limited, o.start, timestamp); err != nil {
 			o.lost = err.Error()
 		} else {
-			c.publish(limited)
+			c.publish(ctx)
 			c.transact(limited) // into the next block
 		}
 		cancel()
@@ -107,7 +108,7 @@ func (c *chain) slot(ctx context.Context, start time.Time, timestamp uint64) err
 		if c.doubtful++; c.producer.Head.Hash == c.valid.Hash {
 			c.doubtful = 0
 		} else if c.doubtful > mostDoubtful {
-			c.producer.Head, c.doubtful = c.valid, 0
+			c.producer.Head, c.doubted, c.doubtful = c.valid, nil, 0
 		}
 		return c.judge(err)
 	}
@@ -125,7 +126,7 @@ func (c *chain) slot(ctx context.Context, start time.Time, timestamp uint64) err
 	}
 	if status.Status != "VALID" {
 		if status.Status == "SYNCING" {
-			c.producer.Head = payload
+			c.producer.Head, c.doubted = payload, append(c.doubted, payload)
 			head, err := payload.ForkchoiceUpdated(ctx, c.call, c.producer.Safe, c.producer.Finalized)
 			if err == nil {
 				c.judge(&geth.StatusError{Method: "forkchoiceUpdated", Status: head})
@@ -190,13 +191,18 @@ func (c *chain) sendForged(ctx context.Context, p geth.Payload) {
 	}
 }
 
-// publish gives the network the head. Nothing happens to the network, so what fails there is the test's.
+// publish gives the network the head, and the blocks under it that were in doubt until now. Nothing happens to the
+// network, so what fails there is the test's. It has a slot's time, however late in its slot the block was VALID.
 func (c *chain) publish(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, slot)
+	defer cancel()
 	call, err := geth.Dial("http://127.0.0.1:"+c.network.auth, c.network.secret)
-	if err == nil {
-		err = c.valid.Import(ctx, call, c.producer.Safe, c.producer.Finalized)
+	for _, p := range append(c.doubted, c.valid) {
+		if err == nil {
+			err = p.Import(ctx, call, c.producer.Safe, c.producer.Finalized)
+		}
 	}
-	if err != nil {
+	if c.doubted = nil; err != nil {
 		c.fault("the network doesn't take block %d: %v", c.valid.Number, err)
 	}
 }
