@@ -30,6 +30,11 @@ type part struct {
 // what is in use then is measured.
 const rest = 2 * time.Minute
 
+// busy is until when in its slot the consensus client calls. Half of the faults begin then: in the rest of the slot no
+// call is in flight, nothing is built, and a geth that begins to lie is asked of no payload, for it called the head
+// VALID a moment ago.
+const busy = buildTime + 50*time.Millisecond
+
 // newPlan draws an event for every period, the same for the same arguments. The first period is quiet, and the end.
 //
 // All faults come once before one comes again, as in a deck that is shuffled when it is used up. In the second half the
@@ -51,6 +56,9 @@ func newPlan(seed uint64, duration, period time.Duration) (events []event) {
 	}
 	for begin := period; begin+period+rest <= duration; begin += period {
 		e := event{at: begin + time.Duration(random.Int64N(int64(slot)))} // anywhere in the slot
+		if random.IntN(2) == 0 {
+			e.at = begin + time.Duration(random.Int64N(int64(busy)))
+		}
 		late := begin >= duration/2
 		first := draw(func(f *fault) bool { return !f.ends || !late })
 		e.parts = append(e.parts, newPart(random, first, period))
