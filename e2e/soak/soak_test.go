@@ -38,11 +38,15 @@ func TestSoak(t *testing.T) {
 	producing.Go(func() { w.chain.run(ctx, begin, int(*duration/slot)) })
 
 	r := report{seed: *seed, race: *race, begun: begin}
+	over, doing := false, "nothing was broken yet"
 	defer func() { // also of a run that broke off
 		r.took = time.Since(begin)
 		stop()
 		producing.Wait()
 		w.finish(&r)
+		if !over {
+			r.wrong = append(r.wrong, "the run broke off, and nobody has looked at what was left: "+doing)
+		}
 		if *reportTo != "" {
 			if err := r.save(*reportTo); err != nil {
 				t.Error(err)
@@ -62,7 +66,8 @@ func TestSoak(t *testing.T) {
 		tally = now
 	}
 	for _, e := range events {
-		if !waitUntil(begin.Add(e.at), begin.Add(*duration)) {
+		if !waitUntil(begin.Add(e.at), begin.Add(*duration-rest)) {
+			w.fault("only %d of %d faults were made: they took too long", len(r.events), len(events))
 			break
 		}
 		for _, n := range w.nodes {
@@ -70,6 +75,7 @@ func TestSoak(t *testing.T) {
 		}
 		count()
 		r.levels = append(r.levels, w.level()...)
+		doing = e.String()
 		r.events = append(r.events, w.play(e))
 		r.levels = append(r.levels, w.level()...)
 	}
@@ -77,7 +83,9 @@ func TestSoak(t *testing.T) {
 	producing.Wait()
 	count()
 	r.levels = append(r.levels, w.level()...)
+	doing = "at the end"
 	w.end()
+	over = true
 }
 
 // waitUntil waits for a time, and reports whether that is before the end. A fault that was late makes all others late.
