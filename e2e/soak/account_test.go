@@ -34,13 +34,14 @@ const mostPaused = 10
 type account struct {
 	slots   int
 	lost    []int    // by event
-	quiet   int      // lost before the first event
+	quiet   int      // lost before the first event, or after one when all was as before
 	paused  int      // lost while the machine stood still
 	wrong   []string // what should not have been
 	details []string // of each slot that was lost
 }
 
-// settle says which event cost which slots. A slot is the latest event's that had begun before the slot was over.
+// settle says which event cost which slots. A slot is the latest event's that had begun before the slot was over; but
+// one that began a slot after all nodes were as before is nobody's.
 func settle(events []told, outcomes []outcome) account {
 	a := account{slots: len(outcomes), lost: make([]int, len(events))}
 	for _, o := range outcomes {
@@ -53,23 +54,24 @@ func settle(events []told, outcomes []outcome) account {
 				last = i
 			}
 		}
-		because := "nothing was broken yet"
+		because, quiet := "nothing was broken yet", true
 		if last >= 0 {
-			because = events[last].String()
+			e := events[last]
+			because, quiet = e.String(), o.start.After(e.over.Add(e.back+slot))
 		}
 		a.details = append(a.details, fmt.Sprintf("%s: %s (%s; the longest pause of the machine was %v)",
 			o.start.UTC().Format(time.TimeOnly), o.lost, because, o.pause.Round(time.Millisecond)))
 		switch {
 		case o.pause > longestPause:
 			a.paused++
-		case last < 0:
+		case quiet:
 			a.quiet++
 		default:
 			a.lost[last]++
 		}
 	}
 	if a.quiet > 0 {
-		a.fault("%d slots were lost while nothing was broken", a.quiet)
+		a.fault("%d slots were lost while nothing was broken, not yet or no longer", a.quiet)
 	}
 	if a.paused*1000 > a.slots*mostPaused {
 		a.fault("%d of %d slots were lost while the machine stood still: that says nothing of us", a.paused, a.slots)

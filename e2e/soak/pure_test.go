@@ -106,6 +106,9 @@ func TestSettle(t *testing.T) {
 	killed := told{event: event{parts: []part{find("kill -9", 10*time.Second)}}, begun: at(30).Add(time.Second)}
 	ours := told{event: event{parts: []part{find("kill -9 of ExecutionBackup", 0)}}, begun: at(60).Add(time.Second)}
 	liar := told{event: event{parts: []part{find("lies INVALID", 4*time.Second)}}, begun: at(90), disputes: 3}
+	for _, e := range []*told{&killed, &ours, &liar} {
+		e.over, e.back = e.begun.Add(e.lasts()), time.Second
+	}
 	disputed := killed
 	disputed.disputes = 1
 	for _, c := range []struct {
@@ -119,7 +122,9 @@ func TestSettle(t *testing.T) {
 		{"nothing lost", []told{killed, ours}, nil, []int{7}, []int{0, 0}, 0},
 		{"lost before anything broke", []told{killed}, []int{29}, nil, []int{0}, 1},
 		{"lost in the slot in which it broke", []told{killed}, []int{30}, nil, []int{1}, 1},
-		{"lost long after", []told{killed, ours}, []int{59}, nil, []int{1, 0}, 1},
+		{"lost as all is well again", []told{killed, ours}, []int{35}, nil, []int{1, 0}, 1},
+		{"lost long after", []told{killed, ours}, []int{59}, nil, []int{0, 0}, 1},
+		{"lost long after what may cost one", []told{ours}, []int{65}, nil, []int{0}, 1},
 		{"lost as it may be", []told{killed, ours}, []int{60}, nil, []int{0, 1}, 0},
 		{"one more", []told{killed, ours}, []int{60, 61}, nil, []int{0, 2}, 1},
 		{"a dispute that may be", []told{liar}, []int{90, 91, 92}, nil, []int{3}, 0},
