@@ -3,12 +3,16 @@
 package front
 
 import (
+	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -120,10 +124,22 @@ func (f *Front) Server(l *Listener, handler http.Handler) *Server {
 		WriteTimeout:      restTime, // Handler has that of calls
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(f.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          log.New(complaints{f.Log}, "", 0),
 	}}
 	s.RegisterOnShutdown(l.closeIdle)
 	return s
+}
+
+// complaints are what net/http writes down. That a handler panicked is our fault; all else is that of whoever calls.
+type complaints struct{ log *slog.Logger }
+
+func (c complaints) Write(complaint []byte) (int, error) {
+	level := slog.LevelDebug
+	if bytes.Contains(complaint, []byte("panic serving")) {
+		level = slog.LevelError
+	}
+	c.log.Log(context.Background(), level, strings.TrimSpace(string(complaint)))
+	return len(complaint), nil
 }
 
 // Run serves until the listener is closed, or fails, which is an error.
