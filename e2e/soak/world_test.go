@@ -275,7 +275,7 @@ func (w *world) end() {
 		w.t.Fatal(err)
 	}
 	w.overdue = strings.Count(string(log), "msg=\"overdue")
-	for _, word := range []string{"DATA RACE", "panic: ", "fatal error: "} {
+	for _, word := range []string{"DATA RACE", "panic: ", "panic serving", "panic=", "fatal error: "} {
 		if n := strings.Count(string(log), word); n > 0 {
 			w.fault("the log of ExecutionBackup has %q %d times", word, n)
 		}
