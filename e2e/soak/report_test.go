@@ -22,7 +22,18 @@ type report struct {
 	verdicts []time.Duration
 	answered []time.Duration // in their slots
 	overdue  int
+	fed      int // times that a node was fed what it had missed
 	wrong    []string
+}
+
+// played is how often a fault was made.
+func (r report) played(name string) (times int) {
+	for _, e := range r.events {
+		if slices.ContainsFunc(e.parts, func(p part) bool { return p.name == name }) {
+			times++
+		}
+	}
+	return times
 }
 
 // percentile is the time that so many hundredths don't exceed.
@@ -55,6 +66,7 @@ func (r report) markdown() string {
 	fmt.Fprintf(&m, "| answered in the slot, p50 / p99 | %v / %v |\n", percentile(r.answered, 50),
 		percentile(r.answered, 99))
 	fmt.Fprintf(&m, "| overdue: later than the slot's clock wants it, though the quorum was there | %d |\n", r.overdue)
+	fmt.Fprintf(&m, "| nodes that were fed what they had missed | %d times |\n", r.fed)
 	if len(r.levels) > 0 {
 		before, after := base(r.levels), r.levels[len(r.levels)-1]
 		fmt.Fprintf(&m, "| in use after %v of the last process | %v |\n", before.age.Round(time.Second), before)

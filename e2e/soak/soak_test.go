@@ -85,6 +85,9 @@ func TestSoak(t *testing.T) {
 	r.levels = append(r.levels, w.level()...)
 	doing = "at the end"
 	w.end()
+	if kills := r.played("kill -9") + r.played("kill -9, long"); kills >= enoughKills && w.fed == 0 {
+		w.fault("geths were killed %d times, and none was fed what it had missed", kills)
+	}
 	over = true
 }
 
@@ -107,10 +110,14 @@ func (w *world) level() []level {
 	return []level{l}
 }
 
+// enoughKills is of how many geths that come back one at least is to be fed: any single one may get the blocks from its
+// peers first, which is why the head that it has in the end says nothing.
+const enoughKills = 4
+
 // finish writes down what came out.
 func (w *world) finish(r *report) {
 	r.account = settle(r.events, w.chain.outcomes)
-	r.verdicts, r.answered, r.overdue = w.chain.took, w.chain.answeredAt, w.overdue
+	r.verdicts, r.answered, r.overdue, r.fed = w.chain.took, w.chain.answeredAt, w.overdue, w.fed
 	r.wrong = slices.Concat(r.account.wrong, w.wrong, w.chain.wrong, w.eb.ends())
 	if len(r.levels) > 0 {
 		r.wrong = append(r.wrong, compare(base(r.levels), r.levels[len(r.levels)-1])...)

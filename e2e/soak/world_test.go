@@ -27,6 +27,7 @@ type world struct {
 	eb    *multiplexer
 	chain *chain
 
+	fed     int // times that a node was fed what it had missed
 	overdue int // VALIDs that went out late in the slot though their quorum was there in time
 
 	mu    sync.Mutex
@@ -275,6 +276,7 @@ func (w *world) end() {
 		w.t.Fatal(err)
 	}
 	w.overdue = strings.Count(string(log), "msg=\"overdue")
+	w.fed = strings.Count(string(log), "msg=\"caught up\"")
 	for _, word := range []string{"DATA RACE", "panic: ", "panic serving", "panic=", "fatal error: "} {
 		if n := strings.Count(string(log), word); n > 0 {
 			w.fault("the log of ExecutionBackup has %q %d times", word, n)
