@@ -12,6 +12,7 @@ import (
 type outcome struct {
 	start time.Time
 	lost  string        // what the consensus client heard instead of a block that is VALID; "" if it had one in time
+	took  time.Duration // of newPayload, where that was VALID
 	pause time.Duration // the longest in it for which a goroutine that wanted to run didn't: the machine was busy
 }
 
@@ -26,6 +27,11 @@ type told struct {
 // longestPause is how long the machine may stand still in a slot that is counted as ours. The calls of a slot whose
 // nodes hang, with all that is waited for, take less than the rest of it.
 const longestPause = 500 * time.Millisecond
+
+// mostWaited is how long a verdict may take, but where ExecutionBackup ends or a dispute is waited for. One node is
+// well at any time, so that is three graces (each 500 ms of 12 s), and what a busy machine takes. A call that waits
+// longer for a node that hangs loses no slot, but its attestations.
+const mostWaited = 3*slot/24 + longestPause
 
 // mostPaused is the share of the slots that may be lost to the machine, in thousandths.
 const mostPaused = 10
@@ -45,14 +51,17 @@ type account struct {
 func settle(events []told, outcomes []outcome) account {
 	a := account{slots: len(outcomes), lost: make([]int, len(events))}
 	for _, o := range outcomes {
-		if o.lost == "" {
-			continue
-		}
 		last := -1
 		for i, e := range events {
 			if e.begun.Before(o.start.Add(slot)) {
 				last = i
 			}
+		}
+		if o.took > mostWaited && o.pause <= longestPause && (last < 0 || !events[last].mayWait()) {
+			a.fault("%s: the verdict took %v", o.start.UTC().Format(time.TimeOnly), o.took.Round(time.Millisecond))
+		}
+		if o.lost == "" {
+			continue
 		}
 		because, quiet := "nothing was broken yet", true
 		if last >= 0 {

@@ -80,6 +80,7 @@ func (c *chain) run(ctx context.Context, begin time.Time, slots int) {
 		if timestamp <= c.producer.Head.Timestamp {
 			continue // its clock was put back, and this slot has a block
 		}
+		verdicts := len(c.took)
 		limited, cancel := context.WithDeadline(ctx, o.start.Add(slot))
 		if err := c.slot(limited, o.start, timestamp); err != nil {
 			o.lost = err.Error()
@@ -88,7 +89,9 @@ func (c *chain) run(ctx context.Context, begin time.Time, slots int) {
 			c.transact(limited) // into the next block
 		}
 		cancel()
-		o.pause = c.pauses.take()
+		if o.pause = c.pauses.take(); len(c.took) > verdicts {
+			o.took = c.took[verdicts]
+		}
 		c.outcomes = append(c.outcomes, o)
 	}
 }

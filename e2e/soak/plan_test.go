@@ -108,6 +108,11 @@ func (e event) mayDispute() bool {
 	return slices.ContainsFunc(e.parts, func(p part) bool { return p.disputes })
 }
 
+// mayWait reports whether a call may wait during one of its parts, for another process or for an end of a dispute.
+func (e event) mayWait() bool {
+	return slices.ContainsFunc(e.parts, func(p part) bool { return p.ends || p.halts })
+}
+
 func (e event) String() string {
 	var parts []string
 	for _, p := range e.parts {

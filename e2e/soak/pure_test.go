@@ -116,27 +116,34 @@ func TestSettle(t *testing.T) {
 		events []told
 		lost   []int // slots
 		paused []int // slots in which the machine stood still
+		slow   []int // slots with a verdict that took long
 		want   []int // lost by each event
 		wrong  int
 	}{
-		{"nothing lost", []told{killed, ours}, nil, []int{7}, []int{0, 0}, 0},
-		{"lost before anything broke", []told{killed}, []int{29}, nil, []int{0}, 1},
-		{"lost in the slot in which it broke", []told{killed}, []int{30}, nil, []int{1}, 1},
-		{"lost as all is well again", []told{killed, ours}, []int{35}, nil, []int{1, 0}, 1},
-		{"lost long after", []told{killed, ours}, []int{59}, nil, []int{0, 0}, 1},
-		{"lost long after what may cost one", []told{ours}, []int{65}, nil, []int{0}, 1},
-		{"lost as it may be", []told{killed, ours}, []int{60}, nil, []int{0, 1}, 0},
-		{"one more", []told{killed, ours}, []int{60, 61}, nil, []int{0, 2}, 1},
-		{"a dispute that may be", []told{liar}, []int{90, 91, 92}, nil, []int{3}, 0},
-		{"one that may not", []told{disputed}, nil, nil, []int{0}, 1},
-		{"lost to the machine", []told{killed}, []int{40}, []int{40}, []int{0}, 0},
-		{"too much lost to the machine", []told{killed}, []int{40, 41}, []int{40, 41}, []int{0}, 1},
+		{"nothing lost", []told{killed, ours}, nil, []int{7}, nil, []int{0, 0}, 0},
+		{"lost before anything broke", []told{killed}, []int{29}, nil, nil, []int{0}, 1},
+		{"lost in the slot in which it broke", []told{killed}, []int{30}, nil, nil, []int{1}, 1},
+		{"lost as all is well again", []told{killed, ours}, []int{35}, nil, nil, []int{1, 0}, 1},
+		{"lost long after", []told{killed, ours}, []int{59}, nil, nil, []int{0, 0}, 1},
+		{"lost long after what may cost one", []told{ours}, []int{65}, nil, nil, []int{0}, 1},
+		{"lost as it may be", []told{killed, ours}, []int{60}, nil, nil, []int{0, 1}, 0},
+		{"one more", []told{killed, ours}, []int{60, 61}, nil, nil, []int{0, 2}, 1},
+		{"a dispute that may be", []told{liar}, []int{90, 91, 92}, nil, nil, []int{3}, 0},
+		{"one that may not", []told{disputed}, nil, nil, nil, []int{0}, 1},
+		{"lost to the machine", []told{killed}, []int{40}, []int{40}, nil, []int{0}, 0},
+		{"too much lost to the machine", []told{killed}, []int{40, 41}, []int{40, 41}, nil, []int{0}, 1},
+		{"a slow verdict", []told{killed, ours}, nil, nil, []int{32}, []int{0, 0}, 1},
+		{"slow for another process", []told{killed, ours}, nil, nil, []int{60}, []int{0, 0}, 0},
+		{"slow for the machine", []told{killed}, nil, []int{32}, []int{32}, []int{0}, 0},
 	} {
 		outcomes := make([]outcome, 120)
 		for i := range outcomes {
 			outcomes[i].start = at(i)
 			if slices.Contains(c.lost, i) {
 				outcomes[i].lost = "SYNCING"
+			}
+			if slices.Contains(c.slow, i) {
+				outcomes[i].took = time.Second
 			}
 			if slices.Contains(c.paused, i) {
 				outcomes[i].pause = time.Second

@@ -61,8 +61,8 @@ func (r report) markdown() string {
 		len(r.events))
 	fmt.Fprintf(&m, "| | |\n|---|---|\n")
 	fmt.Fprintf(&m, "| slots lost | %d, and %d while the machine stood still |\n", lost, r.account.paused)
-	fmt.Fprintf(&m, "| verdict on a payload, p50 / p99 | %v / %v |\n", percentile(r.verdicts, 50),
-		percentile(r.verdicts, 99))
+	fmt.Fprintf(&m, "| verdict on a payload, p50 / p99 / slowest | %v / %v / %v |\n", percentile(r.verdicts, 50),
+		percentile(r.verdicts, 99), percentile(r.verdicts, 100))
 	fmt.Fprintf(&m, "| answered in the slot, p50 / p99 | %v / %v |\n", percentile(r.answered, 50),
 		percentile(r.answered, 99))
 	fmt.Fprintf(&m, "| overdue: later than the slot's clock wants it, though the quorum was there | %d |\n", r.overdue)
