@@ -139,6 +139,9 @@ func (c *chain) slot(ctx context.Context, start time.Time, timestamp uint64) err
 	}
 	now := time.Now()
 	c.took, c.answeredAt = append(c.took, now.Sub(begun)), append(c.answeredAt, now.Sub(start))
+	if c.forge.Load() {
+		forging.Go(func() { c.sendForged(ctx, payload) })
+	}
 	head, err := payload.ForkchoiceUpdated(ctx, c.call, c.producer.Safe, c.producer.Finalized)
 	if err != nil {
 		return err

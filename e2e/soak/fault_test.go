@@ -71,7 +71,7 @@ var faults = []fault{
 	},
 	{
 		name: "late", about: "every answer of a node takes more than a slot",
-		lasts: short, node: true, begin: script(enginetest.Rule{Delay: 2500 * time.Millisecond}),
+		lasts: short, node: true, begin: late,
 	},
 	{
 		name: "resets", about: "three of ten calls to a node end with a reset connection",
@@ -182,10 +182,11 @@ var faults = []fault{
 	},
 	{
 		name: "forged payloads", about: "before and beside each payload another beacon node sends another " +
-			"content under its hash",
-		lasts: short, begin: func(w *world, _ *node) func() {
+			"content under its hash, and once more after the verdict. One node is late with its answers to all of them",
+		lasts: short, node: true, begin: func(w *world, v *node) func() {
+			timely := late(w, v)
 			w.chain.forge.Store(true)
-			return func() { w.chain.forge.Store(false) }
+			return func() { w.chain.forge.Store(false); timely() }
 		},
 	},
 	{
@@ -203,6 +204,8 @@ func hang(_ *world, v *node) func() {
 	v.Signal(syscall.SIGSTOP)
 	return func() { v.Signal(syscall.SIGCONT) }
 }
+
+var late = script(enginetest.Rule{Delay: 2500 * time.Millisecond})
 
 var lie = script(enginetest.Rule{Method: "engine_", Status: "INVALID", ValidationError: "a lie"})
 
