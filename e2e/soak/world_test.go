@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -39,6 +40,11 @@ func newWorld(t *testing.T, binary string) *world {
 	dir := os.Getenv("E2E_DIR")
 	if dir == "" {
 		dir = t.TempDir()
+	}
+	for _, old := range []string{"executionbackup.log", "state", "evidence"} { // of another run, and another chain
+		if err := os.RemoveAll(filepath.Join(dir, old)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	active := uint64(0)
 	genesis := geth.Genesis(geth.Schedule{Shanghai: &active, Cancun: &active, Prague: &active, Osaka: &active})
