@@ -123,6 +123,14 @@ var faults = []fault{
 		},
 	},
 	{
+		name: "drained, lies INVALID", about: "a drained node calls every payload and head INVALID",
+		lasts: short, node: true, begin: func(w *world, v *node) func() {
+			w.change("/drain_nodes", v.name)
+			honest := lie(w, v)
+			return func() { honest(); w.change("/undrain_nodes", v.name) }
+		},
+	},
+	{
 		name: "wrong secret", about: "SIGHUP with another secret for a node, which answers 401; and with the right one",
 		lasts: short, node: true, begin: func(w *world, v *node) func() {
 			w.eb.reload(func() { w.eb.wrong = v.name })
