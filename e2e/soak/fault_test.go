@@ -181,6 +181,16 @@ var faults = []fault{
 		},
 	},
 	{
+		name: "lies INVALID, SIGSTOP of Redis", about: "a node calls every payload and head INVALID, and the shared " +
+			"state hangs: what waits for that waits 100 ms",
+		lasts: short, node: true, alone: true, halts: true, disputes: true, lost: 2,
+		begin: func(w *world, v *node) func() {
+			w.redis.Stop()
+			honest := lie(w, v)
+			return func() { honest(); w.redis.Continue() }
+		},
+	},
+	{
 		name: "clock ahead", about: "the consensus client's clock is 2 s ahead of ExecutionBackup's",
 		lasts: short, thing: "clock", begin: clock(slot),
 	},
