@@ -105,7 +105,7 @@ func (m *Memory) isTraced(hash common.Hash) bool {
 	if b == nil {
 		return m.clean[hash]
 	}
-	if b.traced || m.clean[hash] || len(left(b.marks)) > 0 {
+	if b.traced || m.clean[hash] { // that one covers it doesn't say that no other does
 		return true
 	}
 	return b.timestamp > 0 && b.timestamp < m.oldestApart()

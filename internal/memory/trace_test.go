@@ -326,3 +326,27 @@ func TestUntracedAndSaidAgainBelow(t *testing.T) {
 		t.Error("the second INVALID doesn't stand alone")
 	}
 }
+
+// That a node objects to a block which isn't traced doesn't say that no other does: the block is asked for on, and is
+// as disputed as before when that objection has ended. So are its children.
+func TestUntracedUnderAnObjection(t *testing.T) {
+	m := &told{Memory: New(100)}
+	m.Restore(disputed())
+	m.Clean([]common.Hash{hash(11)})
+	m.Learn(at(30, 29), Proven, nil)
+	m.payload(bob, 30, invalid)
+	m.Learn(at(31, 30), Proven, nil)
+	for _, ended := range []bool{false, true} {
+		if ended {
+			m.say(bob, 30, valid)
+		}
+		for _, n := range []int{30, 31} {
+			if !m.recall(n, alice)[0].Objects || m.Untraced(hash(n), hash(n-1)) != hash(29) {
+				t.Errorf("the other has ended %v: block %d is taken to be traced", ended, n)
+			}
+		}
+	}
+	if m.Trace(at(29, 14)); !m.objects(alice, 31) || m.Untraced(hash(31), hash(30)) != (common.Hash{}) {
+		t.Error("the block isn't under the objection")
+	}
+}
