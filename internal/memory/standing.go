@@ -5,6 +5,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"executionbackup/internal/engine"
 	"executionbackup/internal/quorum"
 )
 
@@ -206,8 +207,10 @@ func (m *Memory) Lapse() {
 			continue
 		}
 		for _, b := range m.blocks {
-			if b.words[node].provisional {
+			if w := b.words[node]; w.provisional {
 				m.lapse(b, node)
+			} else if w.status == engine.Invalid { // it may have stood only under an objection that ends
+				m.changes.objection(node, b)
 			}
 		}
 		for _, o := range slices.Clone(s.objections) {
