@@ -270,6 +270,14 @@ func TestDrainNodes(t *testing.T) {
 	m.hears(t, "SYNCING", "engine_newPayload", chain[1]) // n1's INVALID counts again
 }
 
+// doNotUse reloads the configuration with one node's vote taken away, or given back.
+func (m *multiplexer) doNotUse(node int, doNotUse bool) {
+	config := *m.Config
+	config.Nodes = slices.Clone(config.Nodes)
+	config.Nodes[node].DoNotUse = doNotUse
+	m.Reload(&config)
+}
+
 // An INVALID that comes late, of a node that may not vote any more, is no objection when the node votes again.
 func TestLateObjectionOfANodeNotInUse(t *testing.T) {
 	nodes := three(t)
@@ -282,17 +290,11 @@ func TestLateObjectionOfANodeNotInUse(t *testing.T) {
 	})
 	nodes[2].Script(enginetest.Rule{Method: "engine_", BlockHash: chain[2].Hash(), Status: "SYNCING"})
 	m.hears(t, "VALID", "engine_newPayload", chain[1])
-	reload := func(doNotUse bool) {
-		config := *m.Config
-		config.Nodes = slices.Clone(config.Nodes)
-		config.Nodes[2].DoNotUse = doNotUse
-		m.Reload(&config)
-	}
-	reload(true)
+	m.doNotUse(2, true)
 	release()
 	m.Log.Wait(t, "level=ERROR", "n3", "bad")
 	m.hears(t, "VALID", "engine_newPayload", chain[2])
-	reload(false)
+	m.doNotUse(2, false)
 	if got := m.Node(t, "n3").Objections; got != 0 {
 		t.Errorf("it objects to %d blocks", got)
 	}

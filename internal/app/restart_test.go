@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,14 +191,8 @@ func TestRemovedObjectionsStayGone(t *testing.T) {
 			m.must(t, "/add_nodes", nodes[2].URL+"#name=n3#jwt-secret="+nodes[2].SecretFile)
 		}},
 		{"do-not-use and back", func(m *multiplexer, nodes []*enginetest.Node) {
-			reload := func(doNotUse bool) {
-				config := *m.Config
-				config.Nodes = slices.Clone(config.Nodes)
-				config.Nodes[2].DoNotUse = doNotUse
-				m.Reload(&config)
-			}
-			reload(true)
-			reload(false)
+			m.doNotUse(2, true)
+			m.doNotUse(2, false)
 		}},
 		{"started without it, and with it again", nil},
 	} {
