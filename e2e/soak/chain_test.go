@@ -96,8 +96,9 @@ func (c *chain) run(ctx context.Context, begin time.Time, slots int) {
 	}
 }
 
-// buildTime is how long the nodes may build. It is short, for the block is to come early in its slot.
-const buildTime = 100 * time.Millisecond
+// buildTime is how long the nodes may build. It is short, for the block is to come early in its slot; but not as short
+// as what ExecutionBackup, when it ends, waits for the next call on a connection, or that would meet its end.
+const buildTime = 200 * time.Millisecond
 
 // mostDoubtful is after how many slots the network would have left a block that nobody can attest to.
 const mostDoubtful = 10
