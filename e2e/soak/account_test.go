@@ -10,10 +10,11 @@ import (
 
 // outcome is what became of one slot.
 type outcome struct {
-	start time.Time
-	lost  string        // what the consensus client heard instead of a block that is VALID; "" if it had one in time
-	took  time.Duration // of newPayload, where that was VALID
-	pause time.Duration // the longest in it for which a goroutine that wanted to run didn't: the machine was busy
+	start    time.Time
+	lost     string        // what the consensus client heard instead of a block that is VALID; "" if it had one in time
+	took     time.Duration // of newPayload, where that was VALID, else 0
+	answered time.Duration // when in the slot that was
+	pause    time.Duration // the longest in it for which a goroutine that wanted to run didn't: the machine was busy
 }
 
 // told is an event as it came to pass.

@@ -27,18 +27,16 @@ type chain struct {
 	producer *geth.Producer
 	call     geth.Call
 	ahead    atomic.Int64   // nanoseconds by which its clock is ahead of the machine's: whole slots
-	network  *node          // which somebody else's validators drive
+	network  geth.Call      // a node that somebody else's validators drive
 	other    apptest.Client // another beacon node, which forges
 	forge    atomic.Bool    // whether that one does
 
-	valid      geth.Payload   // the last block that it heard VALID to
-	doubted    []geth.Payload // under its head, which it heard SYNCING to, and the network doesn't have
-	doubtful   int            // slots for which the head has been one of which it hears SYNCING
-	ancestors  []common.Hash  // of the head, the last ones
-	outcomes   []outcome
-	took       []time.Duration // of newPayloads that were VALID
-	answeredAt []time.Duration // when in their slots
-	pauses     pauses
+	valid     geth.Payload   // the last block that it heard VALID to
+	doubted   []geth.Payload // under its head, which it heard SYNCING to, and the network doesn't have
+	doubtful  int            // slots for which the head has been one of which it hears SYNCING
+	ancestors []common.Hash  // of the head, the last ones
+	outcomes  []outcome
+	pauses    pauses
 
 	mu    sync.Mutex
 	wrong []string // what it should never have heard
@@ -46,11 +44,14 @@ type chain struct {
 
 func newChain(t testing.TB, url string, network *node, config *params.ChainConfig) *chain {
 	t.Helper()
-	c := &chain{network: network, other: apptest.NewClient(t, url, clSecret)}
+	c := &chain{other: apptest.NewClient(t, url, clSecret)}
 	client := apptest.NewClient(t, url, clSecret)
 	client.Token = func() string { return enginetest.Token(clSecret, c.byItsClock(time.Now())) }
 	c.call = client.Call
 	var err error
+	if c.network, err = network.dial(); err != nil {
+		t.Fatal(err)
+	}
 	if c.producer, err = geth.NewProducer(t.Context(), config, c.call); err != nil {
 		t.Fatal(err)
 	}
@@ -80,18 +81,15 @@ func (c *chain) run(ctx context.Context, begin time.Time, slots int) {
 		if timestamp <= c.producer.Head.Timestamp {
 			continue // its clock was put back, and this slot has a block
 		}
-		verdicts := len(c.took)
 		limited, cancel := context.WithDeadline(ctx, o.start.Add(slot))
-		if err := c.slot(limited, o.start, timestamp); err != nil {
+		if err := c.slot(limited, &o, timestamp); err != nil {
 			o.lost = err.Error()
 		} else {
 			c.publish(ctx)
 			c.transact(limited) // into the next block
 		}
 		cancel()
-		if o.pause = c.pauses.take(); len(c.took) > verdicts {
-			o.took = c.took[verdicts]
-		}
+		o.pause = c.pauses.take()
 		c.outcomes = append(c.outcomes, o)
 	}
 }
@@ -104,8 +102,8 @@ const buildTime = 200 * time.Millisecond
 const mostDoubtful = 10
 
 // slot makes a block and makes it the head, as a consensus client does: one that it hears SYNCING to becomes its head,
-// too, and it asks about that again and again.
-func (c *chain) slot(ctx context.Context, start time.Time, timestamp uint64) error {
+// too, and it asks about that again and again. When it heard VALID goes into o.
+func (c *chain) slot(ctx context.Context, o *outcome, timestamp uint64) error {
 	order := geth.Order{Timestamp: timestamp, FeeRecipient: common.Address{19: 0xfe}, BuildTime: buildTime}
 	payload, err := c.producer.Build(ctx, order)
 	if err != nil {
@@ -138,8 +136,7 @@ func (c *chain) slot(ctx context.Context, start time.Time, timestamp uint64) err
 		}
 		return c.judge(&geth.StatusError{Method: payload.Method, Status: status})
 	}
-	now := time.Now()
-	c.took, c.answeredAt = append(c.took, now.Sub(begun)), append(c.answeredAt, now.Sub(start))
+	o.took, o.answered = time.Since(begun), time.Since(o.start)
 	if c.forge.Load() {
 		forging.Go(func() { c.sendForged(ctx, payload) })
 	}
@@ -203,15 +200,13 @@ func (c *chain) sendForged(ctx context.Context, p geth.Payload) {
 func (c *chain) publish(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, slot)
 	defer cancel()
-	call, err := geth.Dial("http://127.0.0.1:"+c.network.auth, c.network.secret)
 	for _, p := range append(c.doubted, c.valid) {
-		if err == nil {
-			err = p.Import(ctx, call, c.producer.Safe, c.producer.Finalized)
+		if err := p.Import(ctx, c.network, c.producer.Safe, c.producer.Finalized); err != nil {
+			c.fault("the network doesn't take block %d: %v", p.Number, err)
+			break
 		}
 	}
-	if c.doubted = nil; err != nil {
-		c.fault("the network doesn't take block %d: %v", c.valid.Number, err)
-	}
+	c.doubted = nil
 }
 
 // transact sends three transfers for the next block. What doesn't arrive because of a fault is sent again later.

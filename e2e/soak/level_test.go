@@ -3,7 +3,6 @@
 package soak
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -27,8 +26,6 @@ func (l level) String() string {
 
 // level reads it all.
 func (m *multiplexer) level() (l level, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), slot)
-	defer cancel()
 	p, starts := m.current()
 	l.process, l.age = starts, m.age()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Cmd.Process.Pid))
@@ -46,11 +43,11 @@ func (m *multiplexer) level() (l level, err error) {
 		return l, err
 	}
 	l.descriptors = len(files)
-	goroutines, err := m.ReadMetric(ctx, "go_goroutines")
+	goroutines, err := m.metric("go_goroutines")
 	if err != nil {
 		return l, err
 	}
-	connections, err := m.ReadMetric(ctx, "executionbackup_connections")
+	connections, err := m.metric("executionbackup_connections")
 	l.goroutines, l.connections = int(goroutines), int(connections)
 	return l, err
 }

@@ -193,6 +193,13 @@ func (m *multiplexer) get(path string, v any) error {
 	return m.Read(ctx, path, v)
 }
 
+// metric is get for a Prometheus metric.
+func (m *multiplexer) metric(name string) (float64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), slot)
+	defer cancel()
+	return m.ReadMetric(ctx, name)
+}
+
 // reload changes the configuration and puts it in force with SIGHUP.
 func (m *multiplexer) reload(change func()) {
 	m.t.Helper()
@@ -200,9 +207,7 @@ func (m *multiplexer) reload(change func()) {
 	change()
 	m.write()
 	reloads := func() float64 {
-		ctx, cancel := context.WithTimeout(context.Background(), slot)
-		defer cancel()
-		n, _ := m.ReadMetric(ctx, `executionbackup_config_reloads_total{outcome="success"}`)
+		n, _ := m.metric(`executionbackup_config_reloads_total{outcome="success"}`)
 		return n
 	}
 	before := reloads()

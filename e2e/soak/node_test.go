@@ -128,9 +128,12 @@ func (n *node) specification() string {
 	return fmt.Sprintf("%s#name=%s#jwt-secret=%s", n.door.URL, n.name, n.door.SecretFile)
 }
 
+// dial returns what calls the geth itself, past its door.
+func (n *node) dial() (geth.Call, error) { return geth.Dial("http://127.0.0.1:"+n.auth, n.secret) }
+
 // latest asks the geth itself for its head.
 func (n *node) latest() (head common.Hash, err error) {
-	call, err := geth.Dial("http://127.0.0.1:"+n.auth, n.secret)
+	call, err := n.dial()
 	if err != nil {
 		return head, err
 	}

@@ -108,6 +108,11 @@ func (e event) mayDispute() bool {
 	return slices.ContainsFunc(e.parts, func(p part) bool { return p.disputes })
 }
 
+// has reports whether a fault is one of its parts.
+func (e event) has(name string) bool {
+	return slices.ContainsFunc(e.parts, func(p part) bool { return p.name == name })
+}
+
 // mayWait reports whether a call may wait during one of its parts, for another process or for an end of a dispute.
 func (e event) mayWait() bool {
 	return slices.ContainsFunc(e.parts, func(p part) bool { return p.ends || p.halts })

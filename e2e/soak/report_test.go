@@ -29,7 +29,7 @@ type report struct {
 // played is how often a fault was made.
 func (r report) played(name string) (times int) {
 	for _, e := range r.events {
-		if slices.ContainsFunc(e.parts, func(p part) bool { return p.name == name }) {
+		if e.has(name) {
 			times++
 		}
 	}
@@ -88,7 +88,7 @@ func (r report) markdown() string {
 		var times, beside, lost, may, disputes int
 		var back time.Duration
 		for i, e := range r.events {
-			if !slices.ContainsFunc(e.parts, func(p part) bool { return p.name == f.name }) {
+			if !e.has(f.name) {
 				continue
 			}
 			times++

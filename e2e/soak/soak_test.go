@@ -117,7 +117,12 @@ const enoughKills = 4
 // finish writes down what came out.
 func (w *world) finish(r *report) {
 	r.account = settle(r.events, w.chain.outcomes)
-	r.verdicts, r.answered, r.overdue, r.fed = w.chain.took, w.chain.answeredAt, w.overdue, w.fed
+	r.overdue, r.fed = w.overdue, w.fed
+	for _, o := range w.chain.outcomes {
+		if o.took > 0 {
+			r.verdicts, r.answered = append(r.verdicts, o.took), append(r.answered, o.answered)
+		}
+	}
 	r.wrong = slices.Concat(r.account.wrong, w.wrong, w.chain.wrong, w.eb.ends())
 	if len(r.levels) > 0 {
 		r.wrong = append(r.wrong, compare(base(r.levels), r.levels[len(r.levels)-1])...)

@@ -117,10 +117,7 @@ func (w *world) trouble() error {
 		}
 	}
 	for _, metric := range []string{"executionbackup_state_degraded", "executionbackup_shared_state_degraded"} {
-		ctx, cancel := context.WithTimeout(w.t.Context(), slot)
-		degraded, err := w.eb.ReadMetric(ctx, metric)
-		cancel()
-		if err != nil || degraded != 0 {
+		if degraded, err := w.eb.metric(metric); err != nil || degraded != 0 {
 			return fmt.Errorf("%s: %v, %v", metric, degraded, err)
 		}
 	}
@@ -170,9 +167,7 @@ func (w *world) disputes() (t tally) {
 		_, t.process = w.eb.current()
 		t.calls = 0
 		for _, method := range []string{"NewPayload", "ForkchoiceUpdated"} {
-			ctx, cancel := context.WithTimeout(w.t.Context(), slot)
-			n, err := w.eb.ReadMetric(ctx, fmt.Sprintf("executionbackup_disputes_total{method=%q}", method))
-			cancel()
+			n, err := w.eb.metric(fmt.Sprintf("executionbackup_disputes_total{method=%q}", method))
 			if err != nil {
 				return err
 			}
