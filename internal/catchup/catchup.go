@@ -98,6 +98,14 @@ func (p *patient) interval() time.Duration {
 	return attemptInterval
 }
 
+// wait is how long it takes until another attempt may begin; 0 or less where it may now.
+func (p *patient) wait() time.Duration {
+	if !p.tried {
+		return 0
+	}
+	return p.interval() - time.Since(p.last)
+}
+
 // Returned is Try for a node that is back from the dead: what went before doesn't hold it up for long. Where it does,
 // the node is tried after that: nothing else may show that it lacks something, where no other follows the CL.
 func (c *CatchUp) Returned(n *node.Node) {
@@ -131,10 +139,7 @@ func (c *CatchUp) wait(n *node.Node) (wait time.Duration, last time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.patient(n.ID)
-	if !p.tried {
-		return 0, p.last
-	}
-	return p.interval() - time.Since(p.last), p.last
+	return p.wait(), p.last
 }
 
 // Missed is Returned for a node to which payloads didn't go, because another alone answered the CL. Be it the one that
@@ -175,8 +180,7 @@ func (c *CatchUp) begin(n *node.Node) (begun bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.patient(n.ID)
-	soon := p.tried && time.Since(p.last) < p.interval()
-	if soon || c.max == 0 || c.fleet.Passive() || c.fleet.Controller.Chain.ToFollow() == (common.Hash{}) {
+	if p.wait() > 0 || c.max == 0 || c.fleet.Passive() || c.fleet.Controller.Chain.ToFollow() == (common.Hash{}) {
 		return false
 	}
 	p.tried, p.last, p.back = true, time.Now(), false
