@@ -30,8 +30,8 @@ type objection struct {
 	since     uint64
 	config    string
 	explained bool
-	// last is the last call to which its node said INVALID to a block that it covers, or after which such a word was
-	// read: that INVALID becomes an objection when this one ends.
+	// last is the last call to which its node said INVALID to its block or to one that it covers, or after which such a
+	// word was read: that INVALID becomes an objection when this one ends.
 	last uint64
 	// covers counts the blocks that have a mark of it. With the last one it ends.
 	covers int
@@ -151,7 +151,7 @@ func objectionOf(node quorum.NodeID, at *block) *objection {
 	w := at.words[node]
 	return &objection{
 		node: node, at: at, reason: w.reason, provisional: w.provisional, seconded: w.seconded, read: w.read,
-		config: w.config,
+		config: w.config, last: max(w.seq, w.after),
 	}
 }
 
@@ -281,21 +281,14 @@ func (m *Memory) recant(b *block, node quorum.NodeID, isBefore func(word) bool) 
 // since, when it wasn't known yet that they are under it.
 func (m *Memory) outgrow(b *block, o *objection) {
 	b.walk(func(b *block) (deeper bool) {
-		if seq := b.words[o.node].executed; !o.ended && o.outgrownBy(seq) {
-			m.recant(b, o.node, func(w word) bool { return w.outgrownBy(seq) })
+		seq := b.words[o.node].executed
+		isBefore := func(w word) bool { return seq > max(w.seq, w.after) }
+		if !o.ended && isBefore(o.at.words[o.node]) {
+			m.recant(b, o.node, isBefore)
 		}
 		return !o.ended
 	})
 }
-
-// outgrownBy reports whether an objection has ended with the call to which its node answered by executing a block, if
-// it covers that.
-func (o *objection) outgrownBy(seq uint64) bool {
-	return o.at.words[o.node].outgrownBy(seq)
-}
-
-// outgrownBy is the same for an INVALID.
-func (w word) outgrownBy(seq uint64) bool { return seq > max(w.seq, w.after) }
 
 // renew puts a block and its descendants under what is left of a node's INVALIDs when one of its objections has ended
 // alone: a weak objection to an ancestor, and its INVALIDs to the block or to descendants, which become objections.

@@ -158,7 +158,7 @@ func (m *Memory) suspect(hash common.Hash, seats []quorum.Seat) {
 		}
 		executed := m.executed(hash, s.Node)
 		for _, o := range m.standing(s.Node).objections {
-			if m.isApart(o) && o.stands() && (executed <= o.last || !o.outgrownBy(executed)) {
+			if m.isApart(o) && o.stands() && executed <= o.last {
 				s.Objects, s.Read, s.Reason = true, true, o.reason
 				s.Since, s.Config, s.Explained = o.began()
 				break
