@@ -150,7 +150,7 @@ func (c *CatchUp) Missed(n *node.Node) {
 		return
 	}
 	turn := c.fleet.Pool.Reserve(n)
-	if !c.fleet.Background(func(ctx context.Context) { c.note(ctx, n, true, c.feedIn(ctx, n, turn)) }) {
+	if !c.fleet.Background(func(ctx context.Context) { c.note(ctx, n, true, c.feedIn(ctx, n, turn, nil)) }) {
 		turn.Done()
 	}
 }
@@ -166,11 +166,16 @@ func (c *CatchUp) noteReturn(n *node.Node) {
 // Try starts an attempt to bring a node up to the head, unless there was one just now. It doesn't wait for it. A node
 // that alone answers the CL gets what the CL sends, and nothing else.
 func (c *CatchUp) Try(n *node.Node) {
+	c.try(n, func(ctx context.Context) (began bool, err error) { return c.feed(ctx, n, nil) })
+}
+
+// try starts an attempt that feed makes.
+func (c *CatchUp) try(n *node.Node, feed func(context.Context) (began bool, err error)) {
 	if _, alone := c.fleet.Mode(); n == alone || !c.begin(n) {
 		return
 	}
 	c.fleet.Background(func(ctx context.Context) {
-		began, err := c.feed(ctx, n)
+		began, err := feed(ctx)
 		c.note(ctx, n, began, err)
 	})
 }
@@ -285,17 +290,18 @@ var errPassive = errors.New("another instance leads the nodes")
 
 var errStranded = errors.New("the kept payloads don't bring it to the head")
 
-// feed replays what a node lacks. began says that the node has been given something.
-func (c *CatchUp) feed(ctx context.Context, n *node.Node) (began bool, err error) {
+// feed replays what a node lacks. onDisk is the last block that it has without having executed it; nil where there is
+// none. began says that the node has been given something.
+func (c *CatchUp) feed(ctx context.Context, n *node.Node, onDisk *engine.Payload) (began bool, err error) {
 	latest, err := n.Latest(ctx)
 	if err != nil {
 		return false, err
 	}
-	way, err := c.way(n, latest)
+	way, err := c.way(n, latest, onDisk)
 	if c.walks(n, latest, way, err) || err != nil || len(way) == 0 {
 		return false, err
 	}
-	return true, c.feedIn(ctx, n, c.fleet.Pool.Reserve(n))
+	return true, c.feedIn(ctx, n, c.fleet.Pool.Reserve(n), onDisk)
 }
 
 // walks reports whether a node that had to sync by itself gets nearer: it has moved within attemptInterval, also where
@@ -322,19 +328,19 @@ func (c *CatchUp) walks(n *node.Node, latest node.Head, way []step, err error) b
 }
 
 // feedIn is feed in a turn of the node's lane: live calls wait until the node has what they build on.
-func (c *CatchUp) feedIn(ctx context.Context, n *node.Node, turn *lane.Turn) error {
+func (c *CatchUp) feedIn(ctx context.Context, n *node.Node, turn *lane.Turn, disk *engine.Payload) error {
 	return c.fleet.Pool.Hold(ctx, turn, func() error {
 		latest, err := n.Latest(ctx) // it may have moved while the lane emptied
 		if err != nil {
 			return err
 		}
-		way, err := c.way(n, latest)
+		way, err := c.way(n, latest, disk)
 		for last := (common.Hash{}); err == nil && len(way) > 0 && way[len(way)-1].Block != last; {
 			if err = c.replay(ctx, n, latest, way); err != nil {
 				return err
 			}
 			latest, last = headAfter(latest, way), way[len(way)-1].Block
-			way, err = c.way(n, latest) // a payload that was under way when the node returned was not sent to it
+			way, err = c.way(n, latest, disk) // a payload that was under way when the node returned was not sent to it
 		}
 		return err
 	})
@@ -352,12 +358,15 @@ func headAfter(from node.Head, way []step) node.Head {
 
 // way returns the payloads that a node with this head lacks; none, if it has all. They reach beyond our head: the node
 // may have been away when a payload came, and be back for the forkchoiceUpdated on it.
-func (c *CatchUp) way(n *node.Node, from node.Head) ([]step, error) {
+func (c *CatchUp) way(n *node.Node, from node.Head, onDisk *engine.Payload) ([]step, error) {
 	if from.Hash == (common.Hash{}) {
 		return nil, fmt.Errorf("%w: it doesn't say where it is", errStranded)
 	}
 	head := c.fleet.Controller.Chain.Head()
 	way, ok := c.bridge(from.Hash, head)
+	if !ok && onDisk != nil && from.Number < onDisk.Number {
+		way, ok = c.bridgeOver(onDisk, head)
+	}
 	if !ok {
 		return nil, fmt.Errorf("%w: it is at block %d, %s", errStranded, from.Number, from.Hash)
 	}
@@ -372,8 +381,11 @@ func (c *CatchUp) replay(ctx context.Context, n *node.Node, from node.Head, way 
 	if c.fleet.Passive() {
 		return errPassive
 	}
-	begun := time.Now()
-	c.fleet.Log.Info("catching up", "node", n.Name(), "from", from.Number, "blocks", len(way))
+	begun, blocks := time.Now(), len(way)
+	if way[0].onDisk {
+		blocks += int(way[0].Payload.Number-from.Number) - 1
+	}
+	c.fleet.Log.Info("catching up", "node", n.Name(), "from", from.Number, "blocks", blocks, "on_disk", way[0].onDisk)
 	own := followed{method: way[0].forkchoice.method}
 	if _, err := c.update(ctx, n, from.Hash, own); err != nil {
 		return fmt.Errorf("forkchoiceUpdated on its own head: %w", err)
@@ -395,20 +407,30 @@ func (c *CatchUp) replay(ctx context.Context, n *node.Node, from node.Head, way 
 	c.patient(n.ID).stranded = false
 	c.mu.Unlock()
 	c.replays.WithLabelValues("success").Inc()
-	c.fleet.Log.Info("caught up", "node", n.Name(), "blocks", len(way), "duration", time.Since(begun))
+	c.fleet.Log.Info("caught up", "node", n.Name(), "blocks", blocks, "duration", time.Since(begun))
 	return nil
 }
 
 // replayOne makes the node process one payload, and makes that its head where the CL did.
-func (c *CatchUp) replayOne(ctx context.Context, n *node.Node, s *step) (engine.Status, error) {
+func (c *CatchUp) replayOne(ctx context.Context, n *node.Node, s *step) (status engine.Status, err error) {
+	if s.onDisk {
+		status, err = c.execute(ctx, n, s)
+	} else {
+		status, err = c.put(ctx, n, s)
+	}
+	if failure, failed := err.(*wire.Failure); failed && failure.Died {
+		c.Died(n.ID, s.Block)
+	}
+	return status, err
+}
+
+// put puts a payload to the node, and makes it its head where the CL did.
+func (c *CatchUp) put(ctx context.Context, n *node.Node, s *step) (engine.Status, error) {
 	_, breaks := c.fleet.Memory.Standing(n.ID)
 	c.fleet.Memory.Sent(n.ID, s.Block, breaks)
 	status, err := c.fleet.Status(ctx, n, s.Call)
 	if err == nil && status != engine.Invalid && !s.beyond {
 		status, err = c.update(ctx, n, s.Block, s.forkchoice)
-	}
-	if failure, failed := err.(*wire.Failure); failed && failure.Died {
-		c.Died(n.ID, s.Block)
 	}
 	return status, err
 }

@@ -102,6 +102,7 @@ type step struct {
 	*engine.Call
 	forkchoice followed
 	beyond     bool // it builds on the head: the CL hasn't made it the head, and it need not be valid
+	onDisk     bool // the node has it, and what is before it: only the forkchoiceUpdated is needed
 }
 
 // bridge returns the way from a block to the head and beyond: the payloads that come after that block, up to the
@@ -126,13 +127,22 @@ func (p *Payloads) bridge(from, head common.Hash) (way []step, ok bool) {
 	return append(way, p.onTop(head)...), true
 }
 
+// bridgeOver is the way to the head, and beyond, over a block that a node has on its disk.
+func (p *Payloads) bridgeOver(onDisk *engine.Payload, head common.Hash) (way []step, ok bool) {
+	way, ok = p.bridge(onDisk.Hash, head)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	call := &engine.Call{Block: onDisk.Hash, Payload: *onDisk}
+	return slices.Insert(way, 0, step{Call: call, forkchoice: followed{method: p.method}, onDisk: true}), ok
+}
+
 // onTop returns the payloads that build on the head, parents first. p.mu is held.
 func (p *Payloads) onTop(head common.Hash) (way []step) {
 	on := map[common.Hash]bool{head: true}
 	for block, k := range p.byBlock.All() {
 		if on[k.Payload.Parent] {
 			on[block] = true
-			way = append(way, step{k.Call, followed{method: p.method}, true})
+			way = append(way, step{Call: k.Call, forkchoice: followed{method: p.method}, beyond: true})
 		}
 	}
 	return way

@@ -191,7 +191,9 @@ func (n *Node) AddTransactions(txs ...*types.Transaction) error {
 func (n *Node) Stop() error { return n.stack.Close() }
 
 // Kill stops the node as kill -9 would: its data directory becomes what it was at the time of the call. The latest
-// blocks are on disk then, their state isn't. The caller must not have a call in flight. In memory Kill is Stop.
+// blocks are on disk then, their state isn't; nor are the last of them, of which the database still has the log in
+// memory, unless Backend().ChainDb().SyncKeyValue was called before. The caller must not have a call in flight. In
+// memory Kill is Stop.
 func (n *Node) Kill() error {
 	if n.config.DataDir == "" {
 		return n.Stop()

@@ -28,6 +28,9 @@ func (pl *poll) followUp() {
 			pl.tellLate(i)
 		}
 		pl.compareMethods(i)
+		if pl.ignores(i) {
+			pl.bench.catchUp.Ignored(s.node, pl.call.Block)
+		}
 	}
 	for i := range pl.seats {
 		pl.compareToHead(i)
@@ -98,6 +101,12 @@ func (pl *poll) compareToHead(i int) {
 	if behind || lacks {
 		pl.bench.catchUp.Try(s.node)
 	}
+}
+
+// ignores reports whether a node calls a head VALID and builds nothing on it, though it was asked to.
+func (pl *poll) ignores(i int) bool {
+	asked := !pl.isPayload() && pl.call.Forkchoice.Attributes != nil
+	return asked && pl.votes[i].Said == engine.Valid && pl.seats[i].PayloadID == ""
 }
 
 // isHead reports whether a block is the head of the chain which the nodes follow.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"executionbackup/internal/apptest"
 	"executionbackup/internal/geth"
 )
 
@@ -55,4 +56,44 @@ func TestPowerCut(t *testing.T) {
 		want("forkchoiceUpdated", p, forkchoice(t, m.call, p, common.Hash{}, common.Hash{}))
 	}
 	wantHead(t, nodes[:1], chain[last-1].Hash)
+}
+
+// A power cut takes us and all geths, which have the head on their disks, but not its state: they call it VALID and
+// build nothing on it. Nobody has kept the payloads, and there are no peers. They execute what they have.
+func TestPowerCutOfAll(t *testing.T) {
+	nodes := startFleet(t)
+	m := start(t, urls(nodes))
+	v := startValidator(t, m)
+	v.produce(t)
+	for i, node := range nodes { // or a geth that is killed is back at genesis
+		stop(t, node)
+		nodes[i] = startGeth(t, node.Config())
+	}
+	m.Recheck(t)
+	for range 5 {
+		v.produce(t)
+	}
+	m.Stop()
+	for i, node := range nodes {
+		if err := node.Backend().ChainDb().SyncKeyValue(); err != nil {
+			t.Fatal(err)
+		}
+		if err := node.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		nodes[i] = startGeth(t, node.Config())
+		if got := head(t, dial(t, nodes[i].AuthURL(), nodeSecret)); got == v.Head.Hash {
+			t.Fatalf("%s is back at the head", name(i))
+		}
+	}
+	cut := v.Head
+	v = startValidator(t, start(t, urls(nodes)))
+	v.Head = cut
+	apptest.Try(t, apptest.Patience, func() error {
+		_, err := v.Build(t.Context(), geth.Order{})
+		return err
+	})
+	wantHead(t, nodes, cut.Hash)
+	v.produce(t)
+	v.wantVotes(t, "VALID", "VALID", "VALID")
 }
