@@ -35,8 +35,11 @@ var rolling = scenario{
 		r.before(2)
 		for _, n := range r.nodes {
 			if !n.doNotUse {
+				begun := r.slotAt(time.Now())
 				r.upgrade(n, commands, token)
-				r.during(1) // or what is built for the next proposal would be lost on one node after the other
+				// A slot must begin before the next one, and one more where one began meanwhile: what is built for a
+				// proposal is lost on a node that restarts, and it builds nothing for the slot in which it comes back.
+				r.during(1 + min(1, r.slotAt(time.Now())-begun))
 			}
 		}
 		r.after(3)
