@@ -6,13 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"executionbackup/internal/apptest"
 )
 
 // book is the report of a run of the tests.
@@ -79,19 +80,13 @@ func (b *book) describe() {
 		return
 	}
 	b.Machine = fmt.Sprintf("%s/%s, %d cores, %s",
-		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), output("uname", "-r"))
-	b.Versions["ExecutionBackup"] = output("git", "describe", "--tags", "--always", "--dirty")
+		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), apptest.Output("uname", "-r"))
+	b.Versions["ExecutionBackup"] = apptest.Commit()
 	b.Versions["Go"] = runtime.Version()
 	b.Versions["geth"] = pinned("geth", "ethereum/go-ethereum ")
 	b.Versions["Prysm"] = pinned("prysm", "OffchainLabs/prysm/v7 ")
 	b.Versions["Erigon"] = pinned("erigon", "erigontech/erigon ")
 	b.Versions["ethereumjs"] = pinned("ethereumjs", `"@ethereumjs/client": `)
-}
-
-// output is what a command prints, or "" where it can't.
-func output(name string, args ...string) string {
-	out, _ := exec.Command(name, args...).Output()
-	return strings.TrimSpace(string(out))
 }
 
 // pinned is the version that e2e/clients pins: what follows a word.

@@ -5,8 +5,11 @@ package soak
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"executionbackup/internal/apptest"
 )
 
 // The same seed makes the same sequence, another seed another one.
@@ -152,6 +155,17 @@ func TestSettle(t *testing.T) {
 		a := settle(c.events, outcomes)
 		if !slices.Equal(a.lost, c.want) || len(a.wrong) != c.wrong || len(a.details) != len(c.lost) {
 			t.Errorf("%s: %v lost, wrong: %q, want %v and %d", c.name, a.lost, a.wrong, c.want, c.wrong)
+		}
+	}
+}
+
+func TestReportSaysWhetherItPassed(t *testing.T) {
+	for want, r := range map[string]report{
+		"**Passed**":           {},
+		"**Failed**: 2 things": {wrong: []string{"a", "b"}},
+	} {
+		if text := r.markdown(); !strings.Contains(text, want) || !strings.Contains(text, apptest.Commit()) {
+			t.Errorf("want %q and the commit in\n%s", want, text)
 		}
 	}
 }

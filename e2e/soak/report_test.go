@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"executionbackup/internal/apptest"
 )
 
 // report is what the run found, on one page.
@@ -55,10 +57,14 @@ func (r report) markdown() string {
 	for _, n := range r.account.lost {
 		lost += n
 	}
-	fmt.Fprintf(&m, "# Soak, seed %d\n\n", r.seed)
-	fmt.Fprintf(&m, "%s, %v: %d slots of %v, three geths, ExecutionBackup in a process of its own%s, %d faults.\n\n",
-		r.begun.UTC().Format("2 January 2006, 15:04 MST"), r.took.Round(time.Second), r.account.slots, slot, build,
-		len(r.events))
+	passed := "**Passed**: every slot that was lost may be lost, and there is nothing that should not have been."
+	if len(r.wrong) > 0 {
+		passed = fmt.Sprintf("**Failed**: %d things [should not have been](#what-should-not-have-been).", len(r.wrong))
+	}
+	fmt.Fprintf(&m, "# Soak, seed %d\n\n%s\n\n", r.seed, passed)
+	fmt.Fprintf(&m, "%s, %v: %d slots of %v, three geths, ExecutionBackup %s in a process of its own%s, %d faults.\n\n",
+		r.begun.UTC().Format("2 January 2006, 15:04 MST"), r.took.Round(time.Second), r.account.slots, slot,
+		apptest.Commit(), build, len(r.events))
 	fmt.Fprintf(&m, "| | |\n|---|---|\n")
 	fmt.Fprintf(&m, "| slots lost | %d, and %d while the machine stood still |\n", lost, r.account.paused)
 	fmt.Fprintf(&m, "| verdict on a payload, p50 / p99 / slowest | %v / %v / %v |\n", percentile(r.verdicts, 50),
