@@ -327,6 +327,14 @@ func (c *CatchUp) walks(n *node.Node, latest node.Head, way []step, err error) b
 	return now.Sub(p.walk.since) < attemptInterval
 }
 
+// leave leaves a node to itself as long as it gets nearer.
+func (c *CatchUp) leave(n *node.Node, latest node.Head) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	c.patient(n.ID).walk = &walk{at: latest.Number, since: now, looked: now}
+}
+
 // feedIn is feed in a turn of the node's lane: live calls wait until the node has what they build on.
 func (c *CatchUp) feedIn(ctx context.Context, n *node.Node, turn *lane.Turn, disk *engine.Payload) error {
 	return c.fleet.Pool.Hold(ctx, turn, func() error {

@@ -39,7 +39,7 @@ func lacksState(ctx context.Context, n *node.Node, block common.Hash) (*engine.P
 }
 
 // execute makes a node execute what it has on its disk: it has counted itself as synced since the forkchoiceUpdated on
-// its own latest block. One that says VALID and does nothing has to sync by itself.
+// its own latest block. One that says VALID and does nothing has to sync by itself, and isn't disturbed while it does.
 func (c *CatchUp) execute(ctx context.Context, n *node.Node, s *step) (engine.Status, error) {
 	status, err := c.update(ctx, n, s.Block, s.forkchoice)
 	if err != nil || status != engine.Valid {
@@ -47,6 +47,7 @@ func (c *CatchUp) execute(ctx context.Context, n *node.Node, s *step) (engine.St
 	}
 	latest, err := n.Latest(ctx)
 	if err == nil && latest.Hash != s.Block {
+		c.leave(n, latest)
 		err = fmt.Errorf("%w: it has that block, and stays at %d, %s", errStranded, latest.Number, latest.Hash)
 	}
 	return status, err

@@ -144,3 +144,22 @@ func TestOnDiskWhileTheChainGoesOn(t *testing.T) {
 		}
 	})
 }
+
+// A node that doesn't execute what it has syncs by itself, and is left alone as long as it gets nearer.
+func TestOnDiskLeftAlone(t *testing.T) {
+	s := newSleeper(3)
+	s.stays = true
+	bubble.In(t, []*bubble.Fake{s.Fake}, func(t *testing.T, b *bubble.Bubble) {
+		for range 8 {
+			b.Send(buildCall(9))
+			time.Sleep(20 * time.Second)
+			if s.at.Load() < 8 {
+				s.at.Add(1)
+			}
+		}
+		want := "[F9 F3 F9 F9 F9 F9 F9 F9 F9 F9 F8 F9]" // F8 is its own head, when it has stood still for half a minute
+		if got := fmt.Sprint(s.Seen()); got != want {
+			t.Errorf("it got %s, want %s", got, want)
+		}
+	})
+}
