@@ -31,7 +31,7 @@ func banner(s *screen, net *network) {
 	if net.foreign {
 		needs(s, net)
 	} else {
-		s.line("  The chain comes to the fork Amsterdam with block %d: log and page speak of it before.", amsterdamSlot)
+		s.line("  The chain comes to the fork Amsterdam after %d blocks: log and page speak of that.", amsterdamSlot)
 		s.write("")
 	}
 	help(s)

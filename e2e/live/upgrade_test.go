@@ -62,11 +62,15 @@ func upgradeCommands(t testing.TB) []string {
 	return strings.Split(strings.TrimSpace(block), "\n")
 }
 
-// upgrade types the commands. The first says where the admin token is; a comment stands for what the operator does with
-// the node; and what only lists the nodes is repeated until it says what its comment has in quotes.
+// upgrade types the commands. The first says where the admin token is; two comments stand for what the operator does
+// with the node, stop and start it; what only lists the nodes is repeated until it says what its comment has in quotes.
 func (r *run) upgrade(n *node, commands []string, token string) {
 	r.t.Helper()
 	begun, done := time.Now(), 0
+	byHand := []func(){
+		func() { r.terminate(n) },
+		func() { n.start(); apptest.Within(r.t, time.Minute, n.name+" listens", n.listens) },
+	}
 	typed := "set -e\n"
 	for _, line := range commands {
 		command, comment, _ := strings.Cut(line, "#")
@@ -74,10 +78,9 @@ func (r *run) upgrade(n *node, commands []string, token string) {
 		switch {
 		case strings.HasPrefix(command, "export "):
 			typed += strings.ReplaceAll(command, "/etc/executionbackup/admin.token", token) + "\n"
-		case command == "":
-			r.terminate(n)
-			n.start()
-			apptest.Within(r.t, time.Minute, n.name+" listens", n.listens)
+		case command == "" && len(byHand) > 0:
+			byHand[0]()
+			byHand = byHand[1:]
 			done++
 		case comment != "":
 			want := regexp.MustCompile(`"(.*)"`).FindStringSubmatch(comment)
@@ -93,8 +96,8 @@ func (r *run) upgrade(n *node, commands []string, token string) {
 			done++
 		}
 	}
-	if done != 4 {
-		r.t.Fatalf("%d steps, want drain, upgrade, look and undrain: %q", done, commands)
+	if done != 6 || len(byHand) > 0 {
+		r.t.Fatalf("%d steps, want drain, stop, look, start, look and undrain: %q", done, commands)
 	}
 	r.back(n.name)
 	r.note("%s: %.1f s", n.name, time.Since(begun).Seconds())
