@@ -42,7 +42,7 @@ var faults = []fault{
 		lasts: short, node: true, begin: kill,
 	},
 	{
-		name: "kill -9, long", about: "the same, for longer",
+		name: "kill -9, long", about: "kill -9 of a geth, which is started again half a minute later",
 		lasts: long, node: true, alone: true, begin: kill,
 	},
 	{
@@ -62,7 +62,7 @@ var faults = []fault{
 		lasts: short, node: true, begin: hang,
 	},
 	{
-		name: "SIGSTOP, long", about: "the same, for longer than any call is waited for",
+		name: "SIGSTOP, long", about: "a geth hangs for longer than any call is waited for",
 		lasts: long, node: true, alone: true, begin: hang,
 	},
 	{
@@ -87,8 +87,8 @@ var faults = []fault{
 		lasts: short, node: true, alone: true, halts: true, disputes: true, lost: 2, begin: lie,
 	},
 	{
-		name: "lies INVALID, upgraded", about: "the same, and what ends it is that the geth is stopped, and another " +
-			"program started behind the same URL. That takes three slots at most",
+		name: "lies INVALID, upgraded", about: "a node calls all INVALID, until it is stopped, and " +
+			"another program started behind its URL. That takes three slots at most",
 		lasts: short, node: true, alone: true, halts: true, disputes: true, lost: 3 + 2,
 		begin: func(w *world, v *node) func() {
 			honest := lie(w, v)
@@ -153,7 +153,8 @@ var faults = []fault{
 		},
 	},
 	{
-		name: "SIGTERM of ExecutionBackup", about: "the same with SIGTERM: calls in flight are answered",
+		name: "SIGTERM of ExecutionBackup", about: "a supervisor that keeps its socket starts it " +
+			"again: calls in flight are answered",
 		lasts: atOnce, ends: true, begin: func(w *world, _ *node) func() {
 			w.eb.end(syscall.SIGTERM)
 			return func() {}

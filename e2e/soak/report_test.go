@@ -53,9 +53,12 @@ func (r report) markdown() string {
 	if r.race {
 		build = ", built with the race detector"
 	}
-	lost := r.account.quiet
+	lost, may := r.account.quiet, 0
 	for _, n := range r.account.lost {
 		lost += n
+	}
+	for _, e := range r.events {
+		may += e.mayLose()
 	}
 	passed := "**Passed**: every slot that was lost may be lost, and there is nothing that should not have been."
 	if len(r.wrong) > 0 {
@@ -66,7 +69,8 @@ func (r report) markdown() string {
 		r.begun.UTC().Format("2 January 2006, 15:04 MST"), r.took.Round(time.Second), r.account.slots, slot,
 		apptest.Commit(), build, len(r.events))
 	fmt.Fprintf(&m, "| | |\n|---|---|\n")
-	fmt.Fprintf(&m, "| slots lost | %d, and %d while the machine stood still |\n", lost, r.account.paused)
+	fmt.Fprintf(&m, "| slots lost | %d of %d that may be, and %d while the machine stood still |\n", lost, may,
+		r.account.paused)
 	fmt.Fprintf(&m, "| verdict on a payload, p50 / p99 / slowest | %v / %v / %v |\n", percentile(r.verdicts, 50),
 		percentile(r.verdicts, 99), percentile(r.verdicts, 100))
 	fmt.Fprintf(&m, "| answered in the slot, p50 / p99 | %v / %v |\n", percentile(r.answered, 50),
@@ -90,6 +94,7 @@ func (r report) markdown() string {
 		"and may object.\n\n")
 	m.WriteString("| fault | what it is | times | beside another | slots lost | that it may | disputed calls | " +
 		"back, s, at most |\n|---|---|---|---|---|---|---|---|\n")
+	var absent []string
 	for _, f := range faults {
 		var times, beside, lost, may, disputes int
 		var back time.Duration
@@ -105,10 +110,14 @@ func (r report) markdown() string {
 			back = max(back, e.back)
 		}
 		if times == 0 {
+			absent = append(absent, f.name)
 			continue
 		}
 		fmt.Fprintf(&m, "| %s | %s | %d | %d | %d | %d | %d | %.1f |\n", f.name, f.about, times, beside, lost, may,
 			disputes, back.Seconds())
+	}
+	if len(absent) > 0 {
+		fmt.Fprintf(&m, "\nThere was no time for: %s.\n", strings.Join(absent, "; "))
 	}
 	m.WriteString("\n## Slots that were lost\n\n")
 	for _, line := range r.account.details {

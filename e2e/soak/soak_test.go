@@ -5,6 +5,7 @@ package soak
 import (
 	"context"
 	"flag"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -24,6 +25,7 @@ func TestSoak(t *testing.T) {
 	if *duration == 0 {
 		t.Skip("make soak")
 	}
+	os.Remove(*reportTo) // another run's
 	events := newPlan(*seed, *duration, *period)
 	t.Logf("seed %d, %v, %d faults:", *seed, *duration, len(events))
 	for i, e := range events {
