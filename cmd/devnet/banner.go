@@ -27,7 +27,9 @@ func banner(s *screen, net *network) {
 		kept = "removed at the end"
 	}
 	s.write("  data and log     " + net.dir + "    " + kept)
-	s.write("  its commands     make build, then bin/executionbackup status "+net.url, "")
+	s.write("  its commands     make build, then bin/executionbackup status " + net.url)
+	s.write("                   or, say, nodes drain geth-1 --url "+net.url, "                     --admin-token-file "+
+		net.file("admin.token"), "")
 	if net.foreign {
 		needs(s, net)
 	} else {
