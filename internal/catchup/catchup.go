@@ -150,7 +150,7 @@ func (c *CatchUp) Missed(n *node.Node) {
 		return
 	}
 	turn := c.fleet.Pool.Reserve(n)
-	if !c.fleet.Background(func(ctx context.Context) { c.note(ctx, n, true, c.feedIn(ctx, n, turn, nil)) }) {
+	if !c.fleet.Background(func(ctx context.Context) { c.note(ctx, n, true, c.feedIn(ctx, n, turn)) }) {
 		turn.Done()
 	}
 }
@@ -166,16 +166,11 @@ func (c *CatchUp) noteReturn(n *node.Node) {
 // Try starts an attempt to bring a node up to the head, unless there was one just now. It doesn't wait for it. A node
 // that alone answers the CL gets what the CL sends, and nothing else.
 func (c *CatchUp) Try(n *node.Node) {
-	c.try(n, func(ctx context.Context) (began bool, err error) { return c.feed(ctx, n, nil) })
-}
-
-// try starts an attempt that feed makes.
-func (c *CatchUp) try(n *node.Node, feed func(context.Context) (began bool, err error)) {
 	if _, alone := c.fleet.Mode(); n == alone || !c.begin(n) {
 		return
 	}
 	c.fleet.Background(func(ctx context.Context) {
-		began, err := feed(ctx)
+		began, err := c.feed(ctx, n)
 		c.note(ctx, n, began, err)
 	})
 }
@@ -290,18 +285,16 @@ var errPassive = errors.New("another instance leads the nodes")
 
 var errStranded = errors.New("the kept payloads don't bring it to the head")
 
-// feed replays what a node lacks. onDisk is the last block that it has without having executed it; nil where there is
-// none. began says that the node has been given something.
-func (c *CatchUp) feed(ctx context.Context, n *node.Node, onDisk *engine.Payload) (began bool, err error) {
-	latest, err := n.Latest(ctx)
-	if err != nil {
+// feed replays what a node lacks. began says that the node has been given something.
+func (c *CatchUp) feed(ctx context.Context, n *node.Node) (began bool, err error) {
+	latest, way, err := c.look(ctx, n)
+	if latest == (node.Head{}) {
 		return false, err
 	}
-	way, err := c.way(n, latest, onDisk)
 	if c.walks(n, latest, way, err) || err != nil || len(way) == 0 {
 		return false, err
 	}
-	return true, c.feedIn(ctx, n, c.fleet.Pool.Reserve(n), onDisk)
+	return true, c.feedIn(ctx, n, c.fleet.Pool.Reserve(n))
 }
 
 // walks reports whether a node that had to sync by itself gets nearer: it has moved within attemptInterval, also where
@@ -335,20 +328,29 @@ func (c *CatchUp) leave(n *node.Node, latest node.Head) {
 	c.patient(n.ID).walk = &walk{at: latest.Number, since: now, looked: now}
 }
 
+// look finds out where a node is, and what it lacks.
+func (c *CatchUp) look(ctx context.Context, n *node.Node) (latest node.Head, way []step, err error) {
+	if latest, err = n.Latest(ctx); err == nil {
+		way, err = c.way(ctx, n, latest)
+	}
+	return latest, way, err
+}
+
 // feedIn is feed in a turn of the node's lane: live calls wait until the node has what they build on.
-func (c *CatchUp) feedIn(ctx context.Context, n *node.Node, turn *lane.Turn, disk *engine.Payload) error {
+func (c *CatchUp) feedIn(ctx context.Context, n *node.Node, turn *lane.Turn) error {
 	return c.fleet.Pool.Hold(ctx, turn, func() error {
-		latest, err := n.Latest(ctx) // it may have moved while the lane emptied
-		if err != nil {
-			return err
+		latest, way, err := c.look(ctx, n) // it may have moved while the lane emptied
+		if err == nil && len(way) > 0 && way[0].onDisk {
+			if err = c.ignores(ctx, n, latest, &way[0]); err == nil {
+				latest, way, err = c.look(ctx, n)
+			}
 		}
-		way, err := c.way(n, latest, disk)
 		for last := (common.Hash{}); err == nil && len(way) > 0 && way[len(way)-1].Block != last; {
 			if err = c.replay(ctx, n, latest, way); err != nil {
 				return err
 			}
 			latest, last = headAfter(latest, way), way[len(way)-1].Block
-			way, err = c.way(n, latest, disk) // a payload that was under way when the node returned was not sent to it
+			way, err = c.way(ctx, n, latest) // a payload that was under way when the node returned was not sent to it
 		}
 		return err
 	})
@@ -366,17 +368,18 @@ func headAfter(from node.Head, way []step) node.Head {
 
 // way returns the payloads that a node with this head lacks; none, if it has all. They reach beyond our head: the node
 // may have been away when a payload came, and be back for the forkchoiceUpdated on it.
-func (c *CatchUp) way(n *node.Node, from node.Head, onDisk *engine.Payload) ([]step, error) {
+func (c *CatchUp) way(ctx context.Context, n *node.Node, from node.Head) ([]step, error) {
 	if from.Hash == (common.Hash{}) {
 		return nil, fmt.Errorf("%w: it doesn't say where it is", errStranded)
 	}
 	head := c.fleet.Controller.Chain.Head()
-	way, ok := c.bridge(from.Hash, head)
-	if !ok && onDisk != nil && from.Number < onDisk.Number {
-		way, ok = c.bridgeOver(onDisk, head)
-	}
-	if !ok {
-		return nil, fmt.Errorf("%w: it is at block %d, %s", errStranded, from.Number, from.Hash)
+	way, base := c.bridge(from.Hash, head)
+	if base != from.Hash {
+		onDisk, ok := c.onDisk(ctx, n, from, base)
+		if !ok {
+			return nil, fmt.Errorf("%w: it is at block %d, %s", errStranded, from.Number, from.Hash)
+		}
+		way = slices.Insert(way, 0, onDisk)
 	}
 	if from.Hash == head { // of what builds on it, the node lacks only what it wasn't there for, or may have lost
 		way = slices.DeleteFunc(way, func(s step) bool { return c.fleet.Memory.SentSince(n.ID, s.Block) })
@@ -389,11 +392,9 @@ func (c *CatchUp) replay(ctx context.Context, n *node.Node, from node.Head, way 
 	if c.fleet.Passive() {
 		return errPassive
 	}
-	begun, blocks := time.Now(), len(way)
-	if way[0].onDisk {
-		blocks += int(way[0].Payload.Number-from.Number) - 1
-	}
-	c.fleet.Log.Info("catching up", "node", n.Name(), "from", from.Number, "blocks", blocks, "on_disk", way[0].onDisk)
+	begun := time.Now()
+	c.fleet.Log.Info("catching up", "node", n.Name(), "from", from.Number, "blocks", blocks(from, way),
+		"on_disk", way[0].onDisk)
 	own := followed{method: way[0].forkchoice.method}
 	if _, err := c.update(ctx, n, from.Hash, own); err != nil {
 		return fmt.Errorf("forkchoiceUpdated on its own head: %w", err)
@@ -415,7 +416,7 @@ func (c *CatchUp) replay(ctx context.Context, n *node.Node, from node.Head, way 
 	c.patient(n.ID).stranded = false
 	c.mu.Unlock()
 	c.replays.WithLabelValues("success").Inc()
-	c.fleet.Log.Info("caught up", "node", n.Name(), "blocks", blocks, "duration", time.Since(begun))
+	c.fleet.Log.Info("caught up", "node", n.Name(), "blocks", blocks(from, way), "duration", time.Since(begun))
 	return nil
 }
 

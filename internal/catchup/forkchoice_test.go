@@ -18,9 +18,9 @@ func TestLongForkchoiceIsNotKept(t *testing.T) {
 			Method: engine.ParseMethod("engine_forkchoiceUpdatedV3"), Block: head,
 			Forkchoice: engine.Forkchoice{State: make([]byte, size), Head: head},
 		})
-		way, ok := p.bridge(common.Hash{9}, head)
-		if !ok || len(way) != 1 {
-			t.Fatalf("%d bytes: %t, %d blocks", size, ok, len(way))
+		way, base := p.bridge(common.Hash{9}, head)
+		if base != (common.Hash{9}) || len(way) != 1 {
+			t.Fatalf("%d bytes: from %s, %d blocks", size, base, len(way))
 		}
 		f := way[0].forkchoice
 		if (len(f.state) == size) != (size == maxState) || f.method == "" {

@@ -2,7 +2,9 @@ package catchup_test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -21,30 +23,46 @@ func buildCall(n int) []byte {
 // what it knows, and executes it once it has had a forkchoiceUpdated on its latest block.
 type sleeper struct {
 	*bubble.Fake
-	at    atomic.Int64 // its latest block
-	stays bool         // it never executes anything
-	id    string       // of the payload that it builds, where it isn't ""
+	at     atomic.Int64 // its latest block
+	has    atomic.Int64 // the last one that it has executed
+	synced atomic.Bool  // it has had that forkchoiceUpdated
+	stays  bool         // it never executes anything
+	id     string       // of the payload that it builds, where it isn't ""
+	number string       // what it says is the number of block 9
+	latest string       // … of its latest block; "" for the right one
 }
 
 func newSleeper(at int64) *sleeper {
-	s := &sleeper{Fake: new(bubble.Fake)}
+	s := &sleeper{Fake: new(bubble.Fake), number: "0x9"}
 	s.at.Store(at)
-	synced := false
+	s.has.Store(at)
 	s.Arrived = func(call string, number int) (done func(), refused bool) {
-		if call == fmt.Sprint("F", s.at.Load()) {
-			synced = true
-		} else if synced && call[0] == 'F' && !s.stays {
-			s.at.Store(int64(number))
+		n := int64(number)
+		switch {
+		case call[0] == 'P' && n == s.has.Load()+1:
+			s.has.Store(n)
+		case call[0] == 'F' && n == s.at.Load():
+			s.synced.Store(true)
+		case call[0] == 'F' && s.synced.Load() && !s.stays && n <= max(9, s.has.Load()):
+			s.at.Store(n)
+			s.has.Store(max(n, s.has.Load()))
 		}
 		return func() {}, false
+	}
+	s.Status = func(method string, n int) string {
+		if int64(n) > max(9, s.has.Load()) {
+			return "SYNCING"
+		}
+		return "VALID"
 	}
 	s.Answer = func(method string) (string, bool) {
 		switch {
 		case method == "eth_getBlockByNumber":
-			return fmt.Sprintf(`{"hash":%q,"number":"0x%x"}`, bubble.Hash(int(s.at.Load())).Hex(), s.at.Load()), true
+			return fmt.Sprintf(`{"hash":%q,"number":%q}`, bubble.Hash(int(s.at.Load())).Hex(),
+				cmp.Or(s.latest, fmt.Sprintf("0x%x", s.at.Load()))), true
 		case method == "eth_getBlockByHash":
-			return fmt.Sprintf(`{"hash":%q,"parentHash":%q,"number":"0x9","timestamp":"0x50"}`, bubble.Hash(9).Hex(),
-				bubble.Hash(8).Hex()), true
+			return fmt.Sprintf(`{"hash":%q,"parentHash":%q,"number":%q,"timestamp":"0x50"}`, bubble.Hash(9).Hex(),
+				bubble.Hash(8).Hex(), s.number), true
 		case s.id != "" && strings.HasPrefix(method, "engine_forkchoiceUpdated"):
 			return fmt.Sprintf(`{"payloadStatus":{"status":"VALID","latestValidHash":%q,"validationError":null},`+
 				`"payloadId":%q}`, bubble.Hash(9).Hex(), s.id), true
@@ -54,19 +72,26 @@ func newSleeper(at int64) *sleeper {
 	return s
 }
 
+// saysAfter is a sleeper that says something else from so many forkchoiceUpdateds on block 9 on.
+func saysAfter(calls int, status string) *sleeper {
+	s := newSleeper(3)
+	s.Status = func(_ string, n int) string {
+		if n == 9 {
+			calls--
+		}
+		if calls < 0 {
+			return status
+		}
+		return "VALID"
+	}
+	return s
+}
+
 // A node that has the head, but not its state, calls it VALID and builds nothing. Nobody has kept the payloads. It is
 // made to execute what it has, and nobody else is touched.
 func TestOnDisk(t *testing.T) {
-	builds, stays, syncs, moves := newSleeper(3), newSleeper(3), newSleeper(3), newSleeper(3)
+	builds, stays, moves, wakes := newSleeper(3), newSleeper(3), newSleeper(3), newSleeper(3)
 	builds.id, stays.stays = "0x1", true
-	followed := false
-	syncs.Status = func(string, int) string {
-		if followed {
-			return "SYNCING"
-		}
-		followed = true
-		return "VALID"
-	}
 	moves.Delay = func(method string, _ int) time.Duration {
 		if method == "eth_getBlockByHash" { // it moves once it has been found behind
 			time.AfterFunc(50*time.Millisecond, func() { moves.at.Store(10) })
@@ -74,30 +99,39 @@ func TestOnDisk(t *testing.T) {
 		}
 		return 0
 	}
+	wakes.Delay = func(method string, _ int) time.Duration {
+		wakes.synced.Store(wakes.synced.Load() || method == "eth_getBlockByHash")
+		return 0
+	}
+	giant, genesis, beside := newSleeper(3), newSleeper(3), newSleeper(3)
+	giant.number, genesis.latest, beside.latest = "0xffffffffffffffff", "0x0", "0x9"
 	for _, c := range []struct {
 		name string
 		node *sleeper
 		call []byte
 		want string
-		says string
 		fed  float64 // times that it was brought up to the head
 	}{
-		{"behind", newSleeper(3), buildCall(9), "[F9 F3 F9]", "VALID", 1},
-		{"behind, and nothing is asked for", newSleeper(3), bubble.ForkchoiceCall(9), "[F9]", "VALID", 0},
-		{"behind, and builds", builds, buildCall(9), "[F9]", "VALID", 0},
-		{"behind, and stays there", stays, buildCall(9), "[F9 F3 F9]", "VALID", 0},
-		{"behind, and syncs", syncs, buildCall(9), "[F9]", "SYNCING", 0},
-		{"behind, and then beyond by itself", moves, buildCall(9), "[F9]", "VALID", 0},
-		{"at the head", newSleeper(9), buildCall(9), "[F9]", "VALID", 0},
-		{"beyond the head, from where the CL goes back", newSleeper(10), buildCall(9), "[F9]", "VALID", 0},
+		{"behind", newSleeper(3), buildCall(9), "[F9 F9 F3 F9]", 1},
+		{"behind, and nothing is asked for", newSleeper(3), bubble.ForkchoiceCall(9), "[F9]", 0},
+		{"behind, and builds", builds, buildCall(9), "[F9]", 0},
+		{"behind, and executes it by itself", wakes, buildCall(9), "[F9 F9]", 0},
+		{"behind, and stays there", stays, buildCall(9), "[F9 F9 F3 F9]", 0},
+		{"behind, and syncs", saysAfter(2, "SYNCING"), buildCall(9), "[F9 F9]", 0},
+		{"behind, and then beyond", moves, buildCall(9), "[F9]", 0},
+		{"behind, and objects", saysAfter(1, "INVALID"), buildCall(9), "[F9]", 0},
+		{"behind, and objects when it executes it", saysAfter(3, "INVALID"), buildCall(9), "[F9 F9 F3 F9]", 0},
+		{"behind by too much", giant, buildCall(9), "[F9]", 0},
+		{"at genesis", genesis, buildCall(9), "[F9]", 0},
+		{"beside the head", beside, buildCall(9), "[F9]", 0},
+		{"at the head", newSleeper(9), buildCall(9), "[F9]", 0},
+		{"beyond the head, from where the CL goes back", newSleeper(10), buildCall(9), "[F9]", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble.In(t, []*bubble.Fake{c.node.Fake}, func(t *testing.T, b *bubble.Bubble) {
 				b.Send(bubble.ForkchoiceCall(9))
 				c.node.Forget()
-				if got, _ := b.Send(c.call); got != c.says {
-					t.Fatalf("the CL hears %s, want %s", got, c.says)
-				}
+				b.Send(c.call)
 				time.Sleep(time.Second)
 				if got := fmt.Sprint(c.node.Seen()); got != c.want {
 					t.Errorf("it got %s, want %s", got, c.want)
@@ -128,18 +162,53 @@ func TestOnDiskWhileTheChainGoesOn(t *testing.T) {
 		}
 		return 0
 	}
-	s.Status = func(method string, n int) string {
-		if at := s.at.Load(); n > 9 && at < 9 { // it has block 9 without its state
-			return "SYNCING"
-		}
-		return "VALID"
-	}
 	bubble.In(t, []*bubble.Fake{{}, {}, s.Fake}, func(t *testing.T, b *bubble.Bubble) {
 		b.Send(buildCall(9))
 		b.Send(bubble.PayloadCall(10))
 		b.Send(bubble.ForkchoiceCall(10))
+		time.Sleep(3 * time.Second)
+		if got, want := fmt.Sprint(s.Seen()), "[F9 P10 F10 F9 F3 F9 P10 F10]"; got != want {
+			t.Errorf("it got %s, want %s", got, want)
+		}
+	})
+}
+
+// Nobody asks for a payload, and all nodes lack the same: they execute what they have before the first payload that is
+// kept, and are fed that and the next.
+func TestOnDiskBeforeWhatIsKept(t *testing.T) {
+	nodes := []*sleeper{newSleeper(3), newSleeper(5)}
+	bubble.In(t, []*bubble.Fake{nodes[0].Fake, nodes[1].Fake}, func(t *testing.T, b *bubble.Bubble) {
+		b.Send(bubble.ForkchoiceCall(9))
+		b.Follow(10, 1)
+		for i, want := range []string{"[F9 P10 F10 F9 F3 F9 P10]", "[F9 P10 F10 F9 F5 F9 P10]"} {
+			if got := fmt.Sprint(nodes[i].Seen()); got != want {
+				t.Errorf("node %d got %s, want %s", i, got, want)
+			}
+		}
+		if s := b.Follow(11, 1)[0]; s.NewPayload != "VALID" || s.Forkchoice != "VALID" {
+			t.Errorf("then the CL hears %+v", s)
+		}
+	})
+}
+
+// A node that has what is kept is not asked to follow it once more: it doesn't build, and tells late where it is.
+func TestOnDiskIsNotWhatIsKept(t *testing.T) {
+	late := new(bubble.Fake)
+	var at atomic.Int64
+	late.Arrived = func(_ string, number int) (done func(), refused bool) {
+		time.AfterFunc(200*time.Millisecond, func() { at.Store(int64(number)) })
+		return func() {}, false
+	}
+	late.Answer = func(method string) (string, bool) {
+		return fmt.Sprintf(`{"hash":%q,"number":"0x%x"}`, bubble.Hash(int(at.Load())).Hex(), at.Load()),
+			method == "eth_getBlockByNumber"
+	}
+	bubble.In(t, []*bubble.Fake{late}, func(t *testing.T, b *bubble.Bubble) {
+		b.Follow(1, 2)
+		b.Send(bubble.PayloadCall(3))
+		b.Send(buildCall(3))
 		time.Sleep(time.Second)
-		if got, want := fmt.Sprint(s.Seen()), "[F9 P10 F10 F3 F9 P10 F10]"; got != want {
+		if got, want := fmt.Sprint(late.Seen()), "[P1 F1 P2 F2 P3 F3]"; got != want {
 			t.Errorf("it got %s, want %s", got, want)
 		}
 	})
@@ -147,19 +216,65 @@ func TestOnDiskWhileTheChainGoesOn(t *testing.T) {
 
 // A node that doesn't execute what it has syncs by itself, and is left alone as long as it gets nearer.
 func TestOnDiskLeftAlone(t *testing.T) {
-	s := newSleeper(3)
-	s.stays = true
-	bubble.In(t, []*bubble.Fake{s.Fake}, func(t *testing.T, b *bubble.Bubble) {
-		for range 8 {
-			b.Send(buildCall(9))
-			time.Sleep(20 * time.Second)
-			if s.at.Load() < 8 {
-				s.at.Add(1)
-			}
+	stays := newSleeper(3)
+	stays.stays = true
+	for name, c := range map[string]struct {
+		node        *sleeper
+		once, again string // what it gets at first, and when it has stood still for half a minute
+	}{
+		"stays": {stays, "F9 F3 F9", "F9 F8 F9"},
+		"syncs": {saysAfter(1, "SYNCING"), "F9", "F9"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.In(t, []*bubble.Fake{c.node.Fake}, func(t *testing.T, b *bubble.Bubble) {
+				for range 8 {
+					b.Send(buildCall(9))
+					time.Sleep(20 * time.Second)
+					if c.node.at.Load() < 8 {
+						c.node.at.Add(1)
+					}
+				}
+				want := "[F9 " + c.once + " F9 F9 F9 F9 F9 F9 F9 " + c.again + "]"
+				if got := fmt.Sprint(c.node.Seen()); got != want {
+					t.Errorf("it got %s, want %s", got, want)
+				}
+			})
+		})
+	}
+}
+
+// brittle is a sleeper that dies when it executes what it has, and is back after a second.
+type brittle struct {
+	*sleeper
+	down atomic.Int64 // until when, in nanoseconds of the clock
+}
+
+func (c *brittle) RoundTrip(r *http.Request) (*http.Response, error) {
+	if time.Now().UnixNano() < c.down.Load() {
+		return nil, bubble.ErrRefused
+	}
+	before := c.at.Load()
+	answer, err := c.sleeper.RoundTrip(r)
+	if err == nil && before == 3 && c.at.Load() == 9 {
+		c.at.Store(3)
+		c.has.Store(3)
+		c.synced.Store(false)
+		c.down.Store(time.Now().Add(time.Second).UnixNano())
+		return nil, bubble.ErrReset
+	}
+	return answer, err
+}
+
+// A node that dies twice of what it has on its disk isn't made to execute it a third time.
+func TestOnDiskIsDeadly(t *testing.T) {
+	c := &brittle{sleeper: newSleeper(3)}
+	bubble.In(t, []*brittle{c}, func(t *testing.T, b *bubble.Bubble) {
+		for range 40 {
+			b.Post(t.Context(), buildCall(9))
+			time.Sleep(5 * time.Second)
 		}
-		want := "[F9 F3 F9 F9 F9 F9 F9 F9 F9 F9 F8 F9]" // F8 is its own head, when it has stood still for half a minute
-		if got := fmt.Sprint(s.Seen()); got != want {
-			t.Errorf("it got %s, want %s", got, want)
+		if got := strings.Count(fmt.Sprint(c.Seen()), "F3"); got != 2 {
+			t.Errorf("it was made to %d times, want 2: %v", got, c.Seen())
 		}
 	})
 }

@@ -107,14 +107,15 @@ type step struct {
 
 // bridge returns the way from a block to the head and beyond: the payloads that come after that block, up to the
 // head's, oldest first, and behind them those that build on the head. The way is empty where the block is the head and
-// nothing newer came. It is not ok where a payload of it isn't kept.
-func (p *Payloads) bridge(from, head common.Hash) (way []step, ok bool) {
+// nothing newer came. base is the block that it begins behind: another one, where a payload of the way isn't kept.
+func (p *Payloads) bridge(from, head common.Hash) (way []step, base common.Hash) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for at := head; at != from; { // backwards, by the parents
+	at := head
+	for at != from && len(way) <= maxPayloads { // backwards, by the parents
 		k, known := p.byBlock.Get(at)
-		if !known || len(way) > maxPayloads {
-			return nil, false
+		if !known {
+			break
 		}
 		s := step{Call: k.Call, forkchoice: k.forkchoice}
 		if s.forkchoice.method == "" {
@@ -124,16 +125,14 @@ func (p *Payloads) bridge(from, head common.Hash) (way []step, ok bool) {
 		at = k.Payload.Parent
 	}
 	slices.Reverse(way)
-	return append(way, p.onTop(head)...), true
+	return append(way, p.onTop(head)...), at
 }
 
-// bridgeOver is the way to the head, and beyond, over a block that a node has on its disk.
-func (p *Payloads) bridgeOver(onDisk *engine.Payload, head common.Hash) (way []step, ok bool) {
-	way, ok = p.bridge(onDisk.Hash, head)
+// lastMethod is that of the last forkchoiceUpdated.
+func (p *Payloads) lastMethod() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	call := &engine.Call{Block: onDisk.Hash, Payload: *onDisk}
-	return slices.Insert(way, 0, step{Call: call, forkchoice: followed{method: p.method}, onDisk: true}), ok
+	return p.method
 }
 
 // onTop returns the payloads that build on the head, parents first. p.mu is held.

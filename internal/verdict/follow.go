@@ -29,7 +29,7 @@ func (pl *poll) followUp() {
 		}
 		pl.compareMethods(i)
 		if pl.ignores(i) {
-			pl.bench.catchUp.Ignored(s.node, pl.call.Block)
+			pl.bench.catchUp.Ignored(s.node)
 		}
 	}
 	for i := range pl.seats {

@@ -58,10 +58,11 @@ func TestPowerCut(t *testing.T) {
 	wantHead(t, nodes[:1], chain[last-1].Hash)
 }
 
-// A power cut takes us and all geths, which have the head on their disks, but not its state: they call it VALID and
-// build nothing on it. Nobody has kept the payloads, and there are no peers. They execute what they have.
-func TestPowerCutOfAll(t *testing.T) {
-	nodes := startFleet(t)
+// cutPower lets geths follow a chain and kills them, with us, and starts them again, which have the head on their disks
+// then, but not its state. The last geth is the rest of the network: it goes on, and we don't have it any more.
+func cutPower(t *testing.T) (nodes []*geth.Node, network *geth.Node, head geth.Payload) {
+	t.Helper()
+	nodes = startFleet(t)
 	m := start(t, urls(nodes))
 	v := startValidator(t, m)
 	v.produce(t)
@@ -74,6 +75,7 @@ func TestPowerCutOfAll(t *testing.T) {
 		v.produce(t)
 	}
 	m.Stop()
+	nodes, network = nodes[:2], nodes[2]
 	for i, node := range nodes {
 		if err := node.Backend().ChainDb().SyncKeyValue(); err != nil {
 			t.Fatal(err)
@@ -82,12 +84,18 @@ func TestPowerCutOfAll(t *testing.T) {
 			t.Fatal(err)
 		}
 		nodes[i] = startGeth(t, node.Config())
-		if got := head(t, dial(t, nodes[i].AuthURL(), nodeSecret)); got == v.Head.Hash {
-			t.Fatalf("%s is back at the head", name(i))
+		if at := nodes[i].Backend().BlockChain().CurrentBlock(); at.Hash() == v.Head.Hash || at.Number.Sign() == 0 {
+			t.Fatalf("%s is back at block %d", name(i), at.Number)
 		}
 	}
-	cut := v.Head
-	v = startValidator(t, start(t, urls(nodes)))
+	return nodes, network, v.Head
+}
+
+// After a power cut of everything geths call the head VALID and build nothing on it. Nobody has kept the payloads, and
+// there are no peers. They execute what they have.
+func TestPowerCutOfAll(t *testing.T) {
+	nodes, _, cut := cutPower(t)
+	v := startValidator(t, start(t, urls(nodes)))
 	v.Head = cut
 	apptest.Try(t, apptest.Patience, func() error {
 		_, err := v.Build(t.Context(), geth.Order{})
@@ -95,5 +103,29 @@ func TestPowerCutOfAll(t *testing.T) {
 	})
 	wantHead(t, nodes, cut.Hash)
 	v.produce(t)
-	v.wantVotes(t, "VALID", "VALID", "VALID")
+	v.wantVotes(t, "VALID", "VALID")
+}
+
+// The same where nobody asks for a payload, as where the CL has no validator that proposes: the geths call the head
+// VALID, and lack the state for what comes after it.
+func TestPowerCutOfAllUnasked(t *testing.T) {
+	nodes, network, cut := cutPower(t)
+	m := start(t, urls(nodes))
+	if got := forkchoice(t, m.call, cut, common.Hash{}, common.Hash{}); got.Status != "VALID" {
+		t.Fatalf("the CL hears %+v of its head", got)
+	}
+	producer, err := geth.NewProducer(t.Context(), osaka().Config, dial(t, network.AuthURL(), nodeSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	follow := func() (heard status) {
+		next, err := producer.Produce(t.Context(), geth.Order{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		newPayload(t, m.call, next)
+		return forkchoice(t, m.call, next, common.Hash{}, common.Hash{})
+	}
+	apptest.Until(t, "the nodes follow", func() bool { return follow().Status == "VALID" })
+	wantHead(t, nodes, producer.Head.Hash)
 }
