@@ -341,9 +341,7 @@ func (c *CatchUp) feedIn(ctx context.Context, n *node.Node, turn *lane.Turn) err
 	return c.fleet.Pool.Hold(ctx, turn, func() error {
 		latest, way, err := c.look(ctx, n) // it may have moved while the lane emptied
 		if err == nil && len(way) > 0 && way[0].onDisk {
-			if err = c.ignores(ctx, n, latest, &way[0]); err == nil {
-				latest, way, err = c.look(ctx, n)
-			}
+			latest, way, err = c.lookAgain(ctx, n, latest, &way[0])
 		}
 		for last := (common.Hash{}); err == nil && len(way) > 0 && way[len(way)-1].Block != last; {
 			if err = c.replay(ctx, n, latest, way); err != nil {
@@ -413,7 +411,8 @@ func (c *CatchUp) replay(ctx context.Context, n *node.Node, from node.Head, way 
 	}
 	n.Followed()
 	c.mu.Lock()
-	c.patient(n.ID).stranded = false
+	p := c.patient(n.ID)
+	p.stranded, p.walk = false, nil
 	c.mu.Unlock()
 	c.replays.WithLabelValues("success").Inc()
 	c.fleet.Log.Info("caught up", "node", n.Name(), "blocks", blocks(from, way), "duration", time.Since(begun))
@@ -427,10 +426,15 @@ func (c *CatchUp) replayOne(ctx context.Context, n *node.Node, s *step) (status 
 	} else {
 		status, err = c.put(ctx, n, s)
 	}
+	c.noteDeath(n, s, err)
+	return status, err
+}
+
+// noteDeath is Died where that is how a step failed.
+func (c *CatchUp) noteDeath(n *node.Node, s *step, err error) {
 	if failure, failed := err.(*wire.Failure); failed && failure.Died {
 		c.Died(n.ID, s.Block)
 	}
-	return status, err
 }
 
 // put puts a payload to the node, and makes it its head where the CL did.

@@ -3,11 +3,13 @@ package catchup
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/node"
+	"executionbackup/internal/wire"
 )
 
 // A geth that was killed may have blocks on its disk without their state. It calls forkchoiceUpdated on them VALID and
@@ -19,9 +21,15 @@ const maxOnDisk = 1024
 
 // Ignored is Try for a node that calls a head VALID and builds nothing on it, though it was asked to, if it may have to
 // execute what it has on its disk. It never says SYNCING, so that nothing else shows what it lacks. Others that don't
-// build have all they need, and aren't fed: they have no builder, or the CL has gone back from where they are.
+// build have all they need, and aren't fed: they have no builder, or the CL has gone back from where they are. Where
+// they are they may tell a little late.
 func (c *CatchUp) Ignored(n *node.Node) {
 	c.fleet.Background(func(ctx context.Context) {
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return
+		}
 		if _, way, err := c.look(ctx, n); err == nil && len(way) > 0 && way[0].onDisk {
 			c.Try(n)
 		}
@@ -29,9 +37,10 @@ func (c *CatchUp) Ignored(n *node.Node) {
 }
 
 // onDisk is the step to a block that a node has, and that comes after its latest, but not by much. A geth at genesis
-// would have to come out of snap sync for it, and isn't asked to.
+// would have to come out of snap sync for it, and isn't asked to. Nor is a node that is on another branch: the CL may
+// be about to go there.
 func (c *CatchUp) onDisk(ctx context.Context, n *node.Node, from node.Head, block common.Hash) (s step, ok bool) {
-	if from.Number == 0 || block == (common.Hash{}) {
+	if from.Number == 0 || block == (common.Hash{}) || c.Of(from.Hash) != nil {
 		return step{}, false
 	}
 	header, err := n.Header(ctx, block)
@@ -42,36 +51,49 @@ func (c *CatchUp) onDisk(ctx context.Context, n *node.Node, from node.Head, bloc
 	return step{Call: call, forkchoice: followed{method: c.lastMethod()}, onDisk: true}, true
 }
 
-// ignores makes sure that a node calls a block VALID that it has on its disk. It may execute it then, or ignore it. One
-// that syncs says so, and isn't made to go back to its latest block.
-func (c *CatchUp) ignores(ctx context.Context, n *node.Node, from node.Head, s *step) error {
+// lookAgain looks at a node to which a block was put that it has on its disk. It has executed it then, or ignores it,
+// and the way begins there as before. One that syncs says so; it, and one that moves, isn't made to go back to its
+// latest block, and is left alone as long as it gets nearer. So is one that takes longer than we wait.
+func (c *CatchUp) lookAgain(ctx context.Context, n *node.Node, was node.Head, s *step) (node.Head, []step, error) {
+	if c.fleet.Passive() {
+		return was, nil, errPassive
+	}
+	c.leave(n, was)
 	status, err := c.update(ctx, n, s.Block, s.forkchoice)
+	c.noteDeath(n, s, err)
 	if err != nil {
-		return fmt.Errorf("forkchoiceUpdated on what it has: %w", err)
+		return was, nil, fmt.Errorf("forkchoiceUpdated on block %d, which it has: %w", s.Payload.Number, err)
 	}
 	if status != engine.Valid {
-		c.leave(n, from)
-		return fmt.Errorf("%w: it is at block %d, %s, and says %s to block %d, which it has", errStranded,
-			from.Number, from.Hash, status, s.Payload.Number)
+		return was, nil, fmt.Errorf("%w: it is at block %d, %s, and says %s to block %d, which it has", errStranded,
+			was.Number, was.Hash, status, s.Payload.Number)
 	}
-	return nil
+	latest, way, err := c.look(ctx, n)
+	if err == nil && len(way) > 0 && way[0].onDisk && (latest != was || way[0].Block != s.Block) {
+		err = fmt.Errorf("%w: it has moved to block %d, %s", errStranded, latest.Number, latest.Hash)
+	}
+	return latest, way, err
 }
 
-// execute makes a node execute what it has on its disk. One that only says VALID again has to sync by itself.
+// execute makes a node execute what it has on its disk. One that doesn't has to sync by itself.
 func (c *CatchUp) execute(ctx context.Context, n *node.Node, s *step) (engine.Status, error) {
 	status, err := c.update(ctx, n, s.Block, s.forkchoice)
-	if err != nil || status != engine.Valid {
+	if _, failed := err.(*wire.Failure); failed {
 		return status, err
 	}
-	latest, err := n.Latest(ctx)
+	says := status.String()
 	if err != nil {
+		says = err.Error()
+	}
+	latest, err := n.Latest(ctx)
+	switch {
+	case err != nil:
 		return status, fmt.Errorf("its latest block: %w", err)
+	case latest.Hash != s.Block:
+		return status, fmt.Errorf("%w: it has that block, says %s, and stays at %d, %s", errStranded, says,
+			latest.Number, latest.Hash)
 	}
-	if latest.Hash != s.Block {
-		c.leave(n, latest)
-		err = fmt.Errorf("%w: it has that block, and stays at %d, %s", errStranded, latest.Number, latest.Hash)
-	}
-	return status, err
+	return status, nil
 }
 
 // blocks is how many blocks a node executes on a way.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -103,8 +104,18 @@ func TestOnDisk(t *testing.T) {
 		wakes.synced.Store(wakes.synced.Load() || method == "eth_getBlockByHash")
 		return 0
 	}
-	giant, genesis, beside := newSleeper(3), newSleeper(3), newSleeper(3)
-	giant.number, genesis.latest, beside.latest = "0xffffffffffffffff", "0x0", "0x9"
+	giant, genesis, beside, branch := newSleeper(3), newSleeper(3), newSleeper(3), newSleeper(900)
+	giant.number, genesis.latest, beside.latest, branch.latest = "0xffffffffffffffff", "0x0", "0x9", "0x8"
+	nearer := newSleeper(3)
+	calls := 0
+	nearer.Delay = func(method string, _ int) time.Duration {
+		if strings.HasPrefix(method, "engine_forkchoiceUpdated") {
+			if calls++; calls == 3 {
+				nearer.at.Store(5)
+			}
+		}
+		return 0
+	}
 	for _, c := range []struct {
 		name string
 		node *sleeper
@@ -117,6 +128,8 @@ func TestOnDisk(t *testing.T) {
 		{"behind, and builds", builds, buildCall(9), "[F9]", 0},
 		{"behind, and executes it by itself", wakes, buildCall(9), "[F9 F9]", 0},
 		{"behind, and stays there", stays, buildCall(9), "[F9 F9 F3 F9]", 0},
+		{"behind, and gets nearer", nearer, buildCall(9), "[F9 F9]", 0},
+		{"behind, on a branch that the CL may go to", branch, buildCall(9), "[F9]", 0},
 		{"behind, and syncs", saysAfter(2, "SYNCING"), buildCall(9), "[F9 F9]", 0},
 		{"behind, and then beyond", moves, buildCall(9), "[F9]", 0},
 		{"behind, and objects", saysAfter(1, "INVALID"), buildCall(9), "[F9]", 0},
@@ -129,10 +142,11 @@ func TestOnDisk(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble.In(t, []*bubble.Fake{c.node.Fake}, func(t *testing.T, b *bubble.Bubble) {
+				b.Send(bubble.PayloadCall(900))
 				b.Send(bubble.ForkchoiceCall(9))
 				c.node.Forget()
 				b.Send(c.call)
-				time.Sleep(time.Second)
+				time.Sleep(2 * time.Second)
 				if got := fmt.Sprint(c.node.Seen()); got != c.want {
 					t.Errorf("it got %s, want %s", got, c.want)
 				}
@@ -177,6 +191,14 @@ func TestOnDiskWhileTheChainGoesOn(t *testing.T) {
 // kept, and are fed that and the next.
 func TestOnDiskBeforeWhatIsKept(t *testing.T) {
 	nodes := []*sleeper{newSleeper(3), newSleeper(5)}
+	for _, s := range nodes {
+		s.Delay = func(method string, _ int) time.Duration {
+			if method == "eth_getBlockByNumber" { // so that the forkchoiceUpdated comes first
+				return 100 * time.Millisecond
+			}
+			return 0
+		}
+	}
 	bubble.In(t, []*bubble.Fake{nodes[0].Fake, nodes[1].Fake}, func(t *testing.T, b *bubble.Bubble) {
 		b.Send(bubble.ForkchoiceCall(9))
 		b.Follow(10, 1)
@@ -218,12 +240,20 @@ func TestOnDiskIsNotWhatIsKept(t *testing.T) {
 func TestOnDiskLeftAlone(t *testing.T) {
 	stays := newSleeper(3)
 	stays.stays = true
+	slow := newSleeper(3)
+	slow.Delay = func(method string, _ int) time.Duration {
+		if len(slow.Seen()) == 2 && strings.HasPrefix(method, "engine_forkchoiceUpdated") {
+			return time.Hour
+		}
+		return 0
+	}
 	for name, c := range map[string]struct {
 		node        *sleeper
 		once, again string // what it gets at first, and when it has stood still for half a minute
 	}{
 		"stays": {stays, "F9 F3 F9", "F9 F8 F9"},
 		"syncs": {saysAfter(1, "SYNCING"), "F9", "F9"},
+		"slow":  {slow, "F9", "F9 F8 F9"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble.In(t, []*bubble.Fake{c.node.Fake}, func(t *testing.T, b *bubble.Bubble) {
@@ -246,20 +276,28 @@ func TestOnDiskLeftAlone(t *testing.T) {
 // brittle is a sleeper that dies when it executes what it has, and is back after a second.
 type brittle struct {
 	*sleeper
-	down atomic.Int64 // until when, in nanoseconds of the clock
+	atOnce bool         // it executes it without having been sent back, where the call is none of the CL's
+	down   atomic.Int64 // until when, in nanoseconds of the clock
+	deaths atomic.Int64
 }
 
 func (c *brittle) RoundTrip(r *http.Request) (*http.Response, error) {
 	if time.Now().UnixNano() < c.down.Load() {
 		return nil, bubble.ErrRefused
 	}
-	before := c.at.Load()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	answer, err := c.sleeper.RoundTrip(r)
-	if err == nil && before == 3 && c.at.Load() == 9 {
+	ours := bytes.Contains(body, []byte("engine_forkchoiceUpdated")) && !bytes.Contains(body, []byte("timestamp"))
+	if err == nil && (c.at.Load() == 9 || c.atOnce && ours) {
 		c.at.Store(3)
 		c.has.Store(3)
 		c.synced.Store(false)
 		c.down.Store(time.Now().Add(time.Second).UnixNano())
+		c.deaths.Add(1)
 		return nil, bubble.ErrReset
 	}
 	return answer, err
@@ -267,14 +305,18 @@ func (c *brittle) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // A node that dies twice of what it has on its disk isn't made to execute it a third time.
 func TestOnDiskIsDeadly(t *testing.T) {
-	c := &brittle{sleeper: newSleeper(3)}
-	bubble.In(t, []*brittle{c}, func(t *testing.T, b *bubble.Bubble) {
-		for range 40 {
-			b.Post(t.Context(), buildCall(9))
-			time.Sleep(5 * time.Second)
-		}
-		if got := strings.Count(fmt.Sprint(c.Seen()), "F3"); got != 2 {
-			t.Errorf("it was made to %d times, want 2: %v", got, c.Seen())
-		}
-	})
+	for _, atOnce := range []bool{false, true} {
+		t.Run(fmt.Sprintf("at once: %t", atOnce), func(t *testing.T) {
+			node := &brittle{sleeper: newSleeper(3), atOnce: atOnce}
+			bubble.In(t, []*brittle{node}, func(t *testing.T, b *bubble.Bubble) {
+				for range 40 {
+					b.Post(t.Context(), buildCall(9))
+					time.Sleep(5 * time.Second)
+				}
+				if got := node.deaths.Load(); got != 2 {
+					t.Errorf("it died %d times, want 2: %v", got, node.Seen())
+				}
+			})
+		})
+	}
 }

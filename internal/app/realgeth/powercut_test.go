@@ -66,6 +66,7 @@ func cutPower(t *testing.T) (nodes []*geth.Node, network *geth.Node, head geth.P
 	m := start(t, urls(nodes))
 	v := startValidator(t, m)
 	v.produce(t)
+	wantHead(t, nodes, v.Head.Hash)
 	for i, node := range nodes { // or a geth that is killed is back at genesis
 		stop(t, node)
 		nodes[i] = startGeth(t, node.Config())
@@ -74,6 +75,7 @@ func cutPower(t *testing.T) (nodes []*geth.Node, network *geth.Node, head geth.P
 	for range 5 {
 		v.produce(t)
 	}
+	wantHead(t, nodes, v.Head.Hash)
 	m.Stop()
 	nodes, network = nodes[:2], nodes[2]
 	for i, node := range nodes {
