@@ -40,6 +40,7 @@ type patient struct {
 	last     time.Time               // when the last attempt began
 	back     bool                    // it has returned since, or nothing was put to it: it needn't wait for long
 	returned bool                    // the attempt under way, or the next one, is the first since it has returned
+	watched  bool                    // Ignored is about to look where it is
 	failures int                     // in a row
 	stranded bool                    // the log has told that it must sync by itself
 	walk     *walk                   // what it makes of that; nil where it needn't

@@ -9,6 +9,7 @@ import (
 
 	"executionbackup/internal/engine"
 	"executionbackup/internal/node"
+	"executionbackup/internal/quorum"
 	"executionbackup/internal/wire"
 )
 
@@ -24,7 +25,11 @@ const maxOnDisk = 1024
 // build have all they need, and aren't fed: they have no builder, or the CL has gone back from where they are. Where
 // they are they may tell a little late.
 func (c *CatchUp) Ignored(n *node.Node) {
+	if !c.watch(n.ID, true) {
+		return
+	}
 	c.fleet.Background(func(ctx context.Context) {
+		defer c.watch(n.ID, false)
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -34,6 +39,16 @@ func (c *CatchUp) Ignored(n *node.Node) {
 			c.Try(n)
 		}
 	})
+}
+
+// watch notes whether Ignored is about to look at a node, and reports whether that is new.
+func (c *CatchUp) watch(id quorum.NodeID, on bool) (changed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.patient(id)
+	changed = p.watched != on
+	p.watched = on
+	return changed
 }
 
 // onDisk is the step to a block that a node has, and that comes after its latest, but not by much. A geth at genesis

@@ -236,6 +236,29 @@ func TestOnDiskIsNotWhatIsKept(t *testing.T) {
 	})
 }
 
+// A node that doesn't build is looked at once in a second, however often it is asked to.
+func TestOnDiskIsLookedForOnce(t *testing.T) {
+	s := newSleeper(10)
+	var looks atomic.Int64
+	s.Delay = func(method string, _ int) time.Duration {
+		if method == "eth_getBlockByHash" {
+			looks.Add(1)
+		}
+		return 0
+	}
+	bubble.In(t, []*bubble.Fake{s.Fake}, func(t *testing.T, b *bubble.Bubble) {
+		for want := range int64(3) {
+			if got := looks.Load(); got != want {
+				t.Errorf("it was looked at %d times, want %d", got, want)
+			}
+			for range 10 {
+				b.Send(buildCall(9))
+			}
+			time.Sleep(2 * time.Second)
+		}
+	})
+}
+
 // A node that doesn't execute what it has syncs by itself, and is left alone as long as it gets nearer.
 func TestOnDiskLeftAlone(t *testing.T) {
 	stays := newSleeper(3)

@@ -1,6 +1,7 @@
 package realgeth_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -120,14 +121,15 @@ func TestPowerCutOfAllUnasked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	follow := func() (heard status) {
+	apptest.Until(t, "the nodes follow", func() bool {
 		next, err := producer.Produce(t.Context(), geth.Order{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		newPayload(t, m.call, next)
-		return forkchoice(t, m.call, next, common.Hash{}, common.Hash{})
-	}
-	apptest.Until(t, "the nodes follow", func() bool { return follow().Status == "VALID" })
-	wantHead(t, nodes, producer.Head.Hash)
+		heard := forkchoice(t, m.call, next, common.Hash{}, common.Hash{})
+		return heard == valid(next) && !slices.ContainsFunc(nodes, func(n *geth.Node) bool {
+			return n.Backend().BlockChain().CurrentBlock().Hash() != next.Hash
+		})
+	})
 }
