@@ -106,6 +106,14 @@ func TestOnDisk(t *testing.T) {
 	}
 	giant, genesis, beside, branch := newSleeper(3), newSleeper(3), newSleeper(3), newSleeper(900)
 	giant.number, genesis.latest, beside.latest, branch.latest = "0xffffffffffffffff", "0x0", "0x9", "0x8"
+	late := newSleeper(8)
+	late.Delay = func(method string, _ int) time.Duration {
+		if strings.HasPrefix(method, "engine_forkchoiceUpdated") {
+			late.at.Store(8)
+			time.AfterFunc(200*time.Millisecond, func() { late.at.Store(9) })
+		}
+		return 0
+	}
 	nearer := newSleeper(3)
 	calls := 0
 	nearer.Delay = func(method string, _ int) time.Duration {
@@ -134,6 +142,7 @@ func TestOnDisk(t *testing.T) {
 		{"behind, and then beyond", moves, buildCall(9), "[F9]", 0},
 		{"behind, and objects", saysAfter(1, "INVALID"), buildCall(9), "[F9]", 0},
 		{"behind, and objects when it executes it", saysAfter(3, "INVALID"), buildCall(9), "[F9 F9 F3 F9]", 0},
+		{"at the head, and tells it late", late, buildCall(9), "[F9]", 0},
 		{"behind by too much", giant, buildCall(9), "[F9]", 0},
 		{"at genesis", genesis, buildCall(9), "[F9]", 0},
 		{"beside the head", beside, buildCall(9), "[F9]", 0},
@@ -184,6 +193,15 @@ func TestOnDiskWhileTheChainGoesOn(t *testing.T) {
 		if got, want := fmt.Sprint(s.Seen()), "[F9 P10 F10 F9 F3 F9 P10 F10]"; got != want {
 			t.Errorf("it got %s, want %s", got, want)
 		}
+		s.Forget()
+		s.at.Store(3) // it was killed again, and nobody has seen it
+		s.has.Store(3)
+		s.synced.Store(false)
+		b.Follow(11, 1)
+		time.Sleep(3 * time.Second)
+		if got, want := fmt.Sprint(s.Seen()), "F9 F3 F9 P10 F10"; !strings.Contains(got, want) {
+			t.Errorf("then it got %s, want %s in it", got, want)
+		}
 	})
 }
 
@@ -218,7 +236,7 @@ func TestOnDiskIsNotWhatIsKept(t *testing.T) {
 	late := new(bubble.Fake)
 	var at atomic.Int64
 	late.Arrived = func(_ string, number int) (done func(), refused bool) {
-		time.AfterFunc(200*time.Millisecond, func() { at.Store(int64(number)) })
+		time.AfterFunc(1500*time.Millisecond, func() { at.Store(int64(number)) })
 		return func() {}, false
 	}
 	late.Answer = func(method string) (string, bool) {
@@ -229,7 +247,7 @@ func TestOnDiskIsNotWhatIsKept(t *testing.T) {
 		b.Follow(1, 2)
 		b.Send(bubble.PayloadCall(3))
 		b.Send(buildCall(3))
-		time.Sleep(time.Second)
+		time.Sleep(3 * time.Second)
 		if got, want := fmt.Sprint(late.Seen()), "[P1 F1 P2 F2 P3 F3]"; got != want {
 			t.Errorf("it got %s, want %s", got, want)
 		}
