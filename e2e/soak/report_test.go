@@ -8,13 +8,12 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"executionbackup/internal/apptest"
 )
 
 // report is what the run found, on one page.
 type report struct {
 	seed     uint64
+	commit   string // of what is tested
 	race     bool
 	begun    time.Time
 	took     time.Duration
@@ -67,7 +66,7 @@ func (r report) markdown() string {
 	fmt.Fprintf(&m, "# Soak, seed %d\n\n%s\n\n", r.seed, passed)
 	fmt.Fprintf(&m, "%s, %v: %d slots of %v, three geths, ExecutionBackup %s in a process of its own%s, %d faults.\n\n",
 		r.begun.UTC().Format("2 January 2006, 15:04 MST"), r.took.Round(time.Second), r.account.slots, slot,
-		apptest.Commit(), build, len(r.events))
+		r.commit, build, len(r.events))
 	fmt.Fprintf(&m, "| | |\n|---|---|\n")
 	fmt.Fprintf(&m, "| slots lost | %d of %d that may be, and %d while the machine stood still |\n", lost, may,
 		r.account.paused)

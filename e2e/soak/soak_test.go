@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"executionbackup/internal/apptest"
 )
 
 var (
@@ -31,6 +33,7 @@ func TestSoak(t *testing.T) {
 	for i, e := range events {
 		t.Logf("%3d. %v", i+1, e)
 	}
+	r := report{seed: *seed, race: *race, commit: apptest.Commit()}
 	w := newWorld(t, build(t, *race))
 	begin := time.Now().Truncate(slot).Add(2 * slot)
 	ctx, stop := context.WithCancel(t.Context())
@@ -39,7 +42,7 @@ func TestSoak(t *testing.T) {
 	defer stop()
 	producing.Go(func() { w.chain.run(ctx, begin, int(*duration/slot)) })
 
-	r := report{seed: *seed, race: *race, begun: begin}
+	r.begun = begin
 	over, doing := false, "nothing was broken yet"
 	defer func() { // also of a run that broke off
 		r.took = time.Since(begin)
