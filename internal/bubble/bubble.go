@@ -65,6 +65,17 @@ func ForkchoiceCall(n int) []byte {
 		Hash(n).Hex(), Hash(0).Hex(), Hash(0).Hex())
 }
 
+// BuildCall is a forkchoiceUpdated that makes block n the head and asks for a payload on it, for a slot in 12 s.
+func BuildCall(n int) []byte {
+	return fmt.Appendf(nil, `{"jsonrpc":"2.0","id":1,"method":"engine_forkchoiceUpdatedV1","params":[`+
+		`{"headBlockHash":%q,"safeBlockHash":%q,"finalizedBlockHash":%q},`+
+		`{"timestamp":"0x%x","prevRandao":%q,"suggestedFeeRecipient":"0x%040x"}]}`,
+		Hash(n).Hex(), Hash(0).Hex(), Hash(0).Hex(), time.Now().Unix()+12, Hash(0).Hex(), 1)
+}
+
+// Latest is what eth_getBlockByNumber answers where block n is the latest, as far as anybody reads it.
+func Latest(n int) string { return fmt.Sprintf(`{"hash":%q,"number":"0x%x"}`, Hash(n).Hex(), n) }
+
 // Call reads a call as the door does.
 func Call(t testing.TB, body []byte) *engine.Call {
 	t.Helper()

@@ -99,8 +99,7 @@ func TestReturnFromOffWithMinValid(t *testing.T) {
 			return "VALID"
 		}
 		f.Answer = func(method string) (string, bool) {
-			return fmt.Sprintf(`{"hash":%q,"number":"0x%x"}`, bubble.Hash(at()).Hex(), at()),
-				method == "eth_getBlockByNumber"
+			return bubble.Latest(at()), method == "eth_getBlockByNumber"
 		}
 		return f
 	}

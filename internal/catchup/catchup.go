@@ -289,7 +289,7 @@ var errStranded = errors.New("the kept payloads don't bring it to the head")
 // feed replays what a node lacks. began says that the node has been given something.
 func (c *CatchUp) feed(ctx context.Context, n *node.Node) (began bool, err error) {
 	latest, way, err := c.look(ctx, n)
-	if latest == (node.Head{}) {
+	if latest == (node.Head{}) { // it hasn't said where it is
 		return false, err
 	}
 	if c.walks(n, latest, way, err) || err != nil || len(way) == 0 {

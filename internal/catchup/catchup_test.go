@@ -27,7 +27,7 @@ func TestCatchUpReachesBeyondTheHead(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var away atomic.Bool
 			short := &bubble.Fake{Refuse: away.Load, Answer: func(method string) (string, bool) {
-				return fmt.Sprintf(`{"hash":%q,"number":"0x3"}`, bubble.Hash(3).Hex()), method == "eth_getBlockByNumber"
+				return bubble.Latest(3), method == "eth_getBlockByNumber"
 			}}
 			short.Status = func(method string, n int) string {
 				needs := n // to make it the head
@@ -104,7 +104,7 @@ func TestCatchUpFeedsWhatCameMeanwhile(t *testing.T) {
 // payload whose parent it doesn't have, looks for it among its peers, and answers nothing else for a while.
 func TestAddedNodeIsFed(t *testing.T) {
 	short := &bubble.Fake{Answer: func(method string) (string, bool) {
-		return fmt.Sprintf(`{"hash":%q,"number":"0x3"}`, bubble.Hash(3).Hex()), method == "eth_getBlockByNumber"
+		return bubble.Latest(3), method == "eth_getBlockByNumber"
 	}}
 	bubble.In(t, []*bubble.Fake{{}, {}, short}, func(t *testing.T, b *bubble.Bubble) {
 		b.Follow(1, 3)
@@ -165,8 +165,7 @@ func TestNodeThatSyncsByItselfIsNotFed(t *testing.T) {
 	var at atomic.Int64
 	at.Store(1) // older than what is kept
 	walker := &bubble.Fake{Refuse: away.Load, Answer: func(method string) (string, bool) {
-		return fmt.Sprintf(`{"hash":%q,"number":"0x%x"}`, bubble.Hash(int(at.Load())).Hex(), at.Load()),
-			method == "eth_getBlockByNumber"
+		return bubble.Latest(int(at.Load())), method == "eth_getBlockByNumber"
 	}}
 	walker.Status = func(string, int) string { return "SYNCING" }
 	bubble.In(t, []*bubble.Fake{{}, {}, walker}, func(t *testing.T, b *bubble.Bubble) {

@@ -15,11 +15,6 @@ import (
 	"executionbackup/internal/bubble"
 )
 
-// buildCall is a forkchoiceUpdated on block n that asks for a payload.
-func buildCall(n int) []byte {
-	return bytes.Replace(bubble.ForkchoiceCall(n), []byte("},null]"), []byte(`},{"timestamp":"0x64"}]`), 1)
-}
-
 // sleeper is a geth that was killed at block 9, and is back at block 3, with all in between on its disk. It calls VALID
 // what it knows, and executes it once it has had a forkchoiceUpdated on its latest block.
 type sleeper struct {
@@ -131,23 +126,23 @@ func TestOnDisk(t *testing.T) {
 		want string
 		fed  float64 // times that it was brought up to the head
 	}{
-		{"behind", newSleeper(3), buildCall(9), "[F9 F9 F3 F9]", 1},
+		{"behind", newSleeper(3), bubble.BuildCall(9), "[F9 F9 F3 F9]", 1},
 		{"behind, and nothing is asked for", newSleeper(3), bubble.ForkchoiceCall(9), "[F9]", 0},
-		{"behind, and builds", builds, buildCall(9), "[F9]", 0},
-		{"behind, and executes it by itself", wakes, buildCall(9), "[F9 F9]", 0},
-		{"behind, and stays there", stays, buildCall(9), "[F9 F9 F3 F9]", 0},
-		{"behind, and gets nearer", nearer, buildCall(9), "[F9 F9]", 0},
-		{"behind, on a branch that the CL may go to", branch, buildCall(9), "[F9]", 0},
-		{"behind, and syncs", saysAfter(2, "SYNCING"), buildCall(9), "[F9 F9]", 0},
-		{"behind, and then beyond", moves, buildCall(9), "[F9]", 0},
-		{"behind, and objects", saysAfter(1, "INVALID"), buildCall(9), "[F9]", 0},
-		{"behind, and objects when it executes it", saysAfter(3, "INVALID"), buildCall(9), "[F9 F9 F3 F9]", 0},
-		{"at the head, and tells it late", late, buildCall(9), "[F9]", 0},
-		{"behind by too much", giant, buildCall(9), "[F9]", 0},
-		{"at genesis", genesis, buildCall(9), "[F9]", 0},
-		{"beside the head", beside, buildCall(9), "[F9]", 0},
-		{"at the head", newSleeper(9), buildCall(9), "[F9]", 0},
-		{"beyond the head, from where the CL goes back", newSleeper(10), buildCall(9), "[F9]", 0},
+		{"behind, and builds", builds, bubble.BuildCall(9), "[F9]", 0},
+		{"behind, and executes it by itself", wakes, bubble.BuildCall(9), "[F9 F9]", 0},
+		{"behind, and stays there", stays, bubble.BuildCall(9), "[F9 F9 F3 F9]", 0},
+		{"behind, and gets nearer", nearer, bubble.BuildCall(9), "[F9 F9]", 0},
+		{"behind, on a branch that the CL may go to", branch, bubble.BuildCall(9), "[F9]", 0},
+		{"behind, and syncs", saysAfter(2, "SYNCING"), bubble.BuildCall(9), "[F9 F9]", 0},
+		{"behind, and then beyond", moves, bubble.BuildCall(9), "[F9]", 0},
+		{"behind, and objects", saysAfter(1, "INVALID"), bubble.BuildCall(9), "[F9]", 0},
+		{"behind, and objects when it executes it", saysAfter(3, "INVALID"), bubble.BuildCall(9), "[F9 F9 F3 F9]", 0},
+		{"at the head, and tells it late", late, bubble.BuildCall(9), "[F9]", 0},
+		{"behind by too much", giant, bubble.BuildCall(9), "[F9]", 0},
+		{"at genesis", genesis, bubble.BuildCall(9), "[F9]", 0},
+		{"beside the head", beside, bubble.BuildCall(9), "[F9]", 0},
+		{"at the head", newSleeper(9), bubble.BuildCall(9), "[F9]", 0},
+		{"beyond the head, from where the CL goes back", newSleeper(10), bubble.BuildCall(9), "[F9]", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble.In(t, []*bubble.Fake{c.node.Fake}, func(t *testing.T, b *bubble.Bubble) {
@@ -186,7 +181,7 @@ func TestOnDiskWhileTheChainGoesOn(t *testing.T) {
 		return 0
 	}
 	bubble.In(t, []*bubble.Fake{{}, {}, s.Fake}, func(t *testing.T, b *bubble.Bubble) {
-		b.Send(buildCall(9))
+		b.Send(bubble.BuildCall(9))
 		b.Send(bubble.PayloadCall(10))
 		b.Send(bubble.ForkchoiceCall(10))
 		time.Sleep(3 * time.Second)
@@ -240,13 +235,12 @@ func TestOnDiskIsNotWhatIsKept(t *testing.T) {
 		return func() {}, false
 	}
 	late.Answer = func(method string) (string, bool) {
-		return fmt.Sprintf(`{"hash":%q,"number":"0x%x"}`, bubble.Hash(int(at.Load())).Hex(), at.Load()),
-			method == "eth_getBlockByNumber"
+		return bubble.Latest(int(at.Load())), method == "eth_getBlockByNumber"
 	}
 	bubble.In(t, []*bubble.Fake{late}, func(t *testing.T, b *bubble.Bubble) {
 		b.Follow(1, 2)
 		b.Send(bubble.PayloadCall(3))
-		b.Send(buildCall(3))
+		b.Send(bubble.BuildCall(3))
 		time.Sleep(3 * time.Second)
 		if got, want := fmt.Sprint(late.Seen()), "[P1 F1 P2 F2 P3 F3]"; got != want {
 			t.Errorf("it got %s, want %s", got, want)
@@ -270,7 +264,7 @@ func TestOnDiskIsLookedForOnce(t *testing.T) {
 				t.Errorf("it was looked at %d times, want %d", got, want)
 			}
 			for range 10 {
-				b.Send(buildCall(9))
+				b.Send(bubble.BuildCall(9))
 			}
 			time.Sleep(2 * time.Second)
 		}
@@ -299,7 +293,7 @@ func TestOnDiskLeftAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble.In(t, []*bubble.Fake{c.node.Fake}, func(t *testing.T, b *bubble.Bubble) {
 				for range 8 {
-					b.Send(buildCall(9))
+					b.Send(bubble.BuildCall(9))
 					time.Sleep(20 * time.Second)
 					if c.node.at.Load() < 8 {
 						c.node.at.Add(1)
@@ -351,7 +345,7 @@ func TestOnDiskIsDeadly(t *testing.T) {
 			node := &brittle{sleeper: newSleeper(3), atOnce: atOnce}
 			bubble.In(t, []*brittle{node}, func(t *testing.T, b *bubble.Bubble) {
 				for range 40 {
-					b.Post(t.Context(), buildCall(9))
+					b.Post(t.Context(), bubble.BuildCall(9))
 					time.Sleep(5 * time.Second)
 				}
 				if got := node.deaths.Load(); got != 2 {

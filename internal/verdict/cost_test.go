@@ -20,14 +20,6 @@ func hung(t testing.TB) *state.File {
 	return state.Open(filepath.Join(t.TempDir(), "state"), state.FileOptions{}) // which nobody runs
 }
 
-// buildCall is a forkchoiceUpdated with attributes on block n.
-func buildCall(n int) []byte {
-	return fmt.Appendf(nil, `{"jsonrpc":"2.0","id":1,"method":"engine_forkchoiceUpdatedV1","params":[`+
-		`{"headBlockHash":%q,"safeBlockHash":%q,"finalizedBlockHash":%q},`+
-		`{"timestamp":"0x%x","prevRandao":%q,"suggestedFeeRecipient":"0x%040x"}]}`,
-		bubble.Hash(n).Hex(), bubble.Hash(0).Hex(), bubble.Hash(0).Hex(), time.Now().Unix()+12, bubble.Hash(0).Hex(), 1)
-}
-
 // A disk that hangs costs a call nothing where no node objects; an answer that rests on an objection or its end, or has
 // a payload id, waits for 100 ms at most, and none does after that. A VALID over a dispute doesn't wait.
 func TestHungDisk(t *testing.T) {
@@ -61,7 +53,7 @@ func TestHungDisk(t *testing.T) {
 							var want string
 							fmt.Sscanf(call, "%c%d %s %d", &kind, &number, &want, &more)
 							body := map[byte]func(int) []byte{
-								'P': bubble.PayloadCall, 'F': bubble.ForkchoiceCall, 'B': buildCall,
+								'P': bubble.PayloadCall, 'F': bubble.ForkchoiceCall, 'B': bubble.BuildCall,
 							}[kind](number)
 							status, took := b.Send(body)
 							if status != want {
